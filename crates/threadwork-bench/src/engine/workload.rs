@@ -1,0 +1,230 @@
+//! Contestants that run a program of `workloads/` under a host.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+
+use super::hosts::{HOSTS, Host, Target};
+use crate::case::{Case, Contestant, Sample, Unit};
+use crate::child::Child;
+
+/// A program that both kinds of host can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// `workloads/src/main.rs`.
+    Workload,
+    /// `workloads/ping-pong.wat`; natively, the workload of the same name.
+    PingPong,
+}
+
+impl Program {
+    /// The file for a host, built if need be.
+    fn file(self, target: Target) -> Result<PathBuf> {
+        static NATIVE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+        static WASM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+        let built = match (self, target) {
+            (_, Target::Native) => {
+                let file = format!("workload{}", std::env::consts::EXE_SUFFIX);
+                NATIVE.get_or_init(|| build(None, &file).map_err(|error| format!("{error:#}")))
+            }
+            (Program::Workload, Target::Wasm) => WASM.get_or_init(|| {
+                build(Some("wasm32-wasip1-threads"), "workload.wasm")
+                    .map_err(|error| format!("{error:#}"))
+            }),
+            (Program::PingPong, Target::Wasm) => return Ok(folder().join("ping-pong.wat")),
+        };
+        built.clone().map_err(|error| anyhow!("{error}"))
+    }
+}
+
+/// A case in which every host does the same request.
+pub fn case(
+    name: impl Into<String>,
+    program: Program,
+    workload: &str,
+    threads: u32,
+    iterations: u64,
+) -> Case {
+    let request = format!("{workload} {threads} {iterations}");
+    HOSTS.iter().fold(
+        Case::new(name, Unit::Nanoseconds).cpu_time(),
+        |case, host| {
+            let request = request.clone();
+            case.contestant(host.name, move || {
+                Ok(Box::new(Served::start(host, program, request)?))
+            })
+        },
+    )
+}
+
+/// A case in which every host holds so many sleeping threads: resident memory for
+/// each of them.
+pub fn memory_case(name: impl Into<String>, threads: u32) -> Case {
+    HOSTS
+        .iter()
+        .fold(Case::new(name, Unit::Bytes), |case, host| {
+            case.contestant(host.name, move || {
+                resident(host, 1)?;
+                Ok(Box::new(move || {
+                    let without = resident(host, 0)?;
+                    let with = resident(host, threads)?;
+                    Ok(Sample::new(
+                        (with as f64 - without as f64) / f64::from(threads),
+                    ))
+                }))
+            })
+        })
+}
+
+/// A long-lived `workload serve` under a host. Each sample is one request, so that
+/// rounds can be interleaved without the cost of a restart.
+struct Served {
+    child: Child,
+    request: String,
+}
+
+impl Served {
+    fn start(host: &Host, program: Program, request: String) -> Result<Self> {
+        let mut child = start(host, program, &["serve"])?;
+        // A first, smallest request: whoever cannot answer it is unavailable.
+        parse(&child.ask("hello 2 1")?)?;
+        Ok(Served { child, request })
+    }
+}
+
+impl Contestant for Served {
+    fn sample(&mut self) -> Result<Sample> {
+        parse(&self.child.ask(&self.request)?)
+    }
+
+    fn process(&self) -> Option<u32> {
+        Some(self.child.id())
+    }
+}
+
+/// `ns_per_op=<f64> answer=<u64>`, or `error=<text>`.
+fn parse(line: &str) -> Result<Sample> {
+    if let Some(error) = line.strip_prefix("error=") {
+        bail!("{error}");
+    }
+    let malformed = || format!("`{line}` is no result");
+    let (value, answer) = line
+        .strip_prefix("ns_per_op=")
+        .and_then(|rest| rest.split_once(" answer="))
+        .with_context(malformed)?;
+    Ok(Sample::new(value.parse().with_context(malformed)?).answer(answer))
+}
+
+/// Resident memory, in bytes, of a fresh process whose program holds sleeping threads.
+fn resident(host: &Host, threads: u32) -> Result<u64> {
+    /// All threads are under way when the child says so; the last ones may still have
+    /// a few instructions to go.
+    const SETTLE: Duration = Duration::from_millis(50);
+    let mut child = start(host, Program::Workload, &["block", &threads.to_string()])?;
+    let line = child.line()?;
+    ensure!(line == "ready", "said `{line}`, not `ready`");
+    thread::sleep(SETTLE);
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id()))
+        .context("resident memory is known on Linux only")?;
+    vm_rss(&status).context("no VmRSS in /proc")
+}
+
+/// The line `VmRSS: 2048 kB`, in bytes.
+fn vm_rss(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// This binary again, as the host.
+fn start(host: &Host, program: Program, args: &[&str]) -> Result<Child> {
+    let file = program.file(host.target)?;
+    let own = std::env::current_exe().context("this program does not know its own path")?;
+    Child::start(
+        Command::new(own)
+            .arg("host")
+            .arg(host.name)
+            .arg(file)
+            .arg("--")
+            .args(args),
+    )
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads")
+}
+
+/// Builds `workloads/`, in its own target folder, and returns the file.
+fn build(target: Option<&str>, file: &str) -> Result<PathBuf> {
+    let output = folder().join("target");
+    let mut command = Command::new("cargo");
+    command
+        .current_dir(folder())
+        .args(["build", "--quiet", "--release", "--target-dir"])
+        .arg(&output);
+    command.args(target.map(|target| format!("--target={target}")));
+    let result = command
+        .output()
+        .context("cannot start cargo to build the workloads")?;
+    let errors = String::from_utf8_lossy(&result.stderr);
+    let first = errors
+        .lines()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or_default();
+    ensure!(
+        result.status.success(),
+        "cannot build the workloads: {first}"
+    );
+    Ok(output
+        .join(target.unwrap_or_default())
+        .join("release")
+        .join(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_are_parsed() {
+        assert_eq!(
+            parse("ns_per_op=12.5 answer=7").unwrap(),
+            Sample::new(12.5).answer(7)
+        );
+        assert_eq!(
+            parse("error=no such thing").unwrap_err().to_string(),
+            "no such thing"
+        );
+        for line in ["", "12.5", "ns_per_op= answer=7", "ns_per_op=1.0"] {
+            assert!(
+                parse(line)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("is no result"),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn memory_is_parsed() {
+        assert_eq!(
+            vm_rss("VmPeak:\t 9 kB\nVmRSS:\t    2048 kB\n"),
+            Some(2 * 1024 * 1024)
+        );
+        assert_eq!(vm_rss("VmPeak:\t 9 kB\n"), None);
+    }
+
+    #[test]
+    fn the_hand_written_program_is_valid() {
+        let file = Program::PingPong.file(Target::Wasm).unwrap();
+        wat::parse_file(file).unwrap();
+    }
+}

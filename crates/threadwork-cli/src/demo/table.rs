@@ -1,0 +1,319 @@
+//! The picture at the end of the demo.
+//!
+//! ```text
+//! pi  Monte Carlo, scoped threads                            answer 785389324 ✓
+//!   1 thread   wasm    ████████████████████████████   1.204 s   1.00x     70 %
+//!              native  ███████████████████▋           0.843 s   1.00x
+//!   2 threads  wasm    ██████████████                 0.602 s   2.00x     70 %
+//!              native  █████████▊                     0.421 s   2.00x
+//! ```
+
+use console::{Style, style};
+
+use super::guests::{Answer, Kind};
+
+/// The bars of one example share a scale; no bar is longer than this.
+const LONGEST_BAR: usize = 60;
+const SHORTEST_BAR: usize = 12;
+/// Everything in a line but the bar.
+const OTHER_COLUMNS: usize = 2 + THREADS + KIND + TIME + SPEED_UP + RATIO;
+const THREADS: usize = 12;
+const KIND: usize = 8;
+const TIME: usize = 11;
+const SPEED_UP: usize = 10;
+const RATIO: usize = 11;
+
+/// One example's runs.
+pub(crate) struct Section {
+    name: &'static str,
+    about: &'static str,
+    /// The different results that came out; all is well if there is one.
+    results: Vec<String>,
+    rows: Vec<Row>,
+}
+
+/// The best times on one number of threads, in seconds.
+#[derive(Clone, Copy)]
+struct Row {
+    threads: usize,
+    wasm: f64,
+    native: f64,
+}
+
+impl Section {
+    /// An example that has not run yet.
+    pub(crate) fn new(name: &'static str, about: &'static str) -> Self {
+        Self {
+            name,
+            about,
+            results: Vec::new(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Takes in one run. Of several, the fastest counts: whatever disturbs a
+    /// computation can only make it slower.
+    pub(crate) fn add(&mut self, threads: usize, kind: Kind, answer: &Answer) {
+        if !self.results.contains(&answer.result) {
+            self.results.push(answer.result.clone());
+        }
+        let row = self.row(threads);
+        let best = match kind {
+            Kind::Wasm => &mut row.wasm,
+            Kind::Native => &mut row.native,
+        };
+        *best = best.min(answer.seconds);
+    }
+
+    /// Whether every run gave the same answer.
+    pub(crate) fn agreed(&self) -> bool {
+        self.results.len() == 1
+    }
+
+    fn row(&mut self, threads: usize) -> &mut Row {
+        let found = self.rows.iter().position(|row| row.threads == threads);
+        let index = found.unwrap_or_else(|| {
+            self.rows.push(Row {
+                threads,
+                wasm: f64::INFINITY,
+                native: f64::INFINITY,
+            });
+            self.rows.len() - 1
+        });
+        &mut self.rows[index]
+    }
+
+    fn longest(&self) -> f64 {
+        self.rows
+            .iter()
+            .flat_map(|row| [row.wasm, row.native])
+            .fold(0.0, f64::max)
+    }
+}
+
+impl Row {
+    /// How fast the WebAssembly is where native code is 1.
+    fn ratio(&self) -> f64 {
+        self.native / self.wasm
+    }
+}
+
+/// `1 thread`, `2 threads`.
+pub(crate) fn threads(count: usize) -> String {
+    format!("{count} thread{}", if count == 1 { "" } else { "s" })
+}
+
+/// All sections, for a terminal of this many columns.
+pub(crate) fn render(sections: &[Section], width: usize) -> String {
+    let bar = width
+        .saturating_sub(OTHER_COLUMNS + 1)
+        .clamp(SHORTEST_BAR, LONGEST_BAR);
+    let head = format!(
+        "{:before$}{:>TIME$}{:>SPEED_UP$}{:>RATIO$}",
+        "",
+        "time",
+        "speed-up",
+        "of native",
+        before = 2 + THREADS + KIND + bar,
+    );
+    let sections: String = sections
+        .iter()
+        .map(|section| render_section(section, bar))
+        .collect();
+    format!("\n{}\n{sections}", style(head).dim())
+}
+
+/// One sentence about all examples together.
+pub(crate) fn summary(sections: &[Section]) -> String {
+    let first: Vec<Row> = sections
+        .iter()
+        .filter_map(|s| s.rows.first().copied())
+        .collect();
+    let last: Vec<Row> = sections
+        .iter()
+        .filter_map(|s| s.rows.last().copied())
+        .collect();
+    let mean_speed_up = |time: fn(&Row) -> f64| {
+        geometric_mean(
+            first
+                .iter()
+                .zip(&last)
+                .map(|(first, last)| time(first) / time(last)),
+        )
+    };
+    let most = last.first().map_or(1, |row| row.threads);
+    let answers = match sections.iter().filter(|section| !section.agreed()).count() {
+        0 => "every answer is the same".to_owned(),
+        wrong => format!("BUT THE ANSWERS OF {wrong} DIFFER"),
+    };
+    format!(
+        "On {}, {} programs run as WebAssembly at {} of native speed, {:.2}x as fast as on one \
+         (natively {:.2}x), and {answers}.",
+        threads(most),
+        sections.len(),
+        percent(geometric_mean(last.iter().map(Row::ratio))),
+        mean_speed_up(|row| row.wasm),
+        mean_speed_up(|row| row.native),
+    )
+}
+
+fn render_section(section: &Section, bar_width: usize) -> String {
+    let mut text = render_title(section, bar_width);
+    let Some(first) = section.rows.first() else {
+        return text;
+    };
+    let scale = section.longest();
+    for row in &section.rows {
+        let line = |kind: &str, time: f64, alone: f64, colour: &Style, ratio: &str| {
+            let label = if kind == "wasm" {
+                threads(row.threads)
+            } else {
+                String::new()
+            };
+            let bar = colour.apply_to(format!("{:<bar_width$}", bar(time / scale, bar_width)));
+            let time_text = format!("{time:.3} s");
+            let speed_up = style(format!("{:>SPEED_UP$}", format!("{:.2}x", alone / time)));
+            let speed_up = if row.threads == 1 {
+                speed_up.dim()
+            } else {
+                speed_up
+            };
+            format!(
+                "  {label:<THREADS$}{kind:<KIND$}{bar}{time_text:>TIME$}{speed_up}{ratio:>RATIO$}\n"
+            )
+        };
+        let ratio = percent(row.ratio());
+        text += &line("wasm", row.wasm, first.wasm, &Style::new().cyan(), &ratio);
+        text += &line(
+            "native",
+            row.native,
+            first.native,
+            &Style::new().yellow(),
+            "",
+        );
+    }
+    text + "\n"
+}
+
+/// The name on the left; the answer, which all runs gave, on the right.
+fn render_title(section: &Section, bar_width: usize) -> String {
+    let answer = match section.results.as_slice() {
+        [] => String::new(),
+        [result] => format!("answer {result} ✓"),
+        several => format!("answers differ: {} ✗", several.join(", ")),
+    };
+    let left = section.name.len() + 2 + section.about.len();
+    let gap = (OTHER_COLUMNS + bar_width)
+        .saturating_sub(left + answer.chars().count())
+        .max(2);
+    let colour = if section.agreed() {
+        Style::new().green()
+    } else {
+        Style::new().red().bold()
+    };
+    format!(
+        "{}  {}{:gap$}{}\n",
+        style(section.name).bold(),
+        style(section.about).dim(),
+        "",
+        colour.apply_to(answer)
+    )
+}
+
+/// A bar that fills this fraction of a width, to an eighth of a column.
+fn bar(fraction: f64, width: usize) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = ((fraction * width as f64 * 8.0).round() as usize).clamp(1, width * 8);
+    "█".repeat(eighths / 8) + EIGHTHS[eighths % 8]
+}
+
+fn percent(ratio: f64) -> String {
+    format!("{:.0} %", 100.0 * ratio)
+}
+
+fn geometric_mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (count, logs) = values.fold((0, 0.0), |(count, sum), value| {
+        (count + 1, sum + value.ln())
+    });
+    (logs / f64::from(count.max(1))).exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn section(times: &[(usize, f64, f64)]) -> Section {
+        let mut section = Section::new("pi", "Monte Carlo, scoped threads");
+        for &(threads, wasm, native) in times {
+            for (kind, seconds) in [(Kind::Wasm, wasm), (Kind::Native, native)] {
+                section.add(
+                    threads,
+                    kind,
+                    &Answer {
+                        result: "785389324".into(),
+                        seconds,
+                    },
+                );
+            }
+        }
+        section
+    }
+
+    #[test]
+    fn the_picture() {
+        console::set_colors_enabled(false);
+        let sections = [section(&[(1, 1.204, 0.843), (2, 0.602, 0.4215)])];
+        let expected = "
+                                                       time  speed-up  of native
+pi  Monte Carlo, scoped threads                               answer 785389324 ✓
+  1 thread    wasm    ██████████████████████████    1.204 s     1.00x       70 %
+              native  ██████████████████▎           0.843 s     1.00x           
+  2 threads   wasm    █████████████                 0.602 s     2.00x       70 %
+              native  █████████▏                    0.421 s     2.00x           
+
+";
+        assert_eq!(render(&sections, 81), expected);
+        assert_eq!(
+            summary(&sections),
+            "On 2 threads, 1 programs run as WebAssembly at 70 % of native speed, 2.00x as fast \
+             as on one (natively 2.00x), and every answer is the same."
+        );
+    }
+
+    #[test]
+    fn the_fastest_run_counts() {
+        let mut section = section(&[(1, 2.0, 2.0), (1, 1.0, 3.0)]);
+        let row = section.row(1);
+        assert_eq!((row.wasm, row.native), (1.0, 2.0));
+    }
+
+    #[test]
+    fn different_answers_are_shown() {
+        console::set_colors_enabled(false);
+        let mut section = section(&[(1, 1.0, 1.0)]);
+        section.add(
+            2,
+            Kind::Wasm,
+            &Answer {
+                result: "7".into(),
+                seconds: 0.5,
+            },
+        );
+        assert!(!section.agreed());
+        assert!(render(&[section], 80).contains("answers differ: 785389324, 7 ✗"));
+    }
+
+    #[test]
+    fn bars_grow_by_eighths() {
+        assert_eq!(bar(1.0, 4), "████");
+        assert_eq!(bar(0.5, 4), "██");
+        assert_eq!(bar(0.53125, 4), "██▏");
+        assert_eq!(bar(0.0, 4), "▏");
+    }
+
+    #[test]
+    fn narrow_terminals_keep_a_bar() {
+        console::set_colors_enabled(false);
+        assert!(render(&[section(&[(1, 1.0, 1.0)])], 20).contains(&"█".repeat(SHORTEST_BAR)));
+    }
+}

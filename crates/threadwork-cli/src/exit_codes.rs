@@ -1,0 +1,52 @@
+//! What the exit code of `threadwork` says.
+
+/// `threadwork` could not run the program at all.
+pub(crate) const CANNOT_RUN: i32 = 125;
+
+/// The user pressed Ctrl-C: 128 + SIGINT, as shells have it.
+pub(crate) const INTERRUPTED: i32 = 130;
+
+/// `threadwork demo`: an answer differs between two runs of one program.
+pub(crate) const WRONG_ANSWER: i32 = 1;
+
+/// Every code that `threadwork run` exits with when it is not the program's own.
+/// [`threadwork_engine::ExitStatus::code`] gives those of a program that started.
+pub(crate) const TABLE: [(i32, &str); 10] = [
+    (2, "the command line of threadwork is wrong"),
+    (120, "deadlock: every thread waits for ever"),
+    (121, "the program failed at the limit of --threads"),
+    (122, "the program failed at the limit of --max-open-files"),
+    (124, "the time of --timeout is over"),
+    (
+        CANNOT_RUN,
+        "threadwork cannot run it: bad module, bad option value",
+    ),
+    (INTERRUPTED, "interrupted by Ctrl-C"),
+    (134, "the program trapped (128 + SIGABRT)"),
+    (137, "the program failed at the limit of --max-memory"),
+    (152, "the CPU time of --max-cpu is used up"),
+];
+
+/// The table as it stands at the end of `--help`.
+pub(crate) fn help() -> String {
+    let rows = TABLE.map(|(code, meaning)| format!("  {code:>3}  {meaning}\n"));
+    format!(
+        "Exit codes of `threadwork run`, besides the program's own:\n{}",
+        rows.concat()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_sorted_and_unique() {
+        assert!(TABLE.is_sorted_by(|(a, _), (b, _)| a < b));
+    }
+
+    #[test]
+    fn help_has_a_line_for_each_code() {
+        assert_eq!(help().lines().count(), TABLE.len() + 1);
+    }
+}

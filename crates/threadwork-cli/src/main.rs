@@ -1,0 +1,91 @@
+//! The `threadwork` command.
+//!
+//! `threadwork run app.wasm` runs a threaded WebAssembly program on the engine;
+//! `threadwork demo` shows the whole project at work on real programs. This file
+//! reads the command line and picks the command:
+//!
+//! ```text
+//! main ── run ─────── options      text to sizes, durations, directories
+//!   │      ├───────── signals      Ctrl-C and SIGPIPE
+//!   │      └───────── report       whatever the user reads on standard error
+//!   ├──── demo ────── toolchain    cargo, rustc, rustup
+//!   │      ├───────── guests       build and run the example programs
+//!   │      └───────── table        the picture at the end
+//!   └──── exit_codes               what the exit code says
+//! ```
+
+mod demo;
+mod engine;
+mod exit_codes;
+mod options;
+mod report;
+mod run;
+mod signals;
+
+use std::process;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+/// The command line as a whole.
+#[derive(Parser)]
+#[command(
+    name = "threadwork",
+    version,
+    about = "Runs threaded WebAssembly programs, near native speed, safely",
+    arg_required_else_help = true,
+    after_help = exit_codes::help()
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Also print what lies behind an error
+    #[arg(short, long, global = true, display_order = 100)]
+    verbose: bool,
+}
+
+/// What `threadwork` can do.
+#[derive(Subcommand)]
+enum Command {
+    /// Run a WebAssembly program (.wasm or .wat)
+    Run(run::RunArgs),
+    /// Build the example programs and compare WebAssembly with native code
+    Demo(demo::DemoArgs),
+}
+
+fn main() {
+    signals::die_of_broken_pipes();
+    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
+    let outcome = match &cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Demo(args) => demo::demo(args),
+    };
+    process::exit(outcome.unwrap_or_else(|error| {
+        report::error(&error, cli.verbose);
+        exit_codes::CANNOT_RUN
+    }))
+}
+
+/// Prints what is wrong with the command line, or the help, and exits.
+///
+/// A value that an option does not understand is one line like any other error;
+/// clap explains the rest, with the usage.
+fn refuse(error: &clap::Error) -> ! {
+    if error.kind() == ErrorKind::ValueValidation {
+        report::error(&options::explain_bad_value(error), false);
+        process::exit(exit_codes::CANNOT_RUN);
+    }
+    error.exit()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,133 @@
+//! What the user reads on standard error.
+//!
+//! Nothing here may fail: a closed standard error is no reason to panic.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use threadwork_engine::{ExitStatus, Limit, Stats};
+
+/// An error that says what could not be done and why, in one line; the causes
+/// of the cause stay behind it.
+pub(crate) fn explain<E>(what: impl Display, cause: E) -> anyhow::Error
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let message = format!("{what}: {cause}");
+    anyhow::Error::new(cause).context(message)
+}
+
+/// Prints an error on exactly one line; with `verbose`, after it the causes that
+/// the line does not tell yet.
+pub(crate) fn error(error: &anyhow::Error, verbose: bool) {
+    let message = error.to_string();
+    print(format_args!("threadwork: error: {}", one_line(&message)));
+    if verbose {
+        let causes = error.chain().skip(1).map(ToString::to_string);
+        let new_causes = causes.filter(|cause| !message.contains(cause));
+        new_causes.for_each(|cause| print(format_args!("  caused by: {cause}")));
+    }
+}
+
+/// Says how a program ended, unless it ended itself or the user ended it.
+pub(crate) fn ending(status: &ExitStatus) {
+    match status {
+        ExitStatus::Exited(_) | ExitStatus::Killed => {}
+        ExitStatus::LimitExceeded(exceeded) => {
+            print(format_args!("threadwork: {status}"));
+            print(format_args!(
+                "threadwork: {} sets this limit",
+                option_of(exceeded.limit)
+            ));
+        }
+        _ => print(format_args!("threadwork: {status}")),
+    }
+}
+
+/// The option that sets a limit.
+fn option_of(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Threads(_) => "--threads",
+        Limit::Memory(_) => "--max-memory",
+        Limit::WallTime(_) => "--timeout",
+        Limit::CpuTime(_) => "--max-cpu",
+        Limit::OpenFiles(_) => "--max-open-files",
+    }
+}
+
+/// Prints the block of `--stats`.
+pub(crate) fn stats(stats: &Stats) {
+    print(render_stats(stats));
+}
+
+fn render_stats(stats: &Stats) -> String {
+    let cores = stats.cpu_time.as_secs_f64() / stats.wall_time.as_secs_f64().max(1e-9);
+    format!(
+        "threadwork: statistics\n\
+         \x20 time      {}, on CPUs {} ({cores:.2} busy)\n\
+         \x20 threads   {} started, at most {} at one time, {} refused\n\
+         \x20 waits     {}, of which {} found the value changed\n\
+         \x20 notifies  {}, which woke {}\n\
+         \x20 memory    {}",
+        seconds(stats.wall_time),
+        seconds(stats.cpu_time),
+        stats.threads_started,
+        stats.threads_peak,
+        stats.spawns_failed,
+        stats.waits,
+        stats.waits_not_equal,
+        stats.notifies,
+        stats.woken,
+        bytes(stats.memory),
+    )
+}
+
+/// A time span for people: three digits or more, in a unit that fits.
+fn seconds(span: Duration) -> String {
+    let seconds = span.as_secs_f64();
+    match seconds {
+        _ if seconds >= 1.0 => format!("{seconds:.2} s"),
+        _ if seconds >= 1e-3 => format!("{:.1} ms", seconds * 1e3),
+        _ => format!("{:.0} us", seconds * 1e6),
+    }
+}
+
+/// A size for people.
+fn bytes(bytes: u64) -> String {
+    match bytes {
+        _ if bytes >= 1 << 30 => format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30)),
+        _ if bytes >= 1 << 20 => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+        _ => format!("{} KiB", bytes >> 10),
+    }
+}
+
+/// The same text without its line breaks.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn print(text: impl Display) {
+    // There is nowhere left to say that this failed.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_lose_their_line_breaks() {
+        assert_eq!(one_line("bad\n   module:\tthere\n"), "bad module: there");
+    }
+
+    #[test]
+    fn spans_and_sizes_read_well() {
+        assert_eq!(seconds(Duration::from_millis(1234)), "1.23 s");
+        assert_eq!(seconds(Duration::from_micros(1234)), "1.2 ms");
+        assert_eq!(seconds(Duration::from_nanos(1234)), "1 us");
+        assert_eq!(bytes(65_536), "64 KiB");
+        assert_eq!(bytes(17 << 16), "1.1 MiB");
+        assert_eq!(bytes(3 << 29), "1.50 GiB");
+    }
+}

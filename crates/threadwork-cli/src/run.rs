@@ -1,0 +1,150 @@
+//! `threadwork run`: one program, from its file to its exit code.
+
+use std::path::Path;
+use std::time::Duration;
+use std::{env, fs};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use threadwork_engine::{Limits, Module, Output, Process, ProcessBuilder, Stdin};
+
+use crate::options::{self, DirMapping, EnvVar};
+use crate::{engine, report, signals};
+
+/// Said under the options of `threadwork run --help`.
+const CARGO_HELP: &str = "\
+As Cargo's runner, for `cargo run` and `cargo test` with the target \
+wasm32-wasip1-threads:
+  export CARGO_TARGET_WASM32_WASIP1_THREADS_RUNNER=\"threadwork run --dir .\"
+Without `--dir .` the program sees no files at all.";
+
+/// The command line of `threadwork run`.
+#[derive(Args)]
+#[command(
+    override_usage = "threadwork run [OPTIONS] <FILE> [ARGS]...",
+    after_help = format!("{CARGO_HELP}\n\n{}", crate::exit_codes::help())
+)]
+pub(crate) struct RunArgs {
+    /// Let the program use a directory, under its own name or as GUEST
+    #[arg(long = "dir", value_name = "HOST[::GUEST]", value_parser = options::parse_dir)]
+    dirs: Vec<DirMapping>,
+
+    /// Set an environment variable; without a value, pass on the one set here
+    #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = options::parse_env)]
+    variables: Vec<EnvVar>,
+
+    /// Most threads at one time, besides the main one
+    #[arg(long, value_name = "N", value_parser = options::parse_count)]
+    threads: Option<u32>,
+
+    /// Most linear memory, for example 64KiB, 16M or 1G
+    #[arg(long, value_name = "SIZE", value_parser = options::parse_size)]
+    max_memory: Option<u64>,
+
+    /// Longest time to run, for example 500ms, 10s or 1h30m
+    #[arg(long, value_name = "DURATION", value_parser = options::parse_duration)]
+    timeout: Option<Duration>,
+
+    /// Most CPU time, of all threads together
+    #[arg(long, value_name = "DURATION", value_parser = options::parse_duration)]
+    max_cpu: Option<Duration>,
+
+    /// Most files and directories open at one time
+    #[arg(long, value_name = "N", value_parser = options::parse_count)]
+    max_open_files: Option<u32>,
+
+    /// Print at the end what the program used
+    #[arg(long)]
+    stats: bool,
+
+    /// Neither read nor write the cache of compiled modules
+    #[arg(long)]
+    no_cache: bool,
+
+    /// The program, .wasm or .wat, and its arguments: all that follows is its own
+    #[arg(value_names = ["FILE", "ARGS"], required = true, trailing_var_arg = true)]
+    command: Vec<String>,
+}
+
+/// Runs the program and returns the code to exit with.
+pub(crate) fn run(args: &RunArgs) -> anyhow::Result<i32> {
+    signals::handle_interrupts()?;
+    let process = start(args)?;
+    signals::end_on_interrupt(process.killer());
+    let status = process.wait();
+    report::ending(&status);
+    if args.stats {
+        report::stats(&process.stats());
+    }
+    Ok(status.code())
+}
+
+fn start(args: &RunArgs) -> anyhow::Result<Process> {
+    let (file, guest_args) = args.command.split_first().context("no file given")?;
+    let file = Path::new(file);
+    let code = read(file)?;
+    let cannot_run = |error| report::explain(format_args!("cannot run {}", file.display()), error);
+    let engine = engine::build(!args.no_cache).map_err(cannot_run)?;
+    let module = Module::new(&engine, &code).map_err(cannot_run)?;
+    let builder = ProcessBuilder::new(&module)
+        .arg0(program_name(file))
+        .args(guest_args)
+        .stdin(Stdin::Inherit)
+        .stdout(Output::Inherit)
+        .stderr(Output::Inherit)
+        .limits(limits(args));
+    let builder = args.variables.iter().try_fold(builder, give_variable)?;
+    let builder = args.dirs.iter().try_fold(builder, give_dir)?;
+    builder.spawn().map_err(cannot_run)
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let name = file.display();
+    if file.is_dir() {
+        bail!("{name} is a directory: give the .wasm or .wat file in it");
+    }
+    let code = fs::read(file)
+        .map_err(|error| report::explain(format_args!("cannot read {name}"), error))?;
+    if code.is_empty() {
+        bail!("{name} is empty: did the build that writes it fail?");
+    }
+    Ok(code)
+}
+
+/// What the program sees as its own name: not where on the host it lies.
+fn program_name(file: &Path) -> String {
+    file.file_name()
+        .unwrap_or(file.as_os_str())
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn limits(args: &RunArgs) -> Limits {
+    let mut limits = Limits::default();
+    limits.threads = args.threads;
+    limits.memory = args.max_memory;
+    limits.wall_time = args.timeout;
+    limits.cpu_time = args.max_cpu;
+    limits.open_files = args.max_open_files;
+    limits
+}
+
+fn give_variable(builder: ProcessBuilder, var: &EnvVar) -> anyhow::Result<ProcessBuilder> {
+    let value = match &var.value {
+        Some(value) => value.clone(),
+        None => match env::var_os(&var.name).map(|value| value.into_string()) {
+            Some(Ok(value)) => value,
+            Some(Err(_)) => bail!("--env {0}: the value of {0} is not UTF-8", var.name),
+            // Not set here, so not set there either.
+            None => return Ok(builder),
+        },
+    };
+    Ok(builder.env(&var.name, value))
+}
+
+fn give_dir(builder: ProcessBuilder, dir: &DirMapping) -> anyhow::Result<ProcessBuilder> {
+    if !dir.host.is_dir() {
+        bail!("--dir {}: there is no such directory", dir.host.display());
+    }
+    Ok(builder.preopen_dir(&dir.host, &dir.guest))
+}

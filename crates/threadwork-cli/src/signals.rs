@@ -1,0 +1,49 @@
+//! Ctrl-C and broken pipes.
+
+use std::process;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::Context;
+use threadwork_engine::Killer;
+
+use crate::exit_codes;
+
+/// What the next Ctrl-C ends. `None` before a program runs, and after the first
+/// Ctrl-C: then there is nothing to wait for.
+static RUNNING: Mutex<Option<Killer>> = Mutex::new(None);
+
+/// From now on, Ctrl-C ends the program named to [`end_on_interrupt`] cleanly, or
+/// `threadwork` itself if there is none or if it was pressed before.
+pub(crate) fn handle_interrupts() -> anyhow::Result<()> {
+    ctrlc::set_handler(|| match running().take() {
+        Some(program) => program.kill(),
+        None => process::exit(exit_codes::INTERRUPTED),
+    })
+    .context("cannot listen for Ctrl-C")
+}
+
+/// Names the program that the next Ctrl-C ends.
+pub(crate) fn end_on_interrupt(program: Killer) {
+    *running() = Some(program);
+}
+
+fn running() -> MutexGuard<'static, Option<Killer>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes a broken pipe end `threadwork` without a word, as it ends any program
+/// of the system: `threadwork run list.wasm | head` is not an error.
+///
+/// Rust programs ignore SIGPIPE, so that a write fails with EPIPE. A guest could
+/// not do better with that: it has no signals, and one written in Rust would
+/// panic at its next `println!`.
+#[cfg(unix)]
+pub(crate) fn die_of_broken_pipes() {
+    // SAFETY: the default action is always a valid handler, and no other thread
+    // runs yet that could count on the old one.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
+/// Systems without SIGPIPE have nothing to restore.
+#[cfg(not(unix))]
+pub(crate) fn die_of_broken_pipes() {}

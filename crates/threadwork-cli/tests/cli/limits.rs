@@ -1,0 +1,87 @@
+//! Each limit: how it shows to the program, and how it ends one that cannot cope.
+
+use std::time::Duration;
+
+use crate::support::{file, finish, run_guest, temporary_folder, text};
+
+#[test]
+fn threads() {
+    let outcome = finish(&mut run_guest(&["--threads", "3"], &["spawn", "3"])).expect_code(0);
+    assert_eq!(outcome.stderr, "");
+    finish(&mut run_guest(&["--threads", "2"], &["spawn", "3"]))
+        .expect_code(121)
+        .expect_stderr(&["threadwork: ", "limit of 2 threads"])
+        .expect_stderr(&["threadwork: ", "--threads"]);
+}
+
+#[test]
+fn program_may_cope_with_few_threads() {
+    let outcome = finish(&mut run_guest(&["--threads", "4"], &["count-spawns"])).expect_code(0);
+    assert_eq!(
+        (outcome.stdout.as_str(), outcome.stderr.as_str()),
+        ("4\n", "")
+    );
+}
+
+#[test]
+fn memory() {
+    finish(&mut run_guest(&["--max-memory", "32M"], &["allocate", "8"])).expect_code(0);
+    finish(&mut run_guest(
+        &["--max-memory", "32M"],
+        &["allocate", "64"],
+    ))
+    .expect_code(137)
+    .expect_stderr(&["threadwork: ", "limit of 33554432 bytes"])
+    .expect_stderr(&["threadwork: ", "--max-memory"]);
+}
+
+#[test]
+fn memory_that_a_program_needs_at_start() {
+    finish(&mut run_guest(&["--max-memory", "64KiB"], &["exit", "0"]))
+        .expect_code(125)
+        .expect_stderr(&["threadwork: error: ", "memory"]);
+}
+
+#[test]
+fn wall_clock_time() {
+    for program in ["spin", "sleep", "wait"] {
+        let outcome = finish(&mut run_guest(&["--timeout", "300ms"], &[program]))
+            .expect_code(124)
+            .expect_stderr(&["threadwork: ", "limit of 300ms"])
+            .expect_stderr(&["threadwork: ", "--timeout"]);
+        assert!(outcome.took < Duration::from_secs(10), "{outcome:?}");
+    }
+    finish(&mut run_guest(&["--timeout", "1h"], &["exit", "4"])).expect_code(4);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn cpu_time() {
+    finish(&mut run_guest(&["--max-cpu", "300ms"], &["spin"]))
+        .expect_code(152)
+        .expect_stderr(&["threadwork: ", "limit of 300ms"])
+        .expect_stderr(&["threadwork: ", "--max-cpu"]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn sleeping_costs_no_cpu_time() {
+    let options = ["--max-cpu", "1h", "--timeout", "300ms"];
+    finish(&mut run_guest(&options, &["sleep"])).expect_code(124);
+}
+
+#[test]
+fn open_files() {
+    let folder = temporary_folder();
+    file(folder.path(), "a.txt", "");
+    let dir = format!("{}::/", text(folder.path()));
+    let run = |most, wanted| {
+        let options = ["--dir", &dir, "--max-open-files", most];
+        finish(&mut run_guest(&options, &["open", "/a.txt", wanted]))
+    };
+    assert_eq!(run("5", "5").expect_code(0).stdout, "5 files\n");
+    run("5", "6")
+        .expect_code(122)
+        .expect_stderr(&["threadwork: ", "limit of 5 open files"])
+        .expect_stderr(&["threadwork: ", "--max-open-files"]);
+}

@@ -1,0 +1,235 @@
+//! Backtraces in the terms of the user's own file.
+//!
+//! Wasmtime sees the rewritten module; what is reported here are offsets of the
+//! original one and, where it carries DWARF, source lines. Symbols are looked up
+//! only when somebody reads a backtrace: ending ten thousand processes must not
+//! parse debug information ten thousand times.
+
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use threadwork_rewrite::OffsetMap;
+use wasmtime::WasmBacktrace;
+
+/// Where the frames of a module's backtraces are looked up.
+pub(crate) struct Symbols {
+    offsets: OffsetMap,
+    /// The original module if it has debug information, else empty.
+    original: Arc<[u8]>,
+    dwarf: OnceLock<Option<Dwarf>>,
+}
+
+/// The line table of a module, behind a lock: `addr2line` fills its caches as it is asked.
+type Dwarf = std::sync::Mutex<addr2line::Context<gimli::EndianArcSlice<gimli::LittleEndian>>>;
+
+impl Symbols {
+    pub(crate) fn new(offsets: OffsetMap, original: &[u8]) -> Self {
+        let has_dwarf = sections(original).any(|(name, _)| name == ".debug_line");
+        let original = if has_dwarf { original } else { &[] };
+        Self {
+            offsets,
+            original: original.into(),
+            dwarf: OnceLock::new(),
+        }
+    }
+
+    /// The source lines of an offset of the original file, innermost inlined
+    /// function first.
+    fn lines(&self, offset: usize) -> Vec<Line> {
+        let Some(code) = code_section(&self.original) else {
+            return Vec::new();
+        };
+        let dwarf = self.dwarf.get_or_init(|| load_dwarf(&self.original));
+        let (Some(dwarf), Some(probe)) = (dwarf, offset.checked_sub(code)) else {
+            return Vec::new();
+        };
+        let dwarf = dwarf.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut lines = Vec::new();
+        let Ok(mut frames) = dwarf.find_frames(probe as u64).skip_all_loads() else {
+            return lines;
+        };
+        while let Ok(Some(frame)) = frames.next() {
+            let function = frame.function.as_ref().and_then(|f| f.raw_name().ok());
+            let location = frame.location.as_ref();
+            lines.push(Line {
+                function: function.map(|name: std::borrow::Cow<'_, str>| demangle(&name)),
+                file: location.and_then(|l| l.file).map(str::to_owned),
+                line: location.and_then(|l| l.line),
+                column: location.and_then(|l| l.column),
+            });
+        }
+        lines
+    }
+}
+
+impl fmt::Debug for Symbols {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Symbols").finish_non_exhaustive()
+    }
+}
+
+/// Custom sections of a module, as far as it parses.
+fn sections(wasm: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
+    wasmparser::Parser::new(0)
+        .parse_all(wasm)
+        .map_while(Result::ok)
+        .filter_map(|payload| match payload {
+            wasmparser::Payload::CustomSection(section) => Some((section.name(), section.data())),
+            _ => None,
+        })
+}
+
+/// Where the code section's contents begin: DWARF counts addresses from there.
+fn code_section(wasm: &[u8]) -> Option<usize> {
+    wasmparser::Parser::new(0)
+        .parse_all(wasm)
+        .map_while(Result::ok)
+        .find_map(|payload| match payload {
+            wasmparser::Payload::CodeSectionStart { range, .. } => Some(range.start as usize),
+            _ => None,
+        })
+}
+
+fn load_dwarf(wasm: &[u8]) -> Option<Dwarf> {
+    let load = |id: gimli::SectionId| -> Result<_, gimli::Error> {
+        let data = sections(wasm)
+            .find(|(name, _)| *name == id.name())
+            .map_or(&[][..], |(_, data)| data);
+        Ok(gimli::EndianArcSlice::new(data.into(), gimli::LittleEndian))
+    };
+    let dwarf = gimli::Dwarf::load(load).ok()?;
+    let context = addr2line::Context::from_dwarf(dwarf).ok()?;
+    Some(std::sync::Mutex::new(context))
+}
+
+fn demangle(name: &str) -> String {
+    format!("{:#}", rustc_demangle::demangle(name))
+}
+
+/// A source line.
+struct Line {
+    function: Option<String>,
+    file: Option<String>,
+    line: Option<u32>,
+    column: Option<u32>,
+}
+
+/// One frame of a [`Backtrace`]. An inlined function has a frame of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Frame {
+    /// The demangled name, if the module has names or debug information.
+    pub function: Option<String>,
+    /// The index of the function in the rewritten module.
+    pub function_index: u32,
+    /// The offset of the instruction in the original file.
+    pub offset: Option<usize>,
+    /// Source file, if the module has debug information.
+    pub file: Option<String>,
+    /// Line in it, from 1.
+    pub line: Option<u32>,
+    /// Column in it, from 1.
+    pub column: Option<u32>,
+}
+
+/// The call stack of a guest thread, innermost frame first.
+#[derive(Clone, Default)]
+pub struct Backtrace {
+    frames: Vec<RawFrame>,
+    symbols: Option<Arc<Symbols>>,
+}
+
+#[derive(Clone)]
+struct RawFrame {
+    index: u32,
+    name: Option<String>,
+    offset: Option<usize>,
+}
+
+impl Backtrace {
+    pub(crate) fn new(trace: &WasmBacktrace, symbols: Arc<Symbols>) -> Self {
+        let frames = trace.frames().iter().map(|frame| RawFrame {
+            index: frame.func_index(),
+            name: frame.func_name().map(demangle),
+            offset: frame
+                .module_offset()
+                .and_then(|offset| symbols.offsets.original(offset)),
+        });
+        Self {
+            frames: frames.collect(),
+            symbols: Some(symbols),
+        }
+    }
+
+    /// Whether there is no frame: the thread was not in guest code.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// The frames with their symbols. Slow on the first call for a module with
+    /// debug information, which is parsed then.
+    #[must_use]
+    pub fn frames(&self) -> Vec<Frame> {
+        self.frames
+            .iter()
+            .flat_map(|frame| self.resolve(frame))
+            .collect()
+    }
+
+    fn resolve(&self, raw: &RawFrame) -> Vec<Frame> {
+        let lines = match (&self.symbols, raw.offset) {
+            (Some(symbols), Some(offset)) => symbols.lines(offset),
+            _ => Vec::new(),
+        };
+        let frame = |line: Line| Frame {
+            function: line.function.or_else(|| raw.name.clone()),
+            function_index: raw.index,
+            offset: raw.offset,
+            file: line.file,
+            line: line.line,
+            column: line.column,
+        };
+        if lines.is_empty() {
+            let nothing = Line { function: None, file: None, line: None, column: None };
+            return vec![frame(nothing)];
+        }
+        lines.into_iter().map(frame).collect()
+    }
+}
+
+impl fmt::Display for Backtrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, frame) in self.frames().into_iter().enumerate() {
+            if number > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{number:>4}: {frame}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.function {
+            Some(name) => write!(f, "{name}")?,
+            None => write!(f, "<function {}>", self.function_index)?,
+        }
+        if let Some(file) = &self.file {
+            write!(f, "\n        at {file}")?;
+            for part in [self.line, self.column].into_iter().flatten() {
+                write!(f, ":{part}")?;
+            }
+        } else if let Some(offset) = self.offset {
+            write!(f, " @ {offset:#x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Backtrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.frames()).finish()
+    }
+}

@@ -1,0 +1,107 @@
+//! Compiled modules on disk.
+//!
+//! An entry is one file, named after everything that its contents depend on: the
+//! module's bytes, Wasmtime's settings and version, this crate's version. It holds
+//! a checksum, so that a file that was cut short or damaged is compiled again. A
+//! cache never makes a load fail: whatever goes wrong, the module is compiled.
+//!
+//! Invariant: entries appear whole, by a rename. The directory is made for its
+//! owner only, because what is in it is run.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Entries beyond this many bytes are removed, those that were written first.
+const MAX_BYTES: u64 = 512 << 20;
+
+const CHECKSUM: usize = blake3::OUT_LEN;
+
+/// The file of a module in `dir`.
+pub(crate) fn entry(dir: &Path, wasm: &[u8], engine: &wasmtime::Engine) -> PathBuf {
+    let mut settings = Settings::default();
+    std::hash::Hash::hash(&engine.precompile_compatibility_hash(), &mut settings);
+    let mut name = blake3::Hasher::new();
+    name.update(env!("CARGO_PKG_VERSION").as_bytes());
+    name.update(&settings.0);
+    name.update(wasm);
+    dir.join(format!("{}.twc", name.finalize().to_hex()))
+}
+
+/// Collects what is hashed, since the standard hashers promise no stable result.
+#[derive(Default)]
+struct Settings(Vec<u8>);
+
+impl std::hash::Hasher for Settings {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        0
+    }
+}
+
+/// The contents of an entry, if it is there and whole.
+pub(crate) fn load(entry: &Path) -> Option<Vec<u8>> {
+    let mut bytes = fs::read(entry).ok()?;
+    let contents = bytes.len().checked_sub(CHECKSUM)?;
+    let whole = blake3::hash(&bytes[..contents]).as_bytes() == &bytes[contents..];
+    bytes.truncate(contents);
+    whole.then_some(bytes)
+}
+
+/// Writes an entry; failures are ignored.
+pub(crate) fn store(entry: &Path, contents: &[u8]) {
+    let _ = try_store(entry, contents);
+}
+
+fn try_store(entry: &Path, contents: &[u8]) -> std::io::Result<()> {
+    let dir = entry.parent().unwrap_or(Path::new("."));
+    create_private(dir)?;
+    let mut unique = [0; 8];
+    getrandom::fill(&mut unique)?;
+    let temporary = dir.join(format!("{:016x}.tmp", u64::from_le_bytes(unique)));
+    let written = fs::File::create_new(&temporary).and_then(|mut file| {
+        file.write_all(contents)?;
+        file.write_all(blake3::hash(contents).as_bytes())?;
+        fs::rename(&temporary, entry)
+    });
+    if written.is_err() {
+        fs::remove_file(&temporary)?;
+    }
+    prune(dir)?;
+    written
+}
+
+fn create_private(dir: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+/// Removes the oldest entries until the rest fits, and what crashes left behind.
+fn prune(dir: &Path) -> std::io::Result<()> {
+    let mut entries = Vec::new();
+    for file in fs::read_dir(dir)? {
+        let file = file?;
+        let path = file.path();
+        let ours = path.extension().is_some_and(|e| e == "twc" || e == "tmp");
+        if ours && let Ok(data) = file.metadata() {
+            entries.push((data.modified().unwrap_or(SystemTime::UNIX_EPOCH), data.len(), path));
+        }
+    }
+    entries.sort();
+    let mut total: u64 = entries.iter().map(|(_, length, _)| length).sum();
+    for (_, length, path) in entries {
+        if total <= MAX_BYTES {
+            break;
+        }
+        let _ = fs::remove_file(path);
+        total -= length;
+    }
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! Everything that can go wrong before a program runs.
+//!
+//! What goes wrong while it runs is not an error of the host but the
+//! [`ExitStatus`](crate::ExitStatus) of the process.
+
+use crate::Limit;
+use std::path::PathBuf;
+
+/// Why the engine, a module or a process could not be made.
+///
+/// Each message is one line that names the cause and, where there is one, the
+/// remedy; the chain of sources has the details.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Wasmtime refused the configuration.
+    #[error("the engine cannot be configured")]
+    Configuration(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The text format has a mistake.
+    #[error("the text does not parse as WebAssembly: {message}")]
+    Text {
+        /// Where and what.
+        message: String,
+    },
+    /// The module is not one that can run here.
+    #[error(transparent)]
+    Rewrite(#[from] threadwork_rewrite::RewriteError),
+    /// Cranelift refused the module.
+    #[error("the module does not compile: {message}")]
+    Compile {
+        /// What Wasmtime said.
+        message: String,
+    },
+    /// The module spawns threads, but its memory cannot be shared with them.
+    #[error(
+        "the module imports wasi.thread-spawn, but it has no shared memory: \
+         link it with --shared-memory --import-memory --max-memory=BYTES"
+    )]
+    MemoryNotShared,
+    /// The module spawns threads, but has no entry for them.
+    #[error(
+        "the module imports wasi.thread-spawn, but does not export \
+         wasi_thread_start (param i32 i32): link it for wasm32-wasip1-threads"
+    )]
+    NoThreadStart,
+    /// Nothing to run.
+    #[error("the module exports no function `{name}`: {remedy}")]
+    NoEntry {
+        /// The function that was looked for.
+        name: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The entry cannot be called as such.
+    #[error("the exported function `{name}` has the type {found}, not {expected}")]
+    EntryType {
+        /// The function.
+        name: String,
+        /// Its type.
+        found: String,
+        /// The type it must have.
+        expected: &'static str,
+    },
+    /// Imports that nobody provides.
+    #[error("nothing provides the import{} {}: {remedy}", if names.len() == 1 { "" } else { "s" }, list(names))]
+    MissingImports {
+        /// `module.name` of each.
+        names: Vec<String>,
+        /// The likely remedy.
+        remedy: &'static str,
+    },
+    /// An import has another type than what is provided.
+    #[error("an import does not fit: {message}")]
+    ImportType {
+        /// What Wasmtime said.
+        message: String,
+    },
+    /// The memory does not fit into the limit, or into the machine.
+    #[error("the module's memory of at least {minimum} bytes cannot be had: {reason}")]
+    Memory {
+        /// What the module asks for at start.
+        minimum: u64,
+        /// Why not.
+        reason: String,
+    },
+    /// A limit under which nothing could run.
+    #[error("{limit} lets nothing run: give at least {}", least(limit))]
+    ZeroLimit {
+        /// The limit.
+        limit: Limit,
+    },
+    /// A directory cannot be handed to the guest.
+    #[error("cannot open the directory {} for the guest: {reason}", path.display())]
+    Preopen {
+        /// The directory on the host.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// A standard stream cannot be set up, or a thread cannot be started.
+    #[error("the system refused {what}: {source}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// An embedder's function in [`ProcessBuilder::linker`](crate::ProcessBuilder::linker) failed.
+    #[error("the host functions cannot be defined: {message}")]
+    Linker {
+        /// What it said.
+        message: String,
+    },
+    /// Not available on this system.
+    #[error("{what} is not available on this system: {remedy}")]
+    Unsupported {
+        /// The feature.
+        what: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+}
+
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let shown = names.iter().take(SHOWN).map(String::as_str);
+    let mut list = shown.collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        list.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    list
+}
+
+fn least(limit: &Limit) -> &'static str {
+    match limit {
+        Limit::Threads(_) => "one thread",
+        Limit::Memory(_) => "one page (65536 bytes)",
+        Limit::WallTime(_) | Limit::CpuTime(_) => "one nanosecond",
+        Limit::OpenFiles(_) => "one file",
+    }
+}
+
+/// Wasmtime's errors print their chain on several lines; ours are one line.
+pub(crate) fn one_line(error: &wasmtime::Error) -> String {
+    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
+}

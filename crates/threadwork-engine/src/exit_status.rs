@@ -1,0 +1,162 @@
+//! How a process ended.
+
+use crate::{Backtrace, Limit};
+use std::fmt;
+
+/// The end of a process. The first cause wins: what threads do after it is not
+/// looked at.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum ExitStatus {
+    /// `_start` returned (0), or a thread called `proc_exit`.
+    Exited(i32),
+    /// A thread trapped.
+    Trapped(Trap),
+    /// Every thread slept without a timeout, so nobody could wake anybody.
+    Deadlock(DeadlockReport),
+    /// A limit ended the process, or made it trap.
+    LimitExceeded(LimitExceeded),
+    /// [`Process::kill`](crate::Process::kill), or the [`Process`](crate::Process) was dropped.
+    Killed,
+}
+
+/// A trap and the thread that had it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Trap {
+    /// The thread's id; 0 is the main thread.
+    pub thread: u32,
+    /// What happened, such as "wasm `unreachable` instruction executed".
+    pub reason: String,
+    /// Where.
+    pub backtrace: Backtrace,
+}
+
+/// Who sleeps where.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct DeadlockReport {
+    /// All threads of the process, by id.
+    pub threads: Vec<Sleeper>,
+}
+
+/// A thread in a [`DeadlockReport`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Sleeper {
+    /// The thread's id; 0 is the main thread.
+    pub thread: u32,
+    /// The address in linear memory that it waits for a notify of.
+    pub address: u64,
+    /// Where it called.
+    pub backtrace: Backtrace,
+}
+
+/// A limit that was reached, and the trap that followed, if it did not end the
+/// process by itself.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LimitExceeded {
+    /// The limit.
+    pub limit: Limit,
+    /// How the program failed after it had been refused something.
+    pub trap: Option<Trap>,
+}
+
+impl ExitStatus {
+    /// Whether the program exited with code 0.
+    #[must_use]
+    pub fn success(&self) -> bool {
+        matches!(self, Self::Exited(0))
+    }
+
+    /// The exit code of a command-line program that reports this status: the
+    /// guest's own; 134 (128 + SIGABRT) for a trap; 120 for a deadlock; 121, 122,
+    /// 137, 124 and 152 for the limits of threads, open files, memory, wall-clock
+    /// and CPU time; 130 (128 + SIGINT) if killed.
+    ///
+    /// ```
+    /// use threadwork_engine::ExitStatus;
+    ///
+    /// assert_eq!(ExitStatus::Exited(3).code(), 3);
+    /// assert_eq!(ExitStatus::Killed.code(), 130);
+    /// ```
+    #[must_use]
+    pub fn code(&self) -> i32 {
+        match self {
+            Self::Exited(code) => *code,
+            Self::Trapped(_) => 134,
+            Self::Deadlock(_) => 120,
+            Self::LimitExceeded(exceeded) => match exceeded.limit {
+                Limit::Threads(_) => 121,
+                Limit::OpenFiles(_) => 122,
+                Limit::WallTime(_) => 124,
+                Limit::Memory(_) => 137,
+                Limit::CpuTime(_) => 152,
+            },
+            Self::Killed => 130,
+        }
+    }
+}
+
+/// A headline, and lines of detail where there are any.
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exited with code {code}"),
+            Self::Trapped(trap) => trap.fmt(f),
+            Self::Deadlock(report) => report.fmt(f),
+            Self::LimitExceeded(exceeded) => exceeded.fmt(f),
+            Self::Killed => write!(f, "killed"),
+        }
+    }
+}
+
+impl fmt::Display for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} trapped: {}", ThreadName(self.thread), self.reason)?;
+        write_backtrace(f, &self.backtrace)
+    }
+}
+
+impl fmt::Display for DeadlockReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.threads.len();
+        let noun = if count == 1 { "thread" } else { "threads" };
+        write!(f, "deadlock: all {count} {noun} wait for ever, nobody is left to notify them")?;
+        for sleeper in &self.threads {
+            let name = ThreadName(sleeper.thread);
+            write!(f, "\n{name} waits at address {:#x}", sleeper.address)?;
+            write_backtrace(f, &sleeper.backtrace)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for LimitExceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} was reached", self.limit)?;
+        match &self.trap {
+            Some(trap) => write!(f, "; then {trap}"),
+            None => Ok(()),
+        }
+    }
+}
+
+struct ThreadName(u32);
+
+impl fmt::Display for ThreadName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => write!(f, "the main thread"),
+            id => write!(f, "thread {id}"),
+        }
+    }
+}
+
+fn write_backtrace(f: &mut fmt::Formatter<'_>, backtrace: &Backtrace) -> fmt::Result {
+    match backtrace.is_empty() {
+        true => Ok(()),
+        false => write!(f, "\n{backtrace}"),
+    }
+}

@@ -1,0 +1,86 @@
+//! Runs threaded WebAssembly programs as isolated processes inside a Rust program.
+//!
+//! A *process* is a module, its linear memory, its threads, its files and its
+//! limits. Its threads come from `wasi.thread-spawn`, which is what `std::thread`,
+//! `rayon` and pthreads become on `wasm32-wasip1-threads`. However a process ends
+//! (return, exit, trap, deadlock, limit, kill), all of its threads are gone
+//! afterwards, its files are closed, and the host program goes on.
+//!
+//! ```
+//! use threadwork_engine::{Engine, Module, Output, ProcessBuilder};
+//!
+//! # fn main() -> Result<(), threadwork_engine::Error> {
+//! let engine = Engine::new()?;
+//! let module = Module::new(&engine, br#"
+//!     (module
+//!       (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+//!       (import "env" "memory" (memory 1 1 shared))
+//!       (func (export "wasi_thread_start") (param $id i32) (param $word i32)
+//!         (i32.atomic.store (local.get $word) (i32.const 1))
+//!         (drop (memory.atomic.notify (local.get $word) (i32.const 1))))
+//!       (func (export "_start")
+//!         (drop (call $spawn (i32.const 64)))
+//!         (drop (memory.atomic.wait32 (i32.const 64) (i32.const 0) (i64.const -1)))))
+//! "#)?;
+//! let process = ProcessBuilder::new(&module).stdout(Output::Inherit).spawn()?;
+//! let status = process.wait();
+//! assert!(status.success(), "{status}");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Map
+//!
+//! | module | holds |
+//! |---|---|
+//! | `engine` | [`Engine`]: compiler settings, workers, watchdog |
+//! | `module`, `cache` | [`Module`]: checked, rewritten, compiled, kept on disk |
+//! | `process` | [`ProcessBuilder`], [`Process`], and the state that threads share |
+//! | `seat` | a store and an instance that run one thread after another |
+//! | `worker` | operating-system threads, used again |
+//! | `thread` | one guest thread as the host sees it |
+//! | `memory` | shared linear memories, and atomic access to their words |
+//! | `wasi` | WASI preview 1, shared by the threads of a process |
+//! | `watchdog`, `cpu_clock` | limits of time |
+//! | `exit_status`, `backtrace`, `stats`, `error` | what is reported |
+//!
+//! Waits and notifies sleep in [`threadwork_parking`]; the module is rewritten to
+//! call it by [`threadwork_rewrite`].
+//!
+//! # Isolation
+//!
+//! A guest reaches only what its [`ProcessBuilder`] granted. Wasmtime does not count
+//! shared memories among what it gives security advice for, so put code that may be
+//! hostile behind a second wall, such as a container.
+
+#![deny(missing_docs)]
+
+mod backtrace;
+mod cache;
+mod cpu_clock;
+mod engine;
+mod error;
+mod exit_status;
+mod limits;
+mod memory;
+mod module;
+mod process;
+mod seat;
+mod stats;
+mod thread;
+mod wasi;
+mod watchdog;
+mod worker;
+
+pub use backtrace::{Backtrace, Frame};
+pub use engine::{Engine, EngineBuilder};
+pub use error::Error;
+pub use exit_status::{DeadlockReport, ExitStatus, LimitExceeded, Sleeper, Trap};
+pub use limits::{Limit, Limits};
+pub use module::Module;
+pub use process::{CallError, Killer, Output, Process, ProcessBuilder, Stdin};
+pub use stats::Stats;
+pub use thread::{Activity, ThreadContext, ThreadInfo};
+/// Of the WebAssembly engine underneath: what [`ProcessBuilder::linker`] and
+/// [`Process::call`] speak.
+pub use wasmtime::{Caller, Linker, Val};

@@ -1,0 +1,128 @@
+//! What a process may use at most.
+//!
+//! Invariant: a [`Limits`] that reached a process has no limit of zero.
+
+use crate::Error;
+use std::fmt;
+use std::time::Duration;
+
+/// Upper bounds for one process; `None` is "no bound of ours". The default has no
+/// bounds.
+///
+/// Threads, memory and open files run out the way they do on any system: the
+/// spawn, the `memory.grow` or the `open` fails, and the program may cope. If it
+/// traps afterwards, its [`ExitStatus`](crate::ExitStatus) names the limit. The two
+/// times end the process when they have passed.
+///
+/// ```
+/// use std::time::Duration;
+/// use threadwork_engine::Limits;
+///
+/// let limits = Limits::default()
+///     .threads(8)
+///     .memory(64 << 20)
+///     .wall_time(Duration::from_secs(10));
+/// assert_eq!(limits.threads, Some(8));
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Threads that may exist at one time beside the main one.
+    pub threads: Option<u32>,
+    /// Bytes of linear memory, all memories together where they are shared, each
+    /// for itself where not. Rounded down to whole pages of 64 KiB.
+    pub memory: Option<u64>,
+    /// Time from the start of the process.
+    pub wall_time: Option<Duration>,
+    /// Processor time of all threads together. Needs Linux.
+    pub cpu_time: Option<Duration>,
+    /// Files and directories that may be open at one time beside standard streams
+    /// and preopened directories.
+    pub open_files: Option<u32>,
+}
+
+/// One of the [`Limits`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// [`Limits::threads`]
+    Threads(u32),
+    /// [`Limits::memory`]
+    Memory(u64),
+    /// [`Limits::wall_time`]
+    WallTime(Duration),
+    /// [`Limits::cpu_time`]
+    CpuTime(Duration),
+    /// [`Limits::open_files`]
+    OpenFiles(u32),
+}
+
+impl Limits {
+    /// At most `count` threads at one time beside the main one.
+    #[must_use]
+    pub fn threads(mut self, count: u32) -> Self {
+        self.threads = Some(count);
+        self
+    }
+
+    /// At most `bytes` of linear memory.
+    #[must_use]
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
+
+    /// At most `time` from start to end.
+    #[must_use]
+    pub fn wall_time(mut self, time: Duration) -> Self {
+        self.wall_time = Some(time);
+        self
+    }
+
+    /// At most `time` on the processor, all threads together.
+    #[must_use]
+    pub fn cpu_time(mut self, time: Duration) -> Self {
+        self.cpu_time = Some(time);
+        self
+    }
+
+    /// At most `count` open files at one time.
+    #[must_use]
+    pub fn open_files(mut self, count: u32) -> Self {
+        self.open_files = Some(count);
+        self
+    }
+
+    /// Refuses limits under which nothing could run.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let zero = |limit: Limit| Err(Error::ZeroLimit { limit });
+        match *self {
+            Self { threads: Some(0), .. } => zero(Limit::Threads(0)),
+            Self { memory: Some(bytes), .. } if bytes < PAGE => zero(Limit::Memory(bytes)),
+            Self { wall_time: Some(Duration::ZERO), .. } => zero(Limit::WallTime(Duration::ZERO)),
+            Self { cpu_time: Some(Duration::ZERO), .. } => zero(Limit::CpuTime(Duration::ZERO)),
+            Self { open_files: Some(0), .. } => zero(Limit::OpenFiles(0)),
+            _ if self.cpu_time.is_some() && !crate::cpu_clock::SUPPORTED => {
+                Err(Error::Unsupported {
+                    what: "a CPU time limit",
+                    remedy: "limit the wall-clock time instead",
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A page of linear memory.
+pub(crate) const PAGE: u64 = 64 << 10;
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Threads(count) => write!(f, "the limit of {count} threads"),
+            Self::Memory(bytes) => write!(f, "the limit of {bytes} bytes of memory"),
+            Self::WallTime(time) => write!(f, "the limit of {time:?} of wall-clock time"),
+            Self::CpuTime(time) => write!(f, "the limit of {time:?} of CPU time"),
+            Self::OpenFiles(count) => write!(f, "the limit of {count} open files"),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! [`Module`]: a program, checked, rewritten and compiled.
+
+use crate::backtrace::Symbols;
+use crate::error::one_line;
+use crate::process::define_sync_imports;
+use crate::thread::ThreadContext;
+use crate::{Backtrace, Engine, Error, cache};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+use threadwork_rewrite::{OffsetMap, Rewritten, SharedMemoryImport, SyncImport, SyncOp};
+use wasmtime::{ExternType, Linker, ValType, WasmBacktrace};
+
+/// A WebAssembly program that processes can be made from. Cheap to clone.
+///
+/// Any module that speaks WASI preview 1 with or without wasi-threads will do, as
+/// will one that imports nothing. See [`ProcessBuilder`](crate::ProcessBuilder).
+#[derive(Clone)]
+pub struct Module(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    wasmtime: wasmtime::Module,
+    /// The engine's host functions and those that the rewriter made the module
+    /// import; without its memories, which are made for each process.
+    linker: Linker<ThreadContext>,
+    memories: Vec<SharedMemoryImport>,
+    reusable: bool,
+    spawns: bool,
+    symbols: Arc<Symbols>,
+}
+
+/// What the cache keeps beside the compiled code.
+#[derive(Serialize, Deserialize)]
+struct Cached<'a> {
+    memories: Vec<CachedMemory>,
+    sync: Vec<CachedSync>,
+    has_reset: bool,
+    offsets: Vec<u8>,
+    #[serde(borrow)]
+    code: Cow<'a, [u8]>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "SharedMemoryImport")]
+struct MemoryForm {
+    index: u32,
+    module: String,
+    name: String,
+    minimum: u64,
+    maximum: Option<u64>,
+    memory64: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CachedMemory(#[serde(with = "MemoryForm")] SharedMemoryImport);
+
+#[derive(Serialize, Deserialize)]
+struct CachedSync {
+    op: u8,
+    memory: u32,
+    memory64: bool,
+    name: String,
+}
+
+/// The operations in the order of their numbers in the cache.
+const OPS: [SyncOp; 4] = [SyncOp::Wait32, SyncOp::Wait64, SyncOp::Notify, SyncOp::Grow];
+
+impl Module {
+    /// Checks, rewrites and compiles a module in the binary or the text format.
+    /// Compiles on all cores, or not at all if the engine's cache has it.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are not a module that can run here; the message says why, and
+    /// what to do.
+    pub fn new(engine: &Engine, bytes: &[u8]) -> Result<Self, Error> {
+        let wasm = binary(bytes)?;
+        let Some(dir) = engine.cache() else {
+            let rewritten = threadwork_rewrite::rewrite(&wasm)?;
+            let code = compile(engine, &rewritten)?;
+            return Self::assemble(engine, &wasm, code, Program::from(rewritten));
+        };
+        let entry = cache::entry(dir, &wasm, engine.wasmtime());
+        if let Some((code, program)) = cache::load(&entry).and_then(|b| thaw(engine, &b)) {
+            return Self::assemble(engine, &wasm, code, program);
+        }
+        let rewritten = threadwork_rewrite::rewrite(&wasm)?;
+        let code = compile(engine, &rewritten)?;
+        let program = Program::from(rewritten);
+        if let Some(frozen) = freeze(&code, &program) {
+            cache::store(&entry, &frozen);
+        }
+        Self::assemble(engine, &wasm, code, program)
+    }
+
+    /// Like [`new`](Self::new), with the contents of a file.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new), and if the file cannot be read.
+    pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|source| Error::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::new(engine, &bytes)
+    }
+
+    fn assemble(
+        engine: &Engine,
+        original: &[u8],
+        wasmtime: wasmtime::Module,
+        program: Program,
+    ) -> Result<Self, Error> {
+        let spawns = wasmtime
+            .imports()
+            .any(|import| (import.module(), import.name()) == ("wasi", "thread-spawn"));
+        if spawns {
+            check_thread_start(&wasmtime, &program)?;
+        }
+        let mut linker = engine.linker().clone();
+        define_sync_imports(&mut linker, &program.memories, &program.sync).map_err(|error| {
+            Error::Linker { message: one_line(&error) }
+        })?;
+        Ok(Self(Arc::new(Inner {
+            engine: engine.clone(),
+            wasmtime,
+            linker,
+            memories: program.memories,
+            reusable: program.has_reset,
+            spawns,
+            symbols: Arc::new(Symbols::new(program.offsets, original)),
+        })))
+    }
+
+    /// The engine that it was made for.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// Whether it is a command, which exports `_start`; else it is a reactor.
+    #[must_use]
+    pub fn is_command(&self) -> bool {
+        self.0.wasmtime.get_export("_start").is_some()
+    }
+
+    /// Whether it starts threads.
+    #[must_use]
+    pub fn spawns(&self) -> bool {
+        self.0.spawns
+    }
+
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Module {
+        &self.0.wasmtime
+    }
+
+    pub(crate) fn linker(&self) -> &Linker<ThreadContext> {
+        &self.0.linker
+    }
+
+    pub(crate) fn memories(&self) -> &[SharedMemoryImport] {
+        &self.0.memories
+    }
+
+    pub(crate) fn is_reusable(&self) -> bool {
+        self.0.reusable
+    }
+
+    pub(crate) fn backtrace(&self, trace: &WasmBacktrace) -> Backtrace {
+        Backtrace::new(trace, Arc::clone(&self.0.symbols))
+    }
+}
+
+impl std::fmt::Debug for Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Module")
+            .field("spawns", &self.0.spawns)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the rewriter says of a module, beside its code.
+struct Program {
+    memories: Vec<SharedMemoryImport>,
+    sync: Vec<SyncImport>,
+    has_reset: bool,
+    offsets: OffsetMap,
+}
+
+impl From<Rewritten> for Program {
+    fn from(rewritten: Rewritten) -> Self {
+        Self {
+            memories: rewritten.memories,
+            sync: rewritten.sync,
+            has_reset: rewritten.has_reset,
+            offsets: rewritten.offsets,
+        }
+    }
+}
+
+/// The binary format of `bytes`, which may be text.
+fn binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
+    let text = bytes.trim_ascii_start();
+    if !text.starts_with(b"(") && !text.starts_with(b";;") {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    wat::parse_bytes(bytes).map_err(|error| Error::Text {
+        message: error.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
+    })
+}
+
+fn compile(engine: &Engine, rewritten: &Rewritten) -> Result<wasmtime::Module, Error> {
+    wasmtime::Module::from_binary(engine.wasmtime(), &rewritten.wasm).map_err(|error| {
+        Error::Compile { message: one_line(&error) }
+    })
+}
+
+fn check_thread_start(module: &wasmtime::Module, program: &Program) -> Result<(), Error> {
+    if program.memories.is_empty() {
+        return Err(Error::MemoryNotShared);
+    }
+    let name = "wasi_thread_start";
+    match module.get_export(name) {
+        Some(ExternType::Func(ty)) => {
+            let fits = ty.results().len() == 0
+                && ty.params().len() == 2
+                && ty.params().all(|param| matches!(param, ValType::I32));
+            let entry_type = || Error::EntryType {
+                name: name.to_owned(),
+                found: ty.to_string(),
+                expected: "(func (param i32 i32))",
+            };
+            fits.then_some(()).ok_or_else(entry_type)
+        }
+        _ => Err(Error::NoThreadStart),
+    }
+}
+
+fn freeze(code: &wasmtime::Module, program: &Program) -> Option<Vec<u8>> {
+    let sync = program.sync.iter().map(|import| {
+        let op = OPS.iter().position(|op| *op == import.op)?;
+        Some(CachedSync {
+            op: op as u8,
+            memory: import.memory,
+            memory64: import.memory64,
+            name: import.name.clone(),
+        })
+    });
+    let cached = Cached {
+        memories: program.memories.iter().cloned().map(CachedMemory).collect(),
+        sync: sync.collect::<Option<_>>()?,
+        has_reset: program.has_reset,
+        offsets: program.offsets.to_bytes(),
+        code: code.serialize().ok()?.into(),
+    };
+    postcard::to_stdvec(&cached).ok()
+}
+
+fn thaw(engine: &Engine, bytes: &[u8]) -> Option<(wasmtime::Module, Program)> {
+    let cached: Cached<'_> = postcard::from_bytes(bytes).ok()?;
+    // SAFETY: the entry's name and checksum say that this very engine wrote it, in a
+    // directory that only its owner may write to; `EngineBuilder::cache_dir` asks
+    // the embedder for one.
+    let code = unsafe { wasmtime::Module::deserialize(engine.wasmtime(), &cached.code) }.ok()?;
+    let sync = cached.sync.into_iter().map(|import| {
+        Some(SyncImport {
+            op: *OPS.get(usize::from(import.op))?,
+            memory: import.memory,
+            memory64: import.memory64,
+            name: import.name,
+        })
+    });
+    let program = Program {
+        memories: cached.memories.into_iter().map(|memory| memory.0).collect(),
+        sync: sync.collect::<Option<_>>()?,
+        has_reset: cached.has_reset,
+        offsets: OffsetMap::from_bytes(&cached.offsets)?,
+    };
+    Some((code, program))
+}

@@ -1,0 +1,378 @@
+//! [`ProcessBuilder`]: what a process is given.
+//!
+//! Invariant: what can be wrong with a program (imports, memory, limits, entry) is
+//! an error here, before any of it runs.
+
+use super::io::{HostEnds, InputStream, Output, OutputStream, Stdin};
+use super::main_thread::{self, Program};
+use super::{Process, State};
+use crate::error::one_line;
+use crate::limits::PAGE;
+use crate::memory::Memory;
+use crate::seat::Seat;
+use crate::thread::ThreadContext;
+use crate::wasi::{Grants, Wasi};
+use crate::{Error, ExitStatus, Limits, Module};
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
+use threadwork_rewrite::SharedMemoryImport;
+use wasmtime::{
+    ExternType, InstancePre, Linker, MemoryTypeBuilder, SharedMemory, Store, UnknownImportError,
+};
+
+/// Adds an embedder's host functions to a linker.
+type Define = Box<dyn FnOnce(&mut Linker<ThreadContext>) -> wasmtime::Result<()>>;
+
+/// The arguments, files, streams and limits of a process to be. It starts with
+/// nothing: no arguments, no environment, no files, empty input, forgotten output,
+/// no limits.
+///
+/// ```
+/// use threadwork_engine::{Engine, Limits, Module, Output, ProcessBuilder};
+///
+/// # fn main() -> Result<(), threadwork_engine::Error> {
+/// # let engine = Engine::new()?;
+/// # let module = Module::new(&engine, b"(module (func (export \"_start\")))")?;
+/// let process = ProcessBuilder::new(&module)
+///     .arg0("app.wasm")
+///     .arg("--fast")
+///     .env("RUST_BACKTRACE", "1")
+///     .stdout(Output::Inherit)
+///     .limits(Limits::default().memory(1 << 30))
+///     .spawn()?;
+/// assert!(process.wait().success());
+/// # Ok(())
+/// # }
+/// ```
+pub struct ProcessBuilder {
+    module: Module,
+    arg0: String,
+    grants: Grants,
+    stdin: Stdin,
+    stdout: Output,
+    stderr: Output,
+    limits: Limits,
+    define: Option<Define>,
+}
+
+impl ProcessBuilder {
+    /// A process of `module` that is given nothing yet.
+    #[must_use]
+    pub fn new(module: &Module) -> Self {
+        Self {
+            module: module.clone(),
+            arg0: "main.wasm".to_owned(),
+            grants: Grants::default(),
+            stdin: Stdin::default(),
+            stdout: Output::default(),
+            stderr: Output::default(),
+            limits: Limits::default(),
+            define: None,
+        }
+    }
+
+    /// The name under which the program knows itself: "main.wasm" unless set.
+    #[must_use]
+    pub fn arg0(mut self, name: impl Into<String>) -> Self {
+        self.arg0 = name.into();
+        self
+    }
+
+    /// Appends an argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl Into<String>) -> Self {
+        self.grants.args.push(argument.into());
+        self
+    }
+
+    /// Appends arguments.
+    #[must_use]
+    pub fn args(mut self, arguments: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.grants.args.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let name = name.into();
+        self.grants.env.retain(|(other, _)| *other != name);
+        self.grants.env.push((name, value.into()));
+        self
+    }
+
+    /// Sets the host program's environment variables, as far as they are Unicode.
+    #[must_use]
+    pub fn inherit_env(self) -> Self {
+        let unicode = |(name, value): (OsString, OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        std::env::vars_os()
+            .filter_map(unicode)
+            .fold(self, |builder, (name, value)| builder.env(name, value))
+    }
+
+    /// Where standard input comes from.
+    #[must_use]
+    pub fn stdin(mut self, stdin: Stdin) -> Self {
+        self.stdin = stdin;
+        self
+    }
+
+    /// Where standard output goes.
+    #[must_use]
+    pub fn stdout(mut self, stdout: Output) -> Self {
+        self.stdout = stdout;
+        self
+    }
+
+    /// Where standard error goes.
+    #[must_use]
+    pub fn stderr(mut self, stderr: Output) -> Self {
+        self.stderr = stderr;
+        self
+    }
+
+    /// Lets the program read and write the host's directory `host`, and what is
+    /// below it, under the name `guest`.
+    #[must_use]
+    pub fn preopen_dir(mut self, host: impl AsRef<Path>, guest: impl Into<String>) -> Self {
+        self.grants.dirs.push((host.as_ref().to_owned(), guest.into()));
+        self
+    }
+
+    /// What the process may use at most.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Adds host functions of the embedder's own, which the guest can import. They
+    /// run on the worker of the thread that calls; one that blocks cannot be
+    /// cancelled, so the process ends only when it returns.
+    #[must_use]
+    pub fn linker(
+        mut self,
+        define: impl FnOnce(&mut Linker<ThreadContext>) -> wasmtime::Result<()> + 'static,
+    ) -> Self {
+        self.define = Some(Box::new(define));
+        self
+    }
+
+    /// Starts a command: `_start` runs on a worker when this returns.
+    ///
+    /// # Errors
+    ///
+    /// If the program cannot be started as it is; nothing of it has run then.
+    pub fn spawn(self) -> Result<Process, Error> {
+        self.check_entry("_start", "a reactor is started with ProcessBuilder::load", true)?;
+        self.start(None)
+    }
+
+    /// Loads a reactor: calls `_initialize`, if the module exports it, and returns
+    /// when that is done. Exports can then be called with [`Process::call`].
+    ///
+    /// # Errors
+    ///
+    /// If the program cannot be started as it is. If `_initialize` fails, this
+    /// succeeds, the process has ended, and its status says why.
+    pub fn load(self) -> Result<Process, Error> {
+        self.check_entry("_initialize", "", false)?;
+        let (ready, is_ready) = main_thread::reply();
+        let process = self.start(Some(ready))?;
+        // An error means that the main thread has ended.
+        let _ = is_ready.recv();
+        Ok(process)
+    }
+
+    /// Starts a command and blocks until it has ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub fn run(self) -> Result<ExitStatus, Error> {
+        Ok(self.spawn()?.wait())
+    }
+
+    /// An entry must be a function without parameters and results.
+    fn check_entry(
+        &self,
+        name: &str,
+        remedy: &'static str,
+        required: bool,
+    ) -> Result<(), Error> {
+        let name = name.to_owned();
+        match self.module.wasmtime().get_export(&name) {
+            Some(ExternType::Func(ty)) if ty.params().len() + ty.results().len() == 0 => Ok(()),
+            Some(ExternType::Func(ty)) => Err(Error::EntryType {
+                name,
+                found: ty.to_string(),
+                expected: "(func)",
+            }),
+            _ if required => Err(Error::NoEntry { name, remedy }),
+            _ => Ok(()),
+        }
+    }
+
+    fn start(
+        mut self,
+        ready: Option<std::sync::mpsc::SyncSender<()>>,
+    ) -> Result<Process, Error> {
+        self.limits.check()?;
+        self.grants.args.insert(0, std::mem::take(&mut self.arg0));
+        self.tell_parallelism();
+        let mut ends = HostEnds::default();
+        let stdin = InputStream::open(self.stdin, &mut ends)?;
+        let stdout = OutputStream::stdout(self.stdout, &mut ends)?;
+        let stderr = OutputStream::stderr(self.stderr, &mut ends)?;
+        let wasi = Wasi::new(&self.grants, stdin, stdout, stderr, self.limits.open_files)?;
+        let memories = make_memories(&self.module, &self.limits)?;
+        let (calls, program) = match ready {
+            None => (None, Program::Command),
+            Some(ready) => {
+                let (sender, receiver) = main_thread::channel();
+                (Some(sender), Program::Reactor(receiver, ready))
+            }
+        };
+        let state = Arc::new(State::new(&self.module, memories, self.limits, wasi, calls));
+        state.link(link(&state, self.define.take())?);
+        let thread = state.add_main();
+        let seat = Seat::new(&state, &thread).map_err(|error| Error::Memory {
+            minimum: 0,
+            reason: one_line(&error),
+        })?;
+        state.watch();
+        let process = Arc::clone(&state);
+        let run = move |_: &Arc<_>| main_thread::run(&process, seat, &thread, program);
+        let workers = state.module().engine().workers();
+        workers.run(run).map_err(|source| Error::System { what: "a thread", source })?;
+        Ok(Process::new(state, ends))
+    }
+
+    /// WASI cannot say how many threads run at once, so rayon would use one.
+    fn tell_parallelism(&mut self) {
+        const NAME: &str = "RAYON_NUM_THREADS";
+        if self.module.spawns() && !self.grants.env.iter().any(|(name, _)| name == NAME) {
+            let cores = self.module.engine().parallelism();
+            let granted = self.limits.threads.map_or(cores, |most| most.min(cores));
+            self.grants.env.push((NAME.to_owned(), granted.to_string()));
+        }
+    }
+}
+
+impl std::fmt::Debug for ProcessBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProcessBuilder")
+            .field("arg0", &self.arg0)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes the shared memories; a limit lowers their maximum.
+fn make_memories(module: &Module, limits: &Limits) -> Result<Vec<Memory>, Error> {
+    let mut left = limits.memory.map(|bytes| bytes / PAGE);
+    let make = |import: &SharedMemoryImport| {
+        let refused = |reason: String| Error::Memory {
+            minimum: import.minimum.saturating_mul(PAGE),
+            reason,
+        };
+        let declared = import.maximum.unwrap_or(import.minimum);
+        let maximum = left.map_or(declared, |left| left.min(declared));
+        if maximum < import.minimum {
+            let bytes = limits.memory.unwrap_or_default();
+            return Err(refused(format!("the limit is {bytes} bytes: raise it")));
+        }
+        if let Some(left) = &mut left {
+            *left -= import.minimum;
+        }
+        let ty = MemoryTypeBuilder::default()
+            .shared(true)
+            .memory64(import.memory64)
+            .min(import.minimum)
+            .max(Some(maximum))
+            .build()
+            .map_err(|error| refused(one_line(&error)))?;
+        let memory = SharedMemory::new(module.engine().wasmtime(), ty)
+            .map_err(|error| refused(one_line(&error)))?;
+        Ok(Memory::new(memory))
+    };
+    module.memories().iter().map(make).collect()
+}
+
+/// Resolves the imports of the process's module.
+fn link(
+    state: &Arc<State>,
+    define: Option<Define>,
+) -> Result<InstancePre<ThreadContext>, Error> {
+    let module = state.module();
+    let failed = |error: wasmtime::Error| Error::Linker { message: one_line(&error) };
+    let mut linker = module.linker().clone();
+    if let Some(define) = define {
+        define(&mut linker).map_err(failed)?;
+    }
+    // Shared memories belong to no store; the linker wants one to know the engine.
+    let context = ThreadContext { process: Arc::clone(state), thread: Arc::default() };
+    let mut store = Store::new(module.engine().wasmtime(), context);
+    linker.allow_shadowing(true);
+    for (import, memory) in module.memories().iter().zip(state.memories()) {
+        linker
+            .define(&store, &import.module, &import.name, memory.shared().clone())
+            .map_err(failed)?;
+    }
+    linker.instantiate_pre(module.wasmtime()).map_err(|error| {
+        if error.is::<UnknownImportError>() {
+            missing_imports(module, &linker, &mut store)
+        } else {
+            Error::ImportType { message: one_line(&error) }
+        }
+    })
+}
+
+/// All that is missing, in one error.
+fn missing_imports(
+    module: &Module,
+    linker: &Linker<ThreadContext>,
+    store: &mut Store<ThreadContext>,
+) -> Error {
+    let mut missing = Vec::new();
+    for import in module.wasmtime().imports() {
+        if linker.get_by_import(&mut *store, &import).is_none() {
+            missing.push((import.module().to_owned(), import.name().to_owned()));
+        }
+    }
+    let remedy = missing.first().map_or("", |(module, _)| remedy(module));
+    let names = missing.iter().map(|(module, name)| format!("{module}.{name}"));
+    Error::MissingImports { names: names.collect(), remedy }
+}
+
+/// What the module of an import says about how the program was built.
+fn remedy(module: &str) -> &'static str {
+    match module {
+        "wasi_snapshot_preview1" => "this is no function of WASI preview 1",
+        "wasi_unstable" => {
+            "the program was built for an old WASI; build it for wasm32-wasip1-threads"
+        }
+        "wasi" => "of wasi-threads there is only wasi.thread-spawn",
+        "env" => {
+            "a C function may be undefined, or the program was built for a browser; link \
+             what it lacks, build it for wasm32-wasip1-threads, or define it with \
+             ProcessBuilder::linker"
+        }
+        "go" | "gojs" => "the program was built for Go's JavaScript host; set GOOS=wasip1",
+        module if module.starts_with("__wbindgen") || module == "wbg" => {
+            "the program was built with wasm-bindgen for a browser; build it for \
+             wasm32-wasip1-threads without"
+        }
+        module if module.starts_with("wasi:") || module == "$root" => {
+            "the program was built for the component model; build it for \
+             wasm32-wasip1-threads"
+        }
+        module if module.starts_with("wasix") => {
+            "the program was built for WASIX; build it for wasm32-wasip1-threads"
+        }
+        _ => "define it with ProcessBuilder::linker, or build the program without",
+    }
+}

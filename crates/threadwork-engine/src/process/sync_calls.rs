@@ -1,0 +1,150 @@
+//! The host functions that stand for `memory.atomic.wait32`, `wait64`, `notify` and
+//! `memory.grow` on shared memories.
+
+use super::State;
+use crate::memory::Memory;
+use crate::seat::Ended;
+use crate::thread::ThreadContext;
+use std::time::{Duration, Instant};
+use threadwork_parking::WaitResult;
+use threadwork_rewrite::{HOST_MODULE, SharedMemoryImport, SyncImport, SyncOp};
+use wasmtime::{Caller, Error, Linker, Result};
+
+/// Defines what the rewriter made a module import, for any process of it.
+pub(crate) fn define_sync_imports(
+    linker: &mut Linker<ThreadContext>,
+    memories: &[SharedMemoryImport],
+    imports: &[SyncImport],
+) -> Result<()> {
+    for import in imports {
+        let place = memories
+            .iter()
+            .position(|memory| memory.index == import.memory)
+            .ok_or_else(|| Error::msg("the rewriter named a memory that is not shared"))?;
+        match import.memory64 {
+            false => define::<i32>(linker, import, place)?,
+            true => define::<i64>(linker, import, place)?,
+        }
+    }
+    Ok(())
+}
+
+/// An address, or a number of pages, as the guest passes it.
+trait Address: wasmtime::WasmTy + wasmtime::WasmRet + Copy + 'static {
+    fn unsigned(self) -> u64;
+    fn from_pages(pages: Option<u64>) -> Self;
+}
+
+impl Address for i32 {
+    fn unsigned(self) -> u64 {
+        u64::from(self.cast_unsigned())
+    }
+
+    fn from_pages(pages: Option<u64>) -> Self {
+        // At most 2^16 pages.
+        pages.map_or(-1, |pages| pages as i32)
+    }
+}
+
+impl Address for i64 {
+    fn unsigned(self) -> u64 {
+        self.cast_unsigned()
+    }
+
+    fn from_pages(pages: Option<u64>) -> Self {
+        // At most 2^48 pages.
+        pages.map_or(-1, |pages| pages as i64)
+    }
+}
+
+fn define<A: Address>(
+    linker: &mut Linker<ThreadContext>,
+    import: &SyncImport,
+    place: usize,
+) -> Result<()>
+where
+    Result<A>: wasmtime::WasmRet,
+{
+    type Call<'a> = Caller<'a, ThreadContext>;
+    let name = &import.name;
+    match import.op {
+        SyncOp::Wait32 => linker.func_wrap(
+            HOST_MODULE,
+            name,
+            move |call: Call<'_>, address: A, expected: i32, timeout: i64, offset: i64| {
+                let word = memory(&call, place).word32(address.unsigned(), offset as u64)?;
+                let holds = || word.holds(expected.cast_unsigned());
+                wait(&call, address.unsigned() + offset as u64, word.key(), timeout, holds)
+            },
+        )?,
+        SyncOp::Wait64 => linker.func_wrap(
+            HOST_MODULE,
+            name,
+            move |call: Call<'_>, address: A, expected: i64, timeout: i64, offset: i64| {
+                let word = memory(&call, place).word64(address.unsigned(), offset as u64)?;
+                let holds = || word.holds(expected.cast_unsigned());
+                wait(&call, address.unsigned() + offset as u64, word.key(), timeout, holds)
+            },
+        )?,
+        SyncOp::Notify => linker.func_wrap(
+            HOST_MODULE,
+            name,
+            move |call: Call<'_>, address: A, count: i32, offset: i64| -> Result<i32> {
+                let word = memory(&call, place).word32(address.unsigned(), offset as u64)?;
+                let context = call.data();
+                let woken = context.process.lot().notify(word.key(), count.cast_unsigned());
+                context.thread.counters.notifies.add(1);
+                context.thread.counters.woken.add(u64::from(woken));
+                Ok(woken.cast_signed())
+            },
+        )?,
+        SyncOp::Grow => linker.func_wrap(
+            HOST_MODULE,
+            name,
+            move |call: Call<'_>, pages: A| -> Result<A> {
+                let grown = call.data().process.grow(place, pages.unsigned());
+                Ok(A::from_pages(grown))
+            },
+        )?,
+    };
+    Ok(())
+}
+
+fn memory<'a>(call: &'a Caller<'_, ThreadContext>, place: usize) -> &'a Memory {
+    &call.data().process.memories()[place]
+}
+
+/// Waits, and returns what the instruction does: 0 woken, 1 not equal, 2 timed out.
+fn wait(
+    call: &Caller<'_, ThreadContext>,
+    address: u64,
+    key: usize,
+    timeout: i64,
+    holds: impl Fn() -> bool,
+) -> Result<i32> {
+    let ThreadContext { process, thread } = call.data();
+    thread.counters.waits.add(1);
+    // A negative timeout is none, and one past the end of time is as good as none.
+    let deadline = u64::try_from(timeout)
+        .ok()
+        .and_then(|timeout| Instant::now().checked_add(Duration::from_nanos(timeout)));
+    thread.wait_begins(address);
+    let cores = process.engine().cores();
+    let result = process.lot().wait(cores, thread.id, key, deadline, holds);
+    match result {
+        WaitResult::Cancelled => return Err(Error::new(Ended)),
+        WaitResult::Deadlock => {
+            State::end_in_deadlock(process);
+            return Err(Error::new(Ended));
+        }
+        _ => thread.wait_ends(),
+    }
+    Ok(match result {
+        WaitResult::NotEqual => {
+            thread.counters.waits_not_equal.add(1);
+            1
+        }
+        WaitResult::TimedOut => 2,
+        _ => 0,
+    })
+}

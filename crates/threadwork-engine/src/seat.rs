@@ -1,0 +1,209 @@
+//! A seat: a store and an instance, ready to run guest threads of one process on
+//! one worker, one after another.
+//!
+//! An instance whose state the rewriter can set back (`threadwork:reset`) is used
+//! again; else the next one is made as soon as a thread has ended, before there is
+//! work for it.
+//!
+//! Invariant: a seat that is offered to the process behaves like a fresh instance.
+
+use crate::process::{Cause, ProcExit, State};
+use crate::thread::{ThreadContext, ThreadState};
+use crate::worker::{Job, Worker};
+use std::sync::Arc;
+use std::time::Duration;
+use threadwork_rewrite::{ENTER, RESET};
+use wasmtime::{Instance, Store, TypedFunc, UpdateDeadline, WasmBacktrace};
+
+/// How long a worker keeps a seat without work.
+const KEEP: Duration = Duration::from_secs(1);
+
+/// See the module's documentation.
+pub(crate) struct Seat {
+    pub(crate) store: Store<ThreadContext>,
+    pub(crate) instance: Instance,
+    enter: Option<TypedFunc<i32, ()>>,
+    reset: Option<TypedFunc<(), ()>>,
+    thread_start: Option<TypedFunc<(i32, i32), ()>>,
+}
+
+impl Seat {
+    /// Makes an instance of the process's module for `thread`. Nothing of the
+    /// guest's runs yet, unless it has no shared memory.
+    pub(crate) fn new(
+        process: &Arc<State>,
+        thread: &Arc<ThreadState>,
+    ) -> wasmtime::Result<Self> {
+        let context = ThreadContext {
+            process: Arc::clone(process),
+            thread: Arc::clone(thread),
+        };
+        let mut store = Store::new(process.engine().wasmtime(), context);
+        store.limiter(|context| context);
+        if process.engine().interruptible() {
+            store.epoch_deadline_callback(|store| match store.data().process.is_ending() {
+                true => Ok(UpdateDeadline::Interrupt),
+                false => Ok(UpdateDeadline::Continue(1)),
+            });
+            store.set_epoch_deadline(1);
+        }
+        let instance = process.instantiate(&mut store)?;
+        let module = process.module();
+        let mut function = |name| instance.get_func(&mut store, name);
+        let [enter, reset, start] = [ENTER, RESET, "wasi_thread_start"].map(&mut function);
+        let reset = reset.filter(|_| module.is_reusable());
+        let start = start.filter(|_| module.spawns());
+        Ok(Self {
+            enter: enter.map(|f| f.typed(&store)).transpose()?,
+            reset: reset.map(|f| f.typed(&store)).transpose()?,
+            thread_start: start.map(|f| f.typed(&store)).transpose()?,
+            store,
+            instance,
+        })
+    }
+
+    /// Runs what has to run before the first export of an instance is called.
+    pub(crate) fn enter(&mut self, first: bool) -> wasmtime::Result<()> {
+        match &self.enter {
+            Some(enter) => enter.call(&mut self.store, i32::from(first)),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs a thread to its end. True if the instance is as good as new again.
+    fn run(&mut self, thread: &Arc<ThreadState>, argument: i32) -> bool {
+        self.store.data_mut().thread = Arc::clone(thread);
+        let result = self.on_thread(|seat| {
+            seat.enter(false)?;
+            let Some(start) = &seat.thread_start else {
+                return Ok(());
+            };
+            // Ids are below 2^29.
+            start.call(&mut seat.store, (thread.id as i32, argument))
+        });
+        let process = Arc::clone(&self.store.data().process);
+        let reusable = result.is_ok() && !process.is_ending();
+        if let Err(error) = result {
+            process.thread_failed(thread, &error);
+        }
+        process.thread_ended(thread);
+        reusable && self.renew()
+    }
+
+    /// Runs `body` as the store's thread: counted, timed, and not at all if the
+    /// process is ending.
+    pub(crate) fn on_thread<R>(
+        &mut self,
+        body: impl FnOnce(&mut Self) -> wasmtime::Result<R>,
+    ) -> wasmtime::Result<R> {
+        let process = Arc::clone(&self.store.data().process);
+        self.store.data().thread.attach();
+        if process.engine().interruptible() {
+            // Before the look at `is_ending`: a process that ends later raises the
+            // epoch past this deadline.
+            self.store.set_epoch_deadline(1);
+        }
+        if process.is_ending() {
+            return Err(wasmtime::Error::new(Ended));
+        }
+        let cores = Arc::clone(process.engine().cores());
+        cores.acquire();
+        let result = body(self);
+        cores.release();
+        result
+    }
+
+    /// Sets the instance back, if that can be done.
+    fn renew(&mut self) -> bool {
+        let Some(reset) = &self.reset else {
+            return false;
+        };
+        reset.call(&mut self.store, ()).is_ok()
+    }
+}
+
+/// A host call or a thread was ended because its process ends.
+#[derive(Debug, thiserror::Error)]
+#[error("the process is ending")]
+pub(crate) struct Ended;
+
+/// The work of a worker that got a guest thread without having a seat: takes one,
+/// runs the thread, and then those that the process hands it, until it has none
+/// for a while.
+pub(crate) fn occupy(
+    process: &Arc<State>,
+    worker: &Arc<Worker>,
+    thread: Arc<ThreadState>,
+    argument: i32,
+) {
+    serve(process, worker, thread, argument);
+    process.vacate();
+}
+
+fn serve(
+    process: &Arc<State>,
+    worker: &Arc<Worker>,
+    mut thread: Arc<ThreadState>,
+    mut argument: i32,
+) {
+    let mut seat = match Seat::new(process, &thread) {
+        Ok(seat) => seat,
+        Err(error) => {
+            process.thread_failed(&thread, &error);
+            process.thread_ended(&thread);
+            return;
+        }
+    };
+    loop {
+        if !seat.run(&thread, argument) {
+            // Ready before there is work for it.
+            let Ok(next) = Seat::new(process, &thread) else {
+                return;
+            };
+            seat = next;
+        }
+        if !process.offer(worker) {
+            return;
+        }
+        let job = worker.wait(Some(KEEP)).or_else(|| match process.withdraw(worker) {
+            true => None,
+            // Somebody took us out of the list just now: a job is on its way.
+            false => worker.wait(None),
+        });
+        match job {
+            Some(Job::Thread(next, next_argument)) => (thread, argument) = (next, next_argument),
+            _ => return,
+        }
+    }
+}
+
+/// The cause that an error of a guest thread is for its process; `None` if the
+/// process had ended before.
+pub(crate) fn cause_of(
+    error: &wasmtime::Error,
+    process: &State,
+    thread: &ThreadState,
+) -> Option<Cause> {
+    if let Some(ProcExit(code)) = error.downcast_ref() {
+        return Some(Cause::Exited(*code));
+    }
+    if error.is::<Ended>() || process.is_ending() {
+        return None;
+    }
+    let trace = error.downcast_ref::<WasmBacktrace>();
+    Some(Cause::Trapped(crate::Trap {
+        thread: thread.id,
+        reason: reason(error),
+        backtrace: trace
+            .map(|trace| process.module().backtrace(trace))
+            .unwrap_or_default(),
+    }))
+}
+
+/// The root of an error, without Wasmtime's own printing of the backtrace.
+fn reason(error: &wasmtime::Error) -> String {
+    match error.downcast_ref::<wasmtime::Trap>() {
+        Some(trap) => trap.to_string(),
+        None => crate::error::one_line(&wasmtime::Error::msg(error.root_cause().to_string())),
+    }
+}

@@ -1,0 +1,202 @@
+//! A guest thread as the host sees it.
+
+use crate::cpu_clock::CpuClock;
+use crate::process::State;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, Thread};
+use std::time::Duration;
+use wasmtime::ResourceLimiter;
+
+/// What the host functions of a guest thread can reach: the data of its store.
+/// Functions that an embedder adds with
+/// [`ProcessBuilder::linker`](crate::ProcessBuilder::linker) get it from `Caller::data`.
+pub struct ThreadContext {
+    pub(crate) process: Arc<State>,
+    pub(crate) thread: Arc<ThreadState>,
+}
+
+impl ThreadContext {
+    /// The number of the process, unique in this host program.
+    #[must_use]
+    pub fn process_id(&self) -> u64 {
+        self.process.id()
+    }
+
+    /// The id of the calling thread; 0 is the main thread.
+    #[must_use]
+    pub fn thread_id(&self) -> u32 {
+        self.thread.id
+    }
+}
+
+impl std::fmt::Debug for ThreadContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ThreadContext")
+            .field("process", &self.process.id())
+            .field("thread", &self.thread.id)
+            .finish()
+    }
+}
+
+/// Bounds what belongs to one instance: memories that are not shared, and tables.
+impl ResourceLimiter for ThreadContext {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.process.allow_memory(desired as u64))
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        // A table is host memory; the limit of linear memory stands for it.
+        let bytes = desired.saturating_mul(size_of::<usize>());
+        Ok(self.process.allow_memory(bytes as u64))
+    }
+}
+
+/// What a thread is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Activity {
+    /// It computes, or is about to start.
+    Running,
+    /// It waits for a notify of this address.
+    Waiting {
+        /// The address in linear memory.
+        address: u64,
+    },
+    /// It is in a host call that can take long: a sleep, a poll, a read or a write
+    /// of a standard stream.
+    InHostCall,
+}
+
+/// A row of [`Process::threads`](crate::Process::threads).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ThreadInfo {
+    /// The id that the guest knows; 0 is the main thread.
+    pub id: u32,
+    /// What it is doing.
+    pub activity: Activity,
+    /// Processor time that it has used, where the system tells it.
+    pub cpu_time: Option<Duration>,
+}
+
+/// The counters of a thread. Only the thread itself writes them.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) waits: Counter,
+    pub(crate) waits_not_equal: Counter,
+    pub(crate) notifies: Counter,
+    pub(crate) woken: Counter,
+}
+
+/// Written by one thread, read by any.
+#[derive(Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, count: u64) {
+        // Ordering: Relaxed, and no read-modify-write: there is one writer.
+        let value = self.0.load(Ordering::Relaxed);
+        self.0.store(value.wrapping_add(count), Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        // Ordering: Relaxed; a snapshot.
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One guest thread, from its spawn to its end.
+#[derive(Default)]
+pub(crate) struct ThreadState {
+    pub(crate) id: u32,
+    pub(crate) counters: Counters,
+    /// The address waited for plus one, or 0. Stays when a wait is cancelled, so
+    /// that a deadlock report can name it.
+    waiting: AtomicU64,
+    in_host_call: AtomicU8,
+    worker: OnceLock<Attachment>,
+}
+
+/// The worker that runs the thread.
+struct Attachment {
+    thread: Thread,
+    clock: Option<CpuClock>,
+    /// What the worker had used before.
+    used_before: Duration,
+}
+
+impl ThreadState {
+    pub(crate) fn new(id: u32) -> Self {
+        Self { id, ..Self::default() }
+    }
+
+    /// The calling worker runs this thread from now on.
+    pub(crate) fn attach(&self) {
+        let clock = CpuClock::current();
+        let used_before = clock.and_then(CpuClock::now).unwrap_or_default();
+        let thread = thread::current();
+        // A thread is attached once, by the worker that took its job.
+        let _ = self.worker.set(Attachment { thread, clock, used_before });
+    }
+
+    /// Processor time of this thread so far.
+    pub(crate) fn cpu_time(&self) -> Option<Duration> {
+        let worker = self.worker.get()?;
+        Some(worker.clock?.now()?.saturating_sub(worker.used_before))
+    }
+
+    /// Wakes it if it sleeps in a host call, or will.
+    pub(crate) fn unpark(&self) {
+        if let Some(worker) = self.worker.get() {
+            worker.thread.unpark();
+        }
+    }
+
+    pub(crate) fn wait_begins(&self, address: u64) {
+        // Ordering: Relaxed here and below; for reports only.
+        self.waiting.store(address + 1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn wait_ends(&self) {
+        self.waiting.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn address(&self) -> Option<u64> {
+        self.waiting.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// Marks a host call that can take long; it lasts until the guard is dropped.
+    pub(crate) fn host_call(&self) -> HostCall<'_> {
+        self.in_host_call.store(1, Ordering::Relaxed);
+        HostCall(self)
+    }
+
+    pub(crate) fn info(&self) -> ThreadInfo {
+        let activity = match (self.address(), self.in_host_call.load(Ordering::Relaxed)) {
+            (Some(address), _) => Activity::Waiting { address },
+            (None, 0) => Activity::Running,
+            (None, _) => Activity::InHostCall,
+        };
+        ThreadInfo { id: self.id, activity, cpu_time: self.cpu_time() }
+    }
+}
+
+/// See [`ThreadState::host_call`].
+pub(crate) struct HostCall<'a>(&'a ThreadState);
+
+impl Drop for HostCall<'_> {
+    fn drop(&mut self) {
+        self.0.in_host_call.store(0, Ordering::Relaxed);
+    }
+}

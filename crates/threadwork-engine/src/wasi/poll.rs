@@ -1,0 +1,261 @@
+//! `poll_oneoff`: sleeping, and waiting for standard streams. Holds no lock while it
+//! waits, and ends when the process does.
+
+use super::clock::realtime;
+use super::streams::Stream;
+use super::{Errno, MODULE, Wasi, errno, with_memory};
+use crate::process::State;
+use crate::thread::ThreadContext;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use std::time::{Duration, Instant};
+use wasmtime::{Caller, Linker, Result};
+use wasmtime_wasi::p1::types::{
+    Clockid, Event, EventFdReadwrite, Eventrwflags, Eventtype, Fd, Subclockflags, Subscription,
+    SubscriptionClock, SubscriptionU, Userdata,
+};
+use wiggle::{GuestMemory, GuestPtr};
+
+pub(super) fn add_to_linker(linker: &mut Linker<ThreadContext>) -> Result<()> {
+    linker.func_wrap(
+        MODULE,
+        "poll_oneoff",
+        |mut caller: Caller<'_, ThreadContext>, subs: i32, events: i32, count: i32, result: i32| {
+            with_memory(&mut caller, |context, memory| {
+                let subs = GuestPtr::new(subs.cast_unsigned()).as_array(count.cast_unsigned());
+                let interests = match read_all(context, memory, subs)? {
+                    Ok(interests) => interests,
+                    Err(errno) => return Ok(Err(errno)),
+                };
+                let ready = match wait(context, &interests)? {
+                    Ok(ready) => ready,
+                    Err(errno) => return Ok(Err(errno)),
+                };
+                let events = GuestPtr::<Event>::new(events.cast_unsigned());
+                for (event, place) in ready.iter().zip(0..) {
+                    memory.write(events.add(place)?, event.clone())?;
+                }
+                memory.write(GuestPtr::new(result.cast_unsigned()), ready.len() as u32)?;
+                Ok(Ok(()))
+            })
+        },
+    )?;
+    Ok(())
+}
+
+/// One thing that is waited for.
+struct Interest {
+    userdata: Userdata,
+    kind: Eventtype,
+    wait: Wait,
+}
+
+enum Wait {
+    Until(Option<Instant>),
+    /// A standard stream that can block.
+    Readable,
+    Writable(Stream),
+    /// Regular files, and streams that never block.
+    Ready,
+    /// A descriptor that does not exist.
+    Failed(Errno),
+}
+
+fn read_all(
+    context: &ThreadContext,
+    memory: &GuestMemory<'_>,
+    subs: GuestPtr<[Subscription]>,
+) -> Result<Result<Vec<Interest>, Errno>> {
+    if subs.len() == 0 {
+        return Ok(Err(Errno::Inval));
+    }
+    let mut interests = Vec::new();
+    for sub in subs.iter() {
+        let sub = memory.read(sub?)?;
+        let (kind, wait) = match sub.u {
+            SubscriptionU::Clock(clock) => match deadline(context, &clock) {
+                Ok(deadline) => (Eventtype::Clock, Wait::Until(deadline)),
+                Err(errno) => return Ok(Err(errno)),
+            },
+            SubscriptionU::FdRead(sub) => {
+                (Eventtype::FdRead, readable(context.process.wasi(), sub.file_descriptor))
+            }
+            SubscriptionU::FdWrite(sub) => {
+                (Eventtype::FdWrite, writable(context.process.wasi(), sub.file_descriptor))
+            }
+        };
+        interests.push(Interest { userdata: sub.userdata, kind, wait });
+    }
+    Ok(Ok(interests))
+}
+
+/// The moment of a clock's event; `None` is beyond all time.
+fn deadline(
+    context: &ThreadContext,
+    clock: &SubscriptionClock,
+) -> Result<Option<Instant>, Errno> {
+    let time = Duration::from_nanos(clock.timeout);
+    let absolute = clock.flags.contains(Subclockflags::SUBSCRIPTION_CLOCK_ABSTIME);
+    let left = match (clock.id, absolute) {
+        (Clockid::Monotonic | Clockid::Realtime, false) => time,
+        (Clockid::Monotonic, true) => time.saturating_sub(context.process.wasi().monotonic()),
+        (Clockid::Realtime, true) => time.saturating_sub(realtime()),
+        _ => return Err(Errno::Inval),
+    };
+    Ok(Instant::now().checked_add(left))
+}
+
+fn readable(wasi: &Wasi, fd: Fd) -> Wait {
+    match wasi.stream(fd.into()) {
+        Some(Stream::In) if wasi.stdin.can_block() => Wait::Readable,
+        Some(Stream::In) => Wait::Ready,
+        Some(_) => Wait::Failed(Errno::Badf),
+        None => file(wasi, fd),
+    }
+}
+
+fn writable(wasi: &Wasi, fd: Fd) -> Wait {
+    match wasi.stream(fd.into()) {
+        Some(Stream::In) => Wait::Failed(Errno::Badf),
+        Some(stream) if wasi.output(stream).can_block() => Wait::Writable(stream),
+        Some(_) => Wait::Ready,
+        None => file(wasi, fd),
+    }
+}
+
+fn file(wasi: &Wasi, fd: Fd) -> Wait {
+    match wasi.is_open(fd.into()) {
+        true => Wait::Ready,
+        false => Wait::Failed(Errno::Badf),
+    }
+}
+
+/// Waits until at least one of `interests` is ready, and returns the events.
+fn wait(
+    context: &ThreadContext,
+    interests: &[Interest],
+) -> Result<Result<Vec<Event>, Errno>> {
+    let ThreadContext { process, thread } = context;
+    let _call = thread.host_call();
+    let immediate = |wait: &Wait| matches!(wait, Wait::Ready | Wait::Failed(_));
+    let is_immediate = interests.iter().any(|interest| immediate(&interest.wait));
+    let clocks = interests.iter().filter_map(|interest| match interest.wait {
+        Wait::Until(deadline) => deadline,
+        _ => None,
+    });
+    let deadline = match is_immediate {
+        true => Some(Instant::now()),
+        false => clocks.min(),
+    };
+    let polls = |wait: &Wait| matches!(wait, Wait::Readable | Wait::Writable(_));
+    let ready = if interests.iter().any(|interest| polls(&interest.wait)) {
+        match poll_streams(process, interests, deadline)? {
+            Ok(ready) => ready,
+            Err(error) => return Ok(Err(error)),
+        }
+    } else {
+        if !is_immediate {
+            sleep(process, deadline)?;
+        }
+        vec![false; interests.len()]
+    };
+    let now = Instant::now();
+    let events = interests.iter().zip(ready).filter_map(|(interest, ready)| {
+        let error = match interest.wait {
+            Wait::Until(deadline) if deadline.is_some_and(|at| at <= now) => Errno::Success,
+            Wait::Until(_) => return None,
+            Wait::Readable | Wait::Writable(_) if ready => Errno::Success,
+            Wait::Readable | Wait::Writable(_) => return None,
+            Wait::Ready => Errno::Success,
+            Wait::Failed(errno) => errno,
+        };
+        Some(Event {
+            userdata: interest.userdata,
+            error,
+            type_: interest.kind,
+            fd_readwrite: EventFdReadwrite {
+                nbytes: u64::from(interest.kind != Eventtype::Clock),
+                flags: Eventrwflags::empty(),
+            },
+        })
+    });
+    Ok(Ok(events.collect()))
+}
+
+/// Sleeps until `deadline`, or until the process ends, which unparks its threads.
+fn sleep(process: &State, deadline: Option<Instant>) -> Result<()> {
+    let cores = process.engine().cores();
+    cores.release();
+    let result = loop {
+        if let Err(ending) = process.check_running() {
+            break Err(ending);
+        }
+        match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
+            None => std::thread::park(),
+            Some(Duration::ZERO) => break Ok(()),
+            Some(left) => std::thread::park_timeout(left),
+        }
+    };
+    cores.acquire();
+    result
+}
+
+/// Polls the streams among `interests` until one is ready, `deadline`, or the end of
+/// the process; says of each interest whether its stream is ready.
+fn poll_streams(
+    process: &State,
+    interests: &[Interest],
+    deadline: Option<Instant>,
+) -> Result<Result<Vec<bool>, Errno>> {
+    let wasi = process.wasi();
+    let cancel = match wasi.cancel_fd() {
+        Ok(cancel) => cancel,
+        Err(error) => return Ok(Err(errno(error))),
+    };
+    let (input, out, err) = (wasi.stdin.open(), wasi.stdout.open(), wasi.stderr.open());
+    let mut fds = vec![PollFd::new(&cancel, PollFlags::IN)];
+    let mut places = Vec::new();
+    for interest in interests {
+        let (fd, flags) = match interest.wait {
+            Wait::Readable => (input.fd(), PollFlags::IN),
+            Wait::Writable(Stream::Err) => (err.fd(), PollFlags::OUT),
+            Wait::Writable(_) => (out.fd(), PollFlags::OUT),
+            _ => (None, PollFlags::empty()),
+        };
+        places.push(fd.map(|fd| {
+            fds.push(PollFd::from_borrowed_fd(fd, flags));
+            fds.len() - 1
+        }));
+    }
+    let cores = process.engine().cores();
+    cores.release();
+    let result = poll(process, &mut fds, deadline);
+    cores.acquire();
+    Ok(result?.map(|()| {
+        let ready = |place: &Option<usize>| place.is_some_and(|at| !fds[at].revents().is_empty());
+        places.iter().map(ready).collect()
+    }))
+}
+
+/// Polls until something is ready or `deadline`. The first descriptor is the
+/// process's end.
+pub(super) fn poll(
+    process: &State,
+    fds: &mut [PollFd<'_>],
+    deadline: Option<Instant>,
+) -> Result<Result<(), Errno>> {
+    loop {
+        process.check_running()?;
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        // More than the system can count is as good as no timeout.
+        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+        match rustix::event::poll(fds, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Ok(Err(errno(error.into()))),
+        }
+        process.check_running()?;
+        let ready = fds.iter().any(|fd| !fd.revents().is_empty());
+        if ready || left.is_some_and(|left| left.is_zero()) {
+            return Ok(Ok(()));
+        }
+    }
+}

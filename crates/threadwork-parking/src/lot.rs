@@ -1,0 +1,510 @@
+//! [`ParkingLot`]: the queues, the waits, the notifies and the census.
+//!
+//! # Invariants
+//!
+//! 1. A waiter's comparison and its entry into the queue happen under its
+//!    bucket's lock, and a notifier looks into the queue under the same lock.
+//! 2. `Bucket::traffic` counts a waiter before it compares. A notifier reads the
+//!    count with a read-modify-write of the same word. The two are ordered: either
+//!    the notifier sees the waiter and takes the lock, or the waiter's comparison
+//!    sees everything that the notifier did before. So a notifier that finds
+//!    nobody may leave without the lock, and no wake-up is lost.
+//! 3. The census counts an untimed waiter as asleep after it is [`ASLEEP`], and
+//!    whoever removes such a waiter from its queue takes it back, maybe even
+//!    before. So for a moment the count can be wrong in both directions, and its
+//!    equality with the living is only a hint, which [`ParkingLot::all_asleep`]
+//!    verifies under every lock. But if all threads are asleep for good, then every
+//!    update has been made, and whoever made the last one saw the equality: all
+//!    updates are read-modify-writes, so the last sees all others, and with them
+//!    the announcements that they followed.
+
+use crate::Cores;
+use crate::primitive::{
+    AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, Thread, current, park, park_timeout,
+};
+use crate::queue::{ASLEEP, CANCELLED, Queue, WAITING, WOKEN, Waiter};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How long a thread hovers over the guest's word before it queues. A park and
+/// an unpark across cores cost 25 to 50 microseconds on the machines we measured;
+/// spinning for as long as a sleep would cost is at most twice the best possible.
+const HOVER: Duration = Duration::from_micros(20);
+
+/// Looks at the word between two looks at the clock.
+const LOOKS: u32 = 32;
+
+#[cfg(not(loom))]
+const BUCKETS: usize = 64;
+#[cfg(loom)]
+const BUCKETS: usize = 1;
+
+/// The outcome of [`ParkingLot::wait`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitResult {
+    /// A notify took this waiter.
+    Woken,
+    /// The word did not hold the expected value.
+    NotEqual,
+    /// The deadline passed.
+    TimedOut,
+    /// The lot was closed, or this thread's wait was cancelled.
+    Cancelled,
+    /// Every living thread, this one included, sleeps without a timeout: nobody is
+    /// left to notify anybody. This thread has left the queue; the others sleep on.
+    Deadlock,
+}
+
+/// How many threads live, and how many of them sleep without a timeout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Census {
+    /// Threads that entered and have not left.
+    pub living: u32,
+    /// Those of them that only a notify can wake.
+    pub asleep: u32,
+}
+
+/// The sleeping places of one process.
+pub struct ParkingLot {
+    buckets: Box<[Bucket]>,
+    living: AtomicU32,
+    /// Sleepers without a timeout; see invariant 3.
+    asleep: AtomicU32,
+    closed: AtomicBool,
+}
+
+/// On lines of its own, so that two words of the guest that are waited for at
+/// once do not slow each other down.
+#[repr(align(128))]
+struct Bucket {
+    /// Waiters in the queue or on their way in (lower half); visits of notifiers
+    /// (upper half, it may wrap: only the order of the updates matters).
+    traffic: AtomicU64,
+    queue: Mutex<Queue>,
+}
+
+const ONE_WAITER: u64 = 1;
+const ONE_VISIT: u64 = 1 << 32;
+
+impl Bucket {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing that runs under the lock can panic, so it cannot be poisoned;
+        // and the queue would be whole if it were.
+        self.queue
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Default for ParkingLot {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ParkingLot {
+    /// An open lot without threads.
+    #[must_use]
+    pub fn new() -> Self {
+        let bucket = |_| Bucket {
+            traffic: AtomicU64::new(0),
+            queue: Mutex::new(Queue::new()),
+        };
+        Self {
+            buckets: (0..BUCKETS).map(bucket).collect(),
+            living: AtomicU32::new(0),
+            asleep: AtomicU32::new(0),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Counts a thread as living. The thread that starts another calls this for
+    /// it, so that the new one lives before its parent can fall asleep.
+    pub fn enter(&self) {
+        // Ordering: Relaxed; the caller is awake, and its own falling asleep or
+        // leaving, which somebody may compare with, publishes this.
+        self.living.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes back one [`enter`](Self::enter). True if threads remain and all of
+    /// them sleep without a timeout: a deadlock.
+    #[must_use = "if all remaining threads sleep for ever, somebody has to say so"]
+    pub fn leave(&self) -> bool {
+        // Ordering: Relaxed; published by the next line.
+        let living = self.living.fetch_sub(1, Ordering::Relaxed) - 1;
+        // Ordering: AcqRel, and a read-modify-write: either it comes after that of
+        // the last thread that falls asleep, and sees it, or that one comes after
+        // this and sees that we have left.
+        let asleep = self.asleep.fetch_add(0, Ordering::AcqRel);
+        living > 0 && asleep == living && self.all_asleep(None)
+    }
+
+    /// The census, for reports.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        // Ordering: Relaxed; a snapshot for humans.
+        Census {
+            living: self.living.load(Ordering::Relaxed),
+            asleep: self.asleep.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Sleeps until a notify of `address`, unless `holds` says that the word there
+    /// has another value than the one expected.
+    ///
+    /// `thread` is the caller's name in [`cancel`](Self::cancel). The caller must be
+    /// counted in this lot's census and in `cores`. `holds` must be an atomic
+    /// comparison (sequentially consistent), without side effects: it is called
+    /// often, and under a lock.
+    ///
+    /// Blocks until notified, cancelled or timed out.
+    pub fn wait(
+        &self,
+        cores: &Cores,
+        thread: u32,
+        address: usize,
+        deadline: Option<Instant>,
+        holds: impl Fn() -> bool,
+    ) -> WaitResult {
+        if !holds() {
+            return WaitResult::NotEqual;
+        }
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return self.result_of_no_wait();
+        }
+        if self.hover(cores, deadline, &holds) {
+            return WaitResult::NotEqual;
+        }
+        let bucket = self.bucket(address);
+        let mut waiter = Waiter::new(address, thread, deadline.is_none(), current());
+        let waiter = &raw mut waiter;
+        // Ordering: AcqRel. Acquire: if a notifier's visit came first, what it did
+        // before is visible to the comparison below. Release: pairs with the
+        // acquire of a later visit, which then finds the count raised.
+        bucket.traffic.fetch_add(ONE_WAITER, Ordering::AcqRel);
+        let mut queue = bucket.lock();
+        // Ordering: Relaxed; `close` sets it before it takes this lock, so the lock
+        // orders us: either we see it, or `close` finds us in the queue.
+        if self.closed.load(Ordering::Relaxed) || !holds() {
+            drop(queue);
+            // Ordering: Relaxed; leaving needs no order, a notifier that still
+            // counts us merely takes the lock for nothing.
+            bucket.traffic.fetch_sub(ONE_WAITER, Ordering::Relaxed);
+            return self.result_of_no_queue(&holds);
+        }
+        // SAFETY: the waiter stays in place until this function returns, and it
+        // returns only after the waiter has left the queue.
+        unsafe { queue.push(waiter) };
+        drop(queue);
+        // SAFETY: as above.
+        unsafe { self.sleep(cores, bucket, waiter, deadline) }
+    }
+
+    /// Wakes the `count` longest waiting threads of `address`, and returns how
+    /// many there were. Never blocks for longer than a short critical section.
+    pub fn notify(&self, address: usize, count: u32) -> u32 {
+        let bucket = self.bucket(address);
+        // Ordering: AcqRel. Release: a waiter that counts itself later sees all
+        // that we did before. Acquire: we see the count of one that came earlier.
+        let before = bucket.traffic.fetch_add(ONE_VISIT, Ordering::AcqRel);
+        if before as u32 == 0 || count == 0 {
+            return 0;
+        }
+        let mut left = count;
+        self.release(bucket, WOKEN, |waiter| {
+            let chosen = left > 0 && waiter.address == address;
+            left -= u32::from(chosen);
+            chosen
+        })
+    }
+
+    /// Ends the waits of the threads that `chosen` picks by their names, with
+    /// [`WaitResult::Cancelled`]; returns how many there were.
+    pub fn cancel(&self, chosen: impl Fn(u32) -> bool) -> u32 {
+        self.buckets
+            .iter()
+            .map(|bucket| self.release(bucket, CANCELLED, |waiter| chosen(waiter.thread)))
+            .sum()
+    }
+
+    /// Ends all waits, present and future, with [`WaitResult::Cancelled`].
+    pub fn close(&self) {
+        // Ordering: Relaxed; the bucket locks that follow order it (see `wait`).
+        self.closed.store(true, Ordering::Relaxed);
+        self.cancel(|_| true);
+    }
+
+    /// Takes the waiters that `chosen` picks out of the bucket, oldest first, with
+    /// `verdict` as their new state. Wakes the sleepers after the lock is free.
+    fn release(
+        &self,
+        bucket: &Bucket,
+        verdict: u32,
+        mut chosen: impl FnMut(&Waiter) -> bool,
+    ) -> u32 {
+        let mut released = 0;
+        let mut first = None;
+        let mut others = Vec::new();
+        let mut queue = bucket.lock();
+        for waiter in queue.iter() {
+            // SAFETY: members of the queue are valid while its lock is held.
+            if !chosen(unsafe { &*waiter }) {
+                continue;
+            }
+            // SAFETY: the waiter is in this queue.
+            unsafe { queue.remove(waiter) };
+            released += 1;
+            // SAFETY: valid until its state says that it is out of the queue,
+            // which this call does last.
+            if let Some(sleeper) = unsafe { self.settle(waiter, verdict) }
+                && let Some(sleeper) = match first {
+                    None => {
+                        first = Some(sleeper);
+                        None
+                    }
+                    Some(_) => Some(sleeper),
+                }
+            {
+                others.push(sleeper);
+            }
+        }
+        // Ordering: Relaxed, as where `wait` takes itself back.
+        bucket
+            .traffic
+            .fetch_sub(u64::from(released) * ONE_WAITER, Ordering::Relaxed);
+        drop(queue);
+        first.into_iter().chain(others).for_each(|sleeper| sleeper.unpark());
+        released
+    }
+
+    /// Gives a waiter that just left the queue its verdict; returns its thread if
+    /// that has to be woken.
+    ///
+    /// # Safety
+    ///
+    /// `waiter` must be valid, out of the queue, and without a verdict; it is not
+    /// valid any more afterwards.
+    unsafe fn settle(&self, waiter: *mut Waiter, verdict: u32) -> Option<Thread> {
+        // SAFETY: the caller's promise.
+        let state = unsafe { &(*waiter).state };
+        // Ordering: Release; pairs with the acquire load in `sleep`: what the
+        // notifier did before is visible to the thread that it wakes.
+        if state
+            .compare_exchange(WAITING, verdict, Ordering::Release, Ordering::Relaxed)
+            .is_ok()
+        {
+            return None;
+        }
+        // It is ASLEEP, and only we, who took it out of the queue, may change that.
+        // SAFETY: valid until the store below.
+        let (sleeper, untimed) = unsafe { ((*waiter).parker.clone(), (*waiter).untimed) };
+        if untimed {
+            // Ordering: AcqRel, as all updates of the count (invariant 3).
+            self.asleep.fetch_sub(1, Ordering::AcqRel);
+        }
+        // Ordering: Release, as above.
+        state.store(verdict, Ordering::Release);
+        Some(sleeper)
+    }
+
+    /// Watches the word until it changes; false when it is time to queue.
+    #[cfg(not(loom))]
+    fn hover(&self, cores: &Cores, deadline: Option<Instant>, holds: impl Fn() -> bool) -> bool {
+        if !cores.may_spin() {
+            return false;
+        }
+        let start = Instant::now();
+        let end = deadline.map_or(start + HOVER, |deadline| deadline.min(start + HOVER));
+        loop {
+            for _ in 0..LOOKS {
+                std::hint::spin_loop();
+                if !holds() {
+                    return true;
+                }
+            }
+            // Ordering: Relaxed; a late look costs one more round.
+            let closed = self.closed.load(Ordering::Relaxed);
+            if closed || !cores.may_spin() || Instant::now() >= end {
+                return false;
+            }
+        }
+    }
+
+    /// Hovering is a delay, which a model without time does not have.
+    #[cfg(loom)]
+    fn hover(&self, _: &Cores, _: Option<Instant>, _: impl Fn() -> bool) -> bool {
+        let _ = (HOVER, LOOKS);
+        false
+    }
+
+    /// What a wait without a sleep returns when the word held.
+    fn result_of_no_wait(&self) -> WaitResult {
+        // Ordering: Relaxed; a wait that does not sleep may miss a close.
+        match self.closed.load(Ordering::Relaxed) {
+            true => WaitResult::Cancelled,
+            false => WaitResult::TimedOut,
+        }
+    }
+
+    /// What a wait that was not allowed into the queue returns.
+    fn result_of_no_queue(&self, holds: impl Fn() -> bool) -> WaitResult {
+        // Ordering: Relaxed; it was read under the lock, and never goes back.
+        match self.closed.load(Ordering::Relaxed) && holds() {
+            true => WaitResult::Cancelled,
+            false => WaitResult::NotEqual,
+        }
+    }
+
+    /// Sleeps until somebody takes `waiter` out of the queue, or the deadline.
+    ///
+    /// # Safety
+    ///
+    /// `waiter` must be the caller's own, and have been pushed to `bucket`'s queue.
+    unsafe fn sleep(
+        &self,
+        cores: &Cores,
+        bucket: &Bucket,
+        waiter: *mut Waiter,
+        deadline: Option<Instant>,
+    ) -> WaitResult {
+        // SAFETY: it is on our caller's stack; other threads touch the state only
+        // through shared references, too.
+        let state = unsafe { &(*waiter).state };
+        // Ordering: Release, so that whoever counts us as asleep finds us announced;
+        // Acquire on failure, as in `verdict`.
+        let announced =
+            state.compare_exchange(WAITING, ASLEEP, Ordering::Release, Ordering::Acquire);
+        if announced.is_err() {
+            return verdict(state);
+        }
+        cores.release();
+        // SAFETY: the caller's promise.
+        let result = unsafe { self.doze(bucket, waiter, deadline) };
+        cores.acquire();
+        result
+    }
+
+    /// The sleep itself, after the announcement.
+    ///
+    /// # Safety
+    ///
+    /// As for `sleep`.
+    unsafe fn doze(
+        &self,
+        bucket: &Bucket,
+        waiter: *mut Waiter,
+        deadline: Option<Instant>,
+    ) -> WaitResult {
+        // SAFETY: as in `sleep`.
+        let state = unsafe { &(*waiter).state };
+        if deadline.is_none() && self.count_asleep() && self.all_asleep(Some((bucket, waiter))) {
+            return WaitResult::Deadlock;
+        }
+        loop {
+            // Ordering: Acquire; pairs with the release in `settle`.
+            if state.load(Ordering::Acquire) != ASLEEP {
+                return verdict(state);
+            }
+            match deadline {
+                None => park(),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    park_timeout(left);
+                    if cfg!(loom) || Instant::now() >= deadline {
+                        // SAFETY: the caller's promise.
+                        return unsafe { self.time_out(bucket, waiter) };
+                    }
+                }
+            }
+        }
+    }
+
+    /// Counts the calling thread as asleep; true if all may be.
+    fn count_asleep(&self) -> bool {
+        // Ordering: AcqRel (invariant 3).
+        let asleep = self.asleep.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
+        // Ordering: Relaxed; whoever entered or left before an update of the count
+        // that we have just seen is visible.
+        asleep == self.living.load(Ordering::Relaxed)
+    }
+
+    /// Leaves the queue at the deadline, unless somebody was faster.
+    ///
+    /// # Safety
+    ///
+    /// As for `sleep`.
+    unsafe fn time_out(&self, bucket: &Bucket, waiter: *mut Waiter) -> WaitResult {
+        // SAFETY: as in `sleep`.
+        let state = unsafe { &(*waiter).state };
+        let mut queue = bucket.lock();
+        // Ordering: Acquire; pairs with the release in `settle`.
+        if state.load(Ordering::Acquire) != ASLEEP {
+            return verdict(state);
+        }
+        // SAFETY: ASLEEP means that it is still in the queue.
+        unsafe { queue.remove(waiter) };
+        drop(queue);
+        // Ordering: Relaxed, as in `wait`.
+        bucket.traffic.fetch_sub(ONE_WAITER, Ordering::Relaxed);
+        WaitResult::TimedOut
+    }
+
+    /// Whether every living thread sleeps without a timeout, looked at under all
+    /// locks. If so, the waiter `me` leaves its queue.
+    fn all_asleep(&self, me: Option<(&Bucket, *mut Waiter)>) -> bool {
+        let mut queues: Vec<_> = self.buckets.iter().map(Bucket::lock).collect();
+        let sleeps = |waiter: &*mut Waiter| {
+            // SAFETY: members of a queue are valid while its lock is held.
+            let waiter = unsafe { &**waiter };
+            // Ordering: Acquire; pairs with the announcement in `sleep`.
+            waiter.untimed && waiter.state.load(Ordering::Acquire) == ASLEEP
+        };
+        let sleepers = queues
+            .iter()
+            .map(|queue| queue.iter().filter(sleeps).count())
+            .sum::<usize>();
+        // Ordering: Relaxed, as in `count_asleep`.
+        let living = self.living.load(Ordering::Relaxed);
+        let deadlock = living > 0 && sleepers == living as usize;
+        // A waiter that has just been taken out of its queue is not asleep any
+        // more, so it is not counted, and `deadlock` is false.
+        if deadlock && let Some((bucket, waiter)) = me {
+            let index = self.index(bucket);
+            // SAFETY: all living threads are in the queues, ours included.
+            unsafe { queues[index].remove(waiter) };
+            // Ordering: AcqRel, as in `settle`; Relaxed, as in `wait`.
+            self.asleep.fetch_sub(1, Ordering::AcqRel);
+            bucket.traffic.fetch_sub(ONE_WAITER, Ordering::Relaxed);
+        }
+        deadlock
+    }
+
+    fn bucket(&self, address: usize) -> &Bucket {
+        // Fibonacci hashing: words next to each other go to different buckets.
+        let hash = (address as u64 >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        &self.buckets[(hash >> 32) as usize % BUCKETS]
+    }
+
+    fn index(&self, bucket: &Bucket) -> usize {
+        let offset = std::ptr::from_ref(bucket).addr() - self.buckets.as_ptr().addr();
+        offset / size_of::<Bucket>()
+    }
+}
+
+/// The verdict in the state of a waiter that has left the queue.
+fn verdict(state: &AtomicU32) -> WaitResult {
+    // Ordering: Acquire; pairs with the release in `settle`.
+    match state.load(Ordering::Acquire) {
+        WOKEN => WaitResult::Woken,
+        CANCELLED => WaitResult::Cancelled,
+        state => unreachable!("waiter in state {state} has no verdict"),
+    }
+}
+
+impl std::fmt::Debug for ParkingLot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ParkingLot")
+            .field("census", &self.census())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,204 @@
+//! The lot under loom: every interleaving with at most three preemptions.
+//!
+//! Run with `RUSTFLAGS="--cfg loom" cargo test --release -p threadwork-parking --test loom`.
+//! Each model fails if the line that it guards is taken out; `tests/mutations.rs`
+//! does so.
+
+#![cfg(loom)]
+
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU32, Ordering};
+use loom::thread;
+use threadwork_parking::{Cores, ParkingLot, WaitResult};
+
+/// A process of two cores: a lot, its cores, and one word of guest memory.
+struct World {
+    cores: Cores,
+    lot: ParkingLot,
+    word: AtomicU32,
+}
+
+/// The lot only compares addresses.
+const ADDRESS: usize = 64;
+
+impl World {
+    fn new(threads: u32) -> Arc<Self> {
+        let world = Self { cores: Cores::new(2), lot: ParkingLot::new(), word: AtomicU32::new(0) };
+        for _ in 0..threads {
+            world.lot.enter();
+        }
+        Arc::new(world)
+    }
+
+    fn wait(&self, thread: u32, expected: u32) -> WaitResult {
+        let holds = || self.word.load(Ordering::SeqCst) == expected;
+        self.lot.wait(&self.cores, thread, ADDRESS, None, holds)
+    }
+
+    fn wait_timed(&self, thread: u32, expected: u32) -> WaitResult {
+        let holds = || self.word.load(Ordering::SeqCst) == expected;
+        let later = std::time::Instant::now() + std::time::Duration::from_secs(3600);
+        self.lot.wait(&self.cores, thread, ADDRESS, Some(later), holds)
+    }
+}
+
+fn model(body: impl Fn() + Sync + Send + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(body);
+}
+
+/// A waiter never sleeps through the store and the notify that it waits for, also
+/// when the store is not an atomic of sequentially consistent order.
+#[test]
+fn no_lost_wake_up() {
+    model(|| {
+        let world = World::new(2);
+        let waiter = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || {
+                let result = world.wait(1, 0);
+                assert!(matches!(result, WaitResult::Woken | WaitResult::NotEqual));
+                let _ = world.lot.leave();
+            })
+        };
+        world.word.store(1, Ordering::Relaxed);
+        world.lot.notify(ADDRESS, 1);
+        waiter.join().unwrap();
+    });
+}
+
+/// The sum of what notifies return is the number of waits that return `Woken`.
+#[test]
+fn exact_counts() {
+    model(|| {
+        let world = World::new(3);
+        let waiters: Vec<_> = (1..=2)
+            .map(|id| {
+                let world = Arc::clone(&world);
+                thread::spawn(move || {
+                    let woken = world.wait(id, 0) == WaitResult::Woken;
+                    let _ = world.lot.leave();
+                    u32::from(woken)
+                })
+            })
+            .collect();
+        let mut notified = world.lot.notify(ADDRESS, 1);
+        world.word.store(1, Ordering::SeqCst);
+        notified += world.lot.notify(ADDRESS, u32::MAX);
+        let woken: u32 = waiters.into_iter().map(|waiter| waiter.join().unwrap()).sum();
+        assert_eq!(woken, notified);
+    });
+}
+
+/// A close ends a wait whenever it comes.
+#[test]
+fn close_ends_every_wait() {
+    model(|| {
+        let world = World::new(2);
+        let waiter = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || {
+                assert_eq!(world.wait(1, 0), WaitResult::Cancelled);
+                let _ = world.lot.leave();
+            })
+        };
+        world.lot.close();
+        waiter.join().unwrap();
+    });
+}
+
+/// Two threads that sleep for ever are told so, exactly one of them.
+#[test]
+fn deadlock_is_noticed_once() {
+    model(|| {
+        let world = World::new(2);
+        let other = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || {
+                let result = world.wait(1, 0);
+                if result == WaitResult::Deadlock {
+                    world.lot.close();
+                }
+                result
+            })
+        };
+        let mine = world.wait(0, 0);
+        if mine == WaitResult::Deadlock {
+            world.lot.close();
+        }
+        let mut results = [mine, other.join().unwrap()];
+        results.sort_by_key(|result| *result != WaitResult::Deadlock);
+        assert_eq!(results, [WaitResult::Deadlock, WaitResult::Cancelled]);
+    });
+}
+
+/// A thread that can still notify is never taken for a deadlock, also if it falls
+/// asleep right after.
+#[test]
+fn no_false_deadlock() {
+    model(|| {
+        let world = World::new(2);
+        let waiter = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || {
+                while world.word.load(Ordering::SeqCst) == 0 {
+                    let result = world.wait(1, 0);
+                    assert!(matches!(result, WaitResult::Woken | WaitResult::NotEqual));
+                }
+                world.word.store(2, Ordering::SeqCst);
+                world.lot.notify(ADDRESS, 1);
+                let _ = world.lot.leave();
+            })
+        };
+        world.word.store(1, Ordering::SeqCst);
+        world.lot.notify(ADDRESS, 1);
+        while world.word.load(Ordering::SeqCst) == 1 {
+            let result = world.wait(0, 1);
+            assert!(matches!(result, WaitResult::Woken | WaitResult::NotEqual));
+        }
+        waiter.join().unwrap();
+    });
+}
+
+/// The last thread that could notify leaves: the one that sleeps is in a deadlock.
+#[test]
+fn leaving_reveals_a_deadlock() {
+    model(|| {
+        let world = World::new(2);
+        let waiter = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || {
+                let result = world.wait(1, 0);
+                if result == WaitResult::Deadlock {
+                    world.lot.close();
+                }
+                assert!(matches!(result, WaitResult::Deadlock | WaitResult::Cancelled));
+            })
+        };
+        if world.lot.leave() {
+            world.lot.close();
+        }
+        waiter.join().unwrap();
+    });
+}
+
+/// A timeout and a notify race: the waiter's result and the count agree.
+#[test]
+fn timeout_against_notify() {
+    model(|| {
+        let world = World::new(2);
+        let waiter = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || {
+                let result = world.wait_timed(1, 0);
+                let _ = world.lot.leave();
+                assert!(matches!(result, WaitResult::Woken | WaitResult::TimedOut));
+                u32::from(result == WaitResult::Woken)
+            })
+        };
+        let notified = world.lot.notify(ADDRESS, 1);
+        assert_eq!(waiter.join().unwrap(), notified);
+        assert_eq!(world.lot.notify(ADDRESS, 1), 0, "nobody is left in the queue");
+    });
+}

@@ -1,0 +1,211 @@
+//! Prepares a threaded WebAssembly module for a host: wasm in, wasm out.
+//!
+//! A thread is an instance that shares a memory with its siblings. An engine can
+//! run such a module as it is, but then a thread that waits is the engine's: the
+//! host cannot wake it to end it, count it, name it in a deadlock report or decide
+//! when it runs. So the host takes a few things into its own hands, and
+//! [`rewrite`] is how: it moves them out of the module, and keeps the program's
+//! meaning to the letter.
+//!
+//! ```text
+//!   the module as compiled                     the module as the host runs it
+//!   ──────────────────────                     ─────────────────────────────────────
+//!   memory.atomic.wait32 offset=8     ──►      i64.const 8
+//!                                              call  threadwork."wait32:0"
+//!   (memory 1 2 shared)               ──►      import threadwork."memory:0"
+//!   (data (i32.const 0) "...")        ──►      (data "...")        ┐ now done by the
+//!   (start $main)                     ──►                          ┘ export ENTER
+//!   (global (mut i32) (i32.const 7))  ──►      the same, set back by the export RESET
+//!   (memory 1)  ;; not shared         ──►      the same, exported as MEMORY
+//! ```
+//!
+//! # What is rewritten
+//!
+//! * **`wait32`, `wait64`, `notify` and `memory.grow` on shared memories** become
+//!   calls of host functions, listed in [`Rewritten::sync`]; [`SyncOp`] has their
+//!   signatures. On a memory that is not shared, wait always traps and notify
+//!   finds nobody: these never sleep, and stay.
+//! * **Shared memories that the module defines** become imports of
+//!   [`HOST_MODULE`], so that the host makes every one of them;
+//!   [`Rewritten::memories`] lists all, those that were imports before too.
+//! * **The start function and the active data segments** move into [`ENTER`], if
+//!   the module has a shared memory. `ENTER(first)` does, in the order of the
+//!   specification, what instantiation did; but it writes shared memory only when
+//!   `first` is not zero, so that data is written once for each process and not
+//!   once for each thread. An instance is not ready before `ENTER` was called.
+//! * **[`RESET`]** sets every mutable global back to its initial value, and every
+//!   dropped data segment back to not dropped. It exists if that is all the state
+//!   that an instance has: if the module has a shared memory and no other, imports
+//!   no table and no mutable global, and never changes a table. Call `ENTER` after
+//!   it, as on a new instance.
+//! * **The module's memory 0, if it is not shared,** is exported as [`MEMORY`], so
+//!   that the host finds it.
+//! * **Custom sections** are kept as they are, and the `name` section under its
+//!   new indices, with names for what was added. Left out are `.debug_*`,
+//!   `reloc.*` and `metadata.code.*`: they speak of offsets that have moved. A host
+//!   that wants DWARF keeps the original, and asks [`Rewritten::offsets`] where in
+//!   it a trap or a frame is.
+//!
+//! A module for which nothing of this has to change comes back byte for byte.
+//!
+//! # What is refused
+//!
+//! What is not a valid core module with the [`FEATURES`] listed, and a module that
+//! uses the names that belong to the rewriter. Every refusal says why and what to
+//! do: see [`RewriteError`]. No input makes this crate panic.
+//!
+//! # How it works
+//!
+//! Two passes. `scan` validates the module and notes the offsets of the operators
+//! that may have to change. `plan` then decides everything that is added, and
+//! its index. Then `module` writes the sections, and `code` copies the code
+//! and edits it at the noted offsets only.
+//!
+//! | module       | holds                                                   |
+//! |--------------|---------------------------------------------------------|
+//! | `scan`       | what the module has, validated                          |
+//! | `plan`       | what is added, and under which index                    |
+//! | `module`     | the sections of the result, custom ones too             |
+//! | `code`       | the edits of code                                       |
+//! | `sync_ops`   | the four operators and the calls that stand for them    |
+//! | `enter`      | what instantiation did, as a function                   |
+//! | `reset`      | what undoes an instance's state, and flags for segments |
+//! | `names`      | the `name` section                                      |
+//! | `offset_map` | where each instruction came from                        |
+//! | `error`      | the refusals                                            |
+//! | `limits`     | how large a module may be                               |
+
+#![deny(missing_docs)]
+#![forbid(unsafe_code)]
+
+mod code;
+mod enter;
+mod error;
+mod limits;
+mod module;
+mod names;
+mod offset_map;
+mod plan;
+mod reset;
+mod scan;
+mod sync_ops;
+
+pub use error::{NotWasm, RewriteError};
+pub use offset_map::OffsetMap;
+pub use sync_ops::{SyncImport, SyncOp};
+
+use plan::Plan;
+use scan::Scan;
+use wasmparser::WasmFeatures;
+
+/// The import module of everything that the rewriter adds.
+pub const HOST_MODULE: &str = "threadwork";
+
+/// How the names of all exports begin that the rewriter adds.
+pub const RESERVED: &str = "threadwork:";
+
+/// The export `(func (param i32))` to call when a thread starts, before anything
+/// else: not zero for the first thread of a process, zero for the others.
+pub const ENTER: &str = "threadwork:enter";
+
+/// The export `(func)` that makes an instance as good as new.
+pub const RESET: &str = "threadwork:reset";
+
+/// The export of the module's memory 0, if that is not shared.
+pub const MEMORY: &str = "threadwork:memory";
+
+/// The features of WebAssembly that a module may use.
+///
+/// What Wasmtime 48 has without its `gc` feature: WebAssembly 2.0 without
+/// `externref`, and threads, tail calls, several memories, 64-bit memories,
+/// relaxed SIMD and extended constants. An engine that accepts less refuses some
+/// modules that pass here; one that accepts more gains nothing by it.
+pub const FEATURES: WasmFeatures = WasmFeatures::WASM2
+    .difference(WasmFeatures::GC_TYPES)
+    .union(WasmFeatures::THREADS)
+    .union(WasmFeatures::TAIL_CALL)
+    .union(WasmFeatures::MULTI_MEMORY)
+    .union(WasmFeatures::MEMORY64)
+    .union(WasmFeatures::RELAXED_SIMD)
+    .union(WasmFeatures::EXTENDED_CONST);
+
+/// A module that is ready for the host, and what the host must know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewritten {
+    /// The module.
+    pub wasm: Vec<u8>,
+    /// Where its code came from.
+    pub offsets: OffsetMap,
+    /// Every shared memory; all of them are imports now.
+    pub memories: Vec<SharedMemoryImport>,
+    /// The host functions that the module imports now.
+    pub sync: Vec<SyncImport>,
+    /// Whether there is an [`ENTER`] to call on every new instance.
+    pub has_enter: bool,
+    /// Whether there is a [`RESET`]: after it, an instance can be used again.
+    pub has_reset: bool,
+}
+
+/// A shared memory that a rewritten module imports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedMemoryImport {
+    /// Its index in the rewritten module.
+    pub index: u32,
+    /// The import's module: as it was, or [`HOST_MODULE`] if the memory was defined.
+    pub module: String,
+    /// The import's field name; `memory:` and the index if the memory was defined.
+    pub name: String,
+    /// Pages that it must have at first.
+    pub minimum: u64,
+    /// Pages that it may have; always there in a valid module.
+    pub maximum: Option<u64>,
+    /// Whether its addresses are 64 bits wide.
+    pub memory64: bool,
+}
+
+/// Prepares a module for the host.
+///
+/// # Errors
+///
+/// If `wasm` is not a module that can be prepared: [`RewriteError`] says why, and
+/// what to do.
+///
+/// # Example
+///
+/// ```
+/// let wasm = wat::parse_str(r#"
+///     (module
+///       (memory (export "memory") 1 1 shared)
+///       (data (i32.const 0) "hello")
+///       (func (export "sleep") (param i32) (result i32)
+///         (memory.atomic.wait32 (local.get 0) (i32.const 0) (i64.const -1))))
+/// "#)?;
+/// let new = threadwork_rewrite::rewrite(&wasm)?;
+///
+/// // The host gives the memory, and carries out the wait.
+/// assert_eq!(new.memories[0].module, "threadwork");
+/// assert_eq!(new.memories[0].name, "memory:0");
+/// assert_eq!(new.sync[0].name, "wait32:0");
+/// // "hello" is written by the first thread's ENTER.
+/// assert!(new.has_enter);
+/// assert!(new.has_reset);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
+    error::check_kind(wasm)?;
+    let scan = Scan::read(wasm)?;
+    let plan = Plan::new(&scan)?;
+    let (wasm, offsets) = if plan.changes_anything(&scan) {
+        module::write(wasm, &scan, &plan)?
+    } else {
+        (wasm.to_vec(), OffsetMap::identity(wasm.len()))
+    };
+    Ok(Rewritten {
+        wasm,
+        offsets,
+        has_enter: plan.has_enter,
+        has_reset: plan.has_reset,
+        memories: plan.memories,
+        sync: plan.sync.into_iter().map(|(import, _)| import).collect(),
+    })
+}

@@ -1,0 +1,375 @@
+//! Everything that will be added to a module, with its index, decided before the
+//! first byte is written.
+//!
+//! Invariant: what is added to an index space goes where it moves the least.
+//! Types, globals, data segments and defined functions go last and move nothing.
+//! Imported functions go after the module's own imports and move its defined
+//! functions up by their number. A defined shared memory becomes the last imported
+//! one, which moves memories only if an unshared one was defined before it.
+
+use std::{collections::BTreeMap, convert::Infallible};
+
+use wasm_encoder::{
+    ValType,
+    reencode::{Error, Reencode},
+};
+
+use crate::{
+    HOST_MODULE, RewriteError, SharedMemoryImport, SyncImport,
+    limits::{self, MAX_DATA_SEGMENTS, MAX_INTERFACE_SIZE, MAX_ITEMS},
+    reset,
+    scan::Scan,
+    sync_ops::{SyncOp, SyncUse},
+};
+
+/// What becomes of a module.
+#[derive(Default)]
+pub(crate) struct Plan {
+    pub(crate) renumber: Renumber,
+    pub(crate) types: AddedTypes,
+    /// Imports of host functions, each with its type.
+    pub(crate) sync: Vec<(SyncImport, u32)>,
+    /// Every shared memory.
+    pub(crate) memories: Vec<SharedMemoryImport>,
+    /// Functions to define, each with its type.
+    pub(crate) functions: Vec<(AddedFunction, u32)>,
+    /// For each segment that the program drops by a flag, the global that is it.
+    pub(crate) flags: BTreeMap<u32, u32>,
+    /// A passive segment without bytes: what a dropped segment behaves like.
+    pub(crate) empty_segment: Option<u32>,
+    /// The start function and all active segments move into `ENTER`.
+    pub(crate) defers_start: bool,
+    pub(crate) has_enter: bool,
+    pub(crate) has_reset: bool,
+    /// The memory to export as `MEMORY`, as the rewritten module counts.
+    pub(crate) exported_memory: Option<u32>,
+
+    first_sync: u32,
+    first_function: u32,
+    sync_functions: BTreeMap<(u32, SyncOp), u32>,
+    init_functions: BTreeMap<(u32, u32), u32>,
+    active_segments: Vec<bool>,
+}
+
+/// A function that the rewriter defines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AddedFunction {
+    /// `memory.init` of a segment that has a flag. The memory is counted as in
+    /// the rewritten module.
+    Init {
+        segment: u32,
+        memory: u32,
+    },
+    Enter,
+    Reset,
+}
+
+/// What stands for a `memory.init`.
+pub(crate) enum InitEdit {
+    Keep,
+    FromSegment(u32),
+    Call(u32),
+}
+
+/// What stands for a `data.drop`.
+pub(crate) enum DropEdit {
+    Keep,
+    Nothing,
+    SetFlag(u32),
+}
+
+impl Plan {
+    /// Decides.
+    pub(crate) fn new(scan: &Scan<'_>) -> Result<Self, RewriteError> {
+        let mut plan = Self {
+            types: AddedTypes::after(scan.counts.types),
+            renumber: Renumber::identity(scan.memories.len()),
+            first_sync: scan.counts.imported_functions,
+            ..Self::default()
+        };
+        if scan.has_shared_memory() {
+            plan.renumber_memories(scan);
+            plan.import_sync_functions(scan);
+            plan.first_function = scan.counts.functions + plan.sync.len() as u32;
+            plan.defer_start(scan);
+            plan.allow_reset(scan)?;
+        }
+        plan.export_memory(scan);
+        plan.check_limits(scan)?;
+        Ok(plan)
+    }
+
+    /// The function to call for an operator on a shared memory.
+    pub(crate) fn sync_call(&self, use_: SyncUse) -> Option<u32> {
+        self.sync_functions.get(&(use_.memory, use_.op)).copied()
+    }
+
+    /// What to do about a `memory.init`.
+    pub(crate) fn init_edit(&self, segment: u32, memory: u32) -> InitEdit {
+        if let Some(&function) = self.init_functions.get(&(segment, memory)) {
+            return InitEdit::Call(function);
+        }
+        // No code of the module runs before its active segments are dropped.
+        match self.empty_segment {
+            Some(empty) if self.is_active(segment) => InitEdit::FromSegment(empty),
+            _ => InitEdit::Keep,
+        }
+    }
+
+    /// What to do about a `data.drop`.
+    pub(crate) fn drop_edit(&self, segment: u32) -> DropEdit {
+        match self.flags.get(&segment) {
+            Some(&flag) => DropEdit::SetFlag(flag),
+            // Active segments are dropped already, and without a `memory.init`
+            // nobody can tell whether a segment is.
+            None if self.has_reset || self.is_active(segment) => DropEdit::Nothing,
+            None => DropEdit::Keep,
+        }
+    }
+
+    /// The index of the first function that the rewriter imports.
+    pub(crate) fn first_sync(&self) -> u32 {
+        self.first_sync
+    }
+
+    /// The functions to define, each with its index.
+    pub(crate) fn indexed_functions(&self) -> impl Iterator<Item = (u32, AddedFunction)> {
+        (self.first_function..).zip(self.functions.iter().map(|&(function, _)| function))
+    }
+
+    fn is_active(&self, segment: u32) -> bool {
+        let active = self.active_segments.get(segment as usize);
+        active.copied().unwrap_or(false)
+    }
+
+    fn renumber_memories(&mut self, scan: &Scan<'_>) {
+        for (new, (old, memory)) in (0..).zip(scan.memories_in_order()) {
+            if let Some(slot) = self.renumber.memories.get_mut(old as usize) {
+                *slot = new;
+            }
+            if memory.ty.shared {
+                let (module, name) = match memory.import {
+                    Some((module, name)) => (module.to_owned(), name.to_owned()),
+                    None => (HOST_MODULE.to_owned(), format!("memory:{new}")),
+                };
+                self.memories.push(SharedMemoryImport {
+                    index: new,
+                    module,
+                    name,
+                    minimum: memory.ty.initial,
+                    maximum: memory.ty.maximum,
+                    memory64: memory.ty.memory64,
+                });
+            }
+        }
+    }
+
+    fn import_sync_functions(&mut self, scan: &Scan<'_>) {
+        self.renumber.first_moved = self.first_sync;
+        for &(old, op) in &scan.sync {
+            let memory = self.renumber.memory(old);
+            let memory64 = self.is_memory64(scan, old);
+            let (params, results) = op.signature(address_type(memory64));
+            let ty = self.types.intern(params, results);
+            let function = self.first_sync + self.sync.len() as u32;
+            self.sync_functions.insert((old, op), function);
+            let name = op.field(memory);
+            let import = SyncImport {
+                op,
+                memory,
+                memory64,
+                name,
+            };
+            self.sync.push((import, ty));
+        }
+        self.renumber.moved_by = self.sync.len() as u32;
+    }
+
+    fn defer_start(&mut self, scan: &Scan<'_>) {
+        self.defers_start = true;
+        self.active_segments = scan.segments.iter().map(Option::is_some).collect();
+        let mut read = scan.inits.iter().map(|&(segment, _)| segment);
+        if read.any(|segment| self.is_active(segment)) {
+            self.need_empty_segment(scan);
+        }
+        if scan.start.is_some() || self.active_segments.contains(&true) {
+            let ty = self.types.intern(vec![ValType::I32], vec![]);
+            self.functions.push((AddedFunction::Enter, ty));
+            self.has_enter = true;
+        }
+    }
+
+    fn allow_reset(&mut self, scan: &Scan<'_>) -> Result<(), RewriteError> {
+        let unshared = scan.memories.iter().any(|memory| !memory.ty.shared);
+        if scan.keeps_state || unshared || !reset::fits(scan)? {
+            return Ok(());
+        }
+        self.has_reset = true;
+        let ty = self.types.intern(vec![], vec![]);
+        self.functions.push((AddedFunction::Reset, ty));
+        for &(segment, old) in &scan.inits {
+            if self.is_active(segment) || !scan.drops.contains(&segment) {
+                continue;
+            }
+            let next = scan.counts.globals + self.flags.len() as u32;
+            self.flags.entry(segment).or_insert(next);
+            self.need_empty_segment(scan);
+            let address = address_type(self.is_memory64(scan, old));
+            let params = vec![address, ValType::I32, ValType::I32];
+            let ty = self.types.intern(params, vec![]);
+            let index = self.first_function + self.functions.len() as u32;
+            self.init_functions.insert((segment, old), index);
+            let memory = self.renumber.memory(old);
+            let function = AddedFunction::Init { segment, memory };
+            self.functions.push((function, ty));
+        }
+        Ok(())
+    }
+
+    fn need_empty_segment(&mut self, scan: &Scan<'_>) {
+        self.empty_segment = Some(scan.segments.len() as u32);
+    }
+
+    fn export_memory(&mut self, scan: &Scan<'_>) {
+        let first = scan.memories.first();
+        if first.is_some_and(|memory| !memory.ty.shared) {
+            self.exported_memory = Some(self.renumber.memory(0));
+        }
+    }
+
+    fn is_memory64(&self, scan: &Scan<'_>, old: u32) -> bool {
+        let memory = scan.memories.get(old as usize);
+        memory.is_some_and(|memory| memory.ty.memory64)
+    }
+
+    /// Whether the module has to change at all.
+    pub(crate) fn changes_anything(&self, scan: &Scan<'_>) -> bool {
+        // Without an addition, code changes only through `data.drop` of an active
+        // segment, and then there is an `ENTER`.
+        let promoted = scan.memories.iter().any(is_promoted);
+        promoted
+            || !self.sync.is_empty()
+            || !self.functions.is_empty()
+            || self.exported_memory.is_some()
+    }
+
+    /// What the additions to imports and exports count for.
+    fn added_interface(&self, scan: &Scan<'_>) -> usize {
+        let promoted = scan.memories.iter().filter(|m| is_promoted(m)).count();
+        let sync = self.sync.iter().map(|(import, _)| {
+            let (params, results) = import.op.signature(address_type(import.memory64));
+            limits::function_size(params.len(), results.len())
+        });
+        let enter = usize::from(self.has_enter) * limits::function_size(1, 0);
+        let reset = usize::from(self.has_reset) * limits::function_size(0, 0);
+        let memory = usize::from(self.exported_memory.is_some());
+        promoted + sync.sum::<usize>() + enter + reset + memory
+    }
+
+    fn check_limits(&self, scan: &Scan<'_>) -> Result<(), RewriteError> {
+        let counts = &scan.counts;
+        let (types, segments) = (self.types.list.len(), scan.segments.len());
+        let flags = self.flags.len();
+        let functions = self.sync.len() + self.functions.len();
+        let empty = usize::from(self.empty_segment.is_some());
+        for (what, has, added, limit) in [
+            ("types", counts.types as usize, types, MAX_ITEMS),
+            ("functions", counts.functions as usize, functions, MAX_ITEMS),
+            ("globals", counts.globals as usize, flags, MAX_ITEMS),
+            ("data segments", segments, empty, MAX_DATA_SEGMENTS),
+            (
+                "imports and exports (with their parameters and results)",
+                counts.interface,
+                self.added_interface(scan),
+                MAX_INTERFACE_SIZE,
+            ),
+        ] {
+            limits::check(what, has + added, limit)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a memory is defined now and will be imported.
+pub(crate) fn is_promoted(memory: &crate::scan::Memory<'_>) -> bool {
+    memory.import.is_none() && memory.ty.shared
+}
+
+/// Function types to add, each once.
+#[derive(Default)]
+pub(crate) struct AddedTypes {
+    first: u32,
+    pub(crate) list: Vec<Signature>,
+}
+
+/// Parameters and results.
+type Signature = (Vec<ValType>, Vec<ValType>);
+
+impl AddedTypes {
+    fn after(count: u32) -> Self {
+        Self {
+            first: count,
+            list: Vec::new(),
+        }
+    }
+
+    fn intern(&mut self, params: Vec<ValType>, results: Vec<ValType>) -> u32 {
+        let wanted = (params, results);
+        let known = self.list.iter().position(|ty| *ty == wanted);
+        let place = known.unwrap_or(self.list.len());
+        if known.is_none() {
+            self.list.push(wanted);
+        }
+        self.first + place as u32
+    }
+}
+
+fn address_type(memory64: bool) -> ValType {
+    if memory64 { ValType::I64 } else { ValType::I32 }
+}
+
+/// Encodes what the module had, under its new indices.
+#[derive(Clone, Default)]
+pub(crate) struct Renumber {
+    /// Functions from here on move ...
+    first_moved: u32,
+    /// ... up by this many.
+    moved_by: u32,
+    /// New index of each memory.
+    memories: Vec<u32>,
+}
+
+impl Renumber {
+    fn identity(memories: usize) -> Self {
+        Self {
+            memories: (0..memories as u32).collect(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn function(&self, old: u32) -> u32 {
+        if old < self.first_moved {
+            old
+        } else {
+            // Saturates only on the indices in a damaged name section.
+            old.saturating_add(self.moved_by)
+        }
+    }
+
+    pub(crate) fn memory(&self, old: u32) -> u32 {
+        let new = self.memories.get(old as usize);
+        new.copied().unwrap_or(old)
+    }
+}
+
+impl Reencode for Renumber {
+    type Error = Infallible;
+
+    fn function_index(&mut self, old: u32) -> Result<u32, Error> {
+        Ok(self.function(old))
+    }
+
+    fn memory_index(&mut self, old: u32) -> Result<u32, Error> {
+        Ok(self.memory(old))
+    }
+}

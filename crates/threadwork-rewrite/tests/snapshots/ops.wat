@@ -1,0 +1,15 @@
+;; Each of the four operators becomes a call.
+(module $ops
+  (memory (import "env" "memory") 1 2 shared)
+  (func $wait32 (export "wait32") (param i32 i32 i64) (result i32)
+    (memory.atomic.wait32 (local.get 0) (local.get 1) (local.get 2)))
+  (func $wait64 (export "wait64") (param i32 i64 i64) (result i32)
+    (memory.atomic.wait64 (local.get 0) (local.get 1) (local.get 2)))
+  (func $notify (export "notify") (param i32 i32) (result i32)
+    (memory.atomic.notify (local.get 0) (local.get 1)))
+  (func $grow (export "grow") (param i32) (result i32)
+    (memory.grow (local.get 0)))
+  (func $others (export "others") (param i32) (result i32)
+    (i32.atomic.store (local.get 0) (call $grow (i32.const 1)))
+    (atomic.fence)
+    (i32.add (memory.size) (i32.atomic.rmw.add (local.get 0) (i32.const 1)))))

@@ -1,0 +1,15 @@
+;; RESET sets every mutable global of the module back.
+(module
+  (import "env" "base" (global $base i32))
+  (memory (import "env" "memory") 1 1 shared)
+  (global $constant i32 (i32.const 1))
+  (global $stack (mut i32) (i32.const 65536))
+  (global $long (mut i64) (i64.const -1))
+  (global $single (mut f32) (f32.const 1.5))
+  (global $double (mut f64) (f64.const nan:0x8000000000001))
+  (global $vector (mut v128) (v128.const i32x4 1 2 3 4))
+  (global $computed (mut i32) (i32.add (global.get $base) (i32.const 4)))
+  (global $function (mut funcref) (ref.func $wake))
+  (global $null (mut funcref) (ref.null func))
+  (export "exported" (global $stack))
+  (func $wake (result i32) (memory.atomic.notify (i32.const 0) (i32.const 1))))

@@ -1,0 +1,6 @@
+;; `table.grow` changes an instance for good: there is no RESET.
+(module
+  (memory (import "env" "memory") 1 1 shared)
+  (table 1 funcref)
+  (elem $e func $f)
+  (func $f (drop (table.grow (ref.null func) (i32.const 1)))))
