@@ -242,15 +242,39 @@ impl fmt::Debug for Case {
     }
 }
 
-/// A bound on the ratio of two contestants.
+/// What a contestant is to reach.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Goal {
     /// Whose goal it is.
     pub contestant: String,
-    /// The ratio of its value to the other's must not be more than this.
-    pub at_most: f64,
-    /// The other.
-    pub against: String,
+    /// What it must not exceed.
+    #[serde(flatten)]
+    pub bound: Bound,
+}
+
+/// What a cost must not exceed, in the median of the rounds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "bound", rename_all = "lowercase")]
+pub enum Bound {
+    /// So many times the cost of another contestant.
+    Ratio {
+        /// The factor.
+        at_most: f64,
+        /// The other.
+        against: String,
+    },
+    /// The cost of another contestant and so much more, in the unit of the case.
+    Difference {
+        /// How much more.
+        at_most: f64,
+        /// The other.
+        against: String,
+    },
+    /// A value, in the unit of the case.
+    Value {
+        /// The value.
+        at_most: f64,
+    },
 }
 
 impl Goal {
@@ -258,8 +282,10 @@ impl Goal {
     pub fn at_most(contestant: impl Into<String>, ratio: f64, against: impl Into<String>) -> Self {
         Goal {
             contestant: contestant.into(),
-            at_most: ratio,
-            against: against.into(),
+            bound: Bound::Ratio {
+                at_most: ratio,
+                against: against.into(),
+            },
         }
     }
 
@@ -267,19 +293,42 @@ impl Goal {
     pub fn better(contestant: impl Into<String>, times: f64, against: impl Into<String>) -> Self {
         Goal::at_most(contestant, 1.0 / times, against)
     }
-}
 
-impl fmt::Display for Goal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.at_most < 1.0 {
-            write!(
-                f,
-                "at least {:.4}x better than {}",
-                Trimmed(1.0 / self.at_most),
-                self.against
-            )
-        } else {
-            write!(f, "at most {:.4}x {}", Trimmed(self.at_most), self.against)
+    /// No more than the cost of `against` and `extra`.
+    pub fn within(contestant: impl Into<String>, extra: f64, against: impl Into<String>) -> Self {
+        Goal {
+            contestant: contestant.into(),
+            bound: Bound::Difference {
+                at_most: extra,
+                against: against.into(),
+            },
+        }
+    }
+
+    /// No more than `value`.
+    pub fn under(contestant: impl Into<String>, value: f64) -> Self {
+        Goal {
+            contestant: contestant.into(),
+            bound: Bound::Value { at_most: value },
+        }
+    }
+
+    /// The goal in words, without whose it is.
+    pub fn words(&self, unit: Unit) -> String {
+        match &self.bound {
+            Bound::Ratio { at_most, against } if *at_most < 1.0 => {
+                format!(
+                    "at least {:.4}x better than {against}",
+                    Trimmed(1.0 / at_most)
+                )
+            }
+            Bound::Ratio { at_most, against } => {
+                format!("at most {:.4}x {against}", Trimmed(*at_most))
+            }
+            Bound::Difference { at_most, against } => {
+                format!("at most {} more than {against}", unit.format(*at_most))
+            }
+            Bound::Value { at_most } => format!("at most {}", unit.format(*at_most)),
         }
     }
 }
@@ -311,12 +360,20 @@ mod tests {
     #[test]
     fn goals_read_as_sentences() {
         assert_eq!(
-            Goal::better("a", 10.0, "native").to_string(),
+            Goal::better("a", 10.0, "native").words(Unit::Nanoseconds),
             "at least 10x better than native"
         );
         assert_eq!(
-            Goal::at_most("a", 1.03, "native").to_string(),
+            Goal::at_most("a", 1.03, "native").words(Unit::Ratio),
             "at most 1.03x native"
+        );
+        assert_eq!(
+            Goal::within("a", 1e7, "native").words(Unit::Nanoseconds),
+            "at most 10.0 ms more than native"
+        );
+        assert_eq!(
+            Goal::under("a", 20_480.0).words(Unit::Bytes),
+            "at most 20.0 KiB"
         );
     }
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 use crate::case::{Effort, SuiteEntry};
+use crate::cpu;
 use crate::engine::hosts;
 use crate::json::Document;
 use crate::machine::Machine;
@@ -45,6 +46,9 @@ enum Command {
     /// Runs a program under a host: what the contestants' child processes do.
     #[command(hide = true)]
     Host {
+        /// Use only so many cores.
+        #[arg(long, value_name = "N")]
+        cores: Option<u32>,
         /// A name from the table of hosts.
         host: String,
         /// The program, as built for that host.
@@ -62,12 +66,14 @@ const USAGE: u8 = 2;
 /// Does what the command line says, with these suites.
 pub fn main(cli: Cli, suites: &[SuiteEntry]) -> ExitCode {
     if let Some(Command::Host {
+        cores,
         host,
         program,
         args,
     }) = &cli.command
     {
-        return match hosts::run(host, program, args) {
+        let bound = cores.map_or(Ok(()), cpu::use_cores).map_err(Into::into);
+        return match bound.and_then(|()| hosts::run(host, program, args)) {
             Ok(code) => ExitCode::from(code),
             Err(error) => {
                 eprintln!("{error:#}");

@@ -1,4 +1,4 @@
-//! CPU time, of this process and of those it started.
+//! CPU time, of this process and of those it started; and which cores they use.
 
 use std::time::Duration;
 
@@ -19,6 +19,53 @@ pub fn time(child: Option<u32>) -> Option<Duration> {
 #[cfg(not(target_os = "linux"))]
 pub fn time(_child: Option<u32>) -> Option<Duration> {
     None
+}
+
+/// Binds the calling thread, and the threads and processes that it will start, to
+/// the first `count` of the cores that it may use now.
+///
+/// # Errors
+///
+/// If there are fewer, or the platform has no such thing.
+#[cfg(target_os = "linux")]
+pub fn use_cores(count: u32) -> std::io::Result<()> {
+    let mut allowed = no_cores();
+    let size = size_of::<libc::cpu_set_t>();
+    // SAFETY: the pointer is to a live set of that size; 0 is the calling thread.
+    if unsafe { libc::sched_getaffinity(0, size, &raw mut allowed) } != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    let mut chosen = no_cores();
+    let mut left = count;
+    for core in 0..libc::CPU_SETSIZE as usize {
+        // SAFETY: the core is below the size of the set.
+        if left > 0 && unsafe { libc::CPU_ISSET(core, &allowed) } {
+            // SAFETY: as above.
+            unsafe { libc::CPU_SET(core, &mut chosen) };
+            left -= 1;
+        }
+    }
+    if left > 0 {
+        let text = format!("this machine does not give us {count} cores");
+        return Err(std::io::Error::other(text));
+    }
+    // SAFETY: the pointer is to a live set of that size.
+    if unsafe { libc::sched_setaffinity(0, size, &raw const chosen) } != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Not known here.
+#[cfg(not(target_os = "linux"))]
+pub fn use_cores(_count: u32) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(target_os = "linux")]
+fn no_cores() -> libc::cpu_set_t {
+    // SAFETY: it is an array of bits; zeros are the empty set.
+    unsafe { std::mem::zeroed() }
 }
 
 #[cfg(target_os = "linux")]

@@ -135,8 +135,8 @@ mod tests {
                         },
                     ],
                     "goals": [{
-                        "contestant": "wasm", "at_most": 0.25, "against": "native",
-                        "ratio": 0.5, "reached": false,
+                        "contestant": "wasm", "bound": "ratio", "at_most": 0.25,
+                        "against": "native", "measured": 0.5, "reached": false,
                     }],
                 }],
             })

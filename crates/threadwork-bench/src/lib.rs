@@ -37,7 +37,7 @@
 //! | [`run`](mod@run) | how: the rounds, their order, the check of the answers |
 //! | [`statistics`] | median, p10, p90, ratios |
 //! | [`table`], [`json`], [`plot`] | the three outputs: terminal, archive, documentation |
-//! | [`cpu`], [`child`], [`machine`] | CPU time; a child process that speaks lines; what the machine is |
+//! | [`cpu`], [`child`], [`machine`] | CPU time and cores; a child process that speaks lines; what the machine is |
 //! | [`cli`] | the command line |
 //! | [`engine`] | the engine suite: the families, and the table of [`engine::hosts`] |
 //!
@@ -78,12 +78,12 @@ pub mod run;
 pub mod statistics;
 pub mod table;
 
-pub use case::{Case, Contestant, Effort, Goal, Sample, Suite, SuiteEntry, Unit};
+pub use case::{Bound, Case, Contestant, Effort, Goal, Sample, Suite, SuiteEntry, Unit};
 pub use run::Options;
 
 /// All suites of the project.
 pub const SUITES: &[SuiteEntry] = &[SuiteEntry {
     name: "engine",
-    about: "threads, sleeping and waking, std's primitives, computing, memory: against native code",
+    about: "threads, sleeping and waking, computing, memory, starting, killing: against native code",
     build: engine::suite,
 }];

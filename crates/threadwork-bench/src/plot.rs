@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use crate::case::{Unit, three_digits};
+use crate::case::{Bound, Goal, Unit, three_digits};
 use crate::run::{CaseReport, ContestantReport};
 
 /// For text and axes: contrast above 4 on white and on black.
@@ -15,6 +15,17 @@ const GREY: &str = "#7d7d7d";
 const COLOURS: [&str; 6] = [
     "#3f87d9", "#d9822b", "#37a169", "#a56cd6", "#d6567c", "#2aa5a5",
 ];
+
+/// The ratio that a goal bounds, if it is one to a baseline: only that has a place on
+/// the axis.
+fn ratio_to_one_of(goal: &Goal, baselines: &[&str]) -> Option<f64> {
+    match &goal.bound {
+        Bound::Ratio { at_most, against } if baselines.contains(&against.as_str()) => {
+            Some(*at_most)
+        }
+        _ => None,
+    }
+}
 
 /// Horizontal bars: how many times better than the baseline each contestant is, on
 /// a logarithmic axis. `None` if there is nothing to compare.
@@ -37,13 +48,13 @@ pub fn bars(suite: &str, reports: &[CaseReport]) -> Option<String> {
     );
     let baselines = in_order(rows.iter().map(|(report, _)| report.baseline.as_str()));
     let goals = rows.iter().flat_map(|(report, _)| &report.goals);
-    let goals = goals.filter(|goal| baselines.contains(&goal.goal.against.as_str()));
+    let goals = goals.filter_map(|goal| ratio_to_one_of(&goal.goal, &baselines));
     let values = rows
         .iter()
         .flat_map(|(_, rivals)| rivals)
         .filter_map(|entry| entry.ratio)
         .flat_map(|ratio| [1.0 / ratio.p10, 1.0 / ratio.p90])
-        .chain(goals.map(|goal| 1.0 / goal.goal.at_most));
+        .chain(goals.map(|at_most| 1.0 / at_most));
     let axis = Axis::new(values.chain([1.0]), LEFT, RIGHT)?;
     if rows.is_empty() {
         return None;
@@ -85,8 +96,9 @@ pub fn bars(suite: &str, reports: &[CaseReport]) -> Option<String> {
                 escape(&in_words(better, report.unit, entry)),
             );
             for goal in &report.goals {
-                if goal.goal.contestant == entry.name && goal.goal.against == report.baseline {
-                    let x = axis.at(1.0 / goal.goal.at_most);
+                let bound = ratio_to_one_of(&goal.goal, &[&report.baseline]);
+                if let Some(at_most) = bound.filter(|_| goal.goal.contestant == entry.name) {
+                    let x = axis.at(1.0 / at_most);
                     let _ = writeln!(
                         body,
                         r#"<line x1="{x:.1}" y1="{y:.1}" x2="{x:.1}" y2="{:.1}" class="goal"/>"#,

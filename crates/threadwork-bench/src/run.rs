@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use crate::case::{Case, Checker, Contestant, Goal, Sample, Unit};
+use crate::case::{Bound, Case, Checker, Contestant, Goal, Sample, Unit};
 use crate::cpu;
 use crate::statistics::{Summary, ratios};
 
@@ -101,9 +101,9 @@ pub struct GoalReport {
     /// The goal.
     #[serde(flatten)]
     pub goal: Goal,
-    /// The median ratio.
-    pub ratio: Option<f64>,
-    /// `None` if one of the two did not take part, or the case failed.
+    /// The median of what the goal bounds: a ratio, a difference or a value.
+    pub measured: Option<f64>,
+    /// `None` if somebody whom it takes did not take part, or the case failed.
     pub reached: Option<bool>,
 }
 
@@ -264,11 +264,20 @@ fn judge(report: &CaseReport, goal: Goal) -> GoalReport {
             .map(ContestantReport::values)
             .unwrap_or_default()
     };
-    let ratios = ratios(&values(&goal.contestant), &values(&goal.against));
-    let ratio = Summary::of(ratios).map(|summary| summary.median);
+    let own = values(&goal.contestant);
+    let (measured, at_most) = match &goal.bound {
+        Bound::Ratio { at_most, against } => (ratios(&own, &values(against)), *at_most),
+        Bound::Difference { at_most, against } => {
+            let other = values(against);
+            let differences = own.iter().zip(&other).map(|(own, other)| own - other);
+            (differences.collect(), *at_most)
+        }
+        Bound::Value { at_most } => (own, *at_most),
+    };
+    let measured = Summary::of(measured).map(|summary| summary.median);
     GoalReport {
-        reached: ratio.map(|ratio| ratio <= goal.at_most),
-        ratio,
+        reached: measured.map(|measured| measured <= at_most),
+        measured,
         goal,
     }
 }
@@ -353,9 +362,14 @@ mod tests {
             .goal(Goal::better("wasm", 5.0, "native"))
             .goal(Goal::better("wasm", 6.0, "native"))
             .goal(Goal::at_most("native", 5.0, "wasm"))
-            .goal(Goal::at_most("absent", 5.0, "wasm")));
+            .goal(Goal::at_most("absent", 5.0, "wasm"))
+            .goal(Goal::under("wasm", 20.0))
+            .goal(Goal::under("wasm", 19.0))
+            .goal(Goal::within("native", 80.0, "wasm"))
+            .goal(Goal::within("native", 79.0, "wasm")));
         let reached: Vec<_> = report.goals.iter().map(|goal| goal.reached).collect();
-        assert_eq!(reached, [Some(true), Some(false), Some(true), None]);
+        let (yes, no) = (Some(true), Some(false));
+        assert_eq!(reached, [yes, no, yes, None, yes, no, yes, no]);
         assert_eq!(report.contestants[1].ratio.unwrap().median, 0.2);
     }
 

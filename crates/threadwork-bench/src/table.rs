@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::IsTerminal;
 
-use crate::case::three_digits;
+use crate::case::{Bound, Goal, three_digits};
 use crate::machine::Machine;
 use crate::run::{CaseReport, ContestantReport};
 use crate::statistics::Summary;
@@ -95,13 +95,28 @@ pub fn case(report: &CaseReport, width: usize, style: Style) -> String {
             Some(false) => style.bad("missed"),
             None => style.dim("not measured"),
         };
+        let measured = goal
+            .measured
+            .map(|measured| measure(&goal.goal, measured, report.unit));
         let _ = writeln!(
             text,
-            "  goal: {} {}: {outcome}",
-            goal.goal.contestant, goal.goal
+            "  goal: {} {}: {outcome}{}",
+            goal.goal.contestant,
+            goal.goal.words(report.unit),
+            measured.unwrap_or_default()
         );
     }
     text
+}
+
+/// What was measured of what a goal bounds.
+fn measure(goal: &Goal, measured: f64, unit: crate::Unit) -> String {
+    match goal.bound {
+        Bound::Ratio { .. } => format!(" ({}x)", three_digits(measured)),
+        Bound::Difference { .. } if measured < 0.0 => format!(" ({} less)", unit.format(-measured)),
+        Bound::Difference { .. } => format!(" ({} more)", unit.format(measured)),
+        Bound::Value { .. } => format!(" ({})", unit.format(measured)),
+    }
 }
 
 fn figures(
@@ -152,7 +167,7 @@ mod tests {
     use anyhow::{Result, bail};
 
     use super::*;
-    use crate::case::{Case, Contestant, Goal, Sample, Unit};
+    use crate::case::{Case, Contestant, Sample, Unit};
     use crate::run::{self, Options};
 
     fn constant(value: f64, answer: u64) -> Result<Box<dyn Contestant>> {
@@ -179,8 +194,8 @@ spawn-join
   native        12.3 us    12.3 us .. 12.3 us  baseline
   threadwork    1.10 us    1.10 us .. 1.10 us    0.0891  0.0891 .. 0.0891
   wasmtime    unavailable: dropped in 47
-  goal: threadwork at least 10x better than native: reached
-  goal: threadwork at least 20x better than native: missed
+  goal: threadwork at least 10x better than native: reached (0.0891x)
+  goal: threadwork at least 20x better than native: missed (0.0891x)
   goal: threadwork at most 1x wasmtime: not measured
 "
         );

@@ -2,8 +2,11 @@
 
 use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use anyhow::Context;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use threadwork_engine::Killer;
 
 use crate::exit_codes;
@@ -15,11 +18,18 @@ static RUNNING: Mutex<Option<Killer>> = Mutex::new(None);
 /// From now on, Ctrl-C ends the program named to [`end_on_interrupt`] cleanly, or
 /// `threadwork` itself if there is none or if it was pressed before.
 pub(crate) fn handle_interrupts() -> anyhow::Result<()> {
-    ctrlc::set_handler(|| match running().take() {
-        Some(program) => program.kill(),
-        None => process::exit(exit_codes::INTERRUPTED),
-    })
-    .context("cannot listen for Ctrl-C")
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot listen for Ctrl-C")?;
+    let listen = move || {
+        for _ in &mut signals {
+            match running().take() {
+                Some(program) => program.kill(),
+                None => process::exit(exit_codes::INTERRUPTED),
+            }
+        }
+    };
+    let listener = thread::Builder::new().name("signals".to_owned());
+    listener.spawn(listen).context("cannot listen for Ctrl-C")?;
+    Ok(())
 }
 
 /// Names the program that the next Ctrl-C ends.

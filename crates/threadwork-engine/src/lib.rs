@@ -78,6 +78,8 @@ pub use error::Error;
 pub use exit_status::{DeadlockReport, ExitStatus, LimitExceeded, Sleeper, Trap};
 pub use limits::{Limit, Limits};
 pub use module::Module;
+#[doc(hidden)]
+pub use process::testing;
 pub use process::{CallError, Killer, Output, Process, ProcessBuilder, Stdin};
 pub use stats::Stats;
 pub use thread::{Activity, ThreadContext, ThreadInfo};

@@ -56,12 +56,11 @@ impl Memory {
     fn pointer<const SIZE: u64>(&self, address: u64, offset: u64) -> Result<*mut u8, Trap> {
         let data = self.0.data();
         let out_of_bounds = Trap::MemoryOutOfBounds;
-        let start = address.checked_add(offset);
-        // An address beyond 2^64 is as unaligned as its low bits are.
-        if address.wrapping_add(offset) % SIZE != 0 {
+        // What has no address is neither aligned nor unaligned.
+        let start = address.checked_add(offset).ok_or(out_of_bounds)?;
+        if start % SIZE != 0 {
             return Err(Trap::HeapMisaligned);
         }
-        let start = start.ok_or(out_of_bounds)?;
         let end = start.checked_add(SIZE).ok_or(out_of_bounds)?;
         if end > data.len() as u64 {
             return Err(out_of_bounds);

@@ -5,6 +5,8 @@
 //! and stops as soon as there are. The count is touched when a thread falls
 //! asleep or wakes, never on a path that does not sleep.
 
+#[cfg(not(loom))]
+use crate::luck;
 use crate::primitive::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -54,24 +56,30 @@ impl Cores {
         self.cores > 1 && self.runnable.load(Ordering::Relaxed) <= self.cores
     }
 
+    #[cfg(not(loom))]
     /// Calls `done` until it is true, for at most `time`, while a core is left
     /// over by all the threads that have work. The caller is not counted as
     /// runnable. Returns what `done` said last.
     pub fn spin_idle(&self, time: Duration, done: impl Fn() -> bool) -> bool {
+        let mut finished = done();
+        if finished || !self.has_spare() || !luck::try_it() {
+            return finished;
+        }
         // Ordering: Relaxed here and below, as in `acquire`.
         self.idle.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
-        let mut finished = done();
         while !finished && self.has_spare() && start.elapsed() < time {
-            for _ in 0..LOOKS {
+            finished = (0..LOOKS).any(|_| {
                 std::hint::spin_loop();
-                finished = finished || done();
-            }
+                done()
+            });
         }
         self.idle.fetch_sub(1, Ordering::Relaxed);
+        luck::record(finished);
         finished
     }
 
+    #[cfg(not(loom))]
     fn has_spare(&self) -> bool {
         // Ordering: Relaxed, as in `acquire`.
         let idle = self.idle.load(Ordering::Relaxed);

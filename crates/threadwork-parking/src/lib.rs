@@ -72,6 +72,8 @@
 
 mod cores;
 mod lot;
+#[cfg(not(loom))]
+mod luck;
 mod primitive;
 mod queue;
 

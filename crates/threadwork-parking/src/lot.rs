@@ -19,6 +19,8 @@
 //!    the announcements that they followed.
 
 use crate::Cores;
+#[cfg(not(loom))]
+use crate::luck;
 use crate::primitive::{
     AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, Thread, current, park, park_timeout,
 };
@@ -310,24 +312,26 @@ impl ParkingLot {
     /// Watches the word until it changes; false when it is time to queue.
     #[cfg(not(loom))]
     fn hover(&self, cores: &Cores, deadline: Option<Instant>, holds: impl Fn() -> bool) -> bool {
-        if !cores.may_spin() {
+        if !cores.may_spin() || !luck::try_it() {
             return false;
         }
         let start = Instant::now();
         let end = deadline.map_or(start + HOVER, |deadline| deadline.min(start + HOVER));
-        loop {
-            for _ in 0..LOOKS {
+        let changed = loop {
+            if (0..LOOKS).any(|_| {
                 std::hint::spin_loop();
-                if !holds() {
-                    return true;
-                }
+                !holds()
+            }) {
+                break true;
             }
             // Ordering: Relaxed; a late look costs one more round.
             let closed = self.closed.load(Ordering::Relaxed);
             if closed || !cores.may_spin() || Instant::now() >= end {
-                return false;
+                break false;
             }
-        }
+        };
+        luck::record(changed);
+        changed
     }
 
     /// Hovering is a delay, which a model without time does not have.

@@ -251,14 +251,15 @@ impl<'a> Scan<'a> {
     }
 
     fn imports(&mut self, section: ImportSectionReader<'a>) -> Result<(), RewriteError> {
-        for import in section.into_imports() {
-            let import = import?;
+        for import in section.into_imports_with_offsets() {
+            let (offset, import) = import?;
             if import.module == HOST_MODULE {
                 let name = import.name.to_owned();
                 return Err(RewriteError::ReservedImport { name });
             }
             match import.ty {
-                TypeRef::Func(_) | TypeRef::FuncExact(_) => self.counts.imported_functions += 1,
+                TypeRef::Func(_) => self.counts.imported_functions += 1,
+                TypeRef::FuncExact(_) => return Err(exact_function(offset)),
                 TypeRef::Memory(ty) => self.memories.push(Memory {
                     ty,
                     import: Some((import.module, import.name)),
@@ -399,6 +400,13 @@ fn names_memory(operator: Operator<'_>) -> Result<bool, RewriteError> {
     let mut probe = Probe(false);
     probe.instruction(operator)?;
     Ok(probe.0)
+}
+
+/// Refuses the import of a function by its exact type: a feature that is off, but
+/// that the validator of wasmparser 0.254 lets pass.
+fn exact_function(offset: usize) -> RewriteError {
+    let message = "custom descriptors proposal not enabled: exact function type".to_owned();
+    RewriteError::Invalid { offset, message }
 }
 
 /// The size of the type of a module, as the limit on it counts.

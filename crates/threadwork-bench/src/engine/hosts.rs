@@ -13,7 +13,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
+use threadwork_engine::{Engine, ExitStatus, Module, Output, ProcessBuilder, Stdin};
+
+use super::raw_wasmtime;
+use super::workload::cache_folder;
 
 /// For which target a host wants its programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +49,22 @@ pub const HOSTS: &[Host] = &[
     Host {
         name: "threadwork",
         target: Target::Wasm,
-        run: threadwork,
+        run: |program, args| threadwork(program, args, true),
     },
     Host {
         name: "wasmtime",
         target: Target::Wasm,
-        run: wasmtime,
+        run: raw_wasmtime::run,
     },
 ];
+
+/// Threadwork's engine for guests that never have to be stopped while they compute.
+/// It competes in the family `interruption` only.
+pub const UNINTERRUPTIBLE: Host = Host {
+    name: "uninterruptible",
+    target: Target::Wasm,
+    run: |program, args| threadwork(program, args, false),
+};
 
 /// Runs a program under the host of that name: the child's side.
 ///
@@ -60,7 +72,8 @@ pub const HOSTS: &[Host] = &[
 ///
 /// If there is no such host, or it cannot run the program.
 pub fn run(name: &str, program: &Path, args: &[String]) -> Result<u8> {
-    let host = HOSTS.iter().find(|host| host.name == name);
+    let mut hosts = HOSTS.iter().chain([&UNINTERRUPTIBLE]);
+    let host = hosts.find(|host| host.name == name);
     (host.with_context(|| format!("no host {name}"))?.run)(program, args)
 }
 
@@ -82,11 +95,20 @@ fn native(program: &Path, args: &[String]) -> Result<u8> {
 }
 
 /// Threadwork's engine.
-fn threadwork(_program: &Path, _args: &[String]) -> Result<u8> {
-    bail!("threadwork-engine is not connected yet")
-}
-
-/// The same engine with Wasmtime's own wait and notify: what the rewrite is worth.
-fn wasmtime(_program: &Path, _args: &[String]) -> Result<u8> {
-    bail!("threadwork-engine is not connected yet")
+fn threadwork(program: &Path, args: &[String], interruptible: bool) -> Result<u8> {
+    let engine = Engine::builder()
+        .cache_dir(Some(cache_folder()))
+        .interruptible(interruptible)
+        .build()?;
+    let module = Module::from_file(&engine, program)?;
+    let status = ProcessBuilder::new(&module)
+        .args(args)
+        .stdin(Stdin::Inherit)
+        .stdout(Output::Inherit)
+        .stderr(Output::Inherit)
+        .run()?;
+    match status {
+        ExitStatus::Exited(code) => Ok(code.try_into().unwrap_or(1)),
+        status => Err(anyhow!("{status}")),
+    }
 }

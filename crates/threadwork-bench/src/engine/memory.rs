@@ -1,7 +1,7 @@
 //! What a sleeping thread weighs.
 
 use super::workload::memory_case;
-use crate::case::{Case, Effort};
+use crate::case::{Case, Effort, Goal};
 
 /// Resident memory for each of 1,000 blocked threads.
 pub(super) fn cases(effort: Effort) -> Vec<Case> {
@@ -9,5 +9,5 @@ pub(super) fn cases(effort: Effort) -> Vec<Case> {
         Effort::Full => 1_000,
         Effort::Quick => 100,
     };
-    vec![memory_case("blocked-thread", threads)]
+    vec![memory_case("blocked-thread", threads).goal(Goal::under("threadwork", 20.0 * 1024.0))]
 }

@@ -2,14 +2,19 @@
 //! same program as native code.
 //!
 //! One file for each family of cases. The runtimes are those of [`hosts`]; the
-//! programs are in `workloads/`.
+//! programs are in `workloads/`. Two families need no child process: `kill` calls the
+//! engine itself, and `parking` its parking lot.
 
 use crate::case::{Effort, Suite};
 
 mod compute;
 pub mod hosts;
+mod kill;
 mod memory;
+mod parking;
+mod raw_wasmtime;
 mod spawn;
+mod startup;
 mod sync;
 mod wait_notify;
 pub mod workload;
@@ -21,7 +26,11 @@ pub fn suite(effort: Effort) -> Suite {
         wait_notify::cases,
         sync::cases,
         compute::cases,
+        compute::interruption,
         memory::cases,
+        kill::cases,
+        startup::cases,
+        parking::cases,
     ];
     Suite {
         cases: families

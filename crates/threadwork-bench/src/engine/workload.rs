@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
@@ -42,24 +42,70 @@ impl Program {
     }
 }
 
-/// A case in which every host does the same request.
-pub fn case(
-    name: impl Into<String>,
+/// What a host is asked to do for one sample.
+#[derive(Clone, Debug)]
+pub struct Work {
     program: Program,
-    workload: &str,
-    threads: u32,
-    iterations: u64,
-) -> Case {
-    let request = format!("{workload} {threads} {iterations}");
-    HOSTS.iter().fold(
-        Case::new(name, Unit::Nanoseconds).cpu_time(),
-        |case, host| {
-            let request = request.clone();
+    request: String,
+    cores: Option<u32>,
+}
+
+impl Work {
+    /// `iterations` operations of a workload, in all, on so many threads.
+    pub fn new(program: Program, workload: &str, threads: u32, iterations: u64) -> Self {
+        Work {
+            program,
+            request: format!("{workload} {threads} {iterations}"),
+            cores: None,
+        }
+    }
+
+    /// The same on no more than `count` cores.
+    pub fn on_cores(self, count: u32) -> Self {
+        Work {
+            cores: Some(count),
+            ..self
+        }
+    }
+
+    /// A case in which every host does it.
+    pub fn case(&self, name: impl Into<String>) -> Case {
+        self.case_of(name, HOSTS)
+    }
+
+    /// A case in which these hosts do it.
+    pub fn case_of(&self, name: impl Into<String>, hosts: &[Host]) -> Case {
+        let case = Case::new(name, Unit::Nanoseconds).cpu_time();
+        hosts.iter().fold(case, |case, host| {
+            let (host, work) = (*host, self.clone());
+            case.contestant(host.name, move || Ok(Box::new(Served::start(&host, work)?)))
+        })
+    }
+}
+
+/// A case of what the second piece of work costs as a multiple of the first, under
+/// the same host. Both must be of one program, and need all cores.
+pub fn relation(name: impl Into<String>, first: &Work, second: &Work) -> Case {
+    HOSTS
+        .iter()
+        .fold(Case::new(name, Unit::Ratio), |case, host| {
+            let (first, second) = (first.clone(), second.clone());
             case.contestant(host.name, move || {
-                Ok(Box::new(Served::start(host, program, request)?))
+                let mut served = Served::start(host, first)?;
+                Ok(Box::new(move || {
+                    let first = served.sample()?;
+                    let second = parse(&served.child.ask(&second.request)?)?;
+                    ensure!(
+                        first.answer == second.answer,
+                        "the two answers differ: {first:?}, {second:?}"
+                    );
+                    Ok(Sample {
+                        value: second.value / first.value,
+                        ..second
+                    })
+                }))
             })
-        },
-    )
+        })
 }
 
 /// A case in which every host holds so many sleeping threads: resident memory for
@@ -89,11 +135,14 @@ struct Served {
 }
 
 impl Served {
-    fn start(host: &Host, program: Program, request: String) -> Result<Self> {
-        let mut child = start(host, program, &["serve"])?;
+    fn start(host: &Host, work: Work) -> Result<Self> {
+        let mut child = start(host, work.program, work.cores, &["serve"])?;
         // A first, smallest request: whoever cannot answer it is unavailable.
         parse(&child.ask("hello 2 1")?)?;
-        Ok(Served { child, request })
+        Ok(Served {
+            child,
+            request: work.request,
+        })
     }
 }
 
@@ -125,7 +174,12 @@ fn resident(host: &Host, threads: u32) -> Result<u64> {
     /// All threads are under way when the child says so; the last ones may still have
     /// a few instructions to go.
     const SETTLE: Duration = Duration::from_millis(50);
-    let mut child = start(host, Program::Workload, &["block", &threads.to_string()])?;
+    let mut child = start(
+        host,
+        Program::Workload,
+        None,
+        &["block", &threads.to_string()],
+    )?;
     let line = child.line()?;
     ensure!(line == "ready", "said `{line}`, not `ready`");
     thread::sleep(SETTLE);
@@ -143,18 +197,54 @@ fn vm_rss(status: &str) -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
+/// A case of the time from the start of a process to its first line.
+pub fn startup_case(name: impl Into<String>) -> Case {
+    HOSTS
+        .iter()
+        .fold(Case::new(name, Unit::Nanoseconds), |case, host| {
+            case.contestant(host.name, move || {
+                // Compiles the module into the host's cache.
+                first_line(host)?;
+                Ok(Box::new(move || first_line(host)))
+            })
+        })
+}
+
+/// Starts the smallest program, and gives the time until its first line is here.
+fn first_line(host: &Host) -> Result<Sample> {
+    let args = ["hello", "1", "1"];
+    let file = Program::Workload.file(host.target)?;
+    let begin = Instant::now();
+    let mut child = match host.target {
+        // Itself, not this program that would become it.
+        Target::Native => Child::start(Command::new(file).args(args))?,
+        Target::Wasm => start(host, Program::Workload, None, &args)?,
+    };
+    let line = child.line()?;
+    let elapsed = begin.elapsed();
+    let answer = parse(&line)?.answer.unwrap_or_default();
+    Ok(Sample::new(elapsed.as_nanos() as f64).answer(answer))
+}
+
 /// This binary again, as the host.
-fn start(host: &Host, program: Program, args: &[&str]) -> Result<Child> {
+fn start(host: &Host, program: Program, cores: Option<u32>, args: &[&str]) -> Result<Child> {
     let file = program.file(host.target)?;
     let own = std::env::current_exe().context("this program does not know its own path")?;
+    let cores = cores.map(|cores| format!("--cores={cores}"));
     Child::start(
         Command::new(own)
             .arg("host")
+            .args(cores)
             .arg(host.name)
             .arg(file)
             .arg("--")
             .args(args),
     )
+}
+
+/// Where hosts keep what they compiled.
+pub(super) fn cache_folder() -> PathBuf {
+    folder().join("target").join("cache")
 }
 
 fn folder() -> PathBuf {

@@ -77,6 +77,8 @@ const WORKLOADS: &[(&str, Workload)] = &[
     ("barrier", sync::barrier),
     ("condvar", sync::condvar),
     ("pi", compute::pi),
+    ("sort", compute::sort),
+    ("queens", compute::queens),
 ];
 
 /// The names of the workloads that this target has.
@@ -194,6 +196,7 @@ mod tests {
         for name in ["spawn-join", "park", "mutex", "barrier", "condvar"] {
             assert_eq!(run(name, 4, 101).unwrap().answer, 101, "{name}");
         }
+        assert_eq!(run("queens", 4, 10).unwrap().answer, 400);
         let pi = run("pi", 2, 1_000_000).unwrap().answer as f64 * 4.0 / 1e6;
         assert!((pi - std::f64::consts::PI).abs() < 0.01, "{pi}");
     }

@@ -127,8 +127,8 @@ impl Workshop {
         toolchain::ensure_wasm_target(&self.sources, || announce(WASM_TARGET))
     }
 
-    /// Builds all examples, for WebAssembly and for this machine, and names each
-    /// crate to `progress` when its turn comes.
+    /// Builds all examples, for WebAssembly and for this machine, and tells
+    /// `progress` how far that is.
     pub(crate) fn build(&self, progress: impl Fn(&str)) -> anyhow::Result<()> {
         let mut cargo = toolchain::cargo(&self.sources);
         cargo.args(["build", "--release", "--color", "never"]);
@@ -244,8 +244,8 @@ impl FromStr for Answer {
     }
 }
 
-/// Runs cargo to its end and names each crate that it compiles to `progress`.
-/// The inner error is all that cargo said.
+/// Runs cargo to its end and tells `progress` what it does. The inner error is
+/// all that cargo said.
 fn follow(cargo: &mut Command, progress: impl Fn(&str)) -> anyhow::Result<Result<(), String>> {
     let mut child = cargo
         .stderr(Stdio::piped())
@@ -255,8 +255,11 @@ fn follow(cargo: &mut Command, progress: impl Fn(&str)) -> anyhow::Result<Result
     let mut log = String::new();
     for line in BufReader::new(stderr).lines() {
         let line = line.context("cannot read what cargo says")?;
-        if let Some(krate) = line.trim_start().strip_prefix("Compiling ") {
-            progress(krate.split(" (").next().unwrap_or(krate));
+        let status = line.trim_start();
+        if status.starts_with("Blocking") {
+            progress("waiting for another cargo to finish");
+        } else if let Some(krate) = status.strip_prefix("Compiling ") {
+            progress(&format!("building {krate}"));
         }
         log = log + &line + "\n";
     }

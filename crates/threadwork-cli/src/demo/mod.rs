@@ -49,7 +49,7 @@ fn build(workshop: &Workshop) -> anyhow::Result<()> {
         progress.milestone(&format!("adding the target {target} with rustup"));
     })?;
     progress.milestone("building the examples, for WebAssembly and natively");
-    workshop.build(|krate| progress.detail(&format!("building {krate}")))
+    workshop.build(|status| progress.detail(status))
 }
 
 /// Runs every example as often as the options ask for.

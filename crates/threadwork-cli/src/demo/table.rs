@@ -123,7 +123,7 @@ pub(crate) fn render(sections: &[Section], width: usize) -> String {
     format!("\n{}\n{sections}", style(head).dim())
 }
 
-/// One sentence about all examples together.
+/// One sentence about all examples together, in two lines.
 pub(crate) fn summary(sections: &[Section]) -> String {
     let first: Vec<Row> = sections
         .iter()
@@ -133,7 +133,7 @@ pub(crate) fn summary(sections: &[Section]) -> String {
         .iter()
         .filter_map(|s| s.rows.last().copied())
         .collect();
-    let mean_speed_up = |time: fn(&Row) -> f64| {
+    let speed_up = |time: fn(&Row) -> f64| {
         geometric_mean(
             first
                 .iter()
@@ -141,19 +141,17 @@ pub(crate) fn summary(sections: &[Section]) -> String {
                 .map(|(first, last)| time(first) / time(last)),
         )
     };
-    let most = last.first().map_or(1, |row| row.threads);
     let answers = match sections.iter().filter(|section| !section.agreed()).count() {
-        0 => "every answer is the same".to_owned(),
+        0 => "all answers are the same".to_owned(),
         wrong => format!("BUT THE ANSWERS OF {wrong} DIFFER"),
     };
     format!(
-        "On {}, {} programs run as WebAssembly at {} of native speed, {:.2}x as fast as on one \
-         (natively {:.2}x), and {answers}.",
-        threads(most),
-        sections.len(),
+        "On {}, WebAssembly runs at {} of native speed, {:.2}x as fast as on one\n\
+         (native code: {:.2}x), and {answers}.",
+        threads(last.first().map_or(1, |row| row.threads)),
         percent(geometric_mean(last.iter().map(Row::ratio))),
-        mean_speed_up(|row| row.wasm),
-        mean_speed_up(|row| row.native),
+        speed_up(|row| row.wasm),
+        speed_up(|row| row.native),
     )
 }
 
@@ -163,34 +161,22 @@ fn render_section(section: &Section, bar_width: usize) -> String {
         return text;
     };
     let scale = section.longest();
-    for row in &section.rows {
-        let line = |kind: &str, time: f64, alone: f64, colour: &Style, ratio: &str| {
-            let label = if kind == "wasm" {
-                threads(row.threads)
-            } else {
-                String::new()
-            };
-            let bar = colour.apply_to(format!("{:<bar_width$}", bar(time / scale, bar_width)));
-            let time_text = format!("{time:.3} s");
-            let speed_up = style(format!("{:>SPEED_UP$}", format!("{:.2}x", alone / time)));
-            let speed_up = if row.threads == 1 {
-                speed_up.dim()
-            } else {
-                speed_up
-            };
-            format!(
-                "  {label:<THREADS$}{kind:<KIND$}{bar}{time_text:>TIME$}{speed_up}{ratio:>RATIO$}\n"
-            )
-        };
-        let ratio = percent(row.ratio());
-        text += &line("wasm", row.wasm, first.wasm, &Style::new().cyan(), &ratio);
-        text += &line(
-            "native",
-            row.native,
-            first.native,
-            &Style::new().yellow(),
-            "",
+    let line = |label: &str, kind: &str, colour: Style, time: f64, alone: f64, ratio: &str| {
+        let bar = colour.apply_to(format!("{:<bar_width$}", bar(time / scale, bar_width)));
+        let time_text = format!("{time:.3} s");
+        let speed_up = format!("{:.2}x", alone / time);
+        let line = format!(
+            "  {label:<THREADS$}{kind:<KIND$}{bar}{time_text:>TIME$}{speed_up:>SPEED_UP$}\
+             {ratio:>RATIO$}"
         );
+        line.trim_end().to_owned() + "\n"
+    };
+    let (wasm, native) = (Style::new().cyan(), Style::new().yellow());
+    for row in &section.rows {
+        let label = threads(row.threads);
+        let ratio = percent(row.ratio());
+        text += &line(&label, "wasm", wasm.clone(), row.wasm, first.wasm, &ratio);
+        text += &line("", "native", native.clone(), row.native, first.native, "");
     }
     text + "\n"
 }
@@ -267,16 +253,16 @@ mod tests {
                                                        time  speed-up  of native
 pi  Monte Carlo, scoped threads                               answer 785389324 ✓
   1 thread    wasm    ██████████████████████████    1.204 s     1.00x       70 %
-              native  ██████████████████▎           0.843 s     1.00x           
+              native  ██████████████████▎           0.843 s     1.00x
   2 threads   wasm    █████████████                 0.602 s     2.00x       70 %
-              native  █████████▏                    0.421 s     2.00x           
+              native  █████████▏                    0.421 s     2.00x
 
 ";
         assert_eq!(render(&sections, 81), expected);
         assert_eq!(
             summary(&sections),
-            "On 2 threads, 1 programs run as WebAssembly at 70 % of native speed, 2.00x as fast \
-             as on one (natively 2.00x), and every answer is the same."
+            "On 2 threads, WebAssembly runs at 70 % of native speed, 2.00x as fast as on one\n\
+             (native code: 2.00x), and all answers are the same."
         );
     }
 

@@ -26,7 +26,14 @@ fn arguments_of_the_harness_arrive() {
 
 #[test]
 fn failing_test_fails() {
-    let outcome = finish(&mut cargo(&["test", "--lib", "--", "--ignored"]));
+    // WebAssembly's panics abort, and what libtest has captured goes with them.
+    let outcome = finish(&mut cargo(&[
+        "test",
+        "--lib",
+        "--",
+        "--ignored",
+        "--nocapture",
+    ]));
     assert_ne!(outcome.code(), Some(0), "{outcome:#?}");
     outcome
         .expect_stderr(&["left: 6"])

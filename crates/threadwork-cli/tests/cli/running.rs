@@ -3,7 +3,9 @@
 use std::fs;
 use std::process::Stdio;
 
-use crate::support::{Running, file, finish, guest, run_guest, temporary_folder, text, threadwork};
+use crate::support::{
+    Running, file, finish, guest, run_guest, temporary_folder, text, text_guest, threadwork,
+};
 
 #[test]
 fn exit_code_passes_through() {

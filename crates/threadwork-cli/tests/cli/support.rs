@@ -8,8 +8,9 @@ use std::sync::OnceLock;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// After this time a run counts as hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// After this time a run counts as hanging. The longest builds programs first, on
+/// a machine that builds others.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What a finished run left behind.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ mod io;
 mod main_thread;
 mod state;
 mod sync_calls;
+pub mod testing;
 mod threads;
 
 pub use builder::ProcessBuilder;

@@ -297,8 +297,8 @@ impl State {
     }
 
     /// `memory.grow` of a shared memory: the pages it had before.
-    pub(crate) fn grow(&self, place: usize, pages: u64) -> Option<u64> {
-        let grown = self.memories[place].shared().grow(pages).ok();
+    pub(crate) fn grow(&self, memory: &Memory, pages: u64) -> Option<u64> {
+        let grown = memory.shared().grow(pages).ok();
         if grown.is_none() && let Some(most) = self.limits.memory {
             self.meet_limit(Limit::Memory(most));
         }

@@ -21,12 +21,36 @@ pub(crate) fn define_sync_imports(
             .iter()
             .position(|memory| memory.index == import.memory)
             .ok_or_else(|| Error::msg("the rewriter named a memory that is not shared"))?;
-        match import.memory64 {
-            false => define::<i32>(linker, import, place)?,
-            true => define::<i64>(linker, import, place)?,
-        }
+        define_sync_import(linker, import, Place(place))?;
     }
     Ok(())
+}
+
+/// Defines one of them, on the memory that `find` finds.
+pub(super) fn define_sync_import(
+    linker: &mut Linker<ThreadContext>,
+    import: &SyncImport,
+    find: impl Find,
+) -> Result<()> {
+    match import.memory64 {
+        false => define::<i32>(linker, import, find),
+        true => define::<i64>(linker, import, find),
+    }
+}
+
+/// Where a host function finds the memory that it works on.
+pub(super) trait Find: Clone + Send + Sync + 'static {
+    fn memory<'a>(&'a self, context: &'a ThreadContext) -> &'a Memory;
+}
+
+/// A place among the shared memories of the caller's process.
+#[derive(Clone)]
+struct Place(usize);
+
+impl Find for Place {
+    fn memory<'a>(&'a self, context: &'a ThreadContext) -> &'a Memory {
+        &context.process.memories()[self.0]
+    }
 }
 
 /// An address, or a number of pages, as the guest passes it.
@@ -60,7 +84,7 @@ impl Address for i64 {
 fn define<A: Address>(
     linker: &mut Linker<ThreadContext>,
     import: &SyncImport,
-    place: usize,
+    find: impl Find,
 ) -> Result<()>
 where
     Result<A>: wasmtime::WasmRet,
@@ -72,7 +96,7 @@ where
             HOST_MODULE,
             name,
             move |call: Call<'_>, address: A, expected: i32, timeout: i64, offset: i64| {
-                let word = memory(&call, place).word32(address.unsigned(), offset as u64)?;
+                let word = find.memory(call.data()).word32(address.unsigned(), offset as u64)?;
                 let holds = || word.holds(expected.cast_unsigned());
                 wait(&call, address.unsigned() + offset as u64, word.key(), timeout, holds)
             },
@@ -81,7 +105,7 @@ where
             HOST_MODULE,
             name,
             move |call: Call<'_>, address: A, expected: i64, timeout: i64, offset: i64| {
-                let word = memory(&call, place).word64(address.unsigned(), offset as u64)?;
+                let word = find.memory(call.data()).word64(address.unsigned(), offset as u64)?;
                 let holds = || word.holds(expected.cast_unsigned());
                 wait(&call, address.unsigned() + offset as u64, word.key(), timeout, holds)
             },
@@ -90,7 +114,7 @@ where
             HOST_MODULE,
             name,
             move |call: Call<'_>, address: A, count: i32, offset: i64| -> Result<i32> {
-                let word = memory(&call, place).word32(address.unsigned(), offset as u64)?;
+                let word = find.memory(call.data()).word32(address.unsigned(), offset as u64)?;
                 let context = call.data();
                 let woken = context.process.lot().notify(word.key(), count.cast_unsigned());
                 context.thread.counters.notifies.add(1);
@@ -102,16 +126,13 @@ where
             HOST_MODULE,
             name,
             move |call: Call<'_>, pages: A| -> Result<A> {
-                let grown = call.data().process.grow(place, pages.unsigned());
+                let context = call.data();
+                let grown = context.process.grow(find.memory(context), pages.unsigned());
                 Ok(A::from_pages(grown))
             },
         )?,
     };
     Ok(())
-}
-
-fn memory<'a>(call: &'a Caller<'_, ThreadContext>, place: usize) -> &'a Memory {
-    &call.data().process.memories()[place]
 }
 
 /// Waits, and returns what the instruction does: 0 woken, 1 not equal, 2 timed out.

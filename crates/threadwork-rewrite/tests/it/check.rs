@@ -28,6 +28,8 @@ struct Parts<'a> {
     data: Vec<(Option<u32>, &'a [u8])>,
     bodies: Vec<Vec<(usize, Operator<'a>)>>,
     locals: Vec<Vec<u8>>,
+    /// The contents of the code section.
+    code: &'a [u8],
     table_changes: bool,
     imports_state: bool,
 }
@@ -116,6 +118,7 @@ impl<'a> Parts<'a> {
                         parts.data.push((memory, data.data));
                     }
                 }
+                Payload::CodeSectionStart { range, .. } => parts.code = &wasm[range],
                 Payload::CodeSectionEntry(body) => parts.body(&body),
                 _ => {}
             }
@@ -319,6 +322,9 @@ fn check_sections(
             .iter()
             .all(|data| data.0.is_none())
     );
+    if !shared {
+        assert_eq!(after.code, before.code, "code is copied, padding and all");
+    }
     let start = before.start.map(|start| numbering.function(start));
     assert_eq!(after.start, start.filter(|_| !shared));
 

@@ -96,3 +96,33 @@ fn an_empty_map_maps_nothing() {
     assert_eq!(map.original(0), None);
     assert_eq!(OffsetMap::from_bytes(&map.to_bytes()), Some(map));
 }
+
+/// `from_bytes` takes nothing that `to_bytes` would not have written.
+#[test]
+fn stored_maps_that_nobody_stored() {
+    // A run is a step with its kind in the low two bits, and for the kinds 0 and
+    // 1 the difference of the originals, its sign in the lowest bit.
+    let read = |runs: &[u8]| OffsetMap::from_bytes(&[b"two\x01", runs].concat());
+    assert!(read(&[]).is_some());
+    assert!(read(&[4, 2, 2 + 4]).is_some());
+
+    let most = [0xff, 0xff, 0xff, 0xff, 0x0f]; // 2^32 - 1
+    let last = [0xfe, 0xff, 0xff, 0xff, 0x3f]; // a step of 2^32 - 1, kind 2
+    assert!(read(&last).is_some());
+    for garbage in [
+        [2, 2].as_slice(),                              // a run without length
+        &[7, 0],                                        // no such kind
+        &[0],                                           // no original
+        &[0x80],                                        // half a number
+        &[0, 1],                                        // an original below zero
+        &[&[4, 2, 2], last.as_slice()].concat(),        // behind the last offset
+        &[[0].as_slice(), &most, &[4], &most].concat(), // likewise in the original
+        &[0x82, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x02], // 65 bits
+        &[
+            0x82, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00,
+        ], // 11 bytes
+    ] {
+        assert_eq!(read(garbage), None, "{garbage:?}");
+    }
+    assert_eq!(OffsetMap::from_bytes(b"two\x02"), None, "a later version");
+}

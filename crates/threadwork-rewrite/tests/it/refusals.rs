@@ -114,6 +114,18 @@ fn features_that_are_off() {
     }
 }
 
+/// The validator of wasmparser 0.254 lets this pass.
+#[test]
+fn an_exact_function_type() {
+    let import = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x02\x07\x01\x01a\x01b\x20\0";
+    assert_eq!(
+        refusal(import),
+        "invalid WebAssembly module: custom descriptors proposal not enabled: exact function \
+         type (at byte 0x11); if that names a feature, switch it off in the compiler, else \
+         build the file again",
+    );
+}
+
 #[test]
 fn an_object_file() {
     let said = "this is a relocatable object file (it has a `linking` section), not a \

@@ -44,6 +44,14 @@
     v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000
     v128.load64_lane $c 1
     v128.store $b
+    i32.const 0
+    i32.const 0
+    i32.const 1
+    memory.init $c $threadwork:empty
+    i32.const 0
+    i32.const 0
+    i32.const 1
+    memory.init $b $passive
     block ;; label = @1
       local.get 0
       br_table 0 (;@1;) 0 (;@1;)
@@ -97,5 +105,7 @@
   )
   (data $d0 (;0;) "b")
   (data $d1 (;1;) "c")
+  (data $passive (;2;) "p")
+  (data $threadwork:empty (;3;) "")
 )
 

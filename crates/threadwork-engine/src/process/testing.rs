@@ -1,0 +1,153 @@
+//! The door for this crate's conformance tests, `tests/spec`. No part of the API.
+//!
+//! The tests make memories, instances and threads of their own. What they take from
+//! here is what stands behind a rewritten module: its host functions, and a process
+//! with a parking lot.
+
+use super::State;
+use super::io::{HostEnds, InputStream, Output, OutputStream, Stdin};
+use super::sync_calls::{Find, define_sync_import};
+use crate::memory::Memory;
+use crate::thread::{ThreadContext, ThreadState};
+use crate::wasi::{Grants, Wasi};
+use crate::{Engine, Error, Limits, Module};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use threadwork_rewrite::SyncImport;
+use wasmtime::{Linker, SharedMemory, Store, UpdateDeadline};
+
+/// A process without a program, of which the test itself is the main thread: it
+/// lives, so the others may all sleep without being a deadlock.
+#[derive(Debug, Clone)]
+pub struct Host(Arc<Inner>);
+
+struct Inner {
+    state: Arc<State>,
+    next_id: AtomicU32,
+}
+
+impl Host {
+    /// A process that runs.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made.
+    pub fn new(engine: &Engine) -> Result<Self, Error> {
+        let mut ends = HostEnds::default();
+        let stdin = InputStream::open(Stdin::Null, &mut ends)?;
+        let stdout = OutputStream::stdout(Output::Null, &mut ends)?;
+        let stderr = OutputStream::stderr(Output::Null, &mut ends)?;
+        let wasi = Wasi::new(&Grants::default(), stdin, stdout, stderr, None)?;
+        let nothing = Module::new(engine, b"(module)")?;
+        let state = Arc::new(State::new(&nothing, Vec::new(), Limits::default(), wasi, None));
+        state.lot().enter();
+        Ok(Self(Arc::new(Inner { state, next_id: AtomicU32::new(1) })))
+    }
+
+    /// Defines what the rewriter made a module import. `memories` are the shared
+    /// ones that its instance will have, with their indices in the rewritten module.
+    ///
+    /// # Errors
+    ///
+    /// If a memory is not among them.
+    pub fn define(
+        &self,
+        linker: &mut Linker<ThreadContext>,
+        imports: &[SyncImport],
+        memories: &[(u32, SharedMemory)],
+    ) -> wasmtime::Result<()> {
+        for import in imports {
+            let (_, memory) = memories
+                .iter()
+                .find(|(index, _)| *index == import.memory)
+                .ok_or_else(|| wasmtime::Error::msg("a shared memory is missing"))?;
+            define_sync_import(linker, import, Memory::new(memory.clone()))?;
+        }
+        Ok(())
+    }
+
+    /// A new thread of the process, to be run by the test.
+    #[must_use]
+    pub fn thread(&self) -> Thread {
+        let state = &self.0.state;
+        state.lot().enter();
+        // Ordering: Relaxed; only distinctness matters.
+        let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
+        let context = ThreadContext {
+            process: Arc::clone(state),
+            thread: Arc::new(ThreadState::new(id)),
+        };
+        let mut store = Store::new(state.engine().wasmtime(), context);
+        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Continue(1)));
+        store.set_epoch_deadline(1);
+        Thread { store, host: self.clone() }
+    }
+
+    /// The number of threads that sleep without a timeout.
+    #[must_use]
+    pub fn asleep(&self) -> u32 {
+        self.0.state.lot().census().asleep
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Every other thread has a handle on us.
+        let _ = self.state.lot().leave();
+        self.state.vacate();
+    }
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.state.lot().fmt(f)
+    }
+}
+
+impl Find for Memory {
+    fn memory<'a>(&'a self, _: &'a ThreadContext) -> &'a Memory {
+        self
+    }
+}
+
+/// A thread of a [`Host`]. It lives until it is dropped.
+#[derive(Debug)]
+pub struct Thread {
+    store: Store<ThreadContext>,
+    host: Host,
+}
+
+impl Thread {
+    /// Its store, for everything that runs no guest code.
+    pub fn store(&mut self) -> &mut Store<ThreadContext> {
+        &mut self.store
+    }
+
+    /// Runs guest code.
+    pub fn run<R>(&mut self, body: impl FnOnce(&mut Store<ThreadContext>) -> R) -> R {
+        let cores = Arc::clone(self.host.0.state.engine().cores());
+        cores.acquire();
+        let result = body(&mut self.store);
+        cores.release();
+        result
+    }
+
+    /// How many waits, and how many notifies, were well-formed and in bounds.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64) {
+        let counters = &self.store.data().thread.counters;
+        (counters.waits.get(), counters.notifies.get())
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        let _ = self.host.0.state.lot().leave();
+    }
+}
+
+/// The engine underneath.
+#[must_use]
+pub fn wasmtime(engine: &Engine) -> &wasmtime::Engine {
+    engine.wasmtime()
+}

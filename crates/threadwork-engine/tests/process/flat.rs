@@ -1,0 +1,269 @@
+//! Thousands of processes in one host program: none hangs, and nothing of them is
+//! left, neither threads nor file descriptors nor memory.
+//!
+//! Each test runs itself again as a program of its own, so that what it counts is
+//! nobody else's.
+
+use crate::support::{Watch, on_stage, plot};
+use std::fs;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+use threadwork_engine::{Limits, Module, Output, ProcessBuilder, Stdin};
+
+/// Runs the test `name` of this chapter, which is ignored otherwise, by itself.
+#[track_caller]
+fn alone(name: &str) {
+    let _watch = Watch::with(Duration::from_secs(1200));
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("flat::{name}"), "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{stdout}\n{stderr}");
+    // A name that matches no test would succeed, too.
+    assert!(stdout.contains("1 passed"), "{stdout}");
+}
+
+fn rounds() -> u32 {
+    match std::env::var("THREADWORK_FULL").as_deref() {
+        Ok("1") => 10_000,
+        _ => 2_000,
+    }
+}
+
+/// What a host program has of everything that may leak.
+#[derive(Debug)]
+struct Holdings {
+    threads: usize,
+    files: usize,
+    mappings: usize,
+    resident_kib: usize,
+}
+
+impl Holdings {
+    /// Counted when idle workers have gone home.
+    fn now() -> Self {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        // The main thread of the harness, the test, the watch over it, the watchdog.
+        while count("/proc/self/task") > 4 && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20));
+        }
+        Self::as_it_is()
+    }
+
+    /// While a process goes on, whose workers come and go.
+    fn but_threads() -> Self {
+        Self { threads: 0, ..Self::as_it_is() }
+    }
+
+    fn as_it_is() -> Self {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let resident = resident.and_then(|rest| rest.split_whitespace().next());
+        Self {
+            threads: count("/proc/self/task"),
+            files: count("/proc/self/fd"),
+            mappings: fs::read_to_string("/proc/self/maps").unwrap().lines().count(),
+            resident_kib: resident.unwrap().parse().unwrap(),
+        }
+    }
+
+    #[track_caller]
+    fn must_not_exceed(&self, before: &Self) {
+        println!("before: {before:?}\nafter:  {self:?}");
+        assert!(self.threads <= before.threads, "threads leak");
+        assert!(self.files <= before.files, "file descriptors leak");
+        // The allocator's arenas come and go, by a few.
+        assert!(self.mappings <= before.mappings + 16, "mappings leak");
+        // 2 KiB for each of 2,000 processes would be 4 MiB.
+        assert!(self.resident_kib <= before.resident_kib + 4096, "memory leaks");
+    }
+}
+
+fn count(folder: &str) -> usize {
+    fs::read_dir(folder).unwrap().count()
+}
+
+/// Runs `round` for a tenth of the rounds to warm up, and then for all of them.
+fn stays_flat(mut round: impl FnMut(u32)) {
+    let rounds = rounds();
+    let watched = |number: u32, round: &mut dyn FnMut(u32)| {
+        let _watch = Watch::start();
+        round(number);
+    };
+    (0..rounds / 10).for_each(|number| watched(number, &mut round));
+    let before = Holdings::now();
+    (0..rounds).for_each(|number| watched(number, &mut round));
+    Holdings::now().must_not_exceed(&before);
+}
+
+/// xorshift*: the same delays in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) % end
+    }
+}
+
+/// Main starts a thread for each thing that threads can do, again and again.
+fn zoo() -> Module {
+    plot(
+        r#"(func (export "wasi_thread_start") (param i32) (param $what i32)
+             ;; Storms would spawn a thread that spawns; one level is enough.
+             (if (i32.eq (local.get $what) (i32.const 6))
+               (then (drop (call $spawn (i32.const 7))) (drop (call $spawn (i32.const 2))))
+               (else (call $do (local.get $what)))))
+           (func (export "_start") (local $n i32)
+             (loop
+               (drop (call $spawn
+                 (i32.add (i32.const 1) (i32.rem_u (local.get $n) (i32.const 7)))))
+               (local.set $n (i32.add (local.get $n) (i32.const 1)))
+               (drop (memory.grow (i32.const 1)))
+               (br_if 0 (i32.lt_u (local.get $n) (i32.const 14))))
+             (call $sleep))"#,
+    )
+}
+
+#[test]
+fn thousands_of_processes_killed_at_random_points() {
+    alone("killed_at_random_points");
+}
+
+#[test]
+#[ignore = "run by another test, in a program of its own"]
+fn killed_at_random_points() {
+    let module = zoo();
+    let mut random = Random(0x1234_5678_9abc_def1);
+    stays_flat(|number| {
+        let (builder, _stage) = on_stage(&module);
+        let process = builder
+            .stdin(Stdin::Pipe)
+            .stdout(Output::Pipe)
+            .stderr(Output::Buffer)
+            .limits(Limits::default().threads(12).wall_time(Duration::from_secs(100)))
+            .spawn()
+            .unwrap();
+        let wait = Instant::now() + Duration::from_micros(random.below(500));
+        while Instant::now() < wait {
+            std::hint::spin_loop();
+        }
+        match number % 3 {
+            0 => process.kill(),
+            1 => process.killer().kill(),
+            // By the drop.
+            _ => return,
+        }
+        assert_eq!(process.wait().code(), 130);
+    });
+}
+
+#[test]
+fn thousands_of_processes_that_end_by_themselves() {
+    alone("ending_by_themselves");
+}
+
+#[test]
+#[ignore = "run by another test, in a program of its own"]
+fn ending_by_themselves() {
+    let end = |end: &str| {
+        plot(&format!(
+            r#"(func (export "wasi_thread_start") (param i32) (param $last i32)
+                 (call $count)
+                 (if (local.get $last) (then {end}) (else (call $wait))))
+               (func (export "_start")
+                 (drop (call $spawn (i32.const 0)))
+                 (drop (call $spawn (i32.const 0)))
+                 (call $until_counted (i32.const 2))
+                 (drop (call $spawn (i32.const 1)))
+                 (call $until_counted (i32.const 4)))"#
+        ))
+    };
+    // Return, exit, trap, deadlock.
+    let ends = [
+        (end("(call $count)"), 0),
+        (end("(call $exit (i32.const 3))"), 3),
+        (end("(unreachable)"), 134),
+        (end("(call $wait)"), 120),
+    ];
+    stays_flat(|number| {
+        let (module, code) = &ends[number as usize % ends.len()];
+        let (builder, _stage) = on_stage(module);
+        let folder = std::env::temp_dir();
+        let builder = builder.preopen_dir(folder, "/").stdin(Stdin::Bytes(vec![0; 1000]));
+        let status = builder.run().unwrap();
+        assert_eq!(status.code(), *code, "{status}");
+    });
+}
+
+#[test]
+fn thousands_of_modules_and_engines() {
+    alone("modules_and_engines");
+}
+
+#[test]
+#[ignore = "run by another test, in a program of its own"]
+fn modules_and_engines() {
+    let text = crate::support::plot_text(
+        r#"(func (export "wasi_thread_start") (param i32 i32) (call $count))
+           (func (export "_start")
+             (drop (call $spawn (i32.const 0))) (call $until_counted (i32.const 1)))"#,
+    );
+    let mut engine = threadwork_engine::Engine::new().unwrap();
+    stays_flat(|number| {
+        // Compiling is slow: a tenth as many.
+        if number % 10 != 0 {
+            return;
+        }
+        if number % 50 == 0 {
+            engine = threadwork_engine::Engine::new().unwrap();
+        }
+        let module = Module::new(&engine, text.as_bytes()).unwrap();
+        let (builder, _stage) = on_stage(&module);
+        assert!(builder.run().unwrap().success());
+    });
+}
+
+#[test]
+fn spawns_without_end_in_one_process() {
+    alone("threads_of_one_process");
+}
+
+#[test]
+#[ignore = "run by another test, in a program of its own"]
+fn threads_of_one_process() {
+    // The segment makes `data.drop` a flag; the table makes the instance unfit to be
+    // used again: both ways of getting the next instance.
+    for body in ["", "(table.set $t (i32.const 0) (ref.null func))"] {
+        let module = plot(&format!(
+            r#"(table $t 1 funcref)
+               (func (export "wasi_thread_start") (param i32 i32) {body} (call $count))
+               (func (export "_start") (local $n i32)
+                 (loop
+                   (drop (call $spawn (i32.const 0)))
+                   (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                   (call $until_counted (local.get $n))
+                   (if (i32.eqz (i32.rem_u (local.get $n) (i32.const 1000)))
+                     (then (call $say (local.get $n)) (call $until_open)))
+                   (br 0)))"#
+        ));
+        let _watch = Watch::start();
+        let (builder, stage) = on_stage(&module);
+        let process = builder.spawn().unwrap();
+        stage.hear();
+        stage.open();
+        let at = |n: i32| {
+            while stage.hear() < n {}
+            Holdings::but_threads()
+        };
+        let before = at(3000);
+        at(rounds() as i32 * 5).must_not_exceed(&before);
+        process.kill();
+        assert_eq!(process.wait().code(), 130);
+    }
+}

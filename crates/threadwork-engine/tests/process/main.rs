@@ -1,0 +1,21 @@
+//! Processes, as an embedder sees them: the rules that they keep, how they end, what
+//! bounds them, what they can reach, and that they leave nothing behind.
+//!
+//! Each module is a chapter. Guests are those of the repository's folder `guests`,
+//! built here with `cargo` when the first test needs one, and short texts that make
+//! one point each (`support::plot`).
+//!
+//! `THREADWORK_FULL=1` makes the tests of `flat` as long as the acceptance asks for.
+
+mod backtrace;
+mod bad_input;
+mod cache;
+mod deadlock;
+mod ending;
+mod flat;
+mod limits;
+mod reactor;
+mod rules;
+mod support;
+mod unmodified;
+mod wasi;
