@@ -63,10 +63,10 @@ impl EngineBuilder {
         self
     }
 
-    /// Whether threads that compute can be ended. Costs a check in each loop and
-    /// function (`threadwork-bench engine --filter interruption` measures it). Without
-    /// it, kills and time limits end a thread only when it waits or calls the host.
-    /// On by default.
+    /// Whether threads that compute can be ended. Costs a read of memory in each loop
+    /// and in each function that calls others (`threadwork-bench engine --filter
+    /// interruption` measures it). Without it, kills and time limits end a thread only
+    /// when it waits or calls the host. On by default.
     #[must_use]
     pub fn interruptible(mut self, on: bool) -> Self {
         self.interruptible = on;
@@ -93,7 +93,6 @@ impl EngineBuilder {
         let mut config = Config::new();
         config
             .shared_memory(true)
-            .epoch_interruption(self.interruptible)
             .max_wasm_stack(self.max_wasm_stack)
             .wasm_backtrace_details(WasmBacktraceDetails::Disable)
             .wasm_tail_call(true)
@@ -112,7 +111,7 @@ impl EngineBuilder {
         Ok(Engine(Arc::new(Inner {
             linker,
             workers: Workers::new(self.max_wasm_stack + HOST_STACK, Arc::clone(&cores)),
-            watchdog: Watchdog::new(wasmtime.clone()),
+            watchdog: Watchdog::default(),
             wasmtime,
             cores,
             parallelism,

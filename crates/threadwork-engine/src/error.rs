@@ -91,6 +91,12 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// The module was refused when its first instance was made.
+    #[error("the module cannot be instantiated: {message}")]
+    Instantiate {
+        /// What Wasmtime said.
+        message: String,
+    },
     /// A limit under which nothing could run.
     #[error("{limit} lets nothing run: give at least {}", least(limit))]
     ZeroLimit {

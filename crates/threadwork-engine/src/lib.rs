@@ -40,6 +40,7 @@
 //! | `worker` | operating-system threads, used again |
 //! | `thread` | one guest thread as the host sees it |
 //! | `memory` | shared linear memories, and atomic access to their words |
+//! | `poll_page` | what stops threads that compute |
 //! | `wasi` | WASI preview 1, shared by the threads of a process |
 //! | `watchdog`, `cpu_clock` | limits of time |
 //! | `exit_status`, `backtrace`, `stats`, `error` | what is reported |
@@ -64,6 +65,7 @@ mod exit_status;
 mod limits;
 mod memory;
 mod module;
+mod poll_page;
 mod process;
 mod seat;
 mod stats;

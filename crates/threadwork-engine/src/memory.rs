@@ -31,14 +31,14 @@ impl Memory {
         wiggle::GuestMemory::Shared(self.0.data())
     }
 
-    /// The 32-bit word at `address + offset`.
+    /// The 32-bit word at `address`.
     ///
     /// # Errors
     ///
     /// The trap that the instruction has for an address that is not aligned or not
     /// in the memory, in this order.
-    pub(crate) fn word32(&self, address: u64, offset: u64) -> Result<Word<'_, AtomicU32>, Trap> {
-        let pointer = self.pointer::<4>(address, offset)?;
+    pub(crate) fn word32(&self, address: u64) -> Result<Word<'_, AtomicU32>, Trap> {
+        let pointer = self.pointer::<4>(address)?;
         // SAFETY: it is aligned, and in the memory, which does not move or shrink
         // and outlives `self`. Guest and host access it with atomic instructions;
         // a guest that races with them by plain accesses gets some value, as the
@@ -46,27 +46,25 @@ impl Memory {
         Ok(Word(unsafe { AtomicU32::from_ptr(pointer.cast()) }))
     }
 
-    /// The 64-bit word at `address + offset`; else as [`word32`](Self::word32).
-    pub(crate) fn word64(&self, address: u64, offset: u64) -> Result<Word<'_, AtomicU64>, Trap> {
-        let pointer = self.pointer::<8>(address, offset)?;
+    /// The 64-bit word at `address`; else as [`word32`](Self::word32).
+    pub(crate) fn word64(&self, address: u64) -> Result<Word<'_, AtomicU64>, Trap> {
+        let pointer = self.pointer::<8>(address)?;
         // SAFETY: as in `word32`.
         Ok(Word(unsafe { AtomicU64::from_ptr(pointer.cast()) }))
     }
 
-    fn pointer<const SIZE: u64>(&self, address: u64, offset: u64) -> Result<*mut u8, Trap> {
-        let data = self.0.data();
-        let out_of_bounds = Trap::MemoryOutOfBounds;
-        // What has no address is neither aligned nor unaligned.
-        let start = address.checked_add(offset).ok_or(out_of_bounds)?;
-        if start % SIZE != 0 {
+    fn pointer<const SIZE: u64>(&self, address: u64) -> Result<*mut u8, Trap> {
+        if address % SIZE != 0 {
             return Err(Trap::HeapMisaligned);
         }
-        let end = start.checked_add(SIZE).ok_or(out_of_bounds)?;
-        if end > data.len() as u64 {
-            return Err(out_of_bounds);
+        let data = self.0.data();
+        match address.checked_add(SIZE) {
+            // In bounds, so it fits a usize.
+            Some(end) if end <= data.len() as u64 => {
+                Ok(data[address as usize..].as_ptr().cast_mut().cast())
+            }
+            _ => Err(Trap::MemoryOutOfBounds),
         }
-        // In bounds, so it fits a usize.
-        Ok(data[start as usize..].as_ptr().cast_mut().cast())
     }
 }
 

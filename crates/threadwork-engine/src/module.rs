@@ -27,6 +27,7 @@ struct Inner {
     linker: Linker<ThreadContext>,
     memories: Vec<SharedMemoryImport>,
     reusable: bool,
+    has_poll: bool,
     spawns: bool,
     symbols: Arc<Symbols>,
 }
@@ -37,6 +38,7 @@ struct Cached<'a> {
     memories: Vec<CachedMemory>,
     sync: Vec<CachedSync>,
     has_reset: bool,
+    has_poll: bool,
     offsets: Vec<u8>,
     #[serde(borrow)]
     code: Cow<'a, [u8]>,
@@ -78,15 +80,15 @@ impl Module {
     pub fn new(engine: &Engine, bytes: &[u8]) -> Result<Self, Error> {
         let wasm = binary(bytes)?;
         let Some(dir) = engine.cache() else {
-            let rewritten = threadwork_rewrite::rewrite(&wasm)?;
+            let rewritten = prepare(engine, &wasm)?;
             let code = compile(engine, &rewritten)?;
             return Self::assemble(engine, &wasm, code, Program::from(rewritten));
         };
-        let entry = cache::entry(dir, &wasm, engine.wasmtime());
+        let entry = cache::entry(dir, &wasm, engine);
         if let Some((code, program)) = cache::load(&entry).and_then(|b| thaw(engine, &b)) {
             return Self::assemble(engine, &wasm, code, program);
         }
-        let rewritten = threadwork_rewrite::rewrite(&wasm)?;
+        let rewritten = prepare(engine, &wasm)?;
         let code = compile(engine, &rewritten)?;
         let program = Program::from(rewritten);
         if let Some(frozen) = freeze(&code, &program) {
@@ -131,6 +133,7 @@ impl Module {
             linker,
             memories: program.memories,
             reusable: program.has_reset,
+            has_poll: program.has_poll,
             spawns,
             symbols: Arc::new(Symbols::new(program.offsets, original)),
         })))
@@ -170,6 +173,10 @@ impl Module {
         self.0.reusable
     }
 
+    pub(crate) fn has_poll(&self) -> bool {
+        self.0.has_poll
+    }
+
     pub(crate) fn backtrace(&self, trace: &WasmBacktrace) -> Backtrace {
         Backtrace::new(trace, Arc::clone(&self.0.symbols))
     }
@@ -188,6 +195,7 @@ struct Program {
     memories: Vec<SharedMemoryImport>,
     sync: Vec<SyncImport>,
     has_reset: bool,
+    has_poll: bool,
     offsets: OffsetMap,
 }
 
@@ -197,6 +205,7 @@ impl From<Rewritten> for Program {
             memories: rewritten.memories,
             sync: rewritten.sync,
             has_reset: rewritten.has_reset,
+            has_poll: rewritten.has_poll,
             offsets: rewritten.offsets,
         }
     }
@@ -210,6 +219,13 @@ fn binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
     }
     wat::parse_bytes(bytes).map_err(|error| Error::Text {
         message: error.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
+    })
+}
+
+fn prepare(engine: &Engine, wasm: &[u8]) -> Result<Rewritten, Error> {
+    Ok(match engine.interruptible() {
+        true => threadwork_rewrite::rewrite_interruptible(wasm)?,
+        false => threadwork_rewrite::rewrite(wasm)?,
     })
 }
 
@@ -254,6 +270,7 @@ fn freeze(code: &wasmtime::Module, program: &Program) -> Option<Vec<u8>> {
         memories: program.memories.iter().cloned().map(CachedMemory).collect(),
         sync: sync.collect::<Option<_>>()?,
         has_reset: program.has_reset,
+        has_poll: program.has_poll,
         offsets: program.offsets.to_bytes(),
         code: code.serialize().ok()?.into(),
     };
@@ -278,6 +295,7 @@ fn thaw(engine: &Engine, bytes: &[u8]) -> Option<(wasmtime::Module, Program)> {
         memories: cached.memories.into_iter().map(|memory| memory.0).collect(),
         sync: sync.collect::<Option<_>>()?,
         has_reset: cached.has_reset,
+        has_poll: cached.has_poll,
         offsets: OffsetMap::from_bytes(&cached.offsets)?,
     };
     Some((code, program))

@@ -10,10 +10,11 @@
 use crate::process::{Cause, ProcExit, State};
 use crate::thread::{ThreadContext, ThreadState};
 use crate::worker::{Job, Worker};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use threadwork_rewrite::{ENTER, RESET};
-use wasmtime::{Instance, Store, TypedFunc, UpdateDeadline, WasmBacktrace};
+use wasmtime::{Instance, Store, TypedFunc, WasmBacktrace};
 
 /// How long a worker keeps a seat without work.
 const KEEP: Duration = Duration::from_secs(1);
@@ -40,13 +41,6 @@ impl Seat {
         };
         let mut store = Store::new(process.engine().wasmtime(), context);
         store.limiter(|context| context);
-        if process.engine().interruptible() {
-            store.epoch_deadline_callback(|store| match store.data().process.is_ending() {
-                true => Ok(UpdateDeadline::Interrupt),
-                false => Ok(UpdateDeadline::Continue(1)),
-            });
-            store.set_epoch_deadline(1);
-        }
         let instance = process.instantiate(&mut store)?;
         let module = process.module();
         let mut function = |name| instance.get_func(&mut store, name);
@@ -98,17 +92,12 @@ impl Seat {
     ) -> wasmtime::Result<R> {
         let process = Arc::clone(&self.store.data().process);
         self.store.data().thread.attach();
-        if process.engine().interruptible() {
-            // Before the look at `is_ending`: a process that ends later raises the
-            // epoch past this deadline.
-            self.store.set_epoch_deadline(1);
-        }
         if process.is_ending() {
             return Err(wasmtime::Error::new(Ended));
         }
         let cores = Arc::clone(process.engine().cores());
         cores.acquire();
-        let result = body(self);
+        let result = catch_panic(|| body(self));
         cores.release();
         result
     }
@@ -120,6 +109,22 @@ impl Seat {
         };
         reset.call(&mut self.store, ()).is_ok()
     }
+}
+
+/// Makes a panic of an embedder's host function an error of the thread that called
+/// it: a worker that unwinds would leave a process that never ends.
+pub(crate) fn catch_panic<R>(
+    body: impl FnOnce() -> wasmtime::Result<R>,
+) -> wasmtime::Result<R> {
+    // What the panic may have left half-done belongs to the process, which ends.
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+        let message = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+            (Some(message), _) => message,
+            (_, Some(message)) => message.as_str(),
+            _ => "without a message",
+        };
+        Err(wasmtime::Error::msg(format!("a host function panicked: {message}")))
+    })
 }
 
 /// A host call or a thread was ended because its process ends.
@@ -156,6 +161,9 @@ fn serve(
     };
     loop {
         if !seat.run(&thread, argument) {
+            if process.is_ending() {
+                return;
+            }
             // Ready before there is work for it.
             let Ok(next) = Seat::new(process, &thread) else {
                 return;

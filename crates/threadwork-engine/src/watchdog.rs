@@ -1,12 +1,6 @@
-//! One thread of the engine that looks after time: limits of wall-clock and CPU
-//! time, and processes that are about to end.
+//! One thread of the engine that looks after limits of wall-clock and CPU time.
 //!
 //! It is started when the first process needs it and ends with the engine.
-//!
-//! Why ending processes need it: a thread that computes is stopped by a new epoch,
-//! and Wasmtime sets a thread's next deadline after it has asked our callback
-//! whether to go on. A process that ends between the two would go unnoticed by that
-//! thread, so the epoch is raised again until all threads are gone.
 
 use crate::process::State;
 use crate::worker::lock;
@@ -16,9 +10,9 @@ use std::thread;
 use std::time::Instant;
 
 /// Wakes processes at the times they ask for.
+#[derive(Default)]
 pub(crate) struct Watchdog {
     shared: Arc<Shared>,
-    wasmtime: wasmtime::Engine,
 }
 
 #[derive(Default)]
@@ -37,15 +31,6 @@ struct Agenda {
 }
 
 impl Watchdog {
-    pub(crate) fn new(wasmtime: wasmtime::Engine) -> Self {
-        Self { shared: Arc::default(), wasmtime }
-    }
-
-    /// Stops all computing threads for a look at whether their process ends.
-    pub(crate) fn interrupt(&self) {
-        self.wasmtime.increment_epoch();
-    }
-
     /// Calls [`State::visit`] at `time`, and again whenever that asks for it.
     pub(crate) fn schedule(&self, process: &Arc<State>, time: Instant) {
         let mut agenda = lock(&self.shared.agenda);
@@ -53,8 +38,7 @@ impl Watchdog {
         if !agenda.running && !agenda.closed {
             let shared = Arc::clone(&self.shared);
             let watchdog = thread::Builder::new().name("threadwork-watchdog".to_owned());
-            // Without a thread there is no memory for one either; the next process
-            // tries again, and kills still work as far as they need no second look.
+            // If the system has no thread left, the next process tries again.
             agenda.running = watchdog.spawn(move || shared.watch()).is_ok();
         }
         drop(agenda);

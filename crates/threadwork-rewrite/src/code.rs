@@ -8,7 +8,7 @@
 //! edited index is padded to the width that it had: then nothing behind it moves,
 //! and the offset map stays a handful of runs.
 
-use wasm_encoder::{Encode, Function, Instruction, reencode::Reencode};
+use wasm_encoder::{Encode, Function, Instruction, MemArg, MemoryType, reencode::Reencode};
 use wasmparser::Operator;
 
 use crate::{
@@ -17,6 +17,15 @@ use crate::{
     plan::{DropEdit, InitEdit, Plan, Renumber},
     scan::{Body, Scan, operator_at},
     sync_ops::SyncUse,
+};
+
+/// The memory that polls read: a page, which a host can make unreadable.
+pub(crate) const POLL_MEMORY: MemoryType = MemoryType {
+    minimum: 1,
+    maximum: Some(1),
+    memory64: false,
+    shared: true,
+    page_size_log2: None,
 };
 
 /// The contents of a code section and where they came from.
@@ -94,6 +103,11 @@ impl Writer<'_> {
         self.marks.clear();
         let sites = self.scan.sites.get(body.sites.clone()).unwrap_or_default();
         let mut copied_to = body.range.start;
+        if let Some(entry) = body.poll {
+            self.copy(copied_to, entry);
+            self.poll(entry);
+            copied_to = entry;
+        }
         for &site in sites {
             self.copy(copied_to, site);
             copied_to = self.edit(site)?;
@@ -131,6 +145,21 @@ impl Writer<'_> {
         });
     }
 
+    /// Writes a poll, which belongs to the operator at `site`.
+    fn poll(&mut self, site: usize) {
+        if let Some(memory_index) = self.plan.poll_memory {
+            self.mark(site, true);
+            let page = MemArg {
+                offset: 0,
+                align: 0,
+                memory_index,
+            };
+            self.put(&Instruction::I32Const(0));
+            self.put(&Instruction::I32Load8U(page));
+            self.put(&Instruction::Drop);
+        }
+    }
+
     fn put(&mut self, instruction: &Instruction<'_>) {
         instruction.encode(&mut self.body);
     }
@@ -147,6 +176,11 @@ impl Writer<'_> {
                 self.body.extend(self.wasm.get(site)); // The opcode.
                 let function = self.plan.renumber.function(function_index);
                 write_padded(&mut self.body, function, next - site - 1);
+                return Ok(next);
+            }
+            Operator::Loop { .. } => {
+                self.copy(site, next);
+                self.poll(site);
                 return Ok(next);
             }
             Operator::MemoryInit { data_index, mem } => {

@@ -114,6 +114,10 @@ pub const RESET: &str = "threadwork:reset";
 /// The export of the module's memory 0, if that is not shared.
 pub const MEMORY: &str = "threadwork:memory";
 
+/// The field name, under [`HOST_MODULE`], of the shared memory of one page that the
+/// polls of [`rewrite_interruptible`] read.
+pub const POLL: &str = "poll";
+
 /// The features of WebAssembly that a module may use.
 ///
 /// What Wasmtime 48 has without its `gc` feature: WebAssembly 2.0 without
@@ -144,6 +148,8 @@ pub struct Rewritten {
     pub has_enter: bool,
     /// Whether there is a [`RESET`]: after it, an instance can be used again.
     pub has_reset: bool,
+    /// Whether the module imports [`POLL`].
+    pub has_poll: bool,
 }
 
 /// A shared memory that a rewritten module imports.
@@ -192,8 +198,35 @@ pub struct SharedMemoryImport {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
+    prepare(wasm, false)
+}
+
+/// Like [`rewrite`], and makes all code stoppable: each turn of a loop, and each
+/// call of a function that calls others itself, reads a byte of the memory [`POLL`].
+/// A host that makes its page unreadable stops all threads of the module at their
+/// next read, with the trap for an access out of bounds. All other execution ends
+/// by itself.
+///
+/// A read whose result is dropped costs next to nothing, where comparing a counter
+/// with a deadline, as engines do, costs tight loops up to a third of their speed.
+///
+/// # Errors
+///
+/// As [`rewrite`].
+///
+/// ```
+/// let wasm = wat::parse_str("(module (func (loop (br 0))))")?;
+/// let new = threadwork_rewrite::rewrite_interruptible(&wasm)?;
+/// assert!(new.has_poll);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn rewrite_interruptible(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
+    prepare(wasm, true)
+}
+
+fn prepare(wasm: &[u8], polls: bool) -> Result<Rewritten, RewriteError> {
     error::check_kind(wasm)?;
-    let scan = Scan::read(wasm)?;
+    let scan = Scan::read(wasm, polls)?;
     let plan = Plan::new(&scan)?;
     let (wasm, offsets) = if plan.changes_anything(&scan) {
         module::write(wasm, &scan, &plan)?
@@ -205,6 +238,7 @@ pub fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
         offsets,
         has_enter: plan.has_enter,
         has_reset: plan.has_reset,
+        has_poll: plan.poll_memory.is_some(),
         memories: plan.memories,
         sync: plan.sync.into_iter().map(|(import, _)| import).collect(),
     })

@@ -21,6 +21,9 @@ pub(crate) const MAX_ITEMS: usize = 1_000_000;
 /// Data segments.
 pub(crate) const MAX_DATA_SEGMENTS: usize = 100_000;
 
+/// Memories.
+pub(crate) const MAX_MEMORIES: usize = 100;
+
 /// Refuses a module with more than `limit` of `what`.
 pub(crate) fn check(what: &'static str, count: usize, limit: usize) -> Result<(), RewriteError> {
     if count <= limit {

@@ -15,7 +15,7 @@ use wasm_encoder::{
 use wasmparser::{CustomSectionReader, DataKind, KnownCustom};
 
 use crate::{
-    ENTER, HOST_MODULE, MEMORY, OffsetMap, RESET, RewriteError, code, enter,
+    ENTER, HOST_MODULE, MEMORY, OffsetMap, POLL, RESET, RewriteError, code, enter,
     limits::{self, MAX_MODULE_SIZE},
     names,
     plan::{AddedFunction, Plan, Renumber, is_promoted},
@@ -134,6 +134,9 @@ impl Writer<'_> {
         for (memory, import) in promoted.zip(made) {
             let ty = wasm_encoder::MemoryType::from(memory.ty);
             imports.import(&import.module, &import.name, ty);
+        }
+        if self.plan.poll_memory.is_some() {
+            imports.import(HOST_MODULE, POLL, code::POLL_MEMORY);
         }
         for (import, ty) in &self.plan.sync {
             imports.import(HOST_MODULE, &import.name, EntityType::Function(*ty));

@@ -16,7 +16,7 @@ use wasm_encoder::{
 
 use crate::{
     HOST_MODULE, RewriteError, SharedMemoryImport, SyncImport,
-    limits::{self, MAX_DATA_SEGMENTS, MAX_INTERFACE_SIZE, MAX_ITEMS},
+    limits::{self, MAX_DATA_SEGMENTS, MAX_INTERFACE_SIZE, MAX_ITEMS, MAX_MEMORIES},
     reset,
     scan::Scan,
     sync_ops::{SyncOp, SyncUse},
@@ -43,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) has_reset: bool,
     /// The memory to export as `MEMORY`, as the rewritten module counts.
     pub(crate) exported_memory: Option<u32>,
+    /// The memory that polls read.
+    pub(crate) poll_memory: Option<u32>,
 
     first_sync: u32,
     first_function: u32,
@@ -87,8 +89,10 @@ impl Plan {
             first_sync: scan.counts.imported_functions,
             ..Self::default()
         };
-        if scan.has_shared_memory() {
+        if scan.has_shared_memory() || scan.has_polls() {
             plan.renumber_memories(scan);
+        }
+        if scan.has_shared_memory() {
             plan.import_sync_functions(scan);
             plan.first_function = scan.counts.functions + plan.sync.len() as u32;
             plan.defer_start(scan);
@@ -143,7 +147,14 @@ impl Plan {
     }
 
     fn renumber_memories(&mut self, scan: &Scan<'_>) {
-        for (new, (old, memory)) in (0..).zip(scan.memories_in_order()) {
+        let stays = |memory: &crate::scan::Memory<'_>| memory.import.is_none() && !memory.ty.shared;
+        if scan.has_polls() {
+            let imported = scan.memories.iter().filter(|memory| !stays(memory));
+            self.poll_memory = Some(imported.count() as u32);
+        }
+        for (place, (old, memory)) in (0..).zip(scan.memories_in_order()) {
+            let moved = self.poll_memory.is_some() && stays(memory);
+            let new = place + u32::from(moved);
             if let Some(slot) = self.renumber.memories.get_mut(old as usize) {
                 *slot = new;
             }
@@ -251,6 +262,7 @@ impl Plan {
             || !self.sync.is_empty()
             || !self.functions.is_empty()
             || self.exported_memory.is_some()
+            || self.poll_memory.is_some()
     }
 
     /// What the additions to imports and exports count for.
@@ -262,7 +274,8 @@ impl Plan {
         });
         let enter = usize::from(self.has_enter) * limits::function_size(1, 0);
         let reset = usize::from(self.has_reset) * limits::function_size(0, 0);
-        let memory = usize::from(self.exported_memory.is_some());
+        let memory =
+            usize::from(self.exported_memory.is_some()) + usize::from(self.poll_memory.is_some());
         promoted + sync.sum::<usize>() + enter + reset + memory
     }
 
@@ -272,11 +285,13 @@ impl Plan {
         let flags = self.flags.len();
         let functions = self.sync.len() + self.functions.len();
         let empty = usize::from(self.empty_segment.is_some());
+        let polls = usize::from(self.poll_memory.is_some());
         for (what, has, added, limit) in [
             ("types", counts.types as usize, types, MAX_ITEMS),
             ("functions", counts.functions as usize, functions, MAX_ITEMS),
             ("globals", counts.globals as usize, flags, MAX_ITEMS),
             ("data segments", segments, empty, MAX_DATA_SEGMENTS),
+            ("memories", scan.memories.len(), polls, MAX_MEMORIES),
             (
                 "imports and exports (with their parameters and results)",
                 counts.interface,

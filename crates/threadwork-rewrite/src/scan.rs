@@ -49,8 +49,14 @@ pub(crate) struct Scan<'a> {
     /// For each data segment, the memory that it is applied to when the module is
     /// instantiated, or `None` if it is passive.
     pub(crate) segments: Vec<Option<u32>>,
-    /// Offsets in the file, ascending; empty unless a memory is shared.
+    /// Offsets in the file, ascending; empty unless a memory is shared or there
+    /// are polls.
     pub(crate) sites: Vec<usize>,
+    /// Whether the code is to look, in each loop and each function that calls,
+    /// whether it is to stop.
+    polls: bool,
+    /// Whether there is a place for such a look.
+    has_poll_site: bool,
 
     pub(crate) sync: BTreeSet<(u32, SyncOp)>,
     /// `(segment, memory)` of every `memory.init`.
@@ -88,6 +94,8 @@ pub(crate) struct Body {
     pub(crate) range: Range<usize>,
     /// Where its sites are in [`Scan::sites`].
     pub(crate) sites: Range<usize>,
+    /// Where its first operator is, if a poll goes in front of it.
+    pub(crate) poll: Option<usize>,
 }
 
 /// A place in the order that sections have.
@@ -111,9 +119,12 @@ pub(crate) enum Slot {
 
 impl<'a> Scan<'a> {
     /// Validates `wasm` and gathers what it has.
-    pub(crate) fn read(wasm: &'a [u8]) -> Result<Self, RewriteError> {
+    pub(crate) fn read(wasm: &'a [u8], polls: bool) -> Result<Self, RewriteError> {
         limits::check("bytes", wasm.len(), MAX_MODULE_SIZE)?;
-        let mut scan = Self::default();
+        let mut scan = Self {
+            polls,
+            ..Self::default()
+        };
         let mut validator = Validator::new_with_features(FEATURES);
         let mut allocations = FuncValidatorAllocations::default();
         let mut parser = Parser::new(0);
@@ -136,6 +147,11 @@ impl<'a> Scan<'a> {
     /// Whether any memory is shared: if not, there is next to nothing to do.
     pub(crate) fn has_shared_memory(&self) -> bool {
         self.memories.iter().any(|memory| memory.ty.shared)
+    }
+
+    /// Whether the code gets polls.
+    pub(crate) fn has_polls(&self) -> bool {
+        self.polls && self.has_poll_site
     }
 
     /// Each memory with its old index, in the order of the rewritten module:
@@ -216,10 +232,13 @@ impl<'a> Scan<'a> {
                 *slot = Slot::Code;
                 self.code_start = range.start;
                 let order = self.memories_in_order().map(|(index, _)| index);
-                self.filter = match (self.has_shared_memory(), order.is_sorted()) {
+                // The memory of the polls goes in front of all that stay defined.
+                let stays = |memory: &Memory<'_>| memory.import.is_none() && !memory.ty.shared;
+                let moves = !order.is_sorted() || self.polls && self.memories.iter().any(stays);
+                self.filter = match (self.has_shared_memory() || self.polls, moves) {
                     (false, _) => Filter::Nothing,
-                    (true, true) => Filter::ByOpcode,
-                    (true, false) => Filter::Everything,
+                    (true, false) => Filter::ByOpcode,
+                    (true, true) => Filter::Everything,
                 };
             }
             Payload::DataSection(section) => {
@@ -289,19 +308,26 @@ impl<'a> Scan<'a> {
         let mut reader = body.get_binary_reader();
         validator.read_locals(&mut reader)?;
         reader.set_features(FEATURES);
+        let entry = reader.original_position();
+        let mut calls = false;
         while !reader.eof() {
             let at = reader.original_position();
             if self.filter.wants(wasm.get(at)) {
                 let operator = reader.peek_operator(&validator.visitor(at))?;
+                calls |= is_call(&operator);
                 self.note(at, operator)?;
             }
             reader.visit_operator(&mut validator.visitor(at))??;
         }
         reader.finish_expression(&validator.visitor(reader.original_position()))?;
         *allocations = validator.into_allocations();
+        // Without a call it cannot recurse: it ends, or its loops poll.
+        let polls = self.polls && calls;
+        self.has_poll_site |= polls;
         self.bodies.push(Body {
             range: body.range(),
             sites: first_site..self.sites.len(),
+            poll: polls.then_some(entry),
         });
         Ok(())
     }
@@ -326,6 +352,10 @@ impl<'a> Scan<'a> {
             Operator::DataDrop { data_index } => {
                 self.drops.insert(data_index);
                 true
+            }
+            Operator::Loop { .. } => {
+                self.has_poll_site |= self.polls;
+                self.polls
             }
             Operator::TableSet { .. }
             | Operator::TableGrow { .. }
@@ -353,7 +383,7 @@ impl<'a> Scan<'a> {
 /// Which operators the scan decodes to look at.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Filter {
-    /// No memory is shared.
+    /// No memory is shared, and there are no polls.
     #[default]
     Nothing,
     /// The index of a function may change, the index of a memory will not.
@@ -369,13 +399,23 @@ impl Filter {
             Self::Everything => true,
             Self::ByOpcode => matches!(
                 opcode,
-                // call, return_call, table.set, memory.grow, ref.func, and the
+                // loop, the four calls, table.set, memory.grow, ref.func, and the
                 // prefixes of bulk memory, of the other operators on tables,
                 // and of atomics.
-                Some(0x10 | 0x12 | 0x26 | 0x40 | 0xd2 | 0xfc | 0xfe)
+                Some(0x03 | 0x10..=0x13 | 0x26 | 0x40 | 0xd2 | 0xfc | 0xfe)
             ),
         }
     }
+}
+
+fn is_call(operator: &Operator<'_>) -> bool {
+    matches!(
+        operator,
+        Operator::Call { .. }
+            | Operator::CallIndirect { .. }
+            | Operator::ReturnCall { .. }
+            | Operator::ReturnCallIndirect { .. }
+    )
 }
 
 /// Whether an operator has the index of a memory in it.

@@ -52,6 +52,9 @@ trait Lot: Sync {
     fn wake_all(&self, word: &AtomicU32);
 }
 
+/// Makes a lot for a machine with so many cores.
+type MakeLot = fn(u32) -> Result<Box<dyn Lot>>;
+
 /// What the players do with a lot.
 #[derive(Clone, Copy)]
 struct Game {
@@ -65,8 +68,8 @@ struct Game {
 
 impl Game {
     fn case(self, name: &str) -> Case {
-        let lots: [(&str, fn(u32) -> Result<Box<dyn Lot>>); 3] = [
-            ("futex", Futex::new),
+        let lots: [(&str, MakeLot); 3] = [
+            ("futex", |_| futex()),
             ("parking_lot_core", |_| Ok(Box::new(ParkingLotCore))),
             ("threadwork", |cores| Ok(Box::new(Threadwork::new(cores)))),
         ];
@@ -291,22 +294,22 @@ impl Lot for ParkingLotCore {
     }
 }
 
-/// The kernel's.
-struct Futex;
-
 #[cfg(not(target_os = "linux"))]
-impl Futex {
-    fn new(_cores: u32) -> Result<Box<dyn Lot>> {
-        anyhow::bail!("there are futexes on Linux only")
-    }
+fn futex() -> Result<Box<dyn Lot>> {
+    anyhow::bail!("there are futexes on Linux only")
 }
 
 #[cfg(target_os = "linux")]
-impl Futex {
-    fn new(_cores: u32) -> Result<Box<dyn Lot>> {
-        Ok(Box::new(Futex))
-    }
+fn futex() -> Result<Box<dyn Lot>> {
+    Ok(Box::new(Futex))
+}
 
+/// The kernel's.
+#[cfg(target_os = "linux")]
+struct Futex;
+
+#[cfg(target_os = "linux")]
+impl Futex {
     fn wake(word: &AtomicU32, count: libc::c_int) {
         let wake = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
         // SAFETY: the kernel uses the address as a key, and does not write there.

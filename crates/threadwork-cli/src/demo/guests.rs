@@ -137,7 +137,7 @@ impl Workshop {
         cargo.args(GUESTS.iter().flat_map(|guest| ["--package", guest.name]));
         let log = follow(&mut cargo, progress)?;
         log.map_err(|log| {
-            anyhow!(log).context("the examples do not build; run `cargo build` in guests/ for more")
+            anyhow!(log).context("the examples do not build; add -v to see what cargo says")
         })
     }
 

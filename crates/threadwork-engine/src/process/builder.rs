@@ -9,6 +9,7 @@ use super::{Process, State};
 use crate::error::one_line;
 use crate::limits::PAGE;
 use crate::memory::Memory;
+use crate::poll_page::PollPage;
 use crate::seat::Seat;
 use crate::thread::ThreadContext;
 use crate::wasi::{Grants, Wasi};
@@ -16,7 +17,7 @@ use crate::{Error, ExitStatus, Limits, Module};
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
-use threadwork_rewrite::SharedMemoryImport;
+use threadwork_rewrite::{HOST_MODULE, POLL, SharedMemoryImport};
 use wasmtime::{
     ExternType, InstancePre, Linker, MemoryTypeBuilder, SharedMemory, Store, UnknownImportError,
 };
@@ -236,13 +237,18 @@ impl ProcessBuilder {
                 (Some(sender), Program::Reactor(receiver, ready))
             }
         };
-        let state = Arc::new(State::new(&self.module, memories, self.limits, wasi, calls));
+        let poll_page = make_poll_page(&self.module)?;
+        let state = State::new(&self.module, memories, poll_page, self.limits, wasi, calls);
+        let state = Arc::new(state);
         state.link(link(&state, self.define.take())?);
         let thread = state.add_main();
-        let seat = Seat::new(&state, &thread).map_err(|error| Error::Memory {
-            minimum: 0,
-            reason: one_line(&error),
-        })?;
+        // Without a shared memory, an instance runs its start function when it is made.
+        let seat = match state.memories().is_empty() {
+            true => None,
+            false => Some(Seat::new(&state, &thread).map_err(|error| Error::Instantiate {
+                message: one_line(&error),
+            })?),
+        };
         state.watch();
         let process = Arc::clone(&state);
         let run = move |_: &Arc<_>| main_thread::run(&process, seat, &thread, program);
@@ -274,6 +280,16 @@ impl std::fmt::Debug for ProcessBuilder {
 /// Makes the shared memories; a limit lowers their maximum.
 fn make_memories(module: &Module, limits: &Limits) -> Result<Vec<Memory>, Error> {
     let mut left = limits.memory.map(|bytes| bytes / PAGE);
+    let too_large = |minimum: u64, limit: u64| Error::Memory {
+        minimum: minimum.saturating_mul(PAGE),
+        reason: format!("the limit is {limit} bytes: raise it"),
+    };
+    let own = module.wasmtime().resources_required().max_initial_memory_size;
+    if let (Some(own), Some(limit)) = (own, limits.memory)
+        && own > limit / PAGE
+    {
+        return Err(too_large(own, limit));
+    }
     let make = |import: &SharedMemoryImport| {
         let refused = |reason: String| Error::Memory {
             minimum: import.minimum.saturating_mul(PAGE),
@@ -283,7 +299,7 @@ fn make_memories(module: &Module, limits: &Limits) -> Result<Vec<Memory>, Error>
         let maximum = left.map_or(declared, |left| left.min(declared));
         if maximum < import.minimum {
             let bytes = limits.memory.unwrap_or_default();
-            return Err(refused(format!("the limit is {bytes} bytes: raise it")));
+            return Err(too_large(import.minimum, bytes));
         }
         if let Some(left) = &mut left {
             *left -= import.minimum;
@@ -300,6 +316,15 @@ fn make_memories(module: &Module, limits: &Limits) -> Result<Vec<Memory>, Error>
         Ok(Memory::new(memory))
     };
     module.memories().iter().map(make).collect()
+}
+
+/// Makes what stops the threads that compute, if the module looks at it.
+fn make_poll_page(module: &Module) -> Result<Option<PollPage>, Error> {
+    let page = module.has_poll().then(|| PollPage::new(module.engine().wasmtime()));
+    page.transpose().map_err(|error| Error::Memory {
+        minimum: PAGE,
+        reason: one_line(&error),
+    })
 }
 
 /// Resolves the imports of the process's module.
@@ -322,6 +347,11 @@ fn link(
             .define(&store, &import.module, &import.name, memory.shared().clone())
             .map_err(failed)?;
     }
+    if let Some(page) = state.poll_page() {
+        linker
+            .define(&store, HOST_MODULE, POLL, page.memory().clone())
+            .map_err(failed)?;
+    }
     linker.instantiate_pre(module.wasmtime()).map_err(|error| {
         if error.is::<UnknownImportError>() {
             missing_imports(module, &linker, &mut store)
@@ -340,11 +370,19 @@ fn missing_imports(
     let mut missing = Vec::new();
     for import in module.wasmtime().imports() {
         if linker.get_by_import(&mut *store, &import).is_none() {
-            missing.push((import.module().to_owned(), import.name().to_owned()));
+            missing.push(import);
         }
     }
-    let remedy = missing.first().map_or("", |(module, _)| remedy(module));
-    let names = missing.iter().map(|(module, name)| format!("{module}.{name}"));
+    let remedy = missing.first().map_or("", |import| match import.ty() {
+        ExternType::Memory(_) => {
+            "a memory that is not shared belongs to the module; link it without --import-memory"
+        }
+        _ => remedy(import.module()),
+    });
+    // Escaped, because a name may be anything.
+    let names = missing.iter().map(|import| {
+        format!("{}.{}", import.module().escape_debug(), import.name().escape_debug())
+    });
     Error::MissingImports { names: names.collect(), remedy }
 }
 

@@ -6,7 +6,7 @@ use super::state::{Cause, State};
 use crate::worker::lock;
 use crate::{ExitStatus, Stats, ThreadInfo};
 use std::io::{PipeReader, PipeWriter};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 use wasmtime::Val;
 
@@ -36,7 +36,12 @@ pub struct Process {
 /// Kills a [`Process`] from wherever it is sent to. Cheap to clone; keeps nothing of
 /// the process running.
 #[derive(Clone)]
-pub struct Killer(Arc<State>);
+pub struct Killer {
+    id: u64,
+    /// Weak, because a host function of the process may hold it: the process would
+    /// keep itself. While it runs, its workers keep it.
+    state: Weak<State>,
+}
 
 /// Why [`Process::call`] has no results.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -109,7 +114,7 @@ impl Process {
     /// A handle that can only kill.
     #[must_use]
     pub fn killer(&self) -> Killer {
-        Killer(Arc::clone(&self.state))
+        Killer { id: self.id(), state: Arc::downgrade(&self.state) }
     }
 
     /// The threads that exist now, by id.
@@ -191,7 +196,9 @@ impl Drop for Process {
 impl Killer {
     /// As [`Process::kill`].
     pub fn kill(&self) {
-        self.0.end(Cause::Killed);
+        if let Some(state) = self.state.upgrade() {
+            state.end(Cause::Killed);
+        }
     }
 }
 
@@ -207,6 +214,6 @@ impl std::fmt::Debug for Process {
 
 impl std::fmt::Debug for Killer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Killer").field(&self.0.id()).finish()
+        f.debug_tuple("Killer").field(&self.id).finish()
     }
 }

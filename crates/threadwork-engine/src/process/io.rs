@@ -114,6 +114,9 @@ impl OutputStream {
             Output::Buffer => Self::Buffer(Arc::clone(buffer.insert(Arc::default()))),
             Output::Pipe => {
                 let (host, guest) = pipe()?;
+                // Several threads may find the same room in it.
+                rustix::io::ioctl_fionbio(&guest, true)
+                    .map_err(|error| Error::System { what: "a pipe", source: error.into() })?;
                 *reader = Some(host);
                 Self::Fd(guest.into())
             }
@@ -128,6 +131,11 @@ impl OutputStream {
             Self::InheritStderr => Some(rustix::stdio::stderr()),
             Self::Null | Self::Buffer(_) => None,
         }
+    }
+
+    /// Whether others in this program may write to the same descriptor.
+    pub(crate) fn is_inherited(&self) -> bool {
+        matches!(self, Self::InheritStdout | Self::InheritStderr)
     }
 
     /// Writes to a stream that has no descriptor.

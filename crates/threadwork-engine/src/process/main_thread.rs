@@ -3,7 +3,7 @@
 
 use super::handle::CallError;
 use super::state::{Cause, State};
-use crate::seat::{Ended, Seat, cause_of};
+use crate::seat::{Ended, Seat, catch_panic, cause_of};
 use crate::thread::ThreadState;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -28,9 +28,33 @@ pub(crate) enum Program {
     Reactor(Receiver<Call>, SyncSender<()>),
 }
 
-/// Runs the program to its end. `seat` was made before, so that errors of linking
-/// are the embedder's and not the program's.
-pub(crate) fn run(process: &Arc<State>, mut seat: Seat, thread: &Arc<ThreadState>, program: Program) {
+/// Runs the program to its end. `seat` was made before if that runs nothing of the
+/// guest's; else making it is part of the program.
+pub(crate) fn run(
+    process: &Arc<State>,
+    seat: Option<Seat>,
+    thread: &Arc<ThreadState>,
+    program: Program,
+) {
+    let seat = seat.map_or_else(|| instantiate(process, thread), Ok);
+    match seat {
+        Ok(seat) => run_on(seat, process, thread, program),
+        Err(error) => {
+            process.thread_failed(thread, &error);
+            process.thread_ended(thread);
+        }
+    }
+    process.vacate();
+}
+
+/// Makes the seat of a module whose start function runs meanwhile.
+fn instantiate(process: &Arc<State>, thread: &Arc<ThreadState>) -> wasmtime::Result<Seat> {
+    thread.attach();
+    process.check_running()?;
+    catch_panic(|| Seat::new(process, thread))
+}
+
+fn run_on(mut seat: Seat, process: &Arc<State>, thread: &Arc<ThreadState>, program: Program) {
     let result = seat.on_thread(|seat| {
         seat.enter(true)?;
         match &program {
@@ -48,8 +72,6 @@ pub(crate) fn run(process: &Arc<State>, mut seat: Seat, thread: &Arc<ThreadState
         }
     }
     process.thread_ended(thread);
-    drop(seat);
-    process.vacate();
 }
 
 fn call_if_there(seat: &mut Seat, name: &str) -> wasmtime::Result<()> {

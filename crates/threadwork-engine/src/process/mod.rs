@@ -29,7 +29,9 @@ pub(crate) fn add_to_linker(linker: &mut Linker<ThreadContext>) -> wasmtime::Res
         "wasi",
         "thread-spawn",
         |caller: Caller<'_, ThreadContext>, argument: i32| {
-            State::spawn_thread(&caller.data().process, argument)
+            let process = &caller.data().process;
+            process.check_running()?;
+            Ok(State::spawn_thread(process, argument))
         },
     )?;
     Ok(())

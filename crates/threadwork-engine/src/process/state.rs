@@ -17,7 +17,9 @@
 //! 3. A thread is in the lot's census from before it can run until it has ended.
 
 use super::threads::Threads;
+use crate::limits::PAGE;
 use crate::memory::Memory;
+use crate::poll_page::PollPage;
 use crate::seat::{self, Ended};
 use crate::thread::{Counters, ThreadContext, ThreadState};
 use crate::wasi::Wasi;
@@ -40,8 +42,8 @@ const SPAWN_FAILED: i32 = -6;
 /// guest can see, but whose worker is not done with it.
 const LINGER: Duration = Duration::from_millis(20);
 
-/// How often threads of an ending process are looked for.
-const ENDING_PERIOD: Duration = Duration::from_millis(1);
+/// The shortest time between two looks at how much CPU time is left.
+const SHORTEST_VISIT: Duration = Duration::from_millis(1);
 
 /// Why a process ends.
 pub(crate) enum Cause {
@@ -62,6 +64,7 @@ pub(crate) struct State {
     id: u64,
     module: Module,
     memories: Vec<Memory>,
+    poll_page: Option<PollPage>,
     limits: Limits,
     lot: ParkingLot,
     wasi: Wasi,
@@ -74,6 +77,8 @@ pub(crate) struct State {
     /// The limit that a thread met last; explains a trap that follows.
     limit_met: Mutex<Option<Limit>>,
     sleepers: Mutex<Vec<Sleeper>>,
+    /// Held while a shared memory grows.
+    growing: Mutex<()>,
     /// Ends the main thread's loop when it is dropped; see `main_thread`.
     calls: Mutex<Option<super::main_thread::CallSender>>,
     finished: Finished,
@@ -98,6 +103,7 @@ impl State {
     pub(crate) fn new(
         module: &Module,
         memories: Vec<Memory>,
+        poll_page: Option<PollPage>,
         limits: Limits,
         wasi: Wasi,
         calls: Option<super::main_thread::CallSender>,
@@ -108,6 +114,7 @@ impl State {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             module: module.clone(),
             memories,
+            poll_page,
             limits,
             lot: ParkingLot::new(),
             wasi,
@@ -118,6 +125,7 @@ impl State {
             cause: Mutex::new(None),
             limit_met: Mutex::new(None),
             sleepers: Mutex::default(),
+            growing: Mutex::default(),
             calls: Mutex::new(calls),
             finished: Finished::default(),
             started: Instant::now(),
@@ -140,6 +148,10 @@ impl State {
 
     pub(crate) fn memories(&self) -> &[Memory] {
         &self.memories
+    }
+
+    pub(crate) fn poll_page(&self) -> Option<&PollPage> {
+        self.poll_page.as_ref()
     }
 
     pub(crate) fn lot(&self) -> &ParkingLot {
@@ -298,7 +310,12 @@ impl State {
 
     /// `memory.grow` of a shared memory: the pages it had before.
     pub(crate) fn grow(&self, memory: &Memory, pages: u64) -> Option<u64> {
-        let grown = memory.shared().grow(pages).ok();
+        // Two memories must not both take what is left.
+        let _growing = lock(&self.growing);
+        let has: u64 = self.memories.iter().map(Memory::len).sum();
+        let wants = pages.saturating_mul(PAGE).saturating_add(has);
+        let fits = self.limits.memory.is_none_or(|most| wants <= most);
+        let grown = fits.then(|| memory.shared().grow(pages).ok()).flatten();
         if grown.is_none() && let Some(most) = self.limits.memory {
             self.meet_limit(Limit::Memory(most));
         }
@@ -309,11 +326,11 @@ impl State {
     /// for; returns the time of the next visit.
     pub(crate) fn visit(self: &Arc<Self>, now: Instant) -> Option<Instant> {
         if self.is_ending() {
-            let gone = lock(&self.status).is_some();
-            self.engine().watchdog().interrupt();
-            return (!gone).then(|| now + ENDING_PERIOD);
+            return None;
         }
-        let wall = self.limits.wall_time.map(|limit| (self.started + limit).saturating_duration_since(now));
+        let wall = self.limits.wall_time.map(|limit| {
+            limit.saturating_sub(now.saturating_duration_since(self.started))
+        });
         if wall.is_some_and(|left| left.is_zero()) {
             self.limits.wall_time.map(|limit| self.end(Cause::Limit(Limit::WallTime(limit))));
             return None;
@@ -324,8 +341,8 @@ impl State {
             return None;
         }
         // It cannot be used up faster than all cores can.
-        let cpu = cpu.map(|left| (left / self.engine().parallelism()).max(ENDING_PERIOD));
-        [wall, cpu].into_iter().flatten().min().map(|left| now + left)
+        let cpu = cpu.map(|left| (left / self.engine().parallelism()).max(SHORTEST_VISIT));
+        [wall, cpu].into_iter().flatten().min().and_then(|left| now.checked_add(left))
     }
 
     /// Asks for the visits that the limits need.
@@ -333,16 +350,18 @@ impl State {
         let first = [self.limits.wall_time, self.limits.cpu_time];
         if let Some(limit) = first.into_iter().flatten().min() {
             let soon = limit / self.engine().parallelism();
-            self.engine().watchdog().schedule(self, self.started + soon);
+            // A limit beyond all time is none.
+            if let Some(time) = self.started.checked_add(soon) {
+                self.engine().watchdog().schedule(self, time);
+            }
         }
     }
 
     // ---- The end ----
 
     pub(crate) fn is_ending(&self) -> bool {
-        // Ordering: SeqCst; pairs with the store in `end`. A thread that sets its
-        // deadline and then reads false here is interrupted by the epoch that `end`
-        // raises after the store.
+        // Ordering: SeqCst; pairs with the store in `end`: a thread that is woken
+        // from a host call by what `end` does after the store reads true.
         self.ending.load(Ordering::SeqCst)
     }
 
@@ -359,7 +378,8 @@ impl State {
     pub(crate) fn end(self: &Arc<Self>, cause: Cause) {
         {
             let mut first = lock(&self.cause);
-            if first.is_some() {
+            // `finish` takes the cause away, but the process stays ending.
+            if first.is_some() || self.is_ending() {
                 return;
             }
             *first = Some(cause);
@@ -370,10 +390,8 @@ impl State {
         lock(&self.threads).close();
         self.wasi.cancel();
         drop(lock(&self.calls).take());
-        let watchdog = self.engine().watchdog();
-        watchdog.interrupt();
-        if self.engine().interruptible() {
-            watchdog.schedule(self, Instant::now() + ENDING_PERIOD);
+        if let Some(page) = &self.poll_page {
+            page.close();
         }
     }
 

@@ -8,7 +8,7 @@ use crate::thread::ThreadContext;
 use std::time::{Duration, Instant};
 use threadwork_parking::WaitResult;
 use threadwork_rewrite::{HOST_MODULE, SharedMemoryImport, SyncImport, SyncOp};
-use wasmtime::{Caller, Error, Linker, Result};
+use wasmtime::{Caller, Error, Linker, Result, Trap};
 
 /// Defines what the rewriter made a module import, for any process of it.
 pub(crate) fn define_sync_imports(
@@ -56,12 +56,21 @@ impl Find for Place {
 /// An address, or a number of pages, as the guest passes it.
 trait Address: wasmtime::WasmTy + wasmtime::WasmRet + Copy + 'static {
     fn unsigned(self) -> u64;
+    /// The effective address. One that the type does not have is out of bounds, and
+    /// neither aligned nor unaligned.
+    fn plus(self, offset: i64) -> Result<u64, Trap>;
     fn from_pages(pages: Option<u64>) -> Self;
 }
 
 impl Address for i32 {
     fn unsigned(self) -> u64 {
         u64::from(self.cast_unsigned())
+    }
+
+    fn plus(self, offset: i64) -> Result<u64, Trap> {
+        let address = self.unsigned().checked_add(offset.cast_unsigned());
+        let fits = |address: &u64| *address <= u64::from(u32::MAX);
+        address.filter(fits).ok_or(Trap::MemoryOutOfBounds)
     }
 
     fn from_pages(pages: Option<u64>) -> Self {
@@ -73,6 +82,11 @@ impl Address for i32 {
 impl Address for i64 {
     fn unsigned(self) -> u64 {
         self.cast_unsigned()
+    }
+
+    fn plus(self, offset: i64) -> Result<u64, Trap> {
+        let address = self.unsigned().checked_add(offset.cast_unsigned());
+        address.ok_or(Trap::MemoryOutOfBounds)
     }
 
     fn from_pages(pages: Option<u64>) -> Self {
@@ -96,27 +110,33 @@ where
             HOST_MODULE,
             name,
             move |call: Call<'_>, address: A, expected: i32, timeout: i64, offset: i64| {
-                let word = find.memory(call.data()).word32(address.unsigned(), offset as u64)?;
+                let address = address.plus(offset)?;
+                let word = find.memory(call.data()).word32(address)?;
                 let holds = || word.holds(expected.cast_unsigned());
-                wait(&call, address.unsigned() + offset as u64, word.key(), timeout, holds)
+                wait(&call, address, word.key(), timeout, holds)
             },
         )?,
         SyncOp::Wait64 => linker.func_wrap(
             HOST_MODULE,
             name,
             move |call: Call<'_>, address: A, expected: i64, timeout: i64, offset: i64| {
-                let word = find.memory(call.data()).word64(address.unsigned(), offset as u64)?;
+                let address = address.plus(offset)?;
+                let word = find.memory(call.data()).word64(address)?;
                 let holds = || word.holds(expected.cast_unsigned());
-                wait(&call, address.unsigned() + offset as u64, word.key(), timeout, holds)
+                wait(&call, address, word.key(), timeout, holds)
             },
         )?,
         SyncOp::Notify => linker.func_wrap(
             HOST_MODULE,
             name,
             move |call: Call<'_>, address: A, count: i32, offset: i64| -> Result<i32> {
-                let word = find.memory(call.data()).word32(address.unsigned(), offset as u64)?;
+                let address = address.plus(offset)?;
+                let word = find.memory(call.data()).word32(address)?;
                 let context = call.data();
-                let woken = context.process.lot().notify(word.key(), count.cast_unsigned());
+                let woken = context
+                    .process
+                    .lot()
+                    .notify(word.key(), count.cast_unsigned());
                 context.thread.counters.notifies.add(1);
                 context.thread.counters.woken.add(u64::from(woken));
                 Ok(woken.cast_signed())

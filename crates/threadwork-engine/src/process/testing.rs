@@ -14,7 +14,7 @@ use crate::{Engine, Error, Limits, Module};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use threadwork_rewrite::SyncImport;
-use wasmtime::{Linker, SharedMemory, Store, UpdateDeadline};
+use wasmtime::{Linker, SharedMemory, Store};
 
 /// A process without a program, of which the test itself is the main thread: it
 /// lives, so the others may all sleep without being a deadlock.
@@ -39,9 +39,19 @@ impl Host {
         let stderr = OutputStream::stderr(Output::Null, &mut ends)?;
         let wasi = Wasi::new(&Grants::default(), stdin, stdout, stderr, None)?;
         let nothing = Module::new(engine, b"(module)")?;
-        let state = Arc::new(State::new(&nothing, Vec::new(), Limits::default(), wasi, None));
+        let state = Arc::new(State::new(
+            &nothing,
+            Vec::new(),
+            None,
+            Limits::default(),
+            wasi,
+            None,
+        ));
         state.lot().enter();
-        Ok(Self(Arc::new(Inner { state, next_id: AtomicU32::new(1) })))
+        Ok(Self(Arc::new(Inner {
+            state,
+            next_id: AtomicU32::new(1),
+        })))
     }
 
     /// Defines what the rewriter made a module import. `memories` are the shared
@@ -77,10 +87,11 @@ impl Host {
             process: Arc::clone(state),
             thread: Arc::new(ThreadState::new(id)),
         };
-        let mut store = Store::new(state.engine().wasmtime(), context);
-        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Continue(1)));
-        store.set_epoch_deadline(1);
-        Thread { store, host: self.clone() }
+        let store = Store::new(state.engine().wasmtime(), context);
+        Thread {
+            store,
+            host: self.clone(),
+        }
     }
 
     /// The number of threads that sleep without a timeout.

@@ -61,37 +61,23 @@ impl Files {
         Ok(Self { context, opened: HashSet::new(), most })
     }
 
-    /// Whether the path leads to a FIFO, for which preview 1 has no name of its own.
-    /// All other kinds that can be opened have one.
-    fn is_fifo(&mut self, memory: &GuestMemory<'_>, path: Path) -> bool {
-        let Ok(name) = memory.as_cow(GuestPtr::<[u8]>::new((path.at, path.length))) else {
-            return false;
-        };
-        let mut scratch = Scratch::with(&name);
-        let end = scratch.bytes().len() as i32 - FILESTAT;
-        let mut scratch_memory = GuestMemory::Unshared(scratch.bytes());
-        let stat = finish(wasi::path_filestat_get(
-            &mut self.context,
-            &mut scratch_memory,
-            path.dir,
-            path.flags,
-            0,
-            name.len() as i32,
-            end,
-        ));
+    /// Whether the path at 0 in `memory`, below `dir`, leads to a FIFO, for which
+    /// preview 1 has no name of its own. All other kinds that can be opened have one.
+    /// There must be room for a `filestat` at `end`.
+    fn is_fifo(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        dir: i32,
+        flags: i32,
+        length: i32,
+        end: i32,
+    ) -> bool {
+        let context = &mut self.context;
+        let stat =
+            finish(wasi::path_filestat_get(context, memory, dir, flags, 0, length, end));
         let kind = GuestPtr::<Filetype>::new((end + FILETYPE).cast_unsigned());
-        matches!(stat, Ok(SUCCESS))
-            && matches!(scratch_memory.read(kind), Ok(Filetype::Unknown))
+        matches!(stat, Ok(SUCCESS)) && matches!(memory.read(kind), Ok(Filetype::Unknown))
     }
-}
-
-/// A path argument as the guest passes it.
-#[derive(Clone, Copy)]
-struct Path {
-    dir: i32,
-    flags: i32,
-    at: u32,
-    length: u32,
 }
 
 /// Size of a `filestat`, and where its type stands in it.
@@ -267,21 +253,23 @@ fn path_open(
             context.process.meet_limit(Limit::OpenFiles(most));
             return Ok(Errno::Mfile as i32);
         }
-        let name = Path {
-            dir,
-            flags: dir_flags,
-            at: path.cast_unsigned(),
-            length: length.cast_unsigned(),
-        };
-        if files.is_fifo(memory, name) {
+        // A copy, so that no other thread can change the name after it was looked at,
+        // or the descriptor before it is counted.
+        let name = GuestPtr::<[u8]>::new((path.cast_unsigned(), length.cast_unsigned()));
+        let mut scratch = Scratch::with(&memory.as_cow(name)?);
+        let end = scratch.bytes().len() as i32 - FILESTAT;
+        let mut copy = GuestMemory::Unshared(scratch.bytes());
+        if files.is_fifo(&mut copy, dir, dir_flags, length, end) {
             return Ok(Errno::Notsup as i32);
         }
         let errno = finish(wasi::path_open(
-            &mut files.context, memory, dir, dir_flags, path, length, open_flags, base,
-            inheriting, flags, result,
+            &mut files.context, &mut copy, dir, dir_flags, 0, length, open_flags, base,
+            inheriting, flags, end,
         ))?;
         if errno == SUCCESS {
-            files.opened.insert(memory.read(GuestPtr::<u32>::new(result.cast_unsigned()))?);
+            let fd: u32 = copy.read(GuestPtr::new(end.cast_unsigned()))?;
+            files.opened.insert(fd);
+            memory.write(GuestPtr::new(result.cast_unsigned()), fd)?;
         }
         Ok(errno)
     })

@@ -122,9 +122,10 @@ pub(crate) fn add_to_linker(linker: &mut Linker<ThreadContext>) -> Result<()> {
     linker.func_wrap(MODULE, "proc_exit", |code: i32| -> Result<()> {
         Err(wasmtime::Error::new(ProcExit(code)))
     })?;
-    linker.func_wrap(MODULE, "sched_yield", || {
+    linker.func_wrap(MODULE, "sched_yield", |caller: Caller<'_, ThreadContext>| {
+        caller.data().process.check_running()?;
         std::thread::yield_now();
-        Errno::Success as i32
+        Ok(Errno::Success as i32)
     })?;
     linker.func_wrap(MODULE, "random_get", random_get)?;
     Ok(())
@@ -132,12 +133,13 @@ pub(crate) fn add_to_linker(linker: &mut Linker<ThreadContext>) -> Result<()> {
 
 fn random_get(mut caller: Caller<'_, ThreadContext>, at: i32, length: i32) -> Result<i32> {
     let mut chunk = [0; 256];
-    with_memory(&mut caller, |_, memory| {
+    with_memory(&mut caller, |context, memory| {
         let (mut at, end) = (at.cast_unsigned(), at.cast_unsigned().checked_add(length.cast_unsigned()));
         let Some(end) = end else {
             return Ok(Err(Errno::Fault));
         };
         while at < end {
+            context.process.check_running()?;
             let part = &mut chunk[..((end - at) as usize).min(256)];
             if getrandom::fill(part).is_err() {
                 return Ok(Err(Errno::Io));
@@ -150,11 +152,13 @@ fn random_get(mut caller: Caller<'_, ThreadContext>, at: i32, length: i32) -> Re
     })
 }
 
-/// Runs `body` on the guest's memory.
+/// Runs `body` on the guest's memory, unless the process is ending: a guest that
+/// only ever calls WASI ends here, even if nothing interrupts it.
 fn on_memory<R>(
     caller: &mut Caller<'_, ThreadContext>,
     body: impl FnOnce(&ThreadContext, &mut GuestMemory<'_>) -> Result<R>,
 ) -> Result<R> {
+    caller.data().process.check_running()?;
     // WASI's memory is the first.
     let memories = caller.data().process.module().memories();
     if memories.first().is_some_and(|import| import.index == 0) {

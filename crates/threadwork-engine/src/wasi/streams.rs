@@ -6,7 +6,7 @@ use super::poll::poll;
 use super::{Errno, MODULE, Wasi, errno, files, with_memory};
 use crate::process::{InputStream, OutputStream, State, can_block};
 use crate::thread::ThreadContext;
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use std::io::{IsTerminal, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
@@ -106,6 +106,10 @@ impl Open<InputStream> {
 }
 
 impl Open<OutputStream> {
+    fn is_inherited(&self) -> bool {
+        self.0.as_ref().is_some_and(|stream| stream.is_inherited())
+    }
+
     pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.0.as_ref()?.fd()
     }
@@ -289,12 +293,28 @@ fn write(
             Ok(()) => {}
             Err(errno) => return Ok(Err(errno)),
         }
+        // A pipe of ours does not block, but one that is inherited does: its room must
+        // still be there when it is used.
+        let turn = open.is_inherited().then(|| crate::worker::lock(&TURN));
+        if turn.is_some() && !is_writable(fd) {
+            continue;
+        }
         match retry(|| rustix::io::write(fd, part)) {
             // Somebody else who writes there was faster.
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
             result => return Ok(result.map_err(errno)),
         }
     }
+}
+
+/// Held from a look at the room in an inherited stream until it is used. Standard
+/// output and error are often the same pipe, so there is one for both.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn is_writable(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
+    let ready = rustix::event::poll(&mut fds, Some(&Timespec::default()));
+    ready.is_ok_and(|count| count > 0)
 }
 
 fn read(context: &ThreadContext, room: usize) -> Result<Result<Vec<u8>, Errno>> {

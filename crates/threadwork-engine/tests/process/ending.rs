@@ -17,6 +17,8 @@ fn crowd(siblings: u32, what: i32) -> Module {
 }
 
 fn crowd_text(siblings: u32, what: i32) -> String {
+    // If all waited for ever, it would be a deadlock.
+    let main = if what == WAIT { "wait_an_hour" } else { "nothing" };
     format!(
         r#"(func (export "wasi_thread_start") (param i32) (param $no_storm i32)
              (if (i32.eqz (local.get $no_storm)) (then
@@ -29,6 +31,7 @@ fn crowd_text(siblings: u32, what: i32) -> String {
                (local.set $n (i32.add (local.get $n) (i32.const 1)))
                (br 0)))
              (call $say (i32.const 0))
+             (call ${main})
              (call $do (i32.const {what}))
              (call $sleep))"#
     )
@@ -281,7 +284,10 @@ fn a_panic_in_a_host_function_ends_the_process_and_no_more() {
         r#"(module (import "host" "panic" (func $panic)) (func (export "_start") (call $panic)))"#,
     );
     let process = start(ProcessBuilder::new(&module).linker(|linker| {
-        linker.func_wrap("host", "panic", || std::panic::resume_unwind(Box::new("oh no")))?;
+        linker.func_wrap("host", "panic", || -> () {
+            // Without the message that `panic!` prints.
+            std::panic::resume_unwind(Box::new("oh no"))
+        })?;
         Ok(())
     }));
     let status = process.wait();

@@ -9,7 +9,7 @@ use std::fs;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
-use threadwork_engine::{Limits, Module, Output, ProcessBuilder, Stdin};
+use threadwork_engine::{Limits, Module, Output, Stdin};
 
 /// Runs the test `name` of this chapter, which is ignored otherwise, by itself.
 #[track_caller]

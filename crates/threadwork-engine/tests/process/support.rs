@@ -313,13 +313,13 @@ pub(crate) fn play(module: &Module) -> (Vec<i32>, ExitStatus) {
     (stage.heard(), status)
 }
 
-/// Memory below 4096 belongs to it:
+/// Memory below 512 and from 4096 to 8192 belongs to it:
 ///
 /// ```text
 ///   0  never notified, always 0
 ///   64 a subscription to the clock, in an hour
 ///  128 its event
-///  192 a buffer (address, length) of 1 KiB at 1024, and the count of bytes
+///  192 a buffer (address, length) of 4 KiB at 4096, and the count of bytes
 ///  256 counter of `$count`
 /// ```
 const PRELUDE: &str = r#"
@@ -349,7 +349,7 @@ const PRELUDE: &str = r#"
   (data (i32.const 64)
     "\07\00\00\00\00\00\00\00" "\00\00\00\00\00\00\00\00" "\01\00\00\00\00\00\00\00"
     "\00\a0\b8\30\46\03\00\00" "\00\00\00\00\00\00\00\00" "\00\00\00\00\00\00\00\00")
-  (data (i32.const 192) "\00\04\00\00" "\00\04\00\00")
+  (data (i32.const 192) "\00\10\00\00" "\00\10\00\00")
 
   (func $compute (loop (br 0)))
   (func $wait (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1))))
@@ -370,6 +370,7 @@ const PRELUDE: &str = r#"
     (loop
       (drop (call $spawn (i32.const 7)))
       (br 0)))
+  (func $nothing)
   (func $until_open
     (loop
       (if (i32.eqz (call $is_open)) (then (drop (call $yield)) (br 1)))))

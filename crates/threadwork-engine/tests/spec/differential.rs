@@ -32,7 +32,7 @@ const TIMEOUT_MASK: i64 = 0xfff;
 /// A module that the rewriter may refuse, but Wasmtime would run to an end.
 fn module(seed: u64) -> Option<Vec<u8>> {
     let mut numbers = Numbers(seed);
-    let len = 1_000 + numbers.below(12_000);
+    let len = 4_000 + numbers.below(20_000);
     let mut config = Config {
         threads_enabled: true,
         export_everything: true,
@@ -43,6 +43,14 @@ fn module(seed: u64) -> Option<Vec<u8>> {
         max_memory64_bytes: 4 << 16,
         memory64_enabled: numbers.below(2) == 0,
         memory_offset_choices: MemoryOffsetChoices(90, 9, 1),
+        // What a module is not given, it has left for code.
+        min_types: 4, // Without types there are no functions.
+        max_types: 12,
+        max_imports: 8,
+        max_globals: 8,
+        max_data_segments: 4,
+        max_element_segments: 4,
+        max_elements: 20,
         min_funcs: 3,
         max_funcs: 12,
         max_tables: 2,
@@ -66,9 +74,15 @@ fn module(seed: u64) -> Option<Vec<u8>> {
     let mut module = Module::new(config, &mut Unstructured::new(&bytes)).ok()?;
     let fuel = module.ensure_termination(FUEL_OF_A_CALL).ok()?;
     let module = module.to_bytes();
-    let mut adapt = Adapt { numbers, fuel, memory64: Vec::new() };
+    let mut adapt = Adapt {
+        numbers,
+        fuel,
+        memory64: Vec::new(),
+    };
     let mut adapted = wasm_encoder::Module::new();
-    adapt.parse_core_module(&mut adapted, wasmparser::Parser::new(0), &module).unwrap();
+    adapt
+        .parse_core_module(&mut adapted, wasmparser::Parser::new(0), &module)
+        .unwrap();
     Some(adapted.finish())
 }
 
@@ -119,7 +133,10 @@ impl Reencode for Adapt {
                 }
             }
             let operator = operators.clone().read()?;
-            if matches!(operator, MemoryAtomicWait32 { .. } | MemoryAtomicWait64 { .. }) {
+            if matches!(
+                operator,
+                MemoryAtomicWait32 { .. } | MemoryAtomicWait64 { .. }
+            ) {
                 function.instruction(&Instruction::I64Const(TIMEOUT_MASK));
                 function.instruction(&Instruction::I64And);
             }
@@ -141,18 +158,22 @@ impl Adapt {
             true => Instruction::I64Const(number as i64),
         };
         // Mostly words that exist.
-        let address = match self.numbers.below(32) {
+        let address = match self.numbers.below(128) {
             0 => self.numbers.below(64),
             1 => 65536 - self.numbers.below(16),
             _ => 8 * self.numbers.below(16),
         };
-        let offset = match self.numbers.below(16) {
+        let offset = match self.numbers.below(128) {
             0 => 65528,
             1 => self.numbers.below(128) as u64,
             _ => 8 * self.numbers.below(3) as u64,
         };
         let align = 2;
-        let at = MemArg { offset, align, memory_index };
+        let at = MemArg {
+            offset,
+            align,
+            memory_index,
+        };
         // Memory is mostly zero: most waits wait, and time out.
         let expected = self.numbers.below(8) / 7;
         let timeout = Instruction::I64Const(self.numbers.next() as i64 & TIMEOUT_MASK);
@@ -180,7 +201,11 @@ impl Adapt {
             }
         };
         let grown_64 = is_64 && matches!(operator.last(), Some(Instruction::MemoryGrow(_)));
-        let result = MemArg { offset: 0, align: 0, memory_index };
+        let result = MemArg {
+            offset: 0,
+            align: 0,
+            memory_index,
+        };
         operator.insert(0, index(8 * self.numbers.below(64) + 512));
         operator.push(match grown_64 {
             false => Instruction::I32Store8(result),
@@ -201,12 +226,17 @@ impl Run {
     fn start(program: Program) -> (Option<Self>, Outcome) {
         let (guest, outcome) = program.instantiate(true);
         let ended = !matches!(outcome, Outcome::Returned(_));
-        let run = guest.filter(|_| !ended).map(|guest| Self { program, guest });
+        let run = guest
+            .filter(|_| !ended)
+            .map(|guest| Self { program, guest });
         (run, outcome)
     }
 
     fn export(&mut self, name: &str) -> Extern {
-        self.guest.instance.get_export(self.guest.thread.store(), name).unwrap()
+        self.guest
+            .instance
+            .get_export(self.guest.thread.store(), name)
+            .unwrap()
     }
 
     /// The exported functions and their parameters.
@@ -219,12 +249,16 @@ impl Run {
             .collect();
         let store = self.guest.thread.store();
         let params = |f: wasmtime::Func| f.ty(&*store).params().collect();
-        exports.into_iter().map(|(name, function)| (name, params(function))).collect()
+        exports
+            .into_iter()
+            .map(|(name, function)| (name, params(function)))
+            .collect()
     }
 
     fn call(&mut self, function: &str, args: &[Val]) -> Outcome {
         let fuel = self.export(FUEL).into_global().unwrap();
-        fuel.set(self.guest.thread.store(), Val::I32(FUEL_OF_A_CALL as i32)).unwrap();
+        fuel.set(self.guest.thread.store(), Val::I32(FUEL_OF_A_CALL as i32))
+            .unwrap();
         self.program.call(&mut self.guest, function, args)
     }
 
@@ -266,7 +300,11 @@ impl Contents {
             (Self::Global(ours), Self::Global(theirs)) => format!("{ours:?}, not {theirs:?}"),
             (Self::Memory(ours), Self::Memory(theirs)) => {
                 let at = ours.iter().zip(theirs).position(|(a, b)| a != b);
-                format!("{} bytes, not {}; the first that differs is {at:?}", ours.len(), theirs.len())
+                format!(
+                    "{} bytes, not {}; the first that differs is {at:?}",
+                    ours.len(),
+                    theirs.len()
+                )
             }
             (Self::Table(ours), Self::Table(theirs)) => format!("{ours:?}, not {theirs:?}"),
             _ => "of another kind".to_owned(),
@@ -305,7 +343,13 @@ fn modules_do_the_same_rewritten_and_not() {
         }
     }
     println!("of {total} seeds: {coverage:#?}");
-    let Coverage { modules, with_wait, with_notify, with_grow, .. } = coverage;
+    let Coverage {
+        modules,
+        with_wait,
+        with_notify,
+        with_grow,
+        ..
+    } = coverage;
     assert!(modules * 10 > total * 8, "{coverage:?}");
     for count in [with_wait, with_notify, with_grow] {
         assert!(count * 10 > total, "{coverage:?}");
@@ -328,7 +372,8 @@ fn compare(seed: u64, wasm: &[u8], coverage: &mut Coverage) {
         }
         Err(error) => panic!("seed {seed}: {error}"),
     };
-    let imports = |ops: &[SyncOp]| u64::from(new.sync.iter().any(|import| ops.contains(&import.op)));
+    let imports =
+        |ops: &[SyncOp]| u64::from(new.sync.iter().any(|import| ops.contains(&import.op)));
     coverage.modules += 1;
     coverage.with_wait += imports(&[SyncOp::Wait32, SyncOp::Wait64]);
     coverage.with_notify += imports(&[SyncOp::Notify]);
@@ -346,12 +391,20 @@ fn compare(seed: u64, wasm: &[u8], coverage: &mut Coverage) {
     for (function, params) in theirs.functions() {
         let args: Vec<_> = params.iter().map(|ty| argument(ty, &mut numbers)).collect();
         let outcome = ours.call(&function, &args);
-        assert_eq!(outcome, theirs.call(&function, &args), "seed {seed}: {function} {args:?}");
+        assert_eq!(
+            outcome,
+            theirs.call(&function, &args),
+            "seed {seed}: {function} {args:?}"
+        );
         coverage.calls += 1;
         match outcome {
             Outcome::Returned(_) => coverage.returned += 1,
             Outcome::Trapped(trap, _) => {
-                assert_ne!(trap, Trap::StackOverflow, "seed {seed}: less fuel is needed");
+                assert_ne!(
+                    trap,
+                    Trap::StackOverflow,
+                    "seed {seed}: less fuel is needed"
+                );
                 coverage.trapped += 1;
             }
             Outcome::Failed(error) => panic!("seed {seed}: {function}: {error}"),
@@ -367,7 +420,11 @@ fn compare(seed: u64, wasm: &[u8], coverage: &mut Coverage) {
     let names: Vec<_> = exports.map(|export| export.name().to_owned()).collect();
     for name in names {
         let (ours, theirs) = (ours.contents(&name), theirs.contents(&name));
-        assert!(ours == theirs, "seed {seed}: {name} is {}", ours.difference(&theirs));
+        assert!(
+            ours == theirs,
+            "seed {seed}: {name} is {}",
+            ours.difference(&theirs)
+        );
     }
     let (waits, notifies) = ours.guest.thread.counts();
     coverage.waits += waits;

@@ -1,17 +1,43 @@
 //! Modules made ready, rewritten or not, and instances of them on threads.
 
 use std::fmt;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, LazyLock, Mutex};
+use std::thread;
+use std::time::Duration;
 use threadwork_engine::testing::{self, Host, Thread};
 use threadwork_engine::{Engine, ThreadContext, Val};
 use threadwork_rewrite::{ENTER, HOST_MODULE, Rewritten, rewrite};
 use wasmtime::{
-    Extern, ExternType, Func, Global, Instance, Linker, Memory, Module, Ref, RefType,
-    SharedMemory, Store, Table, Trap, WasmBacktrace,
+    Extern, ExternType, Func, Global, Instance, Linker, Memory, Module, Ref, RefType, SharedMemory,
+    Store, Table, Trap, WasmBacktrace,
 };
 
 /// One for all tests; it has the settings that users get.
 pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().unwrap());
+
+/// For what should not take long at all: past it, a test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Fails the whole run if it is not dropped in time: threads of a guest that are not
+/// woken can be neither joined nor ended.
+pub(crate) struct Alarm {
+    _off: Sender<()>,
+}
+
+impl Alarm {
+    pub(crate) fn new(name: impl Into<String>, time: Duration) -> Self {
+        let (off, is_off) = channel();
+        let name = name.into();
+        thread::spawn(move || {
+            if is_off.recv_timeout(time) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("{name} has not ended after {time:?}: some thread was not woken");
+                std::process::exit(101);
+            }
+        });
+        Self { _off: off }
+    }
+}
 
 /// A module and the shared memories of its process.
 pub(crate) struct Program {
@@ -69,12 +95,19 @@ impl Program {
     fn new(wasm: &[u8], rewritten: Option<Rewritten>) -> Self {
         let engine = testing::wasmtime(&ENGINE);
         let module = Module::new(engine, wasm).unwrap();
-        let types = module.imports().filter_map(|import| import.ty().memory().cloned());
+        let types = module
+            .imports()
+            .filter_map(|import| import.ty().memory().cloned());
         let memories = (0..).zip(types).filter(|(_, ty)| ty.is_shared());
         let memories = memories
             .map(|(index, ty)| (index, SharedMemory::new(engine, ty).unwrap()))
             .collect();
-        Self { host: Host::new(&ENGINE).unwrap(), module, rewritten, memories }
+        Self {
+            host: Host::new(&ENGINE).unwrap(),
+            module,
+            rewritten,
+            memories,
+        }
     }
 
     /// The first instance: it writes the module's data into shared memory.
@@ -102,7 +135,11 @@ impl Program {
             Ok(instance) => instance,
             Err(error) => return (None, self.outcome_of(&error)),
         };
-        let mut guest = Guest { thread, instance, calls };
+        let mut guest = Guest {
+            thread,
+            instance,
+            calls,
+        };
         let outcome = match &self.rewritten {
             Some(new) if new.has_enter => {
                 self.call(&mut guest, ENTER, &[Val::I32(i32::from(first))])
@@ -124,8 +161,13 @@ impl Program {
         let Some(trap) = error.downcast_ref() else {
             return Outcome::Failed(format!("{error:#}"));
         };
-        let frames = error.downcast_ref::<WasmBacktrace>().map(|trace| trace.frames());
-        let offsets = frames.unwrap_or_default().iter().filter_map(|frame| frame.module_offset());
+        let frames = error
+            .downcast_ref::<WasmBacktrace>()
+            .map(|trace| trace.frames());
+        let offsets = frames
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|frame| frame.module_offset());
         // Offsets in the module as it was; code that the rewriter added has none.
         let original = |offset| match &self.rewritten {
             Some(new) => new.offsets.original(offset),
@@ -138,24 +180,30 @@ impl Program {
     fn imports(&self, store: &mut Store<ThreadContext>, calls: &CallLog) -> Vec<Extern> {
         let mut ours = Linker::new(store.engine());
         if let Some(new) = &self.rewritten {
-            self.host.define(&mut ours, &new.sync, &self.memories).unwrap();
+            self.host
+                .define(&mut ours, &new.sync, &self.memories)
+                .unwrap();
         }
         let mut shared = self.memories.iter().map(|(_, memory)| memory.clone());
         let mut functions = 0..;
         let provide = |import: wasmtime::ImportType<'_>| match import.ty() {
             ExternType::Memory(ty) if ty.is_shared() => shared.next().unwrap().into(),
-            ExternType::Func(_) if import.module() == HOST_MODULE => {
-                ours.get(&mut *store, import.module(), import.name()).unwrap()
-            }
+            ExternType::Func(_) if import.module() == HOST_MODULE => ours
+                .get(&mut *store, import.module(), import.name())
+                .unwrap(),
             ExternType::Func(ty) => {
                 let number = functions.next().unwrap();
                 let calls = Arc::clone(calls);
                 let defaults: Vec<_> = ty.results().map(|ty| default(&ty)).collect();
-                let function = move |_: wasmtime::Caller<'_, _>, args: &[Val], results: &mut [Val]| {
-                    calls.lock().unwrap().push((number, args.iter().map(Value::from).collect()));
-                    results.clone_from_slice(&defaults);
-                    Ok(())
-                };
+                let function =
+                    move |_: wasmtime::Caller<'_, _>, args: &[Val], results: &mut [Val]| {
+                        calls
+                            .lock()
+                            .unwrap()
+                            .push((number, args.iter().map(Value::from).collect()));
+                        results.clone_from_slice(&defaults);
+                        Ok(())
+                    };
                 Func::new(&mut *store, ty, function).into()
             }
             ExternType::Global(ty) => {
@@ -179,7 +227,8 @@ impl Guest {
         let function = self.instance.get_func(self.thread.store(), export).unwrap();
         let ty = function.ty(self.thread.store());
         let mut results: Vec<_> = ty.results().map(|ty| default(&ty)).collect();
-        self.thread.run(|store| function.call(store, args, &mut results))?;
+        self.thread
+            .run(|store| function.call(store, args, &mut results))?;
         Ok(results.iter().map(Value::from).collect())
     }
 

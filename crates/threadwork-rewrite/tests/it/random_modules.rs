@@ -7,9 +7,10 @@ use crate::{
     numbers::{Numbers, seeds},
 };
 use arbitrary::Unstructured;
-use threadwork_rewrite::{RewriteError, rewrite};
+use threadwork_rewrite::{FEATURES, RewriteError, rewrite, rewrite_interruptible};
 use wasm_encoder::reencode::{self, Reencode};
 use wasm_smith::{Config, InstructionKind, InstructionKinds, Module};
+use wasmparser::Validator;
 
 /// A module that the rewriter may accept or refuse, but engines accept.
 fn module(seed: u64) -> Option<Vec<u8>> {
@@ -72,7 +73,7 @@ impl Reencode for Share {
 #[test]
 fn rewritten_modules_are_valid_and_mapped() {
     let seeds = seeds(1_000, 10_000);
-    let (mut accepted, mut shared, mut enter, mut reset) = (0, 0, 0, 0);
+    let (mut accepted, mut shared, mut enter, mut reset, mut polled) = (0, 0, 0, 0, 0);
     let (mut sync, mut promoted, mut untouched, mut dropped) = (0, 0, 0, 0);
     let total = seeds.end;
     for seed in seeds {
@@ -85,6 +86,11 @@ fn rewritten_modules_are_valid_and_mapped() {
         // Names the seed if `check` panics.
         let named = OnPanic(seed);
         check(&wasm, &new);
+        let interruptible = rewrite_interruptible(&wasm).unwrap();
+        Validator::new_with_features(FEATURES)
+            .validate_all(&interruptible.wasm)
+            .unwrap();
+        polled += u64::from(interruptible.has_poll);
         drop(named);
         accepted += 1;
         shared += u64::from(!new.memories.is_empty());
@@ -96,7 +102,7 @@ fn rewritten_modules_are_valid_and_mapped() {
         dropped += u64::from(new.wasm.windows(19).any(|w| w == b"threadwork:dropped:"));
     }
     // A test of nothing passes too: all kinds of modules must have been there.
-    let often = [accepted, shared, enter, reset, sync, promoted];
+    let often = [accepted, shared, enter, reset, sync, promoted, polled];
     let rarely = [untouched, dropped];
     println!("of {total}: {often:?}, {rarely:?}");
     assert!(often.iter().all(|&count| count * 10 > total), "{often:?}");

@@ -1,12 +1,13 @@
 //! What the rewriter makes of a module, in the text format, for a person to read.
 //!
 //! `tests/snapshots/<name>.wat` is rewritten and must print as
-//! `tests/snapshots/<name>.out.wat`. After a change that is meant, run with
+//! `tests/snapshots/<name>.out.wat`; those whose name begins with `poll` are made
+//! interruptible. After a change that is meant, run with
 //! `UPDATE_SNAPSHOTS=1` and read the difference.
 
 use std::{fs, path::Path};
 
-use threadwork_rewrite::{FEATURES, Rewritten, rewrite};
+use threadwork_rewrite::{FEATURES, Rewritten, rewrite, rewrite_interruptible};
 use wasmparser::Validator;
 
 #[test]
@@ -23,6 +24,10 @@ fn modules_are_rewritten_as_shown() {
         };
         seen += 1;
         let wasm = wat::parse_file(&path).unwrap();
+        let rewrite = match name.starts_with("poll") {
+            true => rewrite_interruptible,
+            false => rewrite,
+        };
         let new = rewrite(&wasm).unwrap_or_else(|error| panic!("{name}: {error}"));
         Validator::new_with_features(FEATURES)
             .validate_all(&new.wasm)
@@ -66,5 +71,8 @@ fn show(new: &Rewritten) -> String {
         );
     }
     text += &format!(";; enter: {}, reset: {}\n", new.has_enter, new.has_reset);
+    if new.has_poll {
+        text += ";; poll: true\n";
+    }
     text + &wasmprinter::print_bytes(&new.wasm).unwrap() + "\n"
 }

@@ -5,6 +5,7 @@
   (@custom ".debug_info" "offsets")
   (@custom "reloc.CODE" "offsets")
   (@custom "metadata.code.branch_hint" (before code) "\00")
+  (@custom "metadata.code.of_another_kind" (before code) "offsets")
   (@custom "target_features" "\00")
   (@custom "sourceMappingURL" "\04a.js")
   (@custom "last" "2")

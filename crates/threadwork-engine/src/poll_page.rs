@@ -1,0 +1,44 @@
+//! The page that all code of a process reads in its loops; taking the right to read
+//! it away stops every thread that computes.
+//!
+//! The reads are put there by [`threadwork_rewrite::rewrite_interruptible`]. A read
+//! of the page after [`PollPage::close`] is a fault in a linear memory, which
+//! Wasmtime turns into the trap for an access out of bounds. Unlike Wasmtime's
+//! epochs, this stops one process and disturbs no other, there is no moment at which
+//! a thread could miss it, and a read whose result nobody uses costs next to nothing.
+//!
+//! Invariant: once closed, the page stays closed until its process is gone.
+
+use wasmtime::{Engine, MemoryTypeBuilder, Result, SharedMemory};
+
+/// See the module's documentation.
+pub(crate) struct PollPage(SharedMemory);
+
+impl PollPage {
+    pub(crate) fn new(engine: &Engine) -> Result<Self> {
+        let ty = MemoryTypeBuilder::default()
+            .shared(true)
+            .min(1)
+            .max(Some(1))
+            .build()?;
+        SharedMemory::new(engine, ty).map(Self)
+    }
+
+    pub(crate) fn memory(&self) -> &SharedMemory {
+        &self.0
+    }
+
+    /// Stops all threads that read the page from now on. Without this right of the
+    /// system's, which nothing should take away, they would run on.
+    pub(crate) fn close(&self) {
+        let page = self.0.data();
+        let start = page.as_ptr().cast_mut().cast();
+        // SAFETY: the pages belong to this memory alone, which no host code reads or
+        // writes, and guest code reads it only through Wasmtime, which expects
+        // faults there. Unmapping them later needs no rights.
+        let closed = unsafe {
+            rustix::mm::mprotect(start, page.len(), rustix::mm::MprotectFlags::empty())
+        };
+        debug_assert!(closed.is_ok(), "{closed:?}");
+    }
+}
