@@ -5,7 +5,6 @@
 //! only when somebody reads a backtrace: ending ten thousand processes must not
 //! parse debug information ten thousand times.
 
-
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use threadwork_rewrite::OffsetMap;
@@ -43,7 +42,9 @@ impl Symbols {
         let (Some(dwarf), Some(probe)) = (dwarf, offset.checked_sub(code)) else {
             return Vec::new();
         };
-        let dwarf = dwarf.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let dwarf = dwarf
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut lines = Vec::new();
         let Ok(mut frames) = dwarf.find_frames(probe as u64).skip_all_loads() else {
             return lines;
@@ -85,7 +86,7 @@ fn code_section(wasm: &[u8]) -> Option<usize> {
         .parse_all(wasm)
         .map_while(Result::ok)
         .find_map(|payload| match payload {
-            wasmparser::Payload::CodeSectionStart { range, .. } => Some(range.start as usize),
+            wasmparser::Payload::CodeSectionStart { range, .. } => Some(range.start),
             _ => None,
         })
 }
@@ -132,7 +133,8 @@ pub struct Frame {
     pub column: Option<u32>,
 }
 
-/// The call stack of a guest thread, innermost frame first.
+/// The call stack of a guest thread, innermost frame first. Printed, it leaves out
+/// the frames that Rust's runtime marks as its own; [`frames`](Self::frames) has all.
 #[derive(Clone, Default)]
 pub struct Backtrace {
     frames: Vec<RawFrame>,
@@ -191,7 +193,12 @@ impl Backtrace {
             column: line.column,
         };
         if lines.is_empty() {
-            let nothing = Line { function: None, file: None, line: None, column: None };
+            let nothing = Line {
+                function: None,
+                file: None,
+                line: None,
+                column: None,
+            };
             return vec![frame(nothing)];
         }
         lines.into_iter().map(frame).collect()
@@ -200,7 +207,9 @@ impl Backtrace {
 
 impl fmt::Display for Backtrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, frame) in self.frames().into_iter().enumerate() {
+        let frames = self.frames();
+        let shown = short(&frames);
+        for (number, frame) in shown.iter().enumerate() {
             if number > 0 {
                 writeln!(f)?;
             }
@@ -208,6 +217,32 @@ impl fmt::Display for Backtrace {
         }
         Ok(())
     }
+}
+
+/// The frames between those that Rust's runtime marks as its own: without what a
+/// panic does before it aborts, and what a thread does before its closure. All of
+/// them if there are no marks.
+fn short(frames: &[Frame]) -> &[Frame] {
+    let marked = |mark: &'static str| {
+        move |frame: &Frame| {
+            frame
+                .function
+                .as_ref()
+                .is_some_and(|name| name.contains(mark))
+        }
+    };
+    let first = frames
+        .iter()
+        .rposition(marked("__rust_end_short_backtrace"));
+    let frames = frames
+        .get(first.map_or(0, |at| at + 1)..)
+        .unwrap_or_default();
+    let last = frames
+        .iter()
+        .position(marked("__rust_begin_short_backtrace"));
+    frames
+        .get(..last.unwrap_or(frames.len()))
+        .unwrap_or_default()
 }
 
 impl fmt::Display for Frame {

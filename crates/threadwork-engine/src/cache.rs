@@ -22,7 +22,10 @@ const CHECKSUM: usize = blake3::OUT_LEN;
 /// The file of a module in `dir`.
 pub(crate) fn entry(dir: &Path, wasm: &[u8], engine: &Engine) -> PathBuf {
     let mut settings = Settings::default();
-    std::hash::Hash::hash(&engine.wasmtime().precompile_compatibility_hash(), &mut settings);
+    std::hash::Hash::hash(
+        &engine.wasmtime().precompile_compatibility_hash(),
+        &mut settings,
+    );
     let mut name = blake3::Hasher::new();
     name.update(env!("CARGO_PKG_VERSION").as_bytes());
     name.update(&settings.0);
@@ -93,7 +96,11 @@ fn prune(dir: &Path) -> std::io::Result<()> {
         let path = file.path();
         let ours = path.extension().is_some_and(|e| e == "twc" || e == "tmp");
         if ours && let Ok(data) = file.metadata() {
-            entries.push((data.modified().unwrap_or(SystemTime::UNIX_EPOCH), data.len(), path));
+            entries.push((
+                data.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+                data.len(),
+                path,
+            ));
         }
     }
     entries.sort();

@@ -23,7 +23,10 @@ impl CpuClock {
 
     /// What the thread has used since it was started.
     pub(crate) fn now(self) -> Option<Duration> {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
         // SAFETY: `time` is valid for the write; the kernel answers an error for a
         // clock whose thread is gone.
         let result = unsafe { libc::clock_gettime(self.0, &raw mut time) };

@@ -156,5 +156,8 @@ fn least(limit: &Limit) -> &'static str {
 
 /// Wasmtime's errors print their chain on several lines; ours are one line.
 pub(crate) fn one_line(error: &wasmtime::Error) -> String {
-    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
+    format!("{error:#}")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }

@@ -121,9 +121,14 @@ impl fmt::Display for Trap {
 
 impl fmt::Display for DeadlockReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.threads.len();
-        let noun = if count == 1 { "thread" } else { "threads" };
-        write!(f, "deadlock: all {count} {noun} wait for ever, nobody is left to notify them")?;
+        let (who, whom) = match self.threads.len() {
+            1 => ("the only thread waits".to_owned(), "it"),
+            count => (format!("all {count} threads wait"), "them"),
+        };
+        write!(
+            f,
+            "deadlock: {who} for ever, nobody is left to notify {whom}"
+        )?;
         for sleeper in &self.threads {
             let name = ThreadName(sleeper.thread);
             write!(f, "\n{name} waits at address {:#x}", sleeper.address)?;

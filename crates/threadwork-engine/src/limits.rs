@@ -96,11 +96,25 @@ impl Limits {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let zero = |limit: Limit| Err(Error::ZeroLimit { limit });
         match *self {
-            Self { threads: Some(0), .. } => zero(Limit::Threads(0)),
-            Self { memory: Some(bytes), .. } if bytes < PAGE => zero(Limit::Memory(bytes)),
-            Self { wall_time: Some(Duration::ZERO), .. } => zero(Limit::WallTime(Duration::ZERO)),
-            Self { cpu_time: Some(Duration::ZERO), .. } => zero(Limit::CpuTime(Duration::ZERO)),
-            Self { open_files: Some(0), .. } => zero(Limit::OpenFiles(0)),
+            Self {
+                threads: Some(0), ..
+            } => zero(Limit::Threads(0)),
+            Self {
+                memory: Some(bytes),
+                ..
+            } if bytes < PAGE => zero(Limit::Memory(bytes)),
+            Self {
+                wall_time: Some(Duration::ZERO),
+                ..
+            } => zero(Limit::WallTime(Duration::ZERO)),
+            Self {
+                cpu_time: Some(Duration::ZERO),
+                ..
+            } => zero(Limit::CpuTime(Duration::ZERO)),
+            Self {
+                open_files: Some(0),
+                ..
+            } => zero(Limit::OpenFiles(0)),
             _ if self.cpu_time.is_some() && !crate::cpu_clock::SUPPORTED => {
                 Err(Error::Unsupported {
                     what: "a CPU time limit",

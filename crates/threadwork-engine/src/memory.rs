@@ -54,7 +54,7 @@ impl Memory {
     }
 
     fn pointer<const SIZE: u64>(&self, address: u64) -> Result<*mut u8, Trap> {
-        if address % SIZE != 0 {
+        if !address.is_multiple_of(SIZE) {
             return Err(Trap::HeapMisaligned);
         }
         let data = self.0.data();

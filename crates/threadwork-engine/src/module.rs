@@ -125,7 +125,9 @@ impl Module {
         }
         let mut linker = engine.linker().clone();
         define_sync_imports(&mut linker, &program.memories, &program.sync).map_err(|error| {
-            Error::Linker { message: one_line(&error) }
+            Error::Linker {
+                message: one_line(&error),
+            }
         })?;
         Ok(Self(Arc::new(Inner {
             engine: engine.clone(),
@@ -218,8 +220,21 @@ fn binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
         return Ok(Cow::Borrowed(bytes));
     }
     wat::parse_bytes(bytes).map_err(|error| Error::Text {
-        message: error.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
+        message: text_message(&error.to_string()),
     })
+}
+
+/// What and where, in one line, of a message that draws a picture.
+fn text_message(picture: &str) -> String {
+    const PLACE: &str = "<anon>:";
+    let what = picture.lines().next().unwrap_or_default();
+    let place = picture
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix(PLACE));
+    match place {
+        Some(place) => format!("{what} at {place}"),
+        None => what.to_owned(),
+    }
 }
 
 fn prepare(engine: &Engine, wasm: &[u8]) -> Result<Rewritten, Error> {
@@ -231,7 +246,9 @@ fn prepare(engine: &Engine, wasm: &[u8]) -> Result<Rewritten, Error> {
 
 fn compile(engine: &Engine, rewritten: &Rewritten) -> Result<wasmtime::Module, Error> {
     wasmtime::Module::from_binary(engine.wasmtime(), &rewritten.wasm).map_err(|error| {
-        Error::Compile { message: one_line(&error) }
+        Error::Compile {
+            message: one_line(&error),
+        }
     })
 }
 

@@ -36,9 +36,8 @@ impl PollPage {
         // SAFETY: the pages belong to this memory alone, which no host code reads or
         // writes, and guest code reads it only through Wasmtime, which expects
         // faults there. Unmapping them later needs no rights.
-        let closed = unsafe {
-            rustix::mm::mprotect(start, page.len(), rustix::mm::MprotectFlags::empty())
-        };
+        let closed =
+            unsafe { rustix::mm::mprotect(start, page.len(), rustix::mm::MprotectFlags::empty()) };
         debug_assert!(closed.is_ok(), "{closed:?}");
     }
 }

@@ -31,10 +31,7 @@ pub(crate) struct Seat {
 impl Seat {
     /// Makes an instance of the process's module for `thread`. Nothing of the
     /// guest's runs yet, unless it has no shared memory.
-    pub(crate) fn new(
-        process: &Arc<State>,
-        thread: &Arc<ThreadState>,
-    ) -> wasmtime::Result<Self> {
+    pub(crate) fn new(process: &Arc<State>, thread: &Arc<ThreadState>) -> wasmtime::Result<Self> {
         let context = ThreadContext {
             process: Arc::clone(process),
             thread: Arc::clone(thread),
@@ -113,9 +110,7 @@ impl Seat {
 
 /// Makes a panic of an embedder's host function an error of the thread that called
 /// it: a worker that unwinds would leave a process that never ends.
-pub(crate) fn catch_panic<R>(
-    body: impl FnOnce() -> wasmtime::Result<R>,
-) -> wasmtime::Result<R> {
+pub(crate) fn catch_panic<R>(body: impl FnOnce() -> wasmtime::Result<R>) -> wasmtime::Result<R> {
     // What the panic may have left half-done belongs to the process, which ends.
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
         let message = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
@@ -123,7 +118,9 @@ pub(crate) fn catch_panic<R>(
             (_, Some(message)) => message.as_str(),
             _ => "without a message",
         };
-        Err(wasmtime::Error::msg(format!("a host function panicked: {message}")))
+        Err(wasmtime::Error::msg(format!(
+            "a host function panicked: {message}"
+        )))
     })
 }
 
@@ -173,11 +170,13 @@ fn serve(
         if !process.offer(worker) {
             return;
         }
-        let job = worker.wait(Some(KEEP)).or_else(|| match process.withdraw(worker) {
-            true => None,
-            // Somebody took us out of the list just now: a job is on its way.
-            false => worker.wait(None),
-        });
+        let job = worker
+            .wait(Some(KEEP))
+            .or_else(|| match process.withdraw(worker) {
+                true => None,
+                // Somebody took us out of the list just now: a job is on its way.
+                false => worker.wait(None),
+            });
         match job {
             Some(Job::Thread(next, next_argument)) => (thread, argument) = (next, next_argument),
             _ => return,
@@ -211,7 +210,7 @@ pub(crate) fn cause_of(
 /// The root of an error, without Wasmtime's own printing of the backtrace.
 fn reason(error: &wasmtime::Error) -> String {
     match error.downcast_ref::<wasmtime::Trap>() {
-        Some(trap) => trap.to_string(),
+        Some(trap) => trap.to_string().replace("wasm trap: ", ""),
         None => crate::error::one_line(&wasmtime::Error::msg(error.root_cause().to_string())),
     }
 }

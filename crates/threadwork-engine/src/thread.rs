@@ -138,7 +138,10 @@ struct Attachment {
 
 impl ThreadState {
     pub(crate) fn new(id: u32) -> Self {
-        Self { id, ..Self::default() }
+        Self {
+            id,
+            ..Self::default()
+        }
     }
 
     /// The calling worker runs this thread from now on.
@@ -147,7 +150,11 @@ impl ThreadState {
         let used_before = clock.and_then(CpuClock::now).unwrap_or_default();
         let thread = thread::current();
         // A thread is attached once, by the worker that took its job.
-        let _ = self.worker.set(Attachment { thread, clock, used_before });
+        let _ = self.worker.set(Attachment {
+            thread,
+            clock,
+            used_before,
+        });
     }
 
     /// Processor time of this thread so far.
@@ -188,7 +195,11 @@ impl ThreadState {
             (None, 0) => Activity::Running,
             (None, _) => Activity::InHostCall,
         };
-        ThreadInfo { id: self.id, activity, cpu_time: self.cpu_time() }
+        ThreadInfo {
+            id: self.id,
+            activity,
+            cpu_time: self.cpu_time(),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::process::State;
 use crate::worker::lock;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Instant;
@@ -23,18 +23,20 @@ struct Shared {
 
 #[derive(Default)]
 struct Agenda {
-    /// By time, then by a number that makes the key unique.
+    /// By time, then by the id of the process.
     visits: BTreeMap<(Instant, u64), Weak<State>>,
-    next_number: u64,
+    /// The next visit of each process that has one; the last one while it goes on.
+    times: HashMap<u64, Instant>,
     running: bool,
     closed: bool,
 }
 
 impl Watchdog {
-    /// Calls [`State::visit`] at `time`, and again whenever that asks for it.
+    /// Calls [`State::visit`] at `time`, and again whenever that asks for it. Once for
+    /// a process.
     pub(crate) fn schedule(&self, process: &Arc<State>, time: Instant) {
         let mut agenda = lock(&self.shared.agenda);
-        agenda.add(time, Arc::downgrade(process));
+        agenda.add(time, process.id(), Arc::downgrade(process));
         if !agenda.running && !agenda.closed {
             let shared = Arc::clone(&self.shared);
             let watchdog = thread::Builder::new().name("threadwork-watchdog".to_owned());
@@ -43,6 +45,16 @@ impl Watchdog {
         }
         drop(agenda);
         self.shared.changed.notify_one();
+    }
+
+    /// The process has ended. Without this, what it was would be kept until the time
+    /// of its limit, which may be hours away.
+    pub(crate) fn forget(&self, process: u64) {
+        let mut agenda = lock(&self.shared.agenda);
+        if let Some(time) = agenda.times.remove(&process) {
+            // Never the last reference to a process: it is not dropped under the lock.
+            agenda.visits.remove(&(time, process));
+        }
     }
 }
 
@@ -54,9 +66,9 @@ impl Drop for Watchdog {
 }
 
 impl Agenda {
-    fn add(&mut self, time: Instant, process: Weak<State>) {
-        self.visits.insert((time, self.next_number), process);
-        self.next_number += 1;
+    fn add(&mut self, time: Instant, id: u64, process: Weak<State>) {
+        self.visits.insert((time, id), process);
+        self.times.insert(id, time);
     }
 }
 
@@ -78,13 +90,17 @@ impl Shared {
                 Some(_) => {
                     let due = agenda.visits.pop_first();
                     drop(agenda);
-                    let again = due.and_then(|(_, process)| {
-                        let time = process.upgrade()?.visit(now)?;
-                        Some((time, process))
+                    let next = due.map(|((_, id), process)| {
+                        let time = process.upgrade().and_then(|process| process.visit(now));
+                        (id, process, time)
                     });
                     agenda = lock(&self.agenda);
-                    if let Some((time, process)) = again {
-                        agenda.add(time, process);
+                    // Again, unless it has ended meanwhile.
+                    if let Some((id, process, time)) = next
+                        && agenda.times.remove(&id).is_some()
+                        && let Some(time) = time
+                    {
+                        agenda.add(time, id, process);
                     }
                     agenda
                 }

@@ -22,10 +22,13 @@ const SPIN: Duration = Duration::from_micros(20);
 /// How long a worker without work is kept.
 const KEEP: Duration = Duration::from_secs(2);
 
+/// What a worker of the engine's list is given to do.
+pub(crate) type Errand = Box<dyn FnOnce(&Arc<Worker>) + Send>;
+
 /// What a worker does next.
 pub(crate) enum Job {
     /// Anything, for a worker of the engine's list.
-    Run(Box<dyn FnOnce(&Arc<Worker>) + Send>),
+    Run(Errand),
     /// Run a guest thread, for a worker with a seat.
     Thread(Arc<ThreadState>, i32),
     /// Give up the seat.
@@ -94,7 +97,10 @@ struct Idle {
 impl Workers {
     pub(crate) fn new(stack_size: usize, cores: Arc<Cores>) -> Self {
         Self(Arc::new(Shared {
-            idle: Mutex::new(Idle { workers: Vec::new(), closed: false }),
+            idle: Mutex::new(Idle {
+                workers: Vec::new(),
+                closed: false,
+            }),
             stack_size,
             cores,
         }))
@@ -135,7 +141,9 @@ impl Drop for Workers {
     fn drop(&mut self) {
         let mut idle = lock(&self.0.idle);
         idle.closed = true;
-        idle.workers.drain(..).for_each(|worker| worker.give(Job::Leave));
+        idle.workers
+            .drain(..)
+            .for_each(|worker| worker.give(Job::Leave));
     }
 }
 

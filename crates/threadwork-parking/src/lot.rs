@@ -258,16 +258,11 @@ impl ParkingLot {
             released += 1;
             // SAFETY: valid until its state says that it is out of the queue,
             // which this call does last.
-            if let Some(sleeper) = unsafe { self.settle(waiter, verdict) }
-                && let Some(sleeper) = match first {
-                    None => {
-                        first = Some(sleeper);
-                        None
-                    }
-                    Some(_) => Some(sleeper),
-                }
-            {
-                others.push(sleeper);
+            match unsafe { self.settle(waiter, verdict) } {
+                // One is the usual case, and needs no allocation.
+                Some(sleeper) if first.is_none() => first = Some(sleeper),
+                Some(sleeper) => others.push(sleeper),
+                None => {}
             }
         }
         // Ordering: Relaxed, as where `wait` takes itself back.
@@ -275,7 +270,10 @@ impl ParkingLot {
             .traffic
             .fetch_sub(u64::from(released) * ONE_WAITER, Ordering::Relaxed);
         drop(queue);
-        first.into_iter().chain(others).for_each(|sleeper| sleeper.unpark());
+        first
+            .into_iter()
+            .chain(others)
+            .for_each(|sleeper| sleeper.unpark());
         released
     }
 
@@ -299,8 +297,9 @@ impl ParkingLot {
         }
         // It is ASLEEP, and only we, who took it out of the queue, may change that.
         // SAFETY: valid until the store below.
-        let (sleeper, untimed) = unsafe { ((*waiter).parker.clone(), (*waiter).untimed) };
-        if untimed {
+        let sleeper = unsafe { (*waiter).parker.clone() };
+        // SAFETY: as above.
+        if unsafe { (*waiter).untimed } {
             // Ordering: AcqRel, as all updates of the count (invariant 3).
             self.asleep.fetch_sub(1, Ordering::AcqRel);
         }

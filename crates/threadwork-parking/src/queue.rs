@@ -75,10 +75,9 @@ impl Queue {
     pub(crate) unsafe fn push(&mut self, waiter: *mut Waiter) {
         // SAFETY: the caller's promise; nobody else touches the links. Only the
         // link fields are written: other threads may be looking at the state.
-        unsafe {
-            (*waiter).previous = self.last;
-            (*waiter).next = ptr::null_mut();
-        }
+        unsafe { (*waiter).previous = self.last };
+        // SAFETY: as above.
+        unsafe { (*waiter).next = ptr::null_mut() };
         match self.last.is_null() {
             true => self.first = waiter,
             // SAFETY: `last` is in the list, so it is valid, and it is not
@@ -95,7 +94,9 @@ impl Queue {
     /// `waiter` must be in this list.
     pub(crate) unsafe fn remove(&mut self, waiter: *mut Waiter) {
         // SAFETY: members of the list are valid.
-        let (previous, next) = unsafe { ((*waiter).previous, (*waiter).next) };
+        let previous = unsafe { (*waiter).previous };
+        // SAFETY: as above.
+        let next = unsafe { (*waiter).next };
         match previous.is_null() {
             true => self.first = next,
             // SAFETY: as above.

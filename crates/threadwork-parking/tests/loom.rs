@@ -5,6 +5,7 @@
 //! does so.
 
 #![cfg(loom)]
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering};
@@ -23,7 +24,11 @@ const ADDRESS: usize = 64;
 
 impl World {
     fn new(threads: u32) -> Arc<Self> {
-        let world = Self { cores: Cores::new(2), lot: ParkingLot::new(), word: AtomicU32::new(0) };
+        let world = Self {
+            cores: Cores::new(2),
+            lot: ParkingLot::new(),
+            word: AtomicU32::new(0),
+        };
         for _ in 0..threads {
             world.lot.enter();
         }
@@ -38,7 +43,8 @@ impl World {
     fn wait_timed(&self, thread: u32, expected: u32) -> WaitResult {
         let holds = || self.word.load(Ordering::SeqCst) == expected;
         let later = std::time::Instant::now() + std::time::Duration::from_secs(3600);
-        self.lot.wait(&self.cores, thread, ADDRESS, Some(later), holds)
+        self.lot
+            .wait(&self.cores, thread, ADDRESS, Some(later), holds)
     }
 }
 
@@ -86,7 +92,10 @@ fn exact_counts() {
         let mut notified = world.lot.notify(ADDRESS, 1);
         world.word.store(1, Ordering::SeqCst);
         notified += world.lot.notify(ADDRESS, u32::MAX);
-        let woken: u32 = waiters.into_iter().map(|waiter| waiter.join().unwrap()).sum();
+        let woken: u32 = waiters
+            .into_iter()
+            .map(|waiter| waiter.join().unwrap())
+            .sum();
         assert_eq!(woken, notified);
     });
 }
@@ -173,7 +182,10 @@ fn leaving_reveals_a_deadlock() {
                 if result == WaitResult::Deadlock {
                     world.lot.close();
                 }
-                assert!(matches!(result, WaitResult::Deadlock | WaitResult::Cancelled));
+                assert!(matches!(
+                    result,
+                    WaitResult::Deadlock | WaitResult::Cancelled
+                ));
             })
         };
         if world.lot.leave() {
@@ -199,6 +211,10 @@ fn timeout_against_notify() {
         };
         let notified = world.lot.notify(ADDRESS, 1);
         assert_eq!(waiter.join().unwrap(), notified);
-        assert_eq!(world.lot.notify(ADDRESS, 1), 0, "nobody is left in the queue");
+        assert_eq!(
+            world.lot.notify(ADDRESS, 1),
+            0,
+            "nobody is left in the queue"
+        );
     });
 }

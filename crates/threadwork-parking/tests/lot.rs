@@ -1,6 +1,7 @@
 //! The parking lot's promises, on real threads.
 
 #![cfg(not(loom))]
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -35,7 +36,8 @@ impl World {
 
     fn wait(&self, id: u32, word: usize, deadline: Option<Instant>) -> WaitResult {
         let holds = || self.words[word].load(Ordering::SeqCst) == 0;
-        self.lot.wait(&self.cores, id, self.address(word), deadline, holds)
+        self.lot
+            .wait(&self.cores, id, self.address(word), deadline, holds)
     }
 
     fn notify(&self, word: usize, count: u32) -> u32 {
@@ -67,7 +69,8 @@ impl World {
 }
 
 fn next(done: &Receiver<(u32, WaitResult)>) -> (u32, WaitResult) {
-    done.recv_timeout(Duration::from_secs(20)).expect("a waiter should have been woken")
+    done.recv_timeout(Duration::from_secs(20))
+        .expect("a waiter should have been woken")
 }
 
 #[test]
@@ -80,7 +83,9 @@ fn first_in_first_out() {
         assert_eq!(next(&results), (id, WaitResult::Woken));
     }
     assert_eq!(world.notify(0, 1), 0);
-    waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+    waiters
+        .into_iter()
+        .for_each(|waiter| waiter.join().unwrap());
 }
 
 #[test]
@@ -93,7 +98,9 @@ fn two_notifies_in_a_row_wake_two() {
         assert_eq!(world.notify(0, 1), 1);
         next(&results);
         next(&results);
-        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+        waiters
+            .into_iter()
+            .for_each(|waiter| waiter.join().unwrap());
     }
 }
 
@@ -111,7 +118,9 @@ fn counts_are_exact_and_addresses_separate() {
     let mut woken: Vec<_> = (0..4).map(|_| next(&results).0).collect();
     woken.sort_unstable();
     assert_eq!(woken, [1, 2, 3, 4]);
-    waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+    waiters
+        .into_iter()
+        .for_each(|waiter| waiter.join().unwrap());
 }
 
 #[test]
@@ -126,7 +135,11 @@ fn timeouts() {
             assert_eq!(world.wait(0, 0, Some(deadline)), WaitResult::TimedOut);
             assert!(Instant::now() >= deadline);
         }
-        assert_eq!(world.notify(0, 1), 0, "a waiter that timed out is not in the queue");
+        assert_eq!(
+            world.notify(0, 1),
+            0,
+            "a waiter that timed out is not in the queue"
+        );
         world.words[0].store(1, Ordering::SeqCst);
         assert_eq!(world.wait(0, 0, Some(past)), WaitResult::NotEqual);
         assert_eq!(world.wait(0, 0, None), WaitResult::NotEqual);
@@ -142,20 +155,26 @@ fn cancel_ends_the_waits_of_one_thread() {
     assert_eq!(next(&results), (2, WaitResult::Cancelled));
     assert_eq!(world.notify(0, u32::MAX), 1);
     assert_eq!(next(&results), (1, WaitResult::Woken));
-    waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+    waiters
+        .into_iter()
+        .for_each(|waiter| waiter.join().unwrap());
 }
 
 #[test]
 fn close_ends_present_and_future_waits() {
     let world = World::new(1);
     let (done, results) = channel();
-    let waiters: Vec<_> = (1..=4).map(|id| world.waiter(id, id as usize, &done)).collect();
+    let waiters: Vec<_> = (1..=4)
+        .map(|id| world.waiter(id, id as usize, &done))
+        .collect();
     world.lot.close();
     for _ in 0..4 {
         assert_eq!(next(&results).1, WaitResult::Cancelled);
     }
     assert_eq!(world.wait(0, 0, None), WaitResult::Cancelled);
-    waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+    waiters
+        .into_iter()
+        .for_each(|waiter| waiter.join().unwrap());
 }
 
 #[test]

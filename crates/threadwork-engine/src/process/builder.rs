@@ -90,7 +90,9 @@ impl ProcessBuilder {
     /// Appends arguments.
     #[must_use]
     pub fn args(mut self, arguments: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.grants.args.extend(arguments.into_iter().map(Into::into));
+        self.grants
+            .args
+            .extend(arguments.into_iter().map(Into::into));
         self
     }
 
@@ -139,7 +141,9 @@ impl ProcessBuilder {
     /// below it, under the name `guest`.
     #[must_use]
     pub fn preopen_dir(mut self, host: impl AsRef<Path>, guest: impl Into<String>) -> Self {
-        self.grants.dirs.push((host.as_ref().to_owned(), guest.into()));
+        self.grants
+            .dirs
+            .push((host.as_ref().to_owned(), guest.into()));
         self
     }
 
@@ -168,7 +172,11 @@ impl ProcessBuilder {
     ///
     /// If the program cannot be started as it is; nothing of it has run then.
     pub fn spawn(self) -> Result<Process, Error> {
-        self.check_entry("_start", "a reactor is started with ProcessBuilder::load", true)?;
+        self.check_entry(
+            "_start",
+            "it may be a reactor, which only a host program can use (ProcessBuilder::load)",
+            true,
+        )?;
         self.start(None)
     }
 
@@ -198,12 +206,7 @@ impl ProcessBuilder {
     }
 
     /// An entry must be a function without parameters and results.
-    fn check_entry(
-        &self,
-        name: &str,
-        remedy: &'static str,
-        required: bool,
-    ) -> Result<(), Error> {
+    fn check_entry(&self, name: &str, remedy: &'static str, required: bool) -> Result<(), Error> {
         let name = name.to_owned();
         match self.module.wasmtime().get_export(&name) {
             Some(ExternType::Func(ty)) if ty.params().len() + ty.results().len() == 0 => Ok(()),
@@ -217,10 +220,7 @@ impl ProcessBuilder {
         }
     }
 
-    fn start(
-        mut self,
-        ready: Option<std::sync::mpsc::SyncSender<()>>,
-    ) -> Result<Process, Error> {
+    fn start(mut self, ready: Option<std::sync::mpsc::SyncSender<()>>) -> Result<Process, Error> {
         self.limits.check()?;
         self.grants.args.insert(0, std::mem::take(&mut self.arg0));
         self.tell_parallelism();
@@ -245,15 +245,20 @@ impl ProcessBuilder {
         // Without a shared memory, an instance runs its start function when it is made.
         let seat = match state.memories().is_empty() {
             true => None,
-            false => Some(Seat::new(&state, &thread).map_err(|error| Error::Instantiate {
-                message: one_line(&error),
-            })?),
+            false => Some(
+                Seat::new(&state, &thread).map_err(|error| Error::Instantiate {
+                    message: one_line(&error),
+                })?,
+            ),
         };
         state.watch();
         let process = Arc::clone(&state);
         let run = move |_: &Arc<_>| main_thread::run(&process, seat, &thread, program);
         let workers = state.module().engine().workers();
-        workers.run(run).map_err(|source| Error::System { what: "a thread", source })?;
+        workers.run(run).map_err(|source| Error::System {
+            what: "a thread",
+            source,
+        })?;
         Ok(Process::new(state, ends))
     }
 
@@ -284,7 +289,10 @@ fn make_memories(module: &Module, limits: &Limits) -> Result<Vec<Memory>, Error>
         minimum: minimum.saturating_mul(PAGE),
         reason: format!("the limit is {limit} bytes: raise it"),
     };
-    let own = module.wasmtime().resources_required().max_initial_memory_size;
+    let own = module
+        .wasmtime()
+        .resources_required()
+        .max_initial_memory_size;
     if let (Some(own), Some(limit)) = (own, limits.memory)
         && own > limit / PAGE
     {
@@ -320,7 +328,9 @@ fn make_memories(module: &Module, limits: &Limits) -> Result<Vec<Memory>, Error>
 
 /// Makes what stops the threads that compute, if the module looks at it.
 fn make_poll_page(module: &Module) -> Result<Option<PollPage>, Error> {
-    let page = module.has_poll().then(|| PollPage::new(module.engine().wasmtime()));
+    let page = module
+        .has_poll()
+        .then(|| PollPage::new(module.engine().wasmtime()));
     page.transpose().map_err(|error| Error::Memory {
         minimum: PAGE,
         reason: one_line(&error),
@@ -328,23 +338,30 @@ fn make_poll_page(module: &Module) -> Result<Option<PollPage>, Error> {
 }
 
 /// Resolves the imports of the process's module.
-fn link(
-    state: &Arc<State>,
-    define: Option<Define>,
-) -> Result<InstancePre<ThreadContext>, Error> {
+fn link(state: &Arc<State>, define: Option<Define>) -> Result<InstancePre<ThreadContext>, Error> {
     let module = state.module();
-    let failed = |error: wasmtime::Error| Error::Linker { message: one_line(&error) };
+    let failed = |error: wasmtime::Error| Error::Linker {
+        message: one_line(&error),
+    };
     let mut linker = module.linker().clone();
     if let Some(define) = define {
         define(&mut linker).map_err(failed)?;
     }
     // Shared memories belong to no store; the linker wants one to know the engine.
-    let context = ThreadContext { process: Arc::clone(state), thread: Arc::default() };
+    let context = ThreadContext {
+        process: Arc::clone(state),
+        thread: Arc::default(),
+    };
     let mut store = Store::new(module.engine().wasmtime(), context);
     linker.allow_shadowing(true);
     for (import, memory) in module.memories().iter().zip(state.memories()) {
         linker
-            .define(&store, &import.module, &import.name, memory.shared().clone())
+            .define(
+                &store,
+                &import.module,
+                &import.name,
+                memory.shared().clone(),
+            )
             .map_err(failed)?;
     }
     if let Some(page) = state.poll_page() {
@@ -356,7 +373,9 @@ fn link(
         if error.is::<UnknownImportError>() {
             missing_imports(module, &linker, &mut store)
         } else {
-            Error::ImportType { message: one_line(&error) }
+            Error::ImportType {
+                message: one_line(&error),
+            }
         }
     })
 }
@@ -381,9 +400,16 @@ fn missing_imports(
     });
     // Escaped, because a name may be anything.
     let names = missing.iter().map(|import| {
-        format!("{}.{}", import.module().escape_debug(), import.name().escape_debug())
+        format!(
+            "{}.{}",
+            import.module().escape_debug(),
+            import.name().escape_debug()
+        )
     });
-    Error::MissingImports { names: names.collect(), remedy }
+    Error::MissingImports {
+        names: names.collect(),
+        remedy,
+    }
 }
 
 /// What the module of an import says about how the program was built.
@@ -396,8 +422,8 @@ fn remedy(module: &str) -> &'static str {
         "wasi" => "of wasi-threads there is only wasi.thread-spawn",
         "env" => {
             "a C function may be undefined, or the program was built for a browser; link \
-             what it lacks, build it for wasm32-wasip1-threads, or define it with \
-             ProcessBuilder::linker"
+             what it lacks, build it for wasm32-wasip1-threads, or run it in a host program \
+             that defines it (ProcessBuilder::linker)"
         }
         "go" | "gojs" => "the program was built for Go's JavaScript host; set GOOS=wasip1",
         module if module.starts_with("__wbindgen") || module == "wbg" => {
@@ -411,6 +437,9 @@ fn remedy(module: &str) -> &'static str {
         module if module.starts_with("wasix") => {
             "the program was built for WASIX; build it for wasm32-wasip1-threads"
         }
-        _ => "define it with ProcessBuilder::linker, or build the program without",
+        _ => {
+            "build the program without, or run it in a host program that defines it \
+             (ProcessBuilder::linker)"
+        }
     }
 }

@@ -71,7 +71,10 @@ pub enum CallError {
 
 impl Process {
     pub(crate) fn new(state: Arc<State>, ends: HostEnds) -> Self {
-        Self { state, ends: Mutex::new(ends) }
+        Self {
+            state,
+            ends: Mutex::new(ends),
+        }
     }
 
     /// The number of the process, unique in this host program.
@@ -114,7 +117,10 @@ impl Process {
     /// A handle that can only kill.
     #[must_use]
     pub fn killer(&self) -> Killer {
-        Killer { id: self.id(), state: Arc::downgrade(&self.state) }
+        Killer {
+            id: self.id(),
+            state: Arc::downgrade(&self.state),
+        }
     }
 
     /// The threads that exist now, by id.
@@ -203,12 +209,16 @@ impl Killer {
 }
 
 fn take(buffer: Option<&Mutex<Vec<u8>>>) -> Vec<u8> {
-    buffer.map(|buffer| std::mem::take(&mut *lock(buffer))).unwrap_or_default()
+    buffer
+        .map(|buffer| std::mem::take(&mut *lock(buffer)))
+        .unwrap_or_default()
 }
 
 impl std::fmt::Debug for Process {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Process").field("id", &self.id()).finish_non_exhaustive()
+        f.debug_struct("Process")
+            .field("id", &self.id())
+            .finish_non_exhaustive()
     }
 }
 

@@ -95,11 +95,21 @@ impl InputStream {
 
 impl OutputStream {
     pub(crate) fn stdout(output: Output, ends: &mut HostEnds) -> Result<Self, Error> {
-        Self::open(output, Self::InheritStdout, &mut ends.stdout, &mut ends.stdout_buffer)
+        Self::open(
+            output,
+            Self::InheritStdout,
+            &mut ends.stdout,
+            &mut ends.stdout_buffer,
+        )
     }
 
     pub(crate) fn stderr(output: Output, ends: &mut HostEnds) -> Result<Self, Error> {
-        Self::open(output, Self::InheritStderr, &mut ends.stderr, &mut ends.stderr_buffer)
+        Self::open(
+            output,
+            Self::InheritStderr,
+            &mut ends.stderr,
+            &mut ends.stderr_buffer,
+        )
     }
 
     fn open(
@@ -115,8 +125,10 @@ impl OutputStream {
             Output::Pipe => {
                 let (host, guest) = pipe()?;
                 // Several threads may find the same room in it.
-                rustix::io::ioctl_fionbio(&guest, true)
-                    .map_err(|error| Error::System { what: "a pipe", source: error.into() })?;
+                rustix::io::ioctl_fionbio(&guest, true).map_err(|error| Error::System {
+                    what: "a pipe",
+                    source: error.into(),
+                })?;
                 *reader = Some(host);
                 Self::Fd(guest.into())
             }
@@ -147,12 +159,17 @@ impl OutputStream {
 }
 
 fn pipe() -> Result<(PipeReader, PipeWriter), Error> {
-    std::io::pipe().map_err(|source| Error::System { what: "a pipe", source })
+    std::io::pipe().map_err(|source| Error::System {
+        what: "a pipe",
+        source,
+    })
 }
 
 /// Whether a read or write of this descriptor can wait for somebody else: all but
 /// regular files.
 pub(crate) fn can_block(fd: BorrowedFd<'_>) -> bool {
-    let regular = fd.try_clone_to_owned().and_then(|fd| File::from(fd).metadata());
+    let regular = fd
+        .try_clone_to_owned()
+        .and_then(|fd| File::from(fd).metadata());
     !regular.is_ok_and(|data| data.is_file())
 }

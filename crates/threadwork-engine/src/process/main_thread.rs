@@ -87,22 +87,23 @@ fn call_if_there(seat: &mut Seat, name: &str) -> wasmtime::Result<()> {
 /// Serves calls until the process ends.
 fn serve(process: &Arc<State>, seat: &mut Seat, thread: &Arc<ThreadState>, calls: &Receiver<Call>) {
     while let Ok(call) = calls.recv() {
-        let result = find(seat, &call.export, &call.arguments).and_then(|(function, mut results)| {
-            let called = seat.on_thread(|seat| {
-                function.call(&mut seat.store, &call.arguments, &mut results)
-            });
-            match called {
-                Ok(()) => Ok(results),
-                Err(error) => {
-                    if let Some(cause) = cause_of(&error, process, thread) {
-                        process.end(cause);
-                    } else if error.is::<Ended>() {
-                        process.thread_failed(thread, &error);
+        let result =
+            find(seat, &call.export, &call.arguments).and_then(|(function, mut results)| {
+                let called = seat.on_thread(|seat| {
+                    function.call(&mut seat.store, &call.arguments, &mut results)
+                });
+                match called {
+                    Ok(()) => Ok(results),
+                    Err(error) => {
+                        if let Some(cause) = cause_of(&error, process, thread) {
+                            process.end(cause);
+                        } else if error.is::<Ended>() {
+                            process.thread_failed(thread, &error);
+                        }
+                        Err(CallError::Ended)
                     }
-                    Err(CallError::Ended)
                 }
-            }
-        });
+            });
         // The caller waits for this.
         let _ = call.reply.send(result);
         if process.is_ending() {
@@ -116,16 +117,24 @@ fn find(seat: &mut Seat, name: &str, arguments: &[Val]) -> Result<(Func, Vec<Val
     let function = seat
         .instance
         .get_func(&mut seat.store, name)
-        .ok_or_else(|| CallError::NoExport { name: name.to_owned() })?;
+        .ok_or_else(|| CallError::NoExport {
+            name: name.to_owned(),
+        })?;
     let ty = function.ty(&seat.store);
     let fits = ty.params().len() == arguments.len()
-        && ty.params().zip(arguments).all(|(param, argument)| {
-            argument.matches_ty(&seat.store, &param).unwrap_or(false)
-        });
+        && ty
+            .params()
+            .zip(arguments)
+            .all(|(param, argument)| argument.matches_ty(&seat.store, &param).unwrap_or(false));
     if !fits {
-        return Err(CallError::Arguments { name: name.to_owned(), expected: ty.to_string() });
+        return Err(CallError::Arguments {
+            name: name.to_owned(),
+            expected: ty.to_string(),
+        });
     }
-    let results = ty.results().map(|ty| Val::default_for_ty(&ty).unwrap_or(Val::I32(0)));
+    let results = ty
+        .results()
+        .map(|ty| Val::default_for_ty(&ty).unwrap_or(Val::I32(0)));
     Ok((function, results.collect()))
 }
 

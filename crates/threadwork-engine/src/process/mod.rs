@@ -15,8 +15,8 @@ mod threads;
 
 pub use builder::ProcessBuilder;
 pub use handle::{CallError, Killer, Process};
-pub use io::{Output, Stdin};
 pub(crate) use io::{InputStream, OutputStream, can_block};
+pub use io::{Output, Stdin};
 pub(crate) use state::{Cause, ProcExit, State};
 pub(crate) use sync_calls::define_sync_imports;
 

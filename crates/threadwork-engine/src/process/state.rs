@@ -162,7 +162,6 @@ impl State {
         &self.wasi
     }
 
-
     pub(crate) fn calls(&self) -> &Mutex<Option<super::main_thread::CallSender>> {
         &self.calls
     }
@@ -316,7 +315,9 @@ impl State {
         let wants = pages.saturating_mul(PAGE).saturating_add(has);
         let fits = self.limits.memory.is_none_or(|most| wants <= most);
         let grown = fits.then(|| memory.shared().grow(pages).ok()).flatten();
-        if grown.is_none() && let Some(most) = self.limits.memory {
+        if grown.is_none()
+            && let Some(most) = self.limits.memory
+        {
             self.meet_limit(Limit::Memory(most));
         }
         grown
@@ -328,21 +329,30 @@ impl State {
         if self.is_ending() {
             return None;
         }
-        let wall = self.limits.wall_time.map(|limit| {
-            limit.saturating_sub(now.saturating_duration_since(self.started))
-        });
-        if wall.is_some_and(|left| left.is_zero()) {
-            self.limits.wall_time.map(|limit| self.end(Cause::Limit(Limit::WallTime(limit))));
+        let used = now.saturating_duration_since(self.started);
+        let wall = self
+            .limits
+            .wall_time
+            .map(|limit| limit.saturating_sub(used));
+        if let (Some(limit), Some(Duration::ZERO)) = (self.limits.wall_time, wall) {
+            self.end(Cause::Limit(Limit::WallTime(limit)));
             return None;
         }
-        let cpu = self.limits.cpu_time.map(|limit| limit.saturating_sub(self.cpu_time()));
-        if cpu.is_some_and(|left| left.is_zero()) {
-            self.limits.cpu_time.map(|limit| self.end(Cause::Limit(Limit::CpuTime(limit))));
+        let cpu = self
+            .limits
+            .cpu_time
+            .map(|limit| limit.saturating_sub(self.cpu_time()));
+        if let (Some(limit), Some(Duration::ZERO)) = (self.limits.cpu_time, cpu) {
+            self.end(Cause::Limit(Limit::CpuTime(limit)));
             return None;
         }
         // It cannot be used up faster than all cores can.
         let cpu = cpu.map(|left| (left / self.engine().parallelism()).max(SHORTEST_VISIT));
-        [wall, cpu].into_iter().flatten().min().and_then(|left| now.checked_add(left))
+        [wall, cpu]
+            .into_iter()
+            .flatten()
+            .min()
+            .and_then(|left| now.checked_add(left))
     }
 
     /// Asks for the visits that the limits need.
@@ -402,6 +412,7 @@ impl State {
     /// The last worker has left: closes the files and publishes the status.
     fn finish(&self) {
         self.wasi.close();
+        self.engine().watchdog().forget(self.id);
         let _ = self.finished.wall_time.set(self.started.elapsed());
         let cause = lock(&self.cause).take();
         *lock(&self.status) = Some(self.status_of(cause));
@@ -412,9 +423,10 @@ impl State {
         let limit_met = lock(&self.limit_met).take();
         match (cause, limit_met) {
             (Some(Cause::Exited(code)), _) => ExitStatus::Exited(code),
-            (Some(Cause::Trapped(trap)), Some(limit)) => {
-                ExitStatus::LimitExceeded(LimitExceeded { limit, trap: Some(trap) })
-            }
+            (Some(Cause::Trapped(trap)), Some(limit)) => ExitStatus::LimitExceeded(LimitExceeded {
+                limit,
+                trap: Some(trap),
+            }),
             (Some(Cause::Trapped(trap)), None) => ExitStatus::Trapped(trap),
             (Some(Cause::Limit(limit)), _) => {
                 ExitStatus::LimitExceeded(LimitExceeded { limit, trap: None })
@@ -434,7 +446,10 @@ impl State {
         let mut status = lock(&self.status);
         while status.is_none() {
             status = match deadline {
-                None => self.ended.wait(status).unwrap_or_else(PoisonError::into_inner),
+                None => self
+                    .ended
+                    .wait(status)
+                    .unwrap_or_else(PoisonError::into_inner),
                 Some(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
@@ -451,13 +466,19 @@ impl State {
     // ---- Reports ----
 
     pub(crate) fn thread_infos(&self) -> Vec<crate::ThreadInfo> {
-        let mut infos: Vec<_> = lock(&self.threads).iter().map(|thread| thread.info()).collect();
+        let mut infos: Vec<_> = lock(&self.threads)
+            .iter()
+            .map(|thread| thread.info())
+            .collect();
         infos.sort_by_key(|info| info.id);
         infos
     }
 
     fn cpu_time(&self) -> Duration {
-        let running: Duration = lock(&self.threads).iter().filter_map(|t| t.cpu_time()).sum();
+        let running: Duration = lock(&self.threads)
+            .iter()
+            .filter_map(|t| t.cpu_time())
+            .sum();
         // Ordering: Relaxed; a thread that ends right now may be missed or counted
         // twice for the moment.
         running + Duration::from_nanos(self.finished.cpu_nanos.load(Ordering::Relaxed))
@@ -492,10 +513,13 @@ impl Finished {
         // Ordering: Relaxed; statistics.
         let nanos = cpu_time.map_or(0, |time| time.as_nanos() as u64);
         self.cpu_nanos.fetch_add(nanos, Ordering::Relaxed);
-        self.waits.fetch_add(counters.waits.get(), Ordering::Relaxed);
+        self.waits
+            .fetch_add(counters.waits.get(), Ordering::Relaxed);
         self.waits_not_equal
             .fetch_add(counters.waits_not_equal.get(), Ordering::Relaxed);
-        self.notifies.fetch_add(counters.notifies.get(), Ordering::Relaxed);
-        self.woken.fetch_add(counters.woken.get(), Ordering::Relaxed);
+        self.notifies
+            .fetch_add(counters.notifies.get(), Ordering::Relaxed);
+        self.woken
+            .fetch_add(counters.woken.get(), Ordering::Relaxed);
     }
 }

@@ -58,7 +58,11 @@ impl Files {
         let mut context = builder.build_p1();
         // What one call may copy is bounded by the guest's own memory.
         context.set_hostcall_fuel(usize::MAX);
-        Ok(Self { context, opened: HashSet::new(), most })
+        Ok(Self {
+            context,
+            opened: HashSet::new(),
+            most,
+        })
     }
 
     /// Whether the path at 0 in `memory`, below `dir`, leads to a FIFO, for which
@@ -73,8 +77,9 @@ impl Files {
         end: i32,
     ) -> bool {
         let context = &mut self.context;
-        let stat =
-            finish(wasi::path_filestat_get(context, memory, dir, flags, 0, length, end));
+        let stat = finish(wasi::path_filestat_get(
+            context, memory, dir, flags, 0, length, end,
+        ));
         let kind = GuestPtr::<Filetype>::new((end + FILETYPE).cast_unsigned());
         matches!(stat, Ok(SUCCESS)) && matches!(memory.read(kind), Ok(Filetype::Unknown))
     }
@@ -216,7 +221,14 @@ pub(super) fn fd_write(
     result: i32,
 ) -> Result<i32> {
     with_files(&mut caller, |files, memory, _| {
-        finish(wasi::fd_write(&mut files.context, memory, fd, bufs, count, result))
+        finish(wasi::fd_write(
+            &mut files.context,
+            memory,
+            fd,
+            bufs,
+            count,
+            result,
+        ))
     })
 }
 
@@ -229,7 +241,14 @@ pub(super) fn fd_read(
     result: i32,
 ) -> Result<i32> {
     with_files(&mut caller, |files, memory, _| {
-        finish(wasi::fd_read(&mut files.context, memory, fd, bufs, count, result))
+        finish(wasi::fd_read(
+            &mut files.context,
+            memory,
+            fd,
+            bufs,
+            count,
+            result,
+        ))
     })
 }
 
@@ -263,8 +282,17 @@ fn path_open(
             return Ok(Errno::Notsup as i32);
         }
         let errno = finish(wasi::path_open(
-            &mut files.context, &mut copy, dir, dir_flags, 0, length, open_flags, base,
-            inheriting, flags, end,
+            &mut files.context,
+            &mut copy,
+            dir,
+            dir_flags,
+            0,
+            length,
+            open_flags,
+            base,
+            inheriting,
+            flags,
+            end,
         ))?;
         if errno == SUCCESS {
             let fd: u32 = copy.read(GuestPtr::new(end.cast_unsigned()))?;

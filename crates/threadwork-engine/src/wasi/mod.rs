@@ -122,11 +122,15 @@ pub(crate) fn add_to_linker(linker: &mut Linker<ThreadContext>) -> Result<()> {
     linker.func_wrap(MODULE, "proc_exit", |code: i32| -> Result<()> {
         Err(wasmtime::Error::new(ProcExit(code)))
     })?;
-    linker.func_wrap(MODULE, "sched_yield", |caller: Caller<'_, ThreadContext>| {
-        caller.data().process.check_running()?;
-        std::thread::yield_now();
-        Ok(Errno::Success as i32)
-    })?;
+    linker.func_wrap(
+        MODULE,
+        "sched_yield",
+        |caller: Caller<'_, ThreadContext>| {
+            caller.data().process.check_running()?;
+            std::thread::yield_now();
+            Ok(Errno::Success as i32)
+        },
+    )?;
     linker.func_wrap(MODULE, "random_get", random_get)?;
     Ok(())
 }
@@ -134,7 +138,10 @@ pub(crate) fn add_to_linker(linker: &mut Linker<ThreadContext>) -> Result<()> {
 fn random_get(mut caller: Caller<'_, ThreadContext>, at: i32, length: i32) -> Result<i32> {
     let mut chunk = [0; 256];
     with_memory(&mut caller, |context, memory| {
-        let (mut at, end) = (at.cast_unsigned(), at.cast_unsigned().checked_add(length.cast_unsigned()));
+        let (mut at, end) = (
+            at.cast_unsigned(),
+            at.cast_unsigned().checked_add(length.cast_unsigned()),
+        );
         let Some(end) = end else {
             return Ok(Err(Errno::Fault));
         };

@@ -76,25 +76,30 @@ fn read_all(
                 Ok(deadline) => (Eventtype::Clock, Wait::Until(deadline)),
                 Err(errno) => return Ok(Err(errno)),
             },
-            SubscriptionU::FdRead(sub) => {
-                (Eventtype::FdRead, readable(context.process.wasi(), sub.file_descriptor))
-            }
-            SubscriptionU::FdWrite(sub) => {
-                (Eventtype::FdWrite, writable(context.process.wasi(), sub.file_descriptor))
-            }
+            SubscriptionU::FdRead(sub) => (
+                Eventtype::FdRead,
+                readable(context.process.wasi(), sub.file_descriptor),
+            ),
+            SubscriptionU::FdWrite(sub) => (
+                Eventtype::FdWrite,
+                writable(context.process.wasi(), sub.file_descriptor),
+            ),
         };
-        interests.push(Interest { userdata: sub.userdata, kind, wait });
+        interests.push(Interest {
+            userdata: sub.userdata,
+            kind,
+            wait,
+        });
     }
     Ok(Ok(interests))
 }
 
 /// The moment of a clock's event; `None` is beyond all time.
-fn deadline(
-    context: &ThreadContext,
-    clock: &SubscriptionClock,
-) -> Result<Option<Instant>, Errno> {
+fn deadline(context: &ThreadContext, clock: &SubscriptionClock) -> Result<Option<Instant>, Errno> {
     let time = Duration::from_nanos(clock.timeout);
-    let absolute = clock.flags.contains(Subclockflags::SUBSCRIPTION_CLOCK_ABSTIME);
+    let absolute = clock
+        .flags
+        .contains(Subclockflags::SUBSCRIPTION_CLOCK_ABSTIME);
     let left = match (clock.id, absolute) {
         (Clockid::Monotonic | Clockid::Realtime, false) => time,
         (Clockid::Monotonic, true) => time.saturating_sub(context.process.wasi().monotonic()),
@@ -130,10 +135,7 @@ fn file(wasi: &Wasi, fd: Fd) -> Wait {
 }
 
 /// Waits until at least one of `interests` is ready, and returns the events.
-fn wait(
-    context: &ThreadContext,
-    interests: &[Interest],
-) -> Result<Result<Vec<Event>, Errno>> {
+fn wait(context: &ThreadContext, interests: &[Interest]) -> Result<Result<Vec<Event>, Errno>> {
     let ThreadContext { process, thread } = context;
     let _call = thread.host_call();
     let immediate = |wait: &Wait| matches!(wait, Wait::Ready | Wait::Failed(_));

@@ -77,7 +77,10 @@ pub(super) type Output = Closable<OutputStream>;
 
 impl<S> Closable<S> {
     fn with(stream: S, can_block: bool) -> Self {
-        Self { stream: RwLock::new(Some(Arc::new(stream))), can_block }
+        Self {
+            stream: RwLock::new(Some(Arc::new(stream))),
+            can_block,
+        }
     }
 
     /// Whether its use may have to wait for somebody else.
@@ -125,7 +128,10 @@ impl Output {
 impl Input {
     pub(super) fn new(stream: InputStream) -> Self {
         let can_block = stream.fd().is_some_and(can_block);
-        Self { stream: Closable::with(stream, can_block), reading: Mutex::new(()) }
+        Self {
+            stream: Closable::with(stream, can_block),
+            reading: Mutex::new(()),
+        }
     }
 
     pub(super) fn can_block(&self) -> bool {
@@ -255,11 +261,7 @@ fn room(memory: &GuestMemory<'_>, bufs: GuestPtr<[Iovec]>) -> Result<usize> {
     Ok(room.min(MOST))
 }
 
-fn scatter(
-    memory: &mut GuestMemory<'_>,
-    bufs: GuestPtr<[Iovec]>,
-    mut bytes: &[u8],
-) -> Result<()> {
+fn scatter(memory: &mut GuestMemory<'_>, bufs: GuestPtr<[Iovec]>, mut bytes: &[u8]) -> Result<()> {
     for buf in bufs.iter() {
         let buf = memory.read(buf?)?;
         let (part, rest) = bytes.split_at((buf.buf_len as usize).min(bytes.len()));
@@ -269,11 +271,7 @@ fn scatter(
     Ok(())
 }
 
-fn write(
-    context: &ThreadContext,
-    stream: Stream,
-    bytes: &[u8],
-) -> Result<Result<usize, Errno>> {
+fn write(context: &ThreadContext, stream: Stream, bytes: &[u8]) -> Result<Result<usize, Errno>> {
     let wasi = context.process.wasi();
     let output = wasi.output(stream);
     let open = output.open();
@@ -362,11 +360,7 @@ fn reader<'a>(process: &State, reading: &'a Mutex<()>) -> Result<std::sync::Mute
 }
 
 /// Waits until the descriptor can be used without blocking.
-fn until_ready(
-    process: &State,
-    fd: BorrowedFd<'_>,
-    flags: PollFlags,
-) -> Result<Result<(), Errno>> {
+fn until_ready(process: &State, fd: BorrowedFd<'_>, flags: PollFlags) -> Result<Result<(), Errno>> {
     let cancel: OwnedFd = match process.wasi().cancel_fd() {
         Ok(cancel) => cancel,
         Err(error) => return Ok(Err(errno(error))),

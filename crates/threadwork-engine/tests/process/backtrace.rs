@@ -8,14 +8,19 @@ use threadwork_engine::{ExitStatus, Module, ProcessBuilder, Trap};
 
 /// The guest `endings`, trapping in a thread.
 fn trapping(module: &Module) -> Trap {
-    trap(run(ProcessBuilder::new(module).args(["thread", "trap", "wait"])))
+    trap(run(
+        ProcessBuilder::new(module).args(["thread", "trap", "wait"])
+    ))
 }
 
 /// The line of a text in the source of `endings`, from 1.
 fn line_of(text: &str) -> u32 {
     let source = repository().join("guests/conformance/src/bin/endings.rs");
     let source = std::fs::read_to_string(source).unwrap();
-    let line = source.lines().position(|line| line.contains(text)).expect("the line is there");
+    let line = source
+        .lines()
+        .position(|line| line.contains(text))
+        .expect("the line is there");
     line as u32 + 1
 }
 
@@ -29,14 +34,21 @@ fn with_debug_information_frames_have_files_and_lines() {
     let at = |line: u32| {
         frames.iter().any(|frame| {
             frame.line == Some(line)
-                && frame.file.as_deref().is_some_and(|f| f.ends_with("bin/endings.rs"))
+                && frame
+                    .file
+                    .as_deref()
+                    .is_some_and(|f| f.ends_with("bin/endings.rs"))
         })
     };
     assert!(at(line_of("wasm32::unreachable()")), "{trap}");
     assert!(at(line_of("=> trap(),")), "{trap}");
     assert!(trap.to_string().contains("endings.rs:"), "{trap}");
     let name = frames.iter().filter_map(|frame| frame.function.as_deref());
-    assert!(name.clone().any(|name| name == "endings::trap"), "{:?}", name.collect::<Vec<_>>());
+    assert!(
+        name.clone().any(|name| name == "endings::trap"),
+        "{:?}",
+        name.collect::<Vec<_>>()
+    );
 
     // A deadlock has them, too. Only one module is compiled with them: `endings` whose
     // thread returns and is joined does not lock up, so look at a trap of main.
@@ -50,7 +62,14 @@ fn with_debug_information(folder: PathBuf) -> Module {
     let compiled = folder.join("endings.wasm");
     let status = scrubbed("rustc")
         .current_dir(repository().join("guests/conformance"))
-        .args(["--edition", "2024", "--target", "wasm32-wasip1-threads", "-C", "opt-level=2"])
+        .args([
+            "--edition",
+            "2024",
+            "--target",
+            "wasm32-wasip1-threads",
+            "-C",
+            "opt-level=2",
+        ])
         .args(["-C", "debuginfo=1", "src/bin/endings.rs", "-o"])
         .arg(&compiled)
         .arg("--extern")
@@ -66,16 +85,34 @@ fn with_debug_information(folder: PathBuf) -> Module {
 fn without_debug_information_frames_have_names_and_offsets() {
     let trap = trapping(&guest("endings"));
     let frames = trap.backtrace.frames();
-    let names: Vec<_> = frames.iter().filter_map(|f| f.function.as_deref()).collect();
-    assert!(names[0] == "endings::trap" && names.contains(&"endings::end"), "{names:?}");
-    assert!(names.iter().all(|name| !name.starts_with("_ZN") && !name.starts_with("_R")));
+    let names: Vec<_> = frames
+        .iter()
+        .filter_map(|f| f.function.as_deref())
+        .collect();
+    assert!(
+        names[0] == "endings::trap" && names.contains(&"endings::end"),
+        "{names:?}"
+    );
+    assert!(
+        names
+            .iter()
+            .all(|name| !name.starts_with("_ZN") && !name.starts_with("_R"))
+    );
 
     // The offset of the innermost is that of an `unreachable` in the file.
     let file = std::fs::read(wasm_guests().join("endings.wasm")).unwrap();
     assert_eq!(file[frames[0].offset.unwrap()], 0x00, "{trap}");
     let code = |frame: &&threadwork_engine::Frame| frame.offset.unwrap() < file.len();
-    assert!(frames.iter().filter(|frame| frame.offset.is_some()).all(|frame| code(&frame)));
-    assert!(trap.to_string().contains(&format!("@ {:#x}", frames[0].offset.unwrap())));
+    assert!(
+        frames
+            .iter()
+            .filter(|frame| frame.offset.is_some())
+            .all(|frame| code(&frame))
+    );
+    assert!(
+        trap.to_string()
+            .contains(&format!("@ {:#x}", frames[0].offset.unwrap()))
+    );
 }
 
 /// Everything that the rewriter adds and moves, and the offsets are still the file's.
@@ -125,7 +162,9 @@ fn a_module_without_names_has_numbers() {
     let mut binary = wat::parse_str("(module (func (export \"_start\") unreachable))").unwrap();
     // The name section is last; there is none for a function without a name.
     assert!(!binary.windows(4).any(|bytes| bytes == b"name"));
-    let trap = trap(run(ProcessBuilder::new(&Module::new(engine(), &binary).unwrap())));
+    let trap = trap(run(ProcessBuilder::new(
+        &Module::new(engine(), &binary).unwrap(),
+    )));
     assert!(trap.to_string().contains("<function 0> @ 0x"), "{trap}");
 
     // Debug information that is nonsense costs the lines and nothing else.
@@ -134,7 +173,9 @@ fn a_module_without_names_has_numbers() {
         binary.extend(name.as_bytes());
         binary.extend([0xee; 40]);
     }
-    let process = start(ProcessBuilder::new(&Module::new(engine(), &binary).unwrap()));
+    let process = start(ProcessBuilder::new(
+        &Module::new(engine(), &binary).unwrap(),
+    ));
     match process.wait() {
         ExitStatus::Trapped(trap) => assert!(trap.to_string().contains("@ 0x"), "{trap}"),
         other => panic!("{other}"),

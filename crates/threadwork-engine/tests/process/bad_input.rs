@@ -46,8 +46,14 @@ fn what_is_not_wasm() {
 #[test]
 fn text_with_a_mistake_names_the_place() {
     let message = refusal(b"(module\n  (func $f (oops)))");
-    assert!(message.starts_with("the text does not parse as WebAssembly: "), "{message}");
-    assert!(message.contains("2:13") && message.contains("oops"), "{message}");
+    assert!(
+        message.starts_with("the text does not parse as WebAssembly: "),
+        "{message}"
+    );
+    assert!(
+        message.contains("2:13") && message.contains("oops"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -100,7 +106,10 @@ fn threads_without_a_shared_memory() {
 
 #[test]
 fn threads_without_an_entry() {
-    for other in ["", r#"(global (export "wasi_thread_start") i32 (i32.const 0))"#] {
+    for other in [
+        "",
+        r#"(global (export "wasi_thread_start") i32 (i32.const 0))"#,
+    ] {
         let text = format!(r#"(module {SPAWN} {SHARED} {other} (func (export "_start")))"#);
         assert_eq!(
             refusal(text.as_bytes()),
@@ -127,7 +136,8 @@ fn threads_with_an_entry_of_another_type() {
 fn entries_that_cannot_be_run() {
     assert_eq!(
         no_start("(module)"),
-        "the module exports no function `_start`: a reactor is started with ProcessBuilder::load"
+        "the module exports no function `_start`: it may be a reactor, which only a host \
+         program can use (ProcessBuilder::load)"
     );
     assert_eq!(
         no_start(r#"(module (func (export "_start") (param i32)))"#),
@@ -142,14 +152,15 @@ fn entries_that_cannot_be_run() {
 
 #[test]
 fn imports_that_nobody_provides_are_named_with_a_remedy() {
-    let missing = |imports: &str| no_start(&format!(r#"(module {imports} (func (export "_start")))"#));
+    let missing =
+        |imports: &str| no_start(&format!(r#"(module {imports} (func (export "_start")))"#));
     for (module, name, remedy) in [
         (
             "env",
             "curl_easy_init",
             "a C function may be undefined, or the program was built for a browser; link \
-             what it lacks, build it for wasm32-wasip1-threads, or define it with \
-             ProcessBuilder::linker",
+             what it lacks, build it for wasm32-wasip1-threads, or run it in a host program \
+             that defines it (ProcessBuilder::linker)",
         ),
         (
             "wbg",
@@ -188,11 +199,16 @@ fn imports_that_nobody_provides_are_named_with_a_remedy() {
             "fd_fly",
             "this is no function of WASI preview 1",
         ),
-        ("wasi", "thread-join", "of wasi-threads there is only wasi.thread-spawn"),
+        (
+            "wasi",
+            "thread-join",
+            "of wasi-threads there is only wasi.thread-spawn",
+        ),
         (
             "plugin",
             "f",
-            "define it with ProcessBuilder::linker, or build the program without",
+            "build the program without, or run it in a host program that defines it \
+             (ProcessBuilder::linker)",
         ),
     ] {
         assert_eq!(
@@ -207,17 +223,22 @@ fn all_missing_imports_are_in_one_message_and_many_are_counted() {
     let import = |n: usize| format!(r#"(import "env" "f{n}" (func))"#);
     let imports: String = (0..2).map(import).collect();
     let message = no_start(&format!(r#"(module {imports} (func (export "_start")))"#));
-    assert!(message.starts_with("nothing provides the imports env.f0, env.f1: "), "{message}");
+    assert!(
+        message.starts_with("nothing provides the imports env.f0, env.f1: "),
+        "{message}"
+    );
     let imports: String = (0..30).map(import).collect();
     let message = no_start(&format!(r#"(module {imports} (func (export "_start")))"#));
-    assert!(message.contains("env.f6, env.f7 and 22 more: "), "{message}");
+    assert!(
+        message.contains("env.f6, env.f7 and 22 more: "),
+        "{message}"
+    );
 }
 
 #[test]
 fn a_memory_to_import_that_is_not_shared_is_named() {
-    let message = no_start(
-        r#"(module (import "env" "memory" (memory 1)) (func (export "_start")))"#,
-    );
+    let message =
+        no_start(r#"(module (import "env" "memory" (memory 1)) (func (export "_start")))"#);
     assert_eq!(
         message,
         "nothing provides the import env.memory: a memory that is not shared belongs to the \
@@ -255,7 +276,8 @@ fn a_memory_larger_than_any_machine() {
     );
     let message = one_line(ProcessBuilder::new(&module).spawn().unwrap_err());
     assert!(
-        message.starts_with("the module's memory of at least 72057594037927936 bytes cannot be had"),
+        message
+            .starts_with("the module's memory of at least 72057594037927936 bytes cannot be had"),
         "{message}"
     );
 }
@@ -281,12 +303,14 @@ fn a_table_segment_that_does_not_fit_is_said_to_be_that() {
 #[test]
 fn data_that_does_not_fit_is_a_trap_of_the_program() {
     for memory in [SHARED, "(memory 1)"] {
-        let text = format!(
-            r#"(module {memory} (data (i32.const 65535) "ab") (func (export "_start")))"#
-        );
+        let text =
+            format!(r#"(module {memory} (data (i32.const 65535) "ab") (func (export "_start")))"#);
         let status = crate::support::run(ProcessBuilder::new(&crate::support::text(&text)));
         let trap = crate::support::trap(status);
-        assert!(trap.reason.contains("out of bounds memory access"), "{trap}");
+        assert!(
+            trap.reason.contains("out of bounds memory access"),
+            "{trap}"
+        );
     }
 }
 
@@ -304,7 +328,8 @@ fn a_folder_that_cannot_be_granted() {
     let builder = ProcessBuilder::new(&module).preopen_dir("/no/such/folder", "/");
     let message = one_line(builder.spawn().unwrap_err());
     assert!(
-        message.starts_with("cannot open the directory /no/such/folder for the guest: No such file"),
+        message
+            .starts_with("cannot open the directory /no/such/folder for the guest: No such file"),
         "{message}"
     );
 }
@@ -313,11 +338,16 @@ fn a_folder_that_cannot_be_granted() {
 fn host_functions_that_cannot_be_defined() {
     let module = text(r#"(module (func (export "_start")))"#);
     let builder = ProcessBuilder::new(&module).linker(|linker| {
-        linker.func_wrap("a", "b", || {})?.func_wrap("a", "b", || {})?;
+        linker
+            .func_wrap("a", "b", || {})?
+            .func_wrap("a", "b", || {})?;
         Ok(())
     });
     let message = one_line(builder.spawn().unwrap_err());
-    assert!(message.starts_with("the host functions cannot be defined: "), "{message}");
+    assert!(
+        message.starts_with("the host functions cannot be defined: "),
+        "{message}"
+    );
 }
 
 // ---- Damage ----

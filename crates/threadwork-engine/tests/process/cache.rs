@@ -8,7 +8,10 @@ use threadwork_engine::{Engine, Module, ProcessBuilder};
 const TEXT: &[u8] = br#"(module (func (export "_start")))"#;
 
 fn engine(folder: &Path) -> Engine {
-    Engine::builder().cache_dir(Some(folder.to_owned())).build().unwrap()
+    Engine::builder()
+        .cache_dir(Some(folder.to_owned()))
+        .build()
+        .unwrap()
 }
 
 /// Loads with a new engine, and runs.
@@ -19,7 +22,10 @@ fn works(folder: &Path) {
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
-    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect()
 }
 
 #[track_caller]
@@ -53,7 +59,12 @@ fn a_damaged_entry_is_compiled_again() {
     works(folder);
     let entry = the_entry(folder);
     let good = fs::read(&entry).unwrap();
-    let mut damages = vec![Vec::new(), b"x".to_vec(), good[1..].to_vec(), vec![0; good.len()]];
+    let mut damages = vec![
+        Vec::new(),
+        b"x".to_vec(),
+        good[1..].to_vec(),
+        vec![0; good.len()],
+    ];
     damages.extend([1, 31, 32, 33, good.len() / 2, good.len() - 1].map(|n| good[..n].to_vec()));
     for at in [0, 10, good.len() / 2, good.len() - 1] {
         let mut damaged = good.clone();
@@ -65,7 +76,10 @@ fn a_damaged_entry_is_compiled_again() {
         works(folder);
         assert_eq!(the_entry(folder), entry);
         let again = fs::read(&entry).unwrap();
-        assert!(again.len() == good.len() && again != damaged, "it was not made good");
+        assert!(
+            again.len() == good.len() && again != damaged,
+            "it was not made good"
+        );
     }
 }
 
@@ -93,7 +107,10 @@ fn a_folder_that_cannot_be_used_is_no_error() {
         works(&unusable);
     }
     works(folder.path());
-    let entry = files(folder.path()).into_iter().find(|path| *path != file).unwrap();
+    let entry = files(folder.path())
+        .into_iter()
+        .find(|path| *path != file)
+        .unwrap();
     fs::remove_file(&entry).unwrap();
     fs::create_dir(&entry).unwrap();
     works(folder.path());
@@ -144,8 +161,9 @@ fn a_module_from_the_cache_is_the_same_module() {
 fn many_at_once_share_a_folder() {
     let _watch = Watch::start();
     let folder = tempfile::tempdir().unwrap();
-    let texts: Vec<_> =
-        (0..5).map(|n| format!("(module (func (export \"_start\") (drop (i32.const {n}))))")).collect();
+    let texts: Vec<_> = (0..5)
+        .map(|n| format!("(module (func (export \"_start\") (drop (i32.const {n}))))"))
+        .collect();
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {

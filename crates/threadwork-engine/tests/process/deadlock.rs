@@ -1,6 +1,6 @@
 //! Deadlocks are told from everything that only looks like one.
 
-use crate::support::{Stage, guest, on_stage, output, plot, play, run, start, text, until};
+use crate::support::{Stage, guest, on_stage, output, play, plot, run, start, text, until};
 use threadwork_engine::{DeadlockReport, ExitStatus, ProcessBuilder, Sleeper, Stdin};
 
 #[track_caller]
@@ -13,7 +13,12 @@ fn deadlock(status: ExitStatus) -> DeadlockReport {
 
 fn names(sleeper: &Sleeper, function: &str) -> bool {
     let frames = sleeper.backtrace.frames();
-    frames.iter().any(|frame| frame.function.as_deref().is_some_and(|n| n.contains(function)))
+    frames.iter().any(|frame| {
+        frame
+            .function
+            .as_deref()
+            .is_some_and(|n| n.contains(function))
+    })
 }
 
 /// The guest `deadlock`: as many threads as there are functions, each of which is in
@@ -25,7 +30,11 @@ fn is_found(kind: &str, functions: &[&str]) {
     let report = deadlock(done.status);
     assert_eq!(done.stdout, "ready\n");
     assert_eq!(report.threads.len(), functions.len(), "{report}");
-    let ids: Vec<_> = report.threads.iter().map(|sleeper| sleeper.thread).collect();
+    let ids: Vec<_> = report
+        .threads
+        .iter()
+        .map(|sleeper| sleeper.thread)
+        .collect();
     assert!(ids.is_sorted() && ids[0] == 0, "{report}");
     for (sleeper, function) in report.threads.iter().zip(functions) {
         assert!(names(sleeper, function), "{function} in {report}");
@@ -42,12 +51,21 @@ fn a_thread_that_locks_what_it_holds() {
 #[test]
 fn two_mutexes_in_opposite_order() {
     let [left, right] = ["deadlock::philosopher_left", "deadlock::philosopher_right"];
-    is_found("philosophers", &["deadlock::join_philosophers", left, right]);
+    is_found(
+        "philosophers",
+        &["deadlock::join_philosophers", left, right],
+    );
 }
 
 #[test]
 fn a_join_of_a_thread_that_waits_for_ever() {
-    is_found("condvar", &["deadlock::join_the_forgotten", "deadlock::wait_for_a_notification"]);
+    is_found(
+        "condvar",
+        &[
+            "deadlock::join_the_forgotten",
+            "deadlock::wait_for_a_notification",
+        ],
+    );
 }
 
 #[test]
@@ -73,7 +91,11 @@ fn the_report_names_addresses_and_is_readable() {
            (func (export "_start") (drop (call $spawn (i32.const 0))) (call $sleep_at_40))"#,
     );
     let report = deadlock(play(&module).1);
-    let addresses: Vec<_> = report.threads.iter().map(|sleeper| sleeper.address).collect();
+    let addresses: Vec<_> = report
+        .threads
+        .iter()
+        .map(|sleeper| sleeper.address)
+        .collect();
     assert_eq!(addresses, [40, 48]);
     let text = report.to_string();
     for part in [
@@ -104,8 +126,7 @@ fn a_thread_that_leaves_reveals_it() {
         let process = start(builder);
         until(|| {
             let threads = process.threads();
-            threads.len() == 4
-                && threads.iter().filter(|t| is_waiting(t.activity)).count() == 3
+            threads.len() == 4 && threads.iter().filter(|t| is_waiting(t.activity)).count() == 3
         });
         assert!(process.try_wait().is_none(), "one thread is left");
         stage.open();
@@ -180,7 +201,9 @@ fn threads_that_read_standard_input_are_no_deadlock() {
         until(|| process.threads().iter().any(|t| is_waiting(t.activity)));
         until(|| {
             let infos = process.threads();
-            infos.iter().any(|t| t.activity == threadwork_engine::Activity::InHostCall)
+            infos
+                .iter()
+                .any(|t| t.activity == threadwork_engine::Activity::InHostCall)
         });
         assert!(process.try_wait().is_none());
         drop(process.take_stdin());

@@ -16,7 +16,12 @@ use threadwork_engine::{Limits, Module, Output, Stdin};
 fn alone(name: &str) {
     let _watch = Watch::with(Duration::from_secs(1200));
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", &format!("flat::{name}"), "--ignored", "--nocapture"])
+        .args([
+            "--exact",
+            &format!("flat::{name}"),
+            "--ignored",
+            "--nocapture",
+        ])
         .output()
         .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -46,8 +51,7 @@ impl Holdings {
     /// Counted when idle workers have gone home.
     fn now() -> Self {
         let deadline = Instant::now() + Duration::from_secs(10);
-        // The main thread of the harness, the test, the watch over it, the watchdog.
-        while count("/proc/self/task") > 4 && Instant::now() < deadline {
+        while workers() > 0 && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(20));
         }
         Self::as_it_is()
@@ -55,7 +59,10 @@ impl Holdings {
 
     /// While a process goes on, whose workers come and go.
     fn but_threads() -> Self {
-        Self { threads: 0, ..Self::as_it_is() }
+        Self {
+            threads: 0,
+            ..Self::as_it_is()
+        }
     }
 
     fn as_it_is() -> Self {
@@ -65,7 +72,10 @@ impl Holdings {
         Self {
             threads: count("/proc/self/task"),
             files: count("/proc/self/fd"),
-            mappings: fs::read_to_string("/proc/self/maps").unwrap().lines().count(),
+            mappings: fs::read_to_string("/proc/self/maps")
+                .unwrap()
+                .lines()
+                .count(),
             resident_kib: resident.unwrap().parse().unwrap(),
         }
     }
@@ -78,12 +88,24 @@ impl Holdings {
         // The allocator's arenas come and go, by a few.
         assert!(self.mappings <= before.mappings + 16, "mappings leak");
         // 2 KiB for each of 2,000 processes would be 4 MiB.
-        assert!(self.resident_kib <= before.resident_kib + 4096, "memory leaks");
+        assert!(
+            self.resident_kib <= before.resident_kib + 4096,
+            "memory leaks"
+        );
     }
 }
 
 fn count(folder: &str) -> usize {
     fs::read_dir(folder).unwrap().count()
+}
+
+/// Threads of the engine that run guests; those that compile are kept by `rayon`.
+fn workers() -> usize {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    tasks
+        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok())
+        .filter(|name| name == "threadwork\n")
+        .count()
 }
 
 /// Runs `round` for a tenth of the rounds to warm up, and then for all of them.
@@ -146,7 +168,11 @@ fn killed_at_random_points() {
             .stdin(Stdin::Pipe)
             .stdout(Output::Pipe)
             .stderr(Output::Buffer)
-            .limits(Limits::default().threads(12).wall_time(Duration::from_secs(100)))
+            .limits(
+                Limits::default()
+                    .threads(12)
+                    .wall_time(Duration::from_secs(100)),
+            )
             .spawn()
             .unwrap();
         let wait = Instant::now() + Duration::from_micros(random.below(500));
@@ -195,7 +221,9 @@ fn ending_by_themselves() {
         let (module, code) = &ends[number as usize % ends.len()];
         let (builder, _stage) = on_stage(module);
         let folder = std::env::temp_dir();
-        let builder = builder.preopen_dir(folder, "/").stdin(Stdin::Bytes(vec![0; 1000]));
+        let builder = builder
+            .preopen_dir(folder, "/")
+            .stdin(Stdin::Bytes(vec![0; 1000]));
         let status = builder.run().unwrap();
         assert_eq!(status.code(), *code, "{status}");
     });

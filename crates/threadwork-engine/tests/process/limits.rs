@@ -5,9 +5,7 @@ use crate::support::{
     Running, engine, exceeded, guest, on_stage, output, play, plot, run, start, text,
 };
 use std::time::{Duration, Instant};
-use threadwork_engine::{
-    Error, ExitStatus, Limit, Limits, Module, Output, ProcessBuilder, Stdin,
-};
+use threadwork_engine::{Error, ExitStatus, Limit, Limits, Module, Output, ProcessBuilder, Stdin};
 
 // ---- Threads ----
 
@@ -54,7 +52,11 @@ fn a_trap_after_a_refused_spawn_names_the_limit() {
     let (builder, _stage) = on_stage(&module);
     let status = run(builder.limits(Limits::default().threads(4)));
     assert_eq!(status.code(), 121);
-    assert!(status.to_string().starts_with("the limit of 4 threads was reached; then the main"));
+    assert!(
+        status
+            .to_string()
+            .starts_with("the limit of 4 threads was reached; then the main")
+    );
     let exceeded = exceeded(status);
     assert_eq!(exceeded.limit, Limit::Threads(4));
     assert!(exceeded.trap.is_some());
@@ -146,7 +148,9 @@ fn several_shared_memories_have_the_limit_together() {
 #[test]
 fn a_rust_program_that_runs_out_of_memory_names_the_limit() {
     let limits = Limits::default().memory(64 << 20);
-    let builder = ProcessBuilder::new(&guest("grow")).arg("256").limits(limits);
+    let builder = ProcessBuilder::new(&guest("grow"))
+        .arg("256")
+        .limits(limits);
     let done = output(builder);
     // It copes with the refusal, as far as it can.
     if done.status.success() {
@@ -196,7 +200,10 @@ fn wall_time_passes_whatever_threads_do() {
         let status = process.wait();
         assert!(began.elapsed() >= limit, "{what}: too early");
         assert_eq!(status.code(), 124, "{what}: {status}");
-        assert_eq!(status.to_string(), "the limit of 30ms of wall-clock time was reached");
+        assert_eq!(
+            status.to_string(),
+            "the limit of 30ms of wall-clock time was reached"
+        );
         assert_eq!(exceeded(status).limit, Limit::WallTime(limit));
     }
 }
@@ -216,7 +223,10 @@ fn cpu_time_is_used_by_computing_only() {
     for what in ["wait_an_hour", "sleep", "read"] {
         let (builder, _stage) = on_stage(&two(what));
         let (process, _ends) = silent(builder.limits(limits));
-        assert!(process.wait_timeout(2 * limit).is_none(), "{what} uses no CPU time");
+        assert!(
+            process.wait_timeout(2 * limit).is_none(),
+            "{what} uses no CPU time"
+        );
     }
 }
 
@@ -244,7 +254,9 @@ fn cpu_time_of_threads_that_have_ended_counts() {
 
 #[test]
 fn limits_beyond_all_time_are_none() {
-    let limits = Limits::default().wall_time(Duration::MAX).cpu_time(Duration::MAX);
+    let limits = Limits::default()
+        .wall_time(Duration::MAX)
+        .cpu_time(Duration::MAX);
     let module = text(r#"(module (func (export "_start")))"#);
     assert!(run(ProcessBuilder::new(&module).limits(limits)).success());
 }
@@ -285,7 +297,10 @@ fn open_files_are_counted_and_close_makes_room() {
     let (builder, stage) = on_stage(&module);
     let builder = builder.preopen_dir(folder.path(), "/");
     let status = run(builder.limits(Limits::default().open_files(2)));
-    assert_eq!(stage.heard(), [4, 5, TOO_MANY, 4, TOO_MANY, 4, TOO_MANY, TOO_MANY]);
+    assert_eq!(
+        stage.heard(),
+        [4, 5, TOO_MANY, 4, TOO_MANY, 4, TOO_MANY, TOO_MANY]
+    );
     assert_eq!(status.code(), 122);
     assert_eq!(exceeded(status).limit, Limit::OpenFiles(2));
 }
@@ -302,7 +317,10 @@ fn a_failed_open_counts_for_nothing() {
     let builder = builder.preopen_dir(folder.path(), "/");
     assert!(run(builder.limits(Limits::default().open_files(1))).success());
     let heard = stage.heard();
-    assert!(heard[0] < 0 && heard[1] < 0 && heard[0] != TOO_MANY, "{heard:?}");
+    assert!(
+        heard[0] < 0 && heard[1] < 0 && heard[0] != TOO_MANY,
+        "{heard:?}"
+    );
     assert_eq!(heard[2..], [4, TOO_MANY]);
 }
 
@@ -313,7 +331,10 @@ fn limits_of_zero_are_errors_that_say_the_least() {
     let module = text(r#"(module (func (export "_start")))"#);
     let zero = Duration::ZERO;
     for (limits, message) in [
-        (Limits::default().threads(0), "the limit of 0 threads lets nothing run: give at least one thread"),
+        (
+            Limits::default().threads(0),
+            "the limit of 0 threads lets nothing run: give at least one thread",
+        ),
         (
             Limits::default().memory(0),
             "the limit of 0 bytes of memory lets nothing run: give at least one page (65536 bytes)",
@@ -336,7 +357,10 @@ fn limits_of_zero_are_errors_that_say_the_least() {
             "the limit of 0 open files lets nothing run: give at least one file",
         ),
     ] {
-        let error = ProcessBuilder::new(&module).limits(limits).spawn().unwrap_err();
+        let error = ProcessBuilder::new(&module)
+            .limits(limits)
+            .spawn()
+            .unwrap_err();
         assert!(matches!(error, Error::ZeroLimit { .. }));
         assert_eq!(error.to_string(), message);
     }
@@ -348,7 +372,10 @@ fn rayon_is_told_the_granted_number_unless_the_user_did() {
     let told = |builder: ProcessBuilder| {
         let done = output(builder);
         assert!(done.status.success(), "{}", done.status);
-        let line = done.stdout.lines().find(|l| l.starts_with("env RAYON_NUM_THREADS="));
+        let line = done
+            .stdout
+            .lines()
+            .find(|l| l.starts_with("env RAYON_NUM_THREADS="));
         line.unwrap_or_default().to_owned()
     };
     let hello = guest("hello");

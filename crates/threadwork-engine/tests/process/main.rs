@@ -7,6 +7,9 @@
 //!
 //! `THREADWORK_FULL=1` makes the tests of `flat` as long as the acceptance asks for.
 
+// In helpers as in tests, an `unwrap` is an assertion.
+#![allow(clippy::unwrap_used)]
+
 mod backtrace;
 mod bad_input;
 mod cache;

@@ -38,21 +38,34 @@ fn all_types_of_numbers_go_in_and_out() {
              (local.get 3) (local.get 2) (local.get 1) (local.get 0)))"#,
     );
     let (process, _watch) = load(ProcessBuilder::new(&module));
-    let arguments = [Val::I32(-1), Val::I64(1 << 40), Val::from(1.5_f32), Val::from(-2.5_f64)];
+    let arguments = [
+        Val::I32(-1),
+        Val::I64(1 << 40),
+        Val::from(1.5_f32),
+        Val::from(-2.5_f64),
+    ];
     let results = process.call("turn", &arguments).unwrap();
     let words: Vec<_> = results.iter().map(|value| format!("{value:?}")).collect();
-    let expected: Vec<_> = arguments.iter().rev().map(|value| format!("{value:?}")).collect();
+    let expected: Vec<_> = arguments
+        .iter()
+        .rev()
+        .map(|value| format!("{value:?}"))
+        .collect();
     assert_eq!(words, expected);
 }
 
 #[test]
 fn wrong_names_and_arguments_are_errors_and_harm_nothing() {
     let (process, _watch) = load(ProcessBuilder::new(&text_guest("reactor.wat")));
-    let error = |name: &str, arguments: &[Val]| {
-        process.call(name, arguments).unwrap_err().to_string()
-    };
+    let error =
+        |name: &str, arguments: &[Val]| process.call(name, arguments).unwrap_err().to_string();
     assert_eq!(error("sub", &[]), "the module exports no function `sub`");
-    for arguments in [&[][..], &[Val::I32(1)], &[Val::I32(1), Val::I64(2)], &[Val::I32(0); 3]] {
+    for arguments in [
+        &[][..],
+        &[Val::I32(1)],
+        &[Val::I32(1), Val::I64(2)],
+        &[Val::I32(0); 3],
+    ] {
         assert_eq!(
             error("add", arguments),
             "the arguments do not fit `add`, which is (type (func (param i32 i32) (result i32)))"
@@ -69,7 +82,10 @@ fn a_command_takes_no_calls() {
                (i64.const 3600000000000)))))"#,
     );
     let process = crate::support::start(ProcessBuilder::new(&module));
-    assert!(matches!(process.call("f", &[]), Err(CallError::NotAReactor)));
+    assert!(matches!(
+        process.call("f", &[]),
+        Err(CallError::NotAReactor)
+    ));
     process.kill();
 }
 
@@ -119,7 +135,10 @@ fn threads_that_a_call_started_run_on() {
     process.call("wait", &[]).unwrap();
     assert_eq!(number(&process, "counted", &[]), 2);
     until(|| process.threads().len() == 1);
-    assert!(process.try_wait().is_none(), "an idle reactor is no deadlock");
+    assert!(
+        process.try_wait().is_none(),
+        "an idle reactor is no deadlock"
+    );
 }
 
 /// The main thread is not asleep while it waits for a call: it may notify.
@@ -134,7 +153,10 @@ fn sleeping_threads_of_an_idle_reactor_are_no_deadlock_until_a_call_sleeps_too()
     let (process, _watch) = load(builder);
     process.call("go", &[]).unwrap();
     until(|| {
-        process.threads().iter().any(|t| matches!(t.activity, Activity::Waiting { .. }))
+        process
+            .threads()
+            .iter()
+            .any(|t| matches!(t.activity, Activity::Waiting { .. }))
     });
     assert!(process.try_wait().is_none());
     assert!(matches!(process.call("sleep", &[]), Err(CallError::Ended)));
@@ -151,7 +173,10 @@ fn calls_from_several_threads_are_served_one_after_another() {
         let callers: Vec<_> = (0..4)
             .map(|_| scope.spawn(|| (0..250).map(|_| number(&process, "next", &[])).collect()))
             .collect();
-        callers.into_iter().flat_map(|caller| -> Vec<i32> { caller.join().unwrap() }).collect()
+        callers
+            .into_iter()
+            .flat_map(|caller| -> Vec<i32> { caller.join().unwrap() })
+            .collect()
     });
     numbers.sort_unstable();
     assert!(numbers.iter().copied().eq(100..1100));

@@ -80,7 +80,11 @@ fn all_endings_while(meanwhile: &str) {
             assert!(trap.reason.contains("unreachable"), "{who} {how}: {trap}");
             assert_eq!(trap.thread == 0, who == "main", "{who} {how}: {trap}");
             assert_eq!(rest, "");
-            let function = if how == "trap" { "endings::trap" } else { "endings::end" };
+            let function = if how == "trap" {
+                "endings::trap"
+            } else {
+                "endings::end"
+            };
             assert!(trap.to_string().contains(function), "{who} {how}: {trap}");
         }
     }
@@ -241,7 +245,7 @@ fn globals_are_new_for_each_thread() {
         "(global $number (mut i32) (i32.add (i32.const 40) (i32.const 2)))
          (global $wide (mut i64) (i64.const -5))
          (global $float (mut f64) (f64.const 1.5))
-         (global $function (mut funcref) (ref.null func))",
+         (elem declare func $look) (global $function (mut funcref) (ref.null func))",
         "(i32.add (i32.add (global.get $number) (i32.wrap_i64 (global.get $wide)))
            (i32.add (i32.trunc_f64_s (f64.mul (global.get $float) (f64.const 2)))
              (ref.is_null (global.get $function))))",
@@ -375,7 +379,10 @@ fn the_start_function_of_a_program_without_threads_is_part_of_the_program() {
     assert!(run(ProcessBuilder::new(&text("nop"))).success());
     let status = run(ProcessBuilder::new(&text("(call $exit (i32.const 5))")));
     assert!(matches!(status, ExitStatus::Exited(5)), "{status}");
-    assert_eq!(trap(run(ProcessBuilder::new(&text("unreachable")))).thread, 0);
+    assert_eq!(
+        trap(run(ProcessBuilder::new(&text("unreachable")))).thread,
+        0
+    );
     let process = start(ProcessBuilder::new(&text("(loop (br 0))")));
     process.kill();
     assert!(matches!(process.wait(), ExitStatus::Killed));

@@ -41,7 +41,10 @@ impl Watch {
             *next
         };
         let name = thread::current().name().unwrap_or("?").to_owned();
-        WATCHED.lock().unwrap().insert(number, (Instant::now() + patience, name));
+        WATCHED
+            .lock()
+            .unwrap()
+            .insert(number, (Instant::now() + patience, name));
         Self(number)
     }
 }
@@ -95,7 +98,10 @@ pub(crate) fn guest(name: &str) -> Module {
         return module.clone();
     }
     let module = Module::from_file(engine(), wasm_guests().join(name).with_extension("wasm"));
-    known.entry(name.to_owned()).or_insert(module.unwrap()).clone()
+    known
+        .entry(name.to_owned())
+        .or_insert(module.unwrap())
+        .clone()
 }
 
 /// A guest of guests/wat.
@@ -128,7 +134,16 @@ pub(crate) fn wasm_guests() -> &'static Path {
 pub(crate) fn native_examples() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        build_guests(&["-p", "pi", "-p", "merge-sort", "-p", "pipeline", "-p", "mandelbrot"]);
+        build_guests(&[
+            "-p",
+            "pi",
+            "-p",
+            "merge-sort",
+            "-p",
+            "pipeline",
+            "-p",
+            "mandelbrot",
+        ]);
         guest_target().join("release")
     })
 }
@@ -153,7 +168,12 @@ pub(crate) fn scrubbed(program: &str) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        let keep = ["CARGO_HOME", "CARGO_NET_OFFLINE", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
+        let keep = [
+            "CARGO_HOME",
+            "CARGO_NET_OFFLINE",
+            "RUSTUP_HOME",
+            "RUSTUP_TOOLCHAIN",
+        ];
         if (text.starts_with("CARGO") || text.starts_with("RUST")) && !keep.contains(&&*text) {
             command.env_remove(&name);
         }
@@ -181,7 +201,10 @@ impl Deref for Running {
 #[track_caller]
 pub(crate) fn start(builder: ProcessBuilder) -> Running {
     let watch = Watch::start();
-    Running { process: builder.spawn().unwrap(), _watch: watch }
+    Running {
+        process: builder.spawn().unwrap(),
+        _watch: watch,
+    }
 }
 
 /// Runs a process to its end, under watch.
@@ -230,7 +253,8 @@ pub(crate) fn read_line(pipe: &mut impl Read) -> String {
     let mut line = Vec::new();
     let mut byte = [0];
     while byte != *b"\n" {
-        pipe.read_exact(&mut byte).expect("the guest closed its output");
+        pipe.read_exact(&mut byte)
+            .expect("the guest closed its output");
         line.push(byte[0]);
     }
     String::from_utf8(line).unwrap()

@@ -39,7 +39,9 @@ fn crossbeam() {
 
 #[test]
 fn hello() {
-    let builder = ProcessBuilder::new(&guest("hello")).arg0("me").arg("an argument");
+    let builder = ProcessBuilder::new(&guest("hello"))
+        .arg0("me")
+        .arg("an argument");
     let done = output(builder.env("A", "1").env("B", "two").env("A", "one"));
     for line in [
         "hello from main",
@@ -78,7 +80,10 @@ fn stdio() {
     let mut rest = String::new();
     stdout.read_to_string(&mut rest).unwrap();
     assert!(process.wait().success());
-    assert!(rest.ends_with("echo first\necho second\nlines=2 bytes=13\nok stdio\n"), "{rest}");
+    assert!(
+        rest.ends_with("echo first\necho second\nlines=2 bytes=13\nok stdio\n"),
+        "{rest}"
+    );
     assert_eq!(process.stderr_buffer(), b"2 lines on stderr\n");
 }
 
@@ -107,8 +112,13 @@ fn spawn_until_fail() {
 #[track_caller]
 fn answer(stdout: &str) -> String {
     let last = stdout.lines().last().unwrap_or_default();
-    let answer = last.strip_prefix("result: ").and_then(|rest| rest.split_once(' '));
-    answer.unwrap_or_else(|| panic!("no answer in {stdout}")).0.to_owned()
+    let answer = last
+        .strip_prefix("result: ")
+        .and_then(|rest| rest.split_once(' '));
+    answer
+        .unwrap_or_else(|| panic!("no answer in {stdout}"))
+        .0
+        .to_owned()
 }
 
 /// The answer of the native program, and of the guest on 1, 2 and 5 threads.
@@ -125,7 +135,11 @@ fn answers_are_equal(name: &str, size: &str) {
         let builder = ProcessBuilder::new(&guest(name)).preopen_dir(folder.path(), ".");
         let done = output(builder.args(["--threads", threads, "--size", size]));
         assert!(done.status.success(), "{}", done.status);
-        assert_eq!(answer(&done.stdout), expected, "{name} on {threads} threads");
+        assert_eq!(
+            answer(&done.stdout),
+            expected,
+            "{name} on {threads} threads"
+        );
     }
 }
 
@@ -166,7 +180,11 @@ fn c_with_pthreads() {
         assert!(std::env::var_os("CI").is_none(), "{reason}");
         assert!(reason.contains("build.sh: missing: "), "{reason}");
         // Not `eprintln`, which the harness keeps to itself.
-        let _ = writeln!(std::io::stderr(), "SKIPPED c_with_pthreads: {}", reason.trim());
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED c_with_pthreads: {}",
+            reason.trim()
+        );
         return;
     }
     let load = |name: &str| Module::from_file(engine(), Path::new(&folder).join(name)).unwrap();

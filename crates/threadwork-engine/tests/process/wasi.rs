@@ -1,9 +1,7 @@
 //! WASI of a process: one for all its threads, nothing that was not granted, and no
 //! thread that holds up another.
 
-use crate::support::{
-    READ, RETURN, SLEEP, WRITE, on_stage, plot, play, run, start, text, until,
-};
+use crate::support::{READ, RETURN, SLEEP, WRITE, on_stage, play, plot, run, start, text, until};
 use std::io::{Read, Write};
 use threadwork_engine::{Activity, Module, Output, ProcessBuilder, Stdin};
 
@@ -49,7 +47,10 @@ fn a_file_opened_in_one_thread_works_in_another() {
     let (builder, stage) = on_stage(&module);
     assert!(run(builder.preopen_dir(folder.path(), "/")).success());
     assert_eq!(stage.heard(), [SUCCESS, SUCCESS, SUCCESS, BADF]);
-    assert_eq!(std::fs::metadata(folder.path().join("f")).unwrap().len(), 4096);
+    assert_eq!(
+        std::fs::metadata(folder.path().join("f")).unwrap().len(),
+        4096
+    );
 }
 
 /// One thread is in a call that can take long. Others make all the other calls.
@@ -88,7 +89,11 @@ fn a_thread_that_blocks_stops_nobody() {
         stage.hear();
         until(|| {
             let infos = process.threads();
-            infos.iter().filter(|t| t.activity == Activity::InHostCall).count() == 2
+            infos
+                .iter()
+                .filter(|t| t.activity == Activity::InHostCall)
+                .count()
+                == 2
         });
         stage.open();
         assert_eq!(stage.hear(), 200, "while others do {what}");
@@ -123,7 +128,9 @@ fn clocks_go_forward_and_random_numbers_differ() {
     assert!(status.success(), "{status}");
     const INVAL: i32 = 28;
     assert_eq!(heard[..6], [1, 1, 1, 1, INVAL, 0]);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
     assert!(now.as_secs().abs_diff(heard[6] as u64) < 60);
 }
 
@@ -145,7 +152,9 @@ fn opens(paths: &[&str]) -> Module {
              (call $open (i32.const {length}))"
         ));
     }
-    plot(&format!(r#"{OPEN} {NO_THREADS} {data} (func (export "_start") {calls})"#))
+    plot(&format!(
+        r#"{OPEN} {NO_THREADS} {data} (func (export "_start") {calls})"#
+    ))
 }
 
 #[test]
@@ -164,8 +173,16 @@ fn nothing_outside_of_a_granted_folder_is_reachable() {
     std::fs::write(granted.join("f"), "").unwrap();
     std::os::unix::fs::symlink("../secret", granted.join("link")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", granted.join("root")).unwrap();
-    let module =
-        opens(&["f", "../secret", "/etc/passwd", "link", "root", "f/../../secret", "no", ".."]);
+    let module = opens(&[
+        "f",
+        "../secret",
+        "/etc/passwd",
+        "link",
+        "root",
+        "f/../../secret",
+        "no",
+        "..",
+    ]);
     let (builder, stage) = on_stage(&module);
     assert!(run(builder.preopen_dir(&granted, "/")).success());
     let heard = stage.heard();
@@ -175,10 +192,29 @@ fn nothing_outside_of_a_granted_folder_is_reachable() {
     assert_eq!(heard[6..], [NOENT, PERM]);
 }
 
+/// `std` of the guest knows this error by its number only.
+#[test]
+fn a_folder_that_is_not_empty_is_told() {
+    const NOTEMPTY: i32 = 55;
+    let remove = r#"(module (import "wasi_snapshot_preview1" "path_remove_directory"
+      (func $remove (param i32 i32 i32) (result i32)))"#;
+    let program = plot_text(&format!(
+        r#"{NO_THREADS} (data (i32.const 512) "d") (func (export "_start")
+             (call $say (call $remove (i32.const 3) (i32.const 512) (i32.const 1))))"#
+    ));
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("d/inner")).unwrap();
+    let (builder, stage) = on_stage(&text(&program.replacen("(module", remove, 1)));
+    assert!(run(builder.preopen_dir(folder.path(), "/")).success());
+    assert_eq!(stage.heard(), [NOTEMPTY]);
+}
+
 #[test]
 fn a_fifo_is_refused_and_blocks_nobody() {
     let folder = tempfile::tempdir().unwrap();
-    let fifo = std::process::Command::new("mkfifo").arg(folder.path().join("p")).status();
+    let fifo = std::process::Command::new("mkfifo")
+        .arg(folder.path().join("p"))
+        .status();
     assert!(fifo.unwrap().success());
     std::os::unix::fs::symlink("p", folder.path().join("link")).unwrap();
     let (builder, stage) = on_stage(&opens(&["p", "link"]));
@@ -227,7 +263,12 @@ fn a_writer_is_woken_when_the_reader_goes() {
     let (builder, stage) = on_stage(&module);
     let process = start(builder.stdout(Output::Pipe));
     let reader = process.take_stdout();
-    until(|| process.threads().first().is_some_and(|t| t.activity == Activity::InHostCall));
+    until(|| {
+        process
+            .threads()
+            .first()
+            .is_some_and(|t| t.activity == Activity::InHostCall)
+    });
     drop(reader);
     assert_eq!(stage.hear(), 1);
     assert!(process.wait().success());
@@ -259,11 +300,15 @@ fn echo() -> Module {
 
 #[test]
 fn bytes_pipes_and_buffers_deliver_everything() {
-    let data: Vec<u8> = (0..1_000_000_u32).map(|n| (n * 7 >> 3) as u8).collect();
+    let data: Vec<u8> = (0..1_000_000_u32).map(|n| ((n * 7) >> 3) as u8).collect();
     let module = echo();
 
     let (builder, _stage) = on_stage(&module);
-    let process = start(builder.stdin(Stdin::Bytes(data.clone())).stdout(Output::Buffer));
+    let process = start(
+        builder
+            .stdin(Stdin::Bytes(data.clone()))
+            .stdout(Output::Buffer),
+    );
     assert!(process.wait().success());
     assert!(process.stdout_buffer() == data);
     assert_eq!(process.stdout_buffer(), b"", "once");
@@ -313,10 +358,18 @@ fn pieces_of_several_writers_stay_whole() {
     let (builder, _stage) = on_stage(&module);
     let process = start(builder.stdout(Output::Pipe));
     let mut received = Vec::new();
-    process.take_stdout().unwrap().read_to_end(&mut received).unwrap();
+    process
+        .take_stdout()
+        .unwrap()
+        .read_to_end(&mut received)
+        .unwrap();
     assert!(process.wait().success());
     assert_eq!(received.len(), 4 * 500 * 100);
-    assert!(received.chunks(100).all(|piece| piece.iter().all(|byte| *byte == piece[0])));
+    assert!(
+        received
+            .chunks(100)
+            .all(|piece| piece.iter().all(|byte| *byte == piece[0]))
+    );
 }
 
 #[test]
@@ -378,7 +431,10 @@ fn bad_pointers_trap_and_harm_nobody() {
         ));
         let (heard, status) = play(&module);
         // A trap, or an error that says so.
-        assert!(status.code() == 134 || heard.first().is_some_and(|e| *e != SUCCESS), "{call}");
+        assert!(
+            status.code() == 134 || heard.first().is_some_and(|e| *e != SUCCESS),
+            "{call}"
+        );
     }
     let module = text(r#"(module (func (export "_start")))"#);
     assert!(run(ProcessBuilder::new(&module)).success());

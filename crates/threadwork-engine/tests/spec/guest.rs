@@ -1,6 +1,7 @@
 //! Modules made ready, rewritten or not, and instances of them on threads.
 
 use std::fmt;
+use std::io::Write;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
@@ -31,7 +32,11 @@ impl Alarm {
         let name = name.into();
         thread::spawn(move || {
             if is_off.recv_timeout(time) == Err(RecvTimeoutError::Timeout) {
-                eprintln!("{name} has not ended after {time:?}: some thread was not woken");
+                // Not `eprintln!`, which the test harness would keep for itself.
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "{name} has not ended after {time:?}: some thread was not woken"
+                );
                 std::process::exit(101);
             }
         });

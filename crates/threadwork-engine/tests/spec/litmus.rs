@@ -21,8 +21,9 @@ use threadwork_engine::Val::I32;
 /// What the threads of a slot read: two registers each.
 type Outcome = Vec<[i32; 2]>;
 
-/// A program: what each thread does. `(pause)` is nothing in one half of the slots,
-/// and takes a moment in the other.
+/// A program: what each thread does. `(pause)` and `(rest)` are nothing in one half
+/// of the slots; in the other a pause takes a moment, and a rest leaves the core to
+/// another thread, for programs with more threads than there are cores.
 struct Litmus {
     threads: &'static [&'static str],
     /// What no interleaving of the threads has as its outcome.
@@ -35,6 +36,9 @@ struct Litmus {
 
 /// Slots in one run.
 const SLOTS: i32 = 5_000;
+
+/// After the slots, a word that is never notified.
+const NOBODY: i32 = SLOTS * SLOT;
 
 /// Runs with atomic accesses, at least.
 const RUNS: u32 = 4;
@@ -109,8 +113,8 @@ const IRIW: Litmus = Litmus {
     threads: &[
         "(store x 1)",
         "(store y 1)",
-        "(set a (load x)) (pause) (set b (load y))",
-        "(set a (load y)) (pause) (set b (load x))",
+        "(set a (load x)) (rest) (set b (load y))",
+        "(set a (load y)) (rest) (set b (load x))",
     ],
     forbidden: |outcome| outcome[2] == [1, 0] && outcome[3] == [1, 0],
     both_orders: [
@@ -186,8 +190,7 @@ impl Litmus {
     fn module(&self, atomic: bool) -> String {
         let count = self.threads.len();
         let pages = SLOTS * SLOT / 65536 + 2;
-        // After the slots.
-        let [arrived, generation, asleep] = [0, 64, 128].map(|line| SLOTS * SLOT + line);
+        let [arrived, generation, asleep] = [64, 128, 192].map(|line| NOBODY + line);
         let threads: String = (0..count)
             .map(|number| {
                 let body = expand(self.threads[number], atomic);
@@ -263,7 +266,13 @@ fn expand(body: &str, atomic: bool) -> String {
         "(local.set $delay (i32.mul (i32.and (local.get $n) (i32.const 1)) (i32.const {PAUSE})))
          {TURNS}"
     );
+    let rest = format!(
+        "(if (i32.and (local.get $n) (i32.const 1))
+           (then (drop (memory.atomic.wait32
+             (i32.const {NOBODY}) (i32.const 0) (i64.const 1000)))))"
+    );
     body.replace("(pause)", &pause)
+        .replace("(rest)", &rest)
         .replace(
             "(store x 1)",
             &format!("({store} (local.get $slot) (i32.const 1))"),

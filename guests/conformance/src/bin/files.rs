@@ -188,7 +188,8 @@ fn missing_files_are_errors(directory: &Path) {
     assert_eq!(File::open(&path).unwrap_err().kind(), ErrorKind::NotFound);
     fs::write(&path, "").unwrap();
     assert_eq!(File::create_new(&path).unwrap_err().kind(), ErrorKind::AlreadyExists);
-    assert_eq!(fs::remove_dir(directory).unwrap_err().kind(), ErrorKind::DirectoryNotEmpty);
+    // `std` has no kind for this error on WASI.
+    assert!(fs::remove_dir(directory).is_err(), "the directory is not empty");
     fs::remove_file(&path).unwrap();
     assert_eq!(fs::remove_file(&path).unwrap_err().kind(), ErrorKind::NotFound);
 }
