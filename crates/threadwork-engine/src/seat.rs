@@ -5,7 +5,7 @@
 //! again; else the next one is made as soon as a thread has ended, before there is
 //! work for it.
 //!
-//! Invariant: a seat that is offered to the process behaves like a fresh instance.
+//! Invariant: a seat on which a thread is run behaves like a fresh instance.
 
 use crate::process::{Cause, ProcExit, State};
 use crate::thread::{ThreadContext, ThreadState};
@@ -61,7 +61,7 @@ impl Seat {
         }
     }
 
-    /// Runs a thread to its end. True if the instance is as good as new again.
+    /// Runs a thread to its end. True if it ended well, and its process goes on.
     fn run(&mut self, thread: &Arc<ThreadState>, argument: i32) -> bool {
         self.store.data_mut().thread = Arc::clone(thread);
         let result = self.on_thread(|seat| {
@@ -72,13 +72,14 @@ impl Seat {
             // Ids are below 2^29.
             start.call(&mut seat.store, (thread.id as i32, argument))
         });
-        let process = Arc::clone(&self.store.data().process);
-        let reusable = result.is_ok() && !process.is_ending();
-        if let Err(error) = result {
-            process.thread_failed(thread, &error);
+        let process = &self.store.data().process;
+        match result {
+            Ok(()) => !process.is_ending(),
+            Err(error) => {
+                process.thread_failed(thread, &error);
+                false
+            }
         }
-        process.thread_ended(thread);
-        reusable && self.renew()
     }
 
     /// Runs `body` as the store's thread: counted, timed, and not at all if the
@@ -148,27 +149,22 @@ fn serve(
     mut thread: Arc<ThreadState>,
     mut argument: i32,
 ) {
-    let mut seat = match Seat::new(process, &thread) {
-        Ok(seat) => seat,
-        Err(error) => {
-            process.thread_failed(&thread, &error);
-            process.thread_ended(&thread);
-            return;
-        }
-    };
+    let mut seat = Seat::new(process, &thread);
     loop {
-        if !seat.run(&thread, argument) {
-            if process.is_ending() {
-                return;
+        let ended_well = match &mut seat {
+            Ok(seat) => seat.run(&thread, argument),
+            Err(error) => {
+                process.thread_failed(&thread, error);
+                false
             }
-            // Ready before there is work for it.
-            let Ok(next) = Seat::new(process, &thread) else {
-                return;
-            };
-            seat = next;
-        }
-        if !process.offer(worker) {
+        };
+        // The guest may know already that the thread has ended, and be about to
+        // start the next: so this worker, which is awake, is offered first of all.
+        if !process.thread_ended(&thread, ended_well.then_some(worker)) {
             return;
+        }
+        if !seat.as_mut().is_ok_and(Seat::renew) {
+            seat = Seat::new(process, &thread);
         }
         let job = worker
             .wait(Some(KEEP))

@@ -15,10 +15,6 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 use threadwork_parking::Cores;
 
-/// How long an idle worker spins before it sleeps. Like a wait in the parking
-/// lot, it spins for about as long as a sleep and a wake-up cost.
-const SPIN: Duration = Duration::from_micros(20);
-
 /// How long a worker without work is kept.
 const KEEP: Duration = Duration::from_secs(2);
 
@@ -57,7 +53,7 @@ impl Worker {
 
     /// Waits for a job, at most for `time`.
     pub(crate) fn wait(&self, time: Option<Duration>) -> Option<Job> {
-        if !self.cores.spin_idle(SPIN, || self.is_ready()) {
+        if !self.cores.spin_idle(|| self.is_ready()) {
             let deadline = time.map(|time| Instant::now() + time);
             while !self.is_ready() {
                 match deadline.map(|at| at.saturating_duration_since(Instant::now())) {

@@ -9,9 +9,11 @@
 use crate::luck;
 use crate::primitive::AtomicU32;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+#[cfg(not(loom))]
+use std::time::Instant;
 
 /// Looks between two looks at the clock.
+#[cfg(not(loom))]
 const LOOKS: u32 = 32;
 
 /// The cores of the machine and the threads that want one, shared by all the
@@ -56,33 +58,41 @@ impl Cores {
         self.cores > 1 && self.runnable.load(Ordering::Relaxed) <= self.cores
     }
 
-    #[cfg(not(loom))]
-    /// Calls `done` until it is true, for at most `time`, while a core is left
-    /// over by all the threads that have work. The caller is not counted as
+    /// Calls `done` until it is true, for as long as spinning seems to pay and a core
+    /// is left over by all the threads that have work. The caller is not counted as
     /// runnable. Returns what `done` said last.
-    pub fn spin_idle(&self, time: Duration, done: impl Fn() -> bool) -> bool {
-        let mut finished = done();
-        if finished || !self.has_spare() || !luck::try_it() {
-            return finished;
+    #[cfg(not(loom))]
+    pub fn spin_idle(&self, done: impl Fn() -> bool) -> bool {
+        if done() {
+            return true;
         }
         // Ordering: Relaxed here and below, as in `acquire`.
-        self.idle.fetch_add(1, Ordering::Relaxed);
+        let others = self.idle.fetch_add(1, Ordering::Relaxed);
+        let finished = self.has_room_for(others + 1) && self.spin(done);
+        self.idle.fetch_sub(1, Ordering::Relaxed);
+        finished
+    }
+
+    #[cfg(not(loom))]
+    fn spin(&self, done: impl Fn() -> bool) -> bool {
+        let Some(budget) = luck::budget() else {
+            return false;
+        };
         let start = Instant::now();
-        while !finished && self.has_spare() && start.elapsed() < time {
+        let mut finished = false;
+        while !finished && self.has_room_for(1) && start.elapsed() < budget {
             finished = (0..LOOKS).any(|_| {
                 std::hint::spin_loop();
                 done()
             });
         }
-        self.idle.fetch_sub(1, Ordering::Relaxed);
         luck::record(finished);
         finished
     }
 
+    /// Whether so many threads without work may spin.
     #[cfg(not(loom))]
-    fn has_spare(&self) -> bool {
-        // Ordering: Relaxed, as in `acquire`.
-        let idle = self.idle.load(Ordering::Relaxed);
+    fn has_room_for(&self, idle: u32) -> bool {
         self.cores > 1 && self.runnable.load(Ordering::Relaxed) + idle <= self.cores
     }
 }

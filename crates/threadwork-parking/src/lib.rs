@@ -29,7 +29,7 @@
 //! # How a wait goes
 //!
 //! 1. *Hover*: while a core is free (see [`Cores`]) the thread watches the guest's
-//!    own word for a bounded time. A word that changes ends the wait as
+//!    own word for a short time, if that has paid lately. A word that changes ends the wait as
 //!    [`WaitResult::NotEqual`], as if the instruction had been executed a moment
 //!    later: nobody queues, nobody is notified, nobody sleeps. This is what makes a
 //!    hand-off between two running threads cost a cache line transfer and not a

@@ -4,11 +4,13 @@
 //!
 //! 1. A waiter's comparison and its entry into the queue happen under its
 //!    bucket's lock, and a notifier looks into the queue under the same lock.
-//! 2. `Bucket::traffic` counts a waiter before it compares. A notifier reads the
-//!    count with a read-modify-write of the same word. The two are ordered: either
-//!    the notifier sees the waiter and takes the lock, or the waiter's comparison
-//!    sees everything that the notifier did before. So a notifier that finds
-//!    nobody may leave without the lock, and no wake-up is lost.
+//! 2. `Bucket::waiters` counts a waiter before it compares. Waiter and notifier have
+//!    a fence each, the one between its count and its comparison, the other between
+//!    what it did before and its look at the count. So either the notifier sees the
+//!    waiter and takes the lock, or the waiter's comparison sees what the notifier
+//!    did: a notifier that finds nobody may leave, and no wake-up is lost. It leaves
+//!    without having written anything, so that threads which hand a lock to and fro
+//!    by "nobody waits" do not hand a line of ours to and fro as well.
 //! 3. The census counts an untimed waiter as asleep after it is [`ASLEEP`], and
 //!    whoever removes such a waiter from its queue takes it back, maybe even
 //!    before. So for a moment the count can be wrong in both directions, and its
@@ -22,16 +24,11 @@ use crate::Cores;
 #[cfg(not(loom))]
 use crate::luck;
 use crate::primitive::{
-    AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, Thread, current, park, park_timeout,
+    AtomicBool, AtomicU32, Mutex, MutexGuard, Thread, current, fence, park, park_timeout,
 };
 use crate::queue::{ASLEEP, CANCELLED, Queue, WAITING, WOKEN, Waiter};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
-
-/// How long a thread hovers over the guest's word before it queues. A park and
-/// an unpark across cores cost 25 to 50 microseconds on the machines we measured;
-/// spinning for as long as a sleep would cost is at most twice the best possible.
-const HOVER: Duration = Duration::from_micros(20);
+use std::time::Instant;
 
 /// Looks at the word between two looks at the clock.
 const LOOKS: u32 = 32;
@@ -79,14 +76,10 @@ pub struct ParkingLot {
 /// once do not slow each other down.
 #[repr(align(128))]
 struct Bucket {
-    /// Waiters in the queue or on their way in (lower half); visits of notifiers
-    /// (upper half, it may wrap: only the order of the updates matters).
-    traffic: AtomicU64,
+    /// Waiters in the queue or on their way in; see invariant 2.
+    waiters: AtomicU32,
     queue: Mutex<Queue>,
 }
-
-const ONE_WAITER: u64 = 1;
-const ONE_VISIT: u64 = 1 << 32;
 
 impl Bucket {
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -109,7 +102,7 @@ impl ParkingLot {
     #[must_use]
     pub fn new() -> Self {
         let bucket = |_| Bucket {
-            traffic: AtomicU64::new(0),
+            waiters: AtomicU32::new(0),
             queue: Mutex::new(Queue::new()),
         };
         Self {
@@ -180,10 +173,10 @@ impl ParkingLot {
         let bucket = self.bucket(address);
         let mut waiter = Waiter::new(address, thread, deadline.is_none(), current());
         let waiter = &raw mut waiter;
-        // Ordering: AcqRel. Acquire: if a notifier's visit came first, what it did
-        // before is visible to the comparison below. Release: pairs with the
-        // acquire of a later visit, which then finds the count raised.
-        bucket.traffic.fetch_add(ONE_WAITER, Ordering::AcqRel);
+        // Ordering: Relaxed; the fence orders it before the comparison below, against
+        // the fence in `notify` (invariant 2).
+        bucket.waiters.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
         let mut queue = bucket.lock();
         // Ordering: Relaxed; `close` sets it before it takes this lock, so the lock
         // orders us: either we see it, or `close` finds us in the queue.
@@ -191,7 +184,7 @@ impl ParkingLot {
             drop(queue);
             // Ordering: Relaxed; leaving needs no order, a notifier that still
             // counts us merely takes the lock for nothing.
-            bucket.traffic.fetch_sub(ONE_WAITER, Ordering::Relaxed);
+            bucket.waiters.fetch_sub(1, Ordering::Relaxed);
             return self.result_of_no_queue(&holds);
         }
         // SAFETY: the waiter stays in place until this function returns, and it
@@ -206,10 +199,10 @@ impl ParkingLot {
     /// many there were. Never blocks for longer than a short critical section.
     pub fn notify(&self, address: usize, count: u32) -> u32 {
         let bucket = self.bucket(address);
-        // Ordering: AcqRel. Release: a waiter that counts itself later sees all
-        // that we did before. Acquire: we see the count of one that came earlier.
-        let before = bucket.traffic.fetch_add(ONE_VISIT, Ordering::AcqRel);
-        if before as u32 == 0 || count == 0 {
+        // Ordering: the fence orders what the caller did before the look at the count,
+        // against the fence in `wait` (invariant 2).
+        fence(Ordering::SeqCst);
+        if bucket.waiters.load(Ordering::Relaxed) == 0 || count == 0 {
             return 0;
         }
         let mut left = count;
@@ -266,9 +259,7 @@ impl ParkingLot {
             }
         }
         // Ordering: Relaxed, as where `wait` takes itself back.
-        bucket
-            .traffic
-            .fetch_sub(u64::from(released) * ONE_WAITER, Ordering::Relaxed);
+        bucket.waiters.fetch_sub(released, Ordering::Relaxed);
         drop(queue);
         first
             .into_iter()
@@ -311,11 +302,14 @@ impl ParkingLot {
     /// Watches the word until it changes; false when it is time to queue.
     #[cfg(not(loom))]
     fn hover(&self, cores: &Cores, deadline: Option<Instant>, holds: impl Fn() -> bool) -> bool {
-        if !cores.may_spin() || !luck::try_it() {
+        if !cores.may_spin() {
             return false;
         }
-        let start = Instant::now();
-        let end = deadline.map_or(start + HOVER, |deadline| deadline.min(start + HOVER));
+        let Some(budget) = luck::budget() else {
+            return false;
+        };
+        let end = Instant::now() + budget;
+        let end = deadline.map_or(end, |deadline| deadline.min(end));
         let changed = loop {
             if (0..LOOKS).any(|_| {
                 std::hint::spin_loop();
@@ -336,7 +330,7 @@ impl ParkingLot {
     /// Hovering is a delay, which a model without time does not have.
     #[cfg(loom)]
     fn hover(&self, _: &Cores, _: Option<Instant>, _: impl Fn() -> bool) -> bool {
-        let _ = (HOVER, LOOKS);
+        let _ = LOOKS;
         false
     }
 
@@ -448,7 +442,7 @@ impl ParkingLot {
         unsafe { queue.remove(waiter) };
         drop(queue);
         // Ordering: Relaxed, as in `wait`.
-        bucket.traffic.fetch_sub(ONE_WAITER, Ordering::Relaxed);
+        bucket.waiters.fetch_sub(1, Ordering::Relaxed);
         WaitResult::TimedOut
     }
 
@@ -477,7 +471,7 @@ impl ParkingLot {
             unsafe { queues[index].remove(waiter) };
             // Ordering: AcqRel, as in `settle`; Relaxed, as in `wait`.
             self.asleep.fetch_sub(1, Ordering::AcqRel);
-            bucket.traffic.fetch_sub(ONE_WAITER, Ordering::Relaxed);
+            bucket.waiters.fetch_sub(1, Ordering::Relaxed);
         }
         deadlock
     }

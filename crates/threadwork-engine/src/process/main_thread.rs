@@ -41,7 +41,7 @@ pub(crate) fn run(
         Ok(seat) => run_on(seat, process, thread, program),
         Err(error) => {
             process.thread_failed(thread, &error);
-            process.thread_ended(thread);
+            process.thread_ended(thread, None);
         }
     }
     process.vacate();
@@ -71,7 +71,7 @@ fn run_on(mut seat: Seat, process: &Arc<State>, thread: &Arc<ThreadState>, progr
             serve(process, &mut seat, thread, &calls);
         }
     }
-    process.thread_ended(thread);
+    process.thread_ended(thread, None);
 }
 
 fn call_if_there(seat: &mut Seat, name: &str) -> wasmtime::Result<()> {

@@ -246,11 +246,6 @@ impl State {
         }
     }
 
-    /// Hands the worker's seat to the process; false if it is ending.
-    pub(crate) fn offer(&self, worker: &Arc<Worker>) -> bool {
-        lock(&self.threads).offer(worker)
-    }
-
     /// Takes the offer back; false if a job is on its way.
     pub(crate) fn withdraw(&self, worker: &Arc<Worker>) -> bool {
         lock(&self.threads).withdraw(worker)
@@ -272,13 +267,23 @@ impl State {
         }
     }
 
-    /// A thread is not in the guest any more.
-    pub(crate) fn thread_ended(self: &Arc<Self>, thread: &ThreadState) {
-        self.finished.add(&thread.counters, thread.cpu_time());
-        lock(&self.threads).remove(thread.id);
+    /// A thread is not in the guest any more. `worker` offers itself for the next one;
+    /// true if it may stay for that.
+    pub(crate) fn thread_ended(
+        self: &Arc<Self>,
+        thread: &ThreadState,
+        worker: Option<&Arc<Worker>>,
+    ) -> bool {
+        let offered = {
+            let mut threads = lock(&self.threads);
+            threads.remove(thread.id);
+            worker.is_some_and(|worker| threads.offer(worker))
+        };
         if self.lot.leave() {
             Self::end_in_deadlock(self);
         }
+        self.finished.add(&thread.counters, thread.cpu_time());
+        offered
     }
 
     /// A worker has given up its seat.
