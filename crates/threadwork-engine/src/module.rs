@@ -220,21 +220,36 @@ fn binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
         return Ok(Cow::Borrowed(bytes));
     }
     wat::parse_bytes(bytes).map_err(|error| Error::Text {
-        message: text_message(&error.to_string()),
+        message: text_message(&error.to_string(), bytes),
     })
 }
 
-/// What and where, in one line, of a message that draws a picture.
-fn text_message(picture: &str) -> String {
+/// What and where, in one line, of a message that draws a picture of `text`.
+fn text_message(picture: &str, text: &[u8]) -> String {
     const PLACE: &str = "<anon>:";
     let what = picture.lines().next().unwrap_or_default();
     let place = picture
         .split_whitespace()
         .find_map(|word| word.strip_prefix(PLACE));
     match place {
-        Some(place) => format!("{what} at {place}"),
+        Some(place) => format!("{what} at {place}: `{}`", word_at(place, text)),
         None => what.to_owned(),
     }
+}
+
+/// The word at `line:column`, both from 1; empty if there is none.
+fn word_at(place: &str, text: &[u8]) -> String {
+    let word = || {
+        let (line, column) = place.split_once(':')?;
+        let (line, column) = (line.parse::<usize>().ok()?, column.parse::<usize>().ok()?);
+        let line = text
+            .split(|byte| *byte == b'\n')
+            .nth(line.checked_sub(1)?)?;
+        let rest = String::from_utf8_lossy(line.get(column.checked_sub(1)?..)?).into_owned();
+        let end = |c: char| c.is_whitespace() || "()".contains(c);
+        rest.split(end).next().map(str::to_owned)
+    };
+    word().unwrap_or_default()
 }
 
 fn prepare(engine: &Engine, wasm: &[u8]) -> Result<Rewritten, Error> {

@@ -31,7 +31,12 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// Looks at the word between two looks at the clock.
-const LOOKS: u32 = 32;
+const LOOKS: u32 = 8;
+
+/// Pauses between two looks at the word, at most: who looks all the time slows down
+/// whoever works with what is on the same cache line.
+#[cfg(not(loom))]
+const LONGEST_PAUSE: u32 = 16;
 
 #[cfg(not(loom))]
 const BUCKETS: usize = 64;
@@ -310,9 +315,11 @@ impl ParkingLot {
         };
         let end = Instant::now() + budget;
         let end = deadline.map_or(end, |deadline| deadline.min(end));
+        let mut pauses = 1;
         let changed = loop {
             if (0..LOOKS).any(|_| {
-                std::hint::spin_loop();
+                (0..pauses).for_each(|_| std::hint::spin_loop());
+                pauses = (pauses * 2).min(LONGEST_PAUSE);
                 !holds()
             }) {
                 break true;

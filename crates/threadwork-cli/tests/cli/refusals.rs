@@ -29,7 +29,8 @@ fn empty_file() {
 fn neither_wasm_nor_text() {
     refused_contents("image.wasm", b"\x89PNG\r\n\x1a\n\0\0\0\xff").with(&["image.wasm"]);
     refused_contents("notes.txt", "Dear diary,\n\ntoday it rained.\n").with(&["notes.txt"]);
-    refused_contents("bad.wat", "(module (func (export \"_start\") (oops)))").with(&["oops"]);
+    refused_contents("bad.wat", "(module (func (export \"_start\") (oops)))")
+        .with(&["1:34", "oops"]);
     refused_contents("program", b"\x7fELF\x02\x01\x01\0").with(&["program"]);
 }
 

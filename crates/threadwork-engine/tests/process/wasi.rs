@@ -1,7 +1,9 @@
 //! WASI of a process: one for all its threads, nothing that was not granted, and no
 //! thread that holds up another.
 
-use crate::support::{READ, RETURN, SLEEP, WRITE, on_stage, play, plot, run, start, text, until};
+use crate::support::{
+    READ, RETURN, SLEEP, WRITE, on_stage, play, plot, plot_text, run, start, text, until,
+};
 use std::io::{Read, Write};
 use threadwork_engine::{Activity, Module, Output, ProcessBuilder, Stdin};
 
