@@ -36,7 +36,7 @@ const LOOKS: u32 = 8;
 /// Pauses between two looks at the word, at most: who looks all the time slows down
 /// whoever works with what is on the same cache line.
 #[cfg(not(loom))]
-const LONGEST_PAUSE: u32 = 16;
+const LONGEST_PAUSE: u32 = 32;
 
 #[cfg(not(loom))]
 const BUCKETS: usize = 64;

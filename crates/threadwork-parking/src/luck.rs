@@ -33,7 +33,7 @@ const LOSS: i8 = 2;
 
 /// Waits without a spin before the first trial, and at most before any.
 const FIRST_PAUSE: u16 = 8;
-const LONGEST_PAUSE: u16 = 512;
+const LONGEST_PAUSE: u16 = 64;
 
 #[derive(Clone, Copy)]
 struct Luck {
