@@ -103,8 +103,11 @@ fn load_dwarf(wasm: &[u8]) -> Option<Dwarf> {
     Some(std::sync::Mutex::new(context))
 }
 
+/// The name as its author wrote it. It is the guest's, and may be printed: without
+/// what a terminal would act on.
 fn demangle(name: &str) -> String {
-    format!("{:#}", rustc_demangle::demangle(name))
+    let name = format!("{:#}", rustc_demangle::demangle(name));
+    name.replace(char::is_control, "\u{fffd}")
 }
 
 /// A source line.

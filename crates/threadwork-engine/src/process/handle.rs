@@ -13,7 +13,8 @@ use wasmtime::Val;
 /// A running or ended program, made by [`ProcessBuilder`](crate::ProcessBuilder).
 ///
 /// It can be used from several threads at once. Dropping it kills the program, if
-/// it still runs, and waits until its threads are gone.
+/// it still runs, and waits until its threads are gone; so do not drop it in a host
+/// function of the process itself ([`Killer`] can be used there).
 ///
 /// ```
 /// use threadwork_engine::{Engine, ExitStatus, Module, ProcessBuilder};
@@ -168,7 +169,8 @@ impl Process {
     }
 
     /// Calls an exported function of a reactor on its main thread, and blocks until
-    /// it returns. Calls from several threads are served one after another.
+    /// it returns. Not to be called from a host function of the same process, which
+    /// would wait for itself. Calls from several threads are served one after another.
     ///
     /// # Errors
     ///

@@ -29,6 +29,10 @@ use wiggle::{GuestMemory, GuestPtr};
 
 const MODULE: &str = "wasi_snapshot_preview1";
 
+/// Buffers or subscriptions that one call may have, as on other systems: what the
+/// host allocates and walks for a call is bounded.
+const MOST_VECTORS: u32 = 1024;
+
 /// What a process is allowed to see.
 #[derive(Default)]
 pub(crate) struct Grants {

@@ -3,7 +3,7 @@
 
 use super::clock::realtime;
 use super::streams::Stream;
-use super::{Errno, MODULE, Wasi, errno, with_memory};
+use super::{Errno, MODULE, MOST_VECTORS, Wasi, errno, with_memory};
 use crate::process::State;
 use crate::thread::ThreadContext;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -65,7 +65,7 @@ fn read_all(
     memory: &GuestMemory<'_>,
     subs: GuestPtr<[Subscription]>,
 ) -> Result<Result<Vec<Interest>, Errno>> {
-    if subs.len() == 0 {
+    if subs.len() == 0 || subs.len() > MOST_VECTORS {
         return Ok(Err(Errno::Inval));
     }
     let mut interests = Vec::new();

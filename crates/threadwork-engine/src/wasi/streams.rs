@@ -3,7 +3,7 @@
 //! when the process does.
 
 use super::poll::poll;
-use super::{Errno, MODULE, Wasi, errno, files, with_memory};
+use super::{Errno, MODULE, MOST_VECTORS, Wasi, errno, files, with_memory};
 use crate::process::{InputStream, OutputStream, State, can_block};
 use crate::thread::ThreadContext;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -191,6 +191,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<ThreadContext>) -> Result<()> {
             match caller.data().process.wasi().stream(fd.cast_unsigned()) {
                 None => files::fd_write(caller, fd, bufs, count, result),
                 Some(Stream::In) => Ok(Errno::Badf as i32),
+                Some(_) if count.cast_unsigned() > MOST_VECTORS => Ok(Errno::Inval as i32),
                 Some(stream) => with_memory(&mut caller, |context, memory| {
                     let bufs = GuestPtr::new(bufs.cast_unsigned());
                     let bytes = gather(memory, bufs.as_array(count.cast_unsigned()))?;
@@ -206,6 +207,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<ThreadContext>) -> Result<()> {
             match caller.data().process.wasi().stream(fd.cast_unsigned()) {
                 None => files::fd_read(caller, fd, bufs, count, result),
                 Some(Stream::Out | Stream::Err) => Ok(Errno::Badf as i32),
+                Some(_) if count.cast_unsigned() > MOST_VECTORS => Ok(Errno::Inval as i32),
                 Some(Stream::In) => with_memory(&mut caller, |context, memory| {
                     let bufs = GuestPtr::<Iovec>::new(bufs.cast_unsigned());
                     let bufs = bufs.as_array(count.cast_unsigned());
