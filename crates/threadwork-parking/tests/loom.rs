@@ -1,8 +1,9 @@
 //! The lot under loom: every interleaving with at most three preemptions.
 //!
 //! Run with `RUSTFLAGS="--cfg loom" cargo test --release -p threadwork-parking --test loom`.
-//! Each model fails if the line that it guards is taken out; `tests/mutations.rs`
-//! does so.
+//! They were seen to fail: with a notify that is not ordered against the waiter's count, a wait that does
+//! not compare or look for a close under the lock, a census that is not taken back, a
+//! leave that does not look, a timeout that ignores the verdict, a notify of one too many.
 
 #![cfg(loom)]
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]

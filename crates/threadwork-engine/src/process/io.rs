@@ -85,8 +85,6 @@ impl InputStream {
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Fd(fd) => Some(fd.as_fd()),
-            // SAFETY: it is constant, and open as far as std is concerned; reading
-            // from a descriptor that is closed is an error of the read.
             Self::Inherit => Some(rustix::stdio::stdin()),
             Self::Bytes(_) => None,
         }
