@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs every check and test of the repository. Installs the WebAssembly targets,
-# and Zig's C compiler for the C guests; needs rustup and python3 with pip.
+# Runs every check and test of the repository. Installs the WebAssembly targets, Zig's C
+# compiler for the C guests, and Miri where there is a nightly toolchain; needs rustup
+# and python3 with pip.
 # THREADWORK_FULL=1 runs the long versions of the sampled tests as well.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -33,15 +34,36 @@ done
 step "tests"
 cargo test --release --workspace
 
-step "the parking lot under loom"
+step "the parking lot and the primitives under loom"
 RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$target/loom \
-  cargo test --release -p threadwork-parking --test loom
+  cargo test --release -p threadwork-parking -p threadwork-sync --test loom
+
+step "the primitives as WebAssembly"
+cargo build --release -p threadwork-cli
+CARGO_TARGET_DIR=$target/guests \
+CARGO_TARGET_WASM32_WASIP1_THREADS_RUNNER="$target/release/threadwork run" \
+  cargo test --release -p wasm-futex -p threadwork-sync --tests \
+  --target wasm32-wasip1-threads
+
+step "the primitives with lock checking, as in debug builds"
+cargo test -p threadwork-sync --test primitives
+
+step "the primitives under Miri"
+if rustup run nightly rustc --version >/dev/null 2>&1; then
+  rustup component add --toolchain nightly miri rust-src
+  seeds=$([[ -n ${THREADWORK_FULL-} ]] && echo 0..16 || echo 0..1)
+  CARGO_TARGET_DIR=$target/miri MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-many-seeds=$seeds" \
+    cargo +nightly miri test -p wasm-futex -p threadwork-sync --test futex --test primitives
+else
+  echo "skipped: there is no nightly toolchain (rustup toolchain install nightly)"
+fi
 
 step "tests of the benchmarks' workloads"
-CARGO_TARGET_DIR=$target/guests cargo test --release --manifest-path "$workloads/Cargo.toml"
+CARGO_TARGET_DIR=$target/guests \
+  cargo test --release --workspace --manifest-path "$workloads/Cargo.toml"
 
 step "benchmarks, as a smoke run"
-cargo run --release -p threadwork-bench -- engine --quick
+cargo run --release -p threadwork-bench -- --quick
 
 step "lints and documentation"
 cargo clippy --release --workspace --all-targets -- -D warnings

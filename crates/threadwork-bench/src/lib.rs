@@ -40,9 +40,11 @@
 //! | [`cpu`], [`child`], [`machine`] | CPU time and cores; a child process that speaks lines; what the machine is |
 //! | [`cli`] | the command line |
 //! | [`engine`] | the engine suite: the families, and the table of [`engine::hosts`] |
+//! | [`mod@sync`] | the sync suite: the primitives and their rivals |
 //!
-//! The programs that are measured live in `workloads/`, a package of its own with no
-//! dependencies, so that one source is built for the machine and for wasm.
+//! The programs that are measured live in `workloads/`, a workspace of its own, so that
+//! one source is built for the machine and for wasm. Those of the engine suite have no
+//! dependencies; those of the sync suite have the rivals.
 //!
 //! # To add
 //!
@@ -76,14 +78,22 @@ pub mod machine;
 pub mod plot;
 pub mod run;
 pub mod statistics;
+pub mod sync;
 pub mod table;
 
 pub use case::{Bound, Case, Contestant, Effort, Goal, Sample, Suite, SuiteEntry, Unit};
 pub use run::Options;
 
 /// All suites of the project.
-pub const SUITES: &[SuiteEntry] = &[SuiteEntry {
-    name: "engine",
-    about: "threads, sleeping and waking, computing, memory, starting, killing: against native code",
-    build: engine::suite,
-}];
+pub const SUITES: &[SuiteEntry] = &[
+    SuiteEntry {
+        name: "engine",
+        about: "threads, sleeping and waking, computing, memory, starting, killing: against native code",
+        build: engine::suite,
+    },
+    SuiteEntry {
+        name: "sync",
+        about: "the primitives of threadwork-sync against std's and the best crates', natively and as wasm",
+        build: sync::suite,
+    },
+];

@@ -5,12 +5,13 @@
 //! and stops as soon as there are. The count is touched when a thread falls
 //! asleep or wakes, never on a path that does not sleep.
 
-#[cfg(not(loom))]
-use crate::luck;
 use crate::primitive::AtomicU32;
 use std::sync::atomic::Ordering;
 #[cfg(not(loom))]
 use std::time::Instant;
+
+#[cfg(not(loom))]
+use threadwork_sync::luck;
 
 /// Looks between two looks at the clock.
 #[cfg(not(loom))]

@@ -72,8 +72,6 @@
 
 mod cores;
 mod lot;
-#[cfg(not(loom))]
-mod luck;
 mod primitive;
 mod queue;
 

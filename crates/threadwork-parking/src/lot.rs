@@ -21,14 +21,14 @@
 //!    the announcements that they followed.
 
 use crate::Cores;
-#[cfg(not(loom))]
-use crate::luck;
 use crate::primitive::{
     AtomicBool, AtomicU32, Mutex, MutexGuard, Thread, current, fence, park, park_timeout,
 };
 use crate::queue::{ASLEEP, CANCELLED, Queue, WAITING, WOKEN, Waiter};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+#[cfg(not(loom))]
+use threadwork_sync::luck;
 
 /// Looks at the word between two looks at the clock.
 const LOOKS: u32 = 8;

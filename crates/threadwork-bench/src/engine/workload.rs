@@ -20,24 +20,25 @@ pub enum Program {
     Workload,
     /// `workloads/ping-pong.wat`; natively, the workload of the same name.
     PingPong,
+    /// `workloads/sync/src/main.rs`: the primitives and their rivals.
+    Sync,
 }
 
 impl Program {
     /// The file for a host, built if need be.
     fn file(self, target: Target) -> Result<PathBuf> {
-        static NATIVE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-        static WASM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-        let built = match (self, target) {
-            (_, Target::Native) => {
-                let file = format!("workload{}", std::env::consts::EXE_SUFFIX);
-                NATIVE.get_or_init(|| build(None, &file).map_err(|error| format!("{error:#}")))
-            }
-            (Program::Workload, Target::Wasm) => WASM.get_or_init(|| {
-                build(Some("wasm32-wasip1-threads"), "workload.wasm")
-                    .map_err(|error| format!("{error:#}"))
-            }),
+        static BUILT: [OnceLock<Result<PathBuf, String>>; 4] = [const { OnceLock::new() }; 4];
+        let (slot, package, binary) = match (self, target) {
             (Program::PingPong, Target::Wasm) => return Ok(folder().join("ping-pong.wat")),
+            (Program::Workload | Program::PingPong, Target::Native) => {
+                (0, "threadwork-workloads", "workload")
+            }
+            (Program::Workload, Target::Wasm) => (1, "threadwork-workloads", "workload"),
+            (Program::Sync, Target::Native) => (2, "threadwork-sync-workloads", "sync-workload"),
+            (Program::Sync, Target::Wasm) => (3, "threadwork-sync-workloads", "sync-workload"),
         };
+        let make = || build(target, package, binary).map_err(|error| format!("{error:#}"));
+        let built = BUILT[slot].get_or_init(make);
         built.clone().map_err(|error| anyhow!("{error}"))
     }
 }
@@ -57,6 +58,15 @@ impl Work {
             program,
             request: format!("{workload} {threads} {iterations}"),
             cores: None,
+        }
+    }
+
+    /// The same by one of the rivals that the program knows.
+    fn done_by(&self, rival: &str) -> Self {
+        let (workload, numbers) = self.request.split_once(' ').unwrap_or_default();
+        Work {
+            request: format!("{workload}/{rival} {numbers}"),
+            ..self.clone()
         }
     }
 
@@ -81,6 +91,21 @@ impl Work {
             case.contestant(host.name, move || Ok(Box::new(Served::start(&host, work)?)))
         })
     }
+}
+
+/// A case in which rivals do it under one host: the program knows each as
+/// `<workload>/<rival>`.
+pub fn rivals(
+    name: impl Into<String>,
+    unit: Unit,
+    host: Host,
+    rivals: &[&str],
+    work: &Work,
+) -> Case {
+    rivals.iter().fold(Case::new(name, unit), |case, rival| {
+        let work = work.done_by(rival);
+        case.contestant(*rival, move || Ok(Box::new(Served::start(&host, work)?)))
+    })
 }
 
 /// A case of what the second piece of work costs as a multiple of the first, under
@@ -251,15 +276,20 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads")
 }
 
-/// Builds `workloads/`, in its own target folder, and returns the file.
-fn build(target: Option<&str>, file: &str) -> Result<PathBuf> {
+/// Builds a package of `workloads/`, in its own target folder, and returns the file.
+fn build(target: Target, package: &str, binary: &str) -> Result<PathBuf> {
     let output = folder().join("target");
+    let (triple, suffix) = match target {
+        Target::Native => (None, std::env::consts::EXE_SUFFIX),
+        Target::Wasm => (Some("wasm32-wasip1-threads"), ".wasm"),
+    };
     let mut command = Command::new("cargo");
     command
         .current_dir(folder())
-        .args(["build", "--quiet", "--release", "--target-dir"])
-        .arg(&output);
-    command.args(target.map(|target| format!("--target={target}")));
+        .args(["build", "--quiet", "--release", "--package", package])
+        .arg("--target-dir")
+        .arg(&output)
+        .args(triple.map(|triple| format!("--target={triple}")));
     let result = command
         .output()
         .context("cannot start cargo to build the workloads")?;
@@ -273,9 +303,9 @@ fn build(target: Option<&str>, file: &str) -> Result<PathBuf> {
         "cannot build the workloads: {first}"
     );
     Ok(output
-        .join(target.unwrap_or_default())
+        .join(triple.unwrap_or_default())
         .join("release")
-        .join(file))
+        .join(format!("{binary}{suffix}")))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 //!   runtimes that disagree about it do not run the same program.
 
 use std::fmt;
+use std::io::{self, BufRead, Write};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -43,7 +44,8 @@ pub struct Measured {
 }
 
 impl Measured {
-    fn new(elapsed: Duration, iterations: u64, answer: u64) -> Self {
+    /// So many operations took so long.
+    pub fn new(elapsed: Duration, iterations: u64, answer: u64) -> Self {
         Measured {
             ns_per_op: elapsed.as_nanos() as f64 / iterations as f64,
             answer,
@@ -105,12 +107,22 @@ pub fn run(name: &str, threads: u32, iterations: u64) -> Result<Measured, String
     Ok(workload(threads, iterations))
 }
 
-/// Runs a line `<name> <threads> <iterations>`.
+/// Runs a line `<name> <threads> <iterations>` of the workloads of this crate.
 ///
 /// # Errors
 ///
 /// If the line is not of that form, or as for [`run`].
 pub fn run_line(line: &str) -> Result<Measured, String> {
+    let (name, threads, iterations) = parse_line(line)?;
+    run(name, threads, iterations)
+}
+
+/// Takes a line `<name> <threads> <iterations>` apart.
+///
+/// # Errors
+///
+/// If the line is not of that form.
+pub fn parse_line(line: &str) -> Result<(&str, u32, u64), String> {
     let form = || format!("want `<name> <threads> <iterations>`, got `{line}`");
     let mut words = line.split_whitespace();
     let (Some(name), Some(threads), Some(iterations), None) =
@@ -120,18 +132,40 @@ pub fn run_line(line: &str) -> Result<Measured, String> {
     };
     let threads = threads.parse().map_err(|_| form())?;
     let iterations = iterations.parse().map_err(|_| form())?;
-    run(name, threads, iterations)
+    Ok((name, threads, iterations))
+}
+
+/// Reads lines until the end of standard input, and answers each with what `run`
+/// says of it: `ns_per_op=<f64> answer=<u64>`, or `error=<text>`.
+///
+/// # Errors
+///
+/// If standard input or output fails.
+pub fn serve(run: impl Fn(&str) -> Result<Measured, String>) -> io::Result<()> {
+    let mut output = io::stdout();
+    for line in io::stdin().lock().lines() {
+        match run(&line?) {
+            Ok(measured) => writeln!(output, "{measured}")?,
+            Err(error) => writeln!(output, "error={error}")?,
+        }
+        output.flush()?;
+    }
+    Ok(())
 }
 
 /// How many of `iterations` fall to thread `index` of `threads`.
-fn share(iterations: u64, threads: u32, index: u32) -> u64 {
+pub fn share(iterations: u64, threads: u32, index: u32) -> u64 {
     let threads = u64::from(threads);
     iterations / threads + u64::from(u64::from(index) < iterations % threads)
 }
 
 /// Runs `work(index)` on `threads` threads at once, and gives the time from the
 /// first start to the last end, with the sum of what they returned.
-fn timed(threads: u32, work: impl Fn(u32) -> u64 + Sync) -> (Duration, u64) {
+///
+/// # Panics
+///
+/// If a thread does, or the platform cannot start so many.
+pub fn timed(threads: u32, work: impl Fn(u32) -> u64 + Sync) -> (Duration, u64) {
     let gate = Barrier::new(threads as usize);
     let awake = AtomicU32::new(0);
     let runs: Vec<(Instant, Instant, u64)> = thread::scope(|scope| {

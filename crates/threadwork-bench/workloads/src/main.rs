@@ -8,14 +8,14 @@
 //! `workload block <threads>`: starts threads that sleep for ever, prints `ready`,
 //! and stays until the end of its input.
 
-use std::io::{self, BufRead, Write};
+use std::io;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match args[..] {
-        ["serve"] => serve(),
+        ["serve"] => threadwork_workloads::serve(threadwork_workloads::run_line),
         ["block", threads] => match threads.parse() {
             Ok(threads) => threadwork_workloads::block(threads),
             Err(_) => Err(io::Error::other("the number of threads is not a number")),
@@ -43,17 +43,5 @@ fn once(name: &str, threads: &str, iterations: &str) -> io::Result<()> {
         "{}",
         threadwork_workloads::run_line(&line(iterations)).map_err(io::Error::other)?
     );
-    Ok(())
-}
-
-fn serve() -> io::Result<()> {
-    let mut output = io::stdout();
-    for line in io::stdin().lock().lines() {
-        match threadwork_workloads::run_line(&line?) {
-            Ok(measured) => writeln!(output, "{measured}")?,
-            Err(error) => writeln!(output, "error={error}")?,
-        }
-        output.flush()?;
-    }
     Ok(())
 }

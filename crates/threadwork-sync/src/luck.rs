@@ -1,10 +1,9 @@
 //! Whether spinning has paid lately, for each thread, and so for how long to try.
 //!
-//! The count of runnable threads in [`Cores`](crate::Cores) knows nothing of other
-//! programs on the machine, nor of where the system runs the threads: two that
-//! share a core never answer within a spin. So each thread remembers how its last
-//! spins ended. One that is out of luck goes to sleep at once, but for a trial now
-//! and then, ever more rarely.
+//! Nobody tells a thread how busy the machine is, nor where the system runs the one that
+//! it waits for: two that share a core never answer within a spin. So each thread
+//! remembers how its last spins ended. One that is out of luck goes to sleep at once, but
+//! for a trial now and then, ever more rarely.
 //!
 //! A trial is longer than a spin: if both sides sleep, each answer takes as long as
 //! a wake-up across cores, 25 to 50 microseconds on the machines we measured. Only
@@ -50,8 +49,29 @@ thread_local! {
     };
 }
 
-/// For how long the calling thread should spin now, if at all.
-pub(crate) fn budget() -> Option<Duration> {
+/// For how long the calling thread should spin now, if at all. Who does says how it ended
+/// with [`record`].
+///
+/// # Example
+///
+/// ```
+/// use std::time::Instant;
+/// use threadwork_sync::luck;
+///
+/// fn spin_for(done: impl Fn() -> bool) -> bool {
+///     let Some(budget) = luck::budget() else {
+///         return done();
+///     };
+///     let start = Instant::now();
+///     while !done() && start.elapsed() < budget {
+///         std::hint::spin_loop();
+///     }
+///     luck::record(done());
+///     done()
+/// }
+/// assert!(spin_for(|| true));
+/// ```
+pub fn budget() -> Option<Duration> {
     LUCK.with(|cell| {
         let mut luck = cell.get();
         let budget = if luck.score > 0 {
@@ -69,8 +89,8 @@ pub(crate) fn budget() -> Option<Duration> {
     })
 }
 
-/// How the spin ended.
-pub(crate) fn record(success: bool) {
+/// How the spin ended that [`budget`] allowed.
+pub fn record(success: bool) {
     LUCK.with(|cell| {
         let mut luck = cell.get();
         if success {

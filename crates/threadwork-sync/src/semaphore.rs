@@ -1,0 +1,592 @@
+//! A semaphore: a number of permits, and threads that take some and give them back.
+//!
+//! # Protocol
+//!
+//! | offset | word | bits | meaning |
+//! |---|---|---|---|
+//! | 0 | `word` | 0 | `WAITERS`: somebody may sleep, the next release must notify |
+//! | | | 1 | `STARVING`: a waiter lost too often, who has not slept may not take |
+//! | | | 2..32 | permits that are free |
+//! | 4 | `turn` | 0 | `TAKEN`: somebody collects several permits |
+//! | | | 1..32 | how many wait for their turn to do so |
+//!
+//! The fast paths are one compare-and-swap of `word` each.
+//!
+//! *To acquire one*, a thread takes it if there is one. If not, it watches briefly,
+//! then sets `WAITERS` and sleeps while the word stays what it saw.
+//!
+//! *To acquire several*, a thread takes them at once if all are free. If not, it takes
+//! the `turn`, then what is free and what gets free, as one waiter among those who want
+//! one, until it has enough. It keeps what it has meanwhile. Only one thread collects, so
+//! two that have half each cannot stop each other, and it comes to its end whatever
+//! the others want: small requests pass a big one, but cannot starve it. Nobody takes
+//! the turn past a waiter, so big requests are served in the order of the futex.
+//!
+//! *To release*, a thread adds permits, clears `WAITERS`, and notifies **one** sleeper
+//! if a bit was set. The woken thread is *responsible*: if it leaves permits behind it
+//! notifies the next one, and so on down the queue. If it leaves none it sets `WAITERS`
+//! again. Waking as many as there are permits would not do: it wakes threads for permits
+//! that others take on the way, and those lose their place in the queue.
+//!
+//! *Unfairness is bounded*: free permits may be taken by whoever comes first, since
+//! keeping them for a thread that has yet to wake up would make everybody wait for
+//! wake-ups. A waiter that came up empty [`LOSSES`] times in a row sets `STARVING`, which
+//! keeps newcomers out until it has what it wants: whoever has not slept queues, so the
+//! permits go down the futex' first-in-first-out queue.
+//!
+//! # No wake-up is lost
+//!
+//! Claim: if a permit is free and a thread sleeps, then a responsible thread is awake,
+//! which will take a permit or pass the wake-up on. Threads sleep on values with
+//! `WAITERS` only. While it is set, the next release clears it and notifies. While it
+//! is clear and somebody sleeps, whoever cleared it notified a thread that has not
+//! acted yet: releases in between need not notify again. That thread acts by taking
+//! (then it sets `WAITERS`, or notifies the next), by sleeping (it sets `WAITERS`), or by
+//! giving up (`cancel` does one or the other). A thread that may not take for
+//! `STARVING` sleeps, too; as long as that bit is set every release notifies, and the
+//! starving thread is responsible when it clears it.
+//!
+//! For the `turn`: if it is free and threads are counted, one of them is awake. Whoever
+//! frees it notifies one that sleeps; if none does, all that are counted are awake, and
+//! look again. One that leaves a free turn with others counted notifies one of them.
+//!
+//! # Orderings
+//!
+//! A release is a release and a take an acquire. Everything in between is a
+//! read-modify-write and continues the release sequence, so whoever takes a permit
+//! sees what was done before any release that made it free. The `turn` guards no data:
+//! all its operations are relaxed.
+//!
+//! Sources: U. Drepper, "Futexes are tricky" (mutex 3) for the bit of the waiters,
+//! nsync's `mu.c` for the count of losses; the collecting is our own.
+
+use core::future::Future;
+use core::sync::atomic::Ordering;
+use core::time::Duration;
+
+use crate::futex::{Futex, Patience};
+use crate::primitive::{AtomicU32, const_fn};
+use crate::system::System;
+use crate::wait::Wait;
+use crate::waiter::{Map, Resumed, Step, Waiter, block, block_forever};
+
+const WAITERS: u32 = 1;
+const STARVING: u32 = 1 << 1;
+const ONE: u32 = 1 << 2;
+const MAX_PERMITS: u32 = u32::MAX / ONE;
+
+const TAKEN: u32 = 1;
+const WAITER: u32 = 1 << 1;
+
+/// Wake-ups in vain after which a waiter may no longer be passed by newcomers. One costs
+/// the loser a sleep and a wake-up; a forced hand-over costs everybody one.
+const LOSSES: u32 = if cfg!(loom) { 1 } else { 8 };
+
+/// A number of permits that threads take and give back: a limit on how many do
+/// something at once.
+///
+/// Eight bytes; all zero is a semaphore without permits. Requests for one permit are
+/// served in order, but for newcomers that find a free one, and those pass a waiter a
+/// few times and no more. A request for several collects them one after the other, in
+/// line with the others, and only one such request collects at a time: it is never
+/// starved, and permits that it has collected are idle until it has all.
+///
+/// # Example
+///
+/// ```
+/// use threadwork_sync::Semaphore;
+///
+/// let semaphore = Semaphore::new(3);
+/// let one = semaphore.acquire(1);
+/// let two = semaphore.acquire(2);
+/// assert!(semaphore.try_acquire(1).is_none());
+/// drop(two);
+/// assert_eq!(semaphore.available(), 2);
+/// # drop(one);
+/// ```
+#[repr(C)]
+#[derive(Debug)]
+pub struct Semaphore {
+    word: AtomicU32,
+    turn: AtomicU32,
+}
+
+impl Semaphore {
+    /// The most permits that can be free at once: 2^30 - 1.
+    pub const MAX_PERMITS: u32 = MAX_PERMITS;
+
+    const_fn! {
+        /// A semaphore with so many free permits.
+        ///
+        /// # Panics
+        ///
+        /// When there are more than [`MAX_PERMITS`](Self::MAX_PERMITS).
+        #[must_use]
+        pub fn new(permits: u32) -> Self {
+            assert!(
+                permits <= MAX_PERMITS,
+                "a semaphore has at most Semaphore::MAX_PERMITS permits: start it with fewer"
+            );
+            Semaphore { word: AtomicU32::new(permits * ONE), turn: AtomicU32::new(0) }
+        }
+    }
+
+    /// Takes `permits`. Blocks until they are free.
+    ///
+    /// # Panics
+    ///
+    /// When `permits` is more than [`MAX_PERMITS`](Self::MAX_PERMITS). More than the
+    /// semaphore will ever have is a wait without end.
+    #[inline]
+    pub fn acquire(&self, permits: u32) -> SemaphorePermit<'_> {
+        self.acquire_with(permits, &System);
+        self.permit(permits)
+    }
+
+    /// Takes `permits`, waiting in a futex of one's own. They are given back by
+    /// [`release_with`](Self::release_with).
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire`](Self::acquire).
+    #[inline]
+    pub fn acquire_with(&self, permits: u32, futex: &impl Futex) {
+        if !self.try_take(permits) {
+            self.acquire_slowly(permits, futex);
+        }
+    }
+
+    #[cold]
+    fn acquire_slowly(&self, permits: u32, futex: &impl Futex) {
+        block_forever(futex, self.waiter(permits, futex));
+    }
+
+    /// Takes `permits` if so many are free and nobody is starving. Never blocks.
+    #[inline]
+    pub fn try_acquire(&self, permits: u32) -> Option<SemaphorePermit<'_>> {
+        self.try_take(permits).then(|| self.permit(permits))
+    }
+
+    /// Takes `permits`, or gives up after `timeout` and takes none.
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use threadwork_sync::Semaphore;
+    ///
+    /// let semaphore = Semaphore::new(1);
+    /// assert!(semaphore.acquire_timeout(2, Duration::from_millis(1)).is_none());
+    /// assert_eq!(semaphore.available(), 1);
+    /// ```
+    pub fn acquire_timeout(&self, permits: u32, timeout: Duration) -> Option<SemaphorePermit<'_>> {
+        self.try_acquire(permits).or_else(|| {
+            block(&System, self.waiter(permits, &System), Some(timeout))
+                .map(|()| self.permit(permits))
+        })
+    }
+
+    /// Takes `permits`, or gives up at `deadline` and takes none.
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire`](Self::acquire).
+    #[cfg(feature = "std")]
+    pub fn acquire_deadline(
+        &self,
+        permits: u32,
+        deadline: std::time::Instant,
+    ) -> Option<SemaphorePermit<'_>> {
+        self.acquire_timeout(
+            permits,
+            deadline.saturating_duration_since(std::time::Instant::now()),
+        )
+    }
+
+    /// Takes `permits` without blocking the thread. The future may be dropped at any
+    /// time: it gives back what it has collected.
+    ///
+    /// The bound on unfairness is for threads; a future can be passed any number of
+    /// times.
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub fn acquire_async(&self, permits: u32) -> impl Future<Output = SemaphorePermit<'_>> {
+        let waiter = self.waiter(permits, &System).never_starving();
+        Wait::new(Map::new(waiter, move |()| self.permit(permits)))
+    }
+
+    /// The wait for `permits`, for [`block`](crate::block) with a timeout or
+    /// [`Wait`](crate::Wait). Whoever gets its output has the permits, and gives them
+    /// back by [`release_with`](Self::release_with).
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub fn waiter<'a, F: Futex>(&'a self, permits: u32, futex: &'a F) -> SemaphoreWaiter<'a, F> {
+        assert!(
+            permits <= MAX_PERMITS,
+            "no semaphore has {permits} permits: acquire at most Semaphore::MAX_PERMITS"
+        );
+        SemaphoreWaiter {
+            semaphore: self,
+            futex,
+            turn: if permits > 1 {
+                Turn::Wanted
+            } else {
+                Turn::Unwanted
+            },
+            wanted: permits,
+            missing: permits,
+            woken: false,
+            starving: false,
+            losses: 0,
+            limit: LOSSES,
+        }
+    }
+
+    /// Makes `permits` more free: some that were [forgotten](SemaphorePermit::forget),
+    /// or new ones. Wakes those who wait for them. Never blocks.
+    ///
+    /// # Panics
+    ///
+    /// When more than [`MAX_PERMITS`](Self::MAX_PERMITS) would be free. Then nothing
+    /// changes.
+    #[inline]
+    #[doc(alias = "add_permits")]
+    pub fn release(&self, permits: u32) {
+        self.release_with(permits, &System);
+    }
+
+    /// [`release`](Self::release), for those who wait in a futex of one's own.
+    ///
+    /// # Panics
+    ///
+    /// As [`release`](Self::release).
+    #[inline]
+    pub fn release_with(&self, permits: u32, futex: &impl Futex) {
+        let address = &raw const self.word;
+        // Ordering: Relaxed; the exchange finds out if it is old.
+        let mut word = self.word.load(Ordering::Relaxed);
+        // Ordering: Release; pairs with the acquires in `try_take` and `collect`.
+        while let Err(now) = self.word.compare_exchange_weak(
+            word,
+            (more(word, permits) * ONE) | (word & STARVING),
+            Ordering::Release,
+            Ordering::Relaxed,
+        ) {
+            word = now;
+        }
+        // From here on the semaphore may be gone: only its address is used.
+        if word & (WAITERS | STARVING) != 0 {
+            futex.notify(address, 1);
+        }
+    }
+
+    /// The permits that are free at this moment.
+    #[must_use]
+    pub fn available(&self) -> u32 {
+        // Ordering: Relaxed; the answer may be old when it arrives.
+        self.word.load(Ordering::Relaxed) / ONE
+    }
+
+    #[inline]
+    fn try_take(&self, permits: u32) -> bool {
+        // Ordering: Relaxed; the exchange finds out if it is old.
+        let mut word = self.word.load(Ordering::Relaxed);
+        while word & STARVING == 0 && word / ONE >= permits {
+            // Ordering: Acquire; pairs with the release in `release_with`.
+            match self.word.compare_exchange_weak(
+                word,
+                word - permits * ONE,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
+    }
+
+    fn permit(&self, permits: u32) -> SemaphorePermit<'_> {
+        SemaphorePermit {
+            semaphore: self,
+            permits,
+        }
+    }
+}
+
+/// The free permits when `permits` are added.
+#[inline]
+fn more(word: u32, permits: u32) -> u32 {
+    match (word / ONE).checked_add(permits) {
+        Some(sum) if sum <= MAX_PERMITS => sum,
+        _ => too_many(),
+    }
+}
+
+#[cold]
+fn too_many() -> ! {
+    panic!("a semaphore has at most {MAX_PERMITS} permits: release only what was acquired")
+}
+
+/// Permits of a [`Semaphore`]; gives them back when dropped.
+///
+/// It may be dropped on another thread than the one that took it.
+#[must_use = "if unused the permits are given back at once"]
+#[derive(Debug)]
+pub struct SemaphorePermit<'a> {
+    semaphore: &'a Semaphore,
+    permits: u32,
+}
+
+impl SemaphorePermit<'_> {
+    /// How many these are.
+    #[must_use]
+    pub fn permits(&self) -> u32 {
+        self.permits
+    }
+
+    /// Does not give them back: the semaphore has so many fewer from now on, until
+    /// somebody [releases](Semaphore::release) them.
+    pub fn forget(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for SemaphorePermit<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.semaphore.release(self.permits);
+    }
+}
+
+/// A thread or a future that waits for permits of a [`Semaphore`].
+#[derive(Debug)]
+pub struct SemaphoreWaiter<'a, F: Futex> {
+    semaphore: &'a Semaphore,
+    futex: &'a F,
+    turn: Turn,
+    wanted: u32,
+    missing: u32,
+    /// It was woken and has not slept since: it is responsible.
+    woken: bool,
+    /// It has set `STARVING`.
+    starving: bool,
+    losses: u32,
+    limit: u32,
+}
+
+/// How a waiter stands to the turn to collect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It wants no more than one permit.
+    Unwanted,
+    Wanted,
+    /// It is counted as waiting for it.
+    Counted,
+    Had,
+}
+
+impl<'a, F: Futex> SemaphoreWaiter<'a, F> {
+    /// Never sets `STARVING`. For futures: nobody knows when, or whether, one that is
+    /// woken is polled, and until then the permits would be free and yet nobody's.
+    fn never_starving(mut self) -> Self {
+        self.limit = u32::MAX;
+        self
+    }
+
+    /// Takes the turn, or says on which value of it to sleep.
+    fn queue(&mut self) -> Result<(), u32> {
+        let turn = &self.semaphore.turn;
+        // Ordering: Relaxed for all operations on the turn; it guards no data.
+        let mut state = turn.load(Ordering::Relaxed);
+        loop {
+            let counted = self.turn == Turn::Counted;
+            let (next, outcome) = if state == 0 {
+                (TAKEN, Turn::Had)
+            } else if !counted {
+                let more = state.checked_add(WAITER).unwrap_or_else(|| crowded());
+                (more, Turn::Counted)
+            } else if state & TAKEN == 0 {
+                ((state - WAITER) | TAKEN, Turn::Had)
+            } else {
+                return Err(state);
+            };
+            match turn.compare_exchange_weak(state, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => {
+                    self.turn = outcome;
+                    // Once counted it sleeps, even if the turn is free: another waiter
+                    // is awake to take it.
+                    return if outcome == Turn::Had {
+                        Ok(())
+                    } else {
+                        Err(next)
+                    };
+                }
+                Err(now) => state = now,
+            }
+        }
+    }
+
+    /// Waits for the turn no more.
+    fn unqueue(&self) {
+        let turn = &self.semaphore.turn;
+        let before = turn.fetch_sub(WAITER, Ordering::Relaxed);
+        // A wake-up may have been meant for this one: another must have it.
+        if before & TAKEN == 0 && before > WAITER {
+            self.futex.notify(turn, 1);
+        }
+    }
+
+    /// Lets the next one collect.
+    fn end_turn(&self) {
+        let turn = &self.semaphore.turn;
+        if turn.fetch_sub(TAKEN, Ordering::Relaxed) > TAKEN {
+            self.futex.notify(turn, 1);
+        }
+    }
+
+    /// Waits for the missing permits, having the turn if it wants several.
+    fn collect(&mut self, resumed: Resumed) -> Step<'a, ()> {
+        let address = &self.semaphore.word;
+        match resumed {
+            Resumed::Started | Resumed::Watched => {}
+            Resumed::Changed => self.losses += 1,
+            Resumed::Woken => {
+                self.losses += 1;
+                self.woken = true;
+            }
+        }
+        // Ordering: Relaxed here and below, but for taking permits.
+        let mut word = address.load(Ordering::Relaxed);
+        loop {
+            if word == 0 && resumed != Resumed::Watched && self.missing > 0 {
+                return Step::Watch(address, word, Patience::Brief);
+            }
+            let responsible = self.woken || self.starving;
+            let may_take = word & STARVING == 0 || responsible;
+            let taken = if may_take {
+                self.missing.min(word / ONE)
+            } else {
+                0
+            };
+            let left = word / ONE - taken;
+            let done = taken == self.missing;
+            let starves = self.losses >= self.limit;
+            let flags = match (done, responsible) {
+                (true, true) if left > 0 => self.kept(word) & !WAITERS,
+                (true, true) => self.kept(word) | WAITERS,
+                (true, false) => word & (WAITERS | STARVING),
+                (false, _) if starves => WAITERS | STARVING,
+                (false, _) => (word & STARVING) | WAITERS,
+            };
+            let next = (left * ONE) | flags;
+            // Ordering: Acquire; pairs with the release in `release_with`.
+            if let Err(now) =
+                address.compare_exchange_weak(word, next, Ordering::Acquire, Ordering::Relaxed)
+            {
+                word = now;
+                continue;
+            }
+            self.missing -= taken;
+            if done {
+                if responsible && left > 0 {
+                    self.futex.notify(address, 1);
+                }
+                return Step::Done(());
+            }
+            self.starving |= starves;
+            self.woken = false;
+            if taken > 0 {
+                self.losses = 0;
+            }
+            return Step::Sleep(address, next);
+        }
+    }
+
+    /// The bits without this waiter.
+    fn kept(&self, word: u32) -> u32 {
+        let flags = word & (WAITERS | STARVING);
+        if self.starving {
+            flags & !STARVING
+        } else {
+            flags
+        }
+    }
+
+    /// Gives back what it has collected, and its wake-up.
+    fn give_up(&self, woken: bool) {
+        let address = &self.semaphore.word;
+        let collected = self.wanted - self.missing;
+        if !woken && !self.starving && collected == 0 {
+            return;
+        }
+        // Ordering: Relaxed here and below; nothing was done with the permits, and it
+        // continues the release sequence of those who released them.
+        let mut word = address.load(Ordering::Relaxed);
+        loop {
+            let permits = more(word, collected);
+            let flags = if permits > 0 {
+                self.kept(word) & !WAITERS
+            } else {
+                self.kept(word) | WAITERS
+            };
+            match address.compare_exchange_weak(
+                word,
+                (permits * ONE) | flags,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => {
+                    if permits > 0 {
+                        self.futex.notify(address, 1);
+                    }
+                    return;
+                }
+                Err(now) => word = now,
+            }
+        }
+    }
+}
+
+#[cold]
+fn crowded() -> ! {
+    panic!("more than 2^31 - 1 threads and futures wait for several permits of one semaphore")
+}
+
+impl<'a, F: Futex> Waiter<'a> for SemaphoreWaiter<'a, F> {
+    type Output = ();
+
+    fn step(&mut self, mut resumed: Resumed) -> Step<'a, ()> {
+        if matches!(self.turn, Turn::Wanted | Turn::Counted) {
+            if let Err(state) = self.queue() {
+                return Step::Sleep(&self.semaphore.turn, state);
+            }
+            resumed = Resumed::Started;
+        }
+        let step = self.collect(resumed);
+        if self.turn == Turn::Had && matches!(step, Step::Done(())) {
+            self.end_turn();
+        }
+        step
+    }
+
+    fn cancel(&mut self, woken: bool) -> Option<()> {
+        if self.turn == Turn::Counted {
+            self.unqueue();
+            return None;
+        }
+        self.give_up(woken);
+        if self.turn == Turn::Had {
+            self.end_turn();
+        }
+        None
+    }
+}

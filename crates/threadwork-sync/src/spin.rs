@@ -1,0 +1,59 @@
+//! How a thread watches a word without sleeping, and for how long.
+
+use core::sync::atomic::Ordering;
+
+use crate::futex::Patience;
+use crate::primitive::AtomicU32;
+
+/// Looks of a brief watch. Natively each has a pause, about 40 ns where pauses are
+/// long. WebAssembly has no pause: a look is a load, a third of a nanosecond.
+const BRIEF: u32 = if cfg!(target_family = "wasm") {
+    300
+} else {
+    100
+};
+
+/// Looks between two looks at the clock, and in a long watch without a clock.
+const LOOKS: u32 = 64;
+
+pub(crate) fn watch(word: &AtomicU32, expected: u32, patience: Patience) {
+    match patience {
+        Patience::Brief => {
+            look(word, expected, BRIEF);
+        }
+        Patience::Long => long(word, expected),
+    }
+}
+
+/// Whether the word changed within so many looks.
+fn look(word: &AtomicU32, expected: u32, looks: u32) -> bool {
+    (0..looks).any(|_| {
+        core::hint::spin_loop();
+        // Ordering: Relaxed; who cares what the value is, looks again.
+        word.load(Ordering::Relaxed) != expected
+    })
+}
+
+/// With threads' own memory of luck where there is a clock that costs little.
+#[cfg(all(feature = "std", not(target_family = "wasm")))]
+fn long(word: &AtomicU32, expected: u32) {
+    let Some(budget) = crate::luck::budget() else {
+        return;
+    };
+    let start = std::time::Instant::now();
+    let changed = loop {
+        if look(word, expected, LOOKS) {
+            break true;
+        }
+        if start.elapsed() >= budget {
+            break false;
+        }
+    };
+    crate::luck::record(changed);
+}
+
+/// In WebAssembly the engine watches for us; in a browser this is what a sleep costs.
+#[cfg(not(all(feature = "std", not(target_family = "wasm"))))]
+fn long(word: &AtomicU32, expected: u32) {
+    look(word, expected, BRIEF * LOOKS / 8);
+}

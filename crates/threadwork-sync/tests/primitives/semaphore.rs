@@ -1,0 +1,202 @@
+//! `Semaphore`: behaviour, layout, bad use, limits, and that big requests are served.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use threadwork_sync::{Semaphore, System};
+
+use crate::support::{Random, THREADS, block_on, rounds, together};
+
+const SOON: Duration = Duration::from_millis(20);
+
+fn words(semaphore: &Semaphore) -> [u32; 2] {
+    // SAFETY: the semaphore is two atomic words.
+    let words = unsafe { &*(&raw const *semaphore).cast::<[AtomicU32; 2]>() };
+    [0, 1].map(|index: usize| words[index].load(Ordering::SeqCst))
+}
+
+fn wait_for(semaphore: &Semaphore, expected: [u32; 2]) {
+    while words(semaphore) != expected {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn layout_is_frozen() {
+    assert_eq!((size_of::<Semaphore>(), align_of::<Semaphore>()), (8, 4));
+    let semaphore = Semaphore::new(3);
+    assert_eq!(words(&semaphore), [12, 0]);
+    semaphore.acquire(2).forget();
+    assert_eq!(words(&semaphore), [4, 0]);
+    thread::scope(|scope| {
+        scope.spawn(|| semaphore.acquire(2));
+        wait_for(&semaphore, [1, 1]);
+        scope.spawn(|| semaphore.acquire(2));
+        wait_for(&semaphore, [1, 3]);
+        semaphore.release(1);
+    });
+    assert_eq!(semaphore.available(), 2);
+    assert_eq!(words(&semaphore)[1], 0);
+}
+
+#[test]
+fn zero_bytes_have_no_permits() {
+    // SAFETY: documented: zero is without permits.
+    let semaphore: Semaphore = unsafe { std::mem::zeroed() };
+    assert!(semaphore.try_acquire(1).is_none());
+    semaphore.release(1);
+    assert!(semaphore.try_acquire(1).is_some());
+}
+
+#[test]
+fn permits_are_given_back_or_forgotten() {
+    let semaphore = Semaphore::new(5);
+    let two = semaphore.acquire(2);
+    assert_eq!((two.permits(), semaphore.available()), (2, 3));
+    assert!(semaphore.try_acquire(4).is_none());
+    let three = semaphore.try_acquire(3).unwrap();
+    assert!(semaphore.try_acquire(1).is_none());
+    assert_eq!(semaphore.acquire(0).permits(), 0);
+    three.forget();
+    drop(two);
+    assert_eq!(semaphore.available(), 2);
+    semaphore.acquire_with(2, &System);
+    semaphore.release_with(4, &System);
+    assert_eq!(semaphore.available(), 4);
+}
+
+#[test]
+#[should_panic(expected = "start it with fewer")]
+fn a_semaphore_with_too_many_permits_panics() {
+    let _ = Semaphore::new(Semaphore::MAX_PERMITS + 1);
+}
+
+#[test]
+#[should_panic(expected = "release only what was acquired")]
+fn too_many_permits_panic() {
+    Semaphore::new(Semaphore::MAX_PERMITS).release(1);
+}
+
+#[test]
+#[should_panic(expected = "acquire at most Semaphore::MAX_PERMITS")]
+fn a_request_that_nobody_can_serve_panics() {
+    let semaphore = Semaphore::new(1);
+    let _permit = semaphore.acquire(Semaphore::MAX_PERMITS + 1);
+}
+
+#[test]
+#[cfg_attr(not(panic = "unwind"), ignore = "needs unwinding")]
+fn bad_use_changes_nothing() {
+    let semaphore = Semaphore::new(1);
+    assert!(semaphore.try_acquire(u32::MAX).is_none());
+    for permits in [Semaphore::MAX_PERMITS, u32::MAX] {
+        assert!(catch_unwind(AssertUnwindSafe(|| semaphore.release(permits))).is_err());
+    }
+    assert_eq!(words(&semaphore), [4, 0]);
+}
+
+#[test]
+fn waits_give_up_not_before_their_time() {
+    let semaphore = Semaphore::new(1);
+    let start = Instant::now();
+    assert!(semaphore.acquire_timeout(2, SOON).is_none());
+    assert!(start.elapsed() >= SOON);
+    assert!(
+        semaphore
+            .acquire_deadline(2, Instant::now() + SOON)
+            .is_none()
+    );
+    assert!(start.elapsed() >= 2 * SOON);
+    assert!(semaphore.acquire_timeout(2, Duration::ZERO).is_none());
+    assert_eq!(semaphore.available(), 1, "what was collected is back");
+    assert_eq!(words(&semaphore)[1], 0, "nobody collects");
+}
+
+#[test]
+fn a_dropped_future_gives_back_what_it_collected() {
+    let semaphore = Semaphore::new(2);
+    let mut context = Context::from_waker(Waker::noop());
+    let mut collector = Box::pin(semaphore.acquire_async(3));
+    assert!(collector.as_mut().poll(&mut context).is_pending());
+    let mut queued = Box::pin(semaphore.acquire_async(2));
+    assert!(queued.as_mut().poll(&mut context).is_pending());
+    assert_eq!(semaphore.available(), 0, "two are collected");
+    drop(collector);
+    assert_eq!(semaphore.available(), 2);
+    assert_eq!(block_on(queued).permits(), 2);
+    assert_eq!(semaphore.available(), 2);
+}
+
+/// There are never more inside than permits, and in the end all permits are back.
+#[test]
+fn the_limit_holds() {
+    for &threads in THREADS {
+        let (permits, each) = (3, rounds(2_000));
+        let semaphore = Semaphore::new(permits);
+        let inside = AtomicU32::new(0);
+        together(threads, |index| {
+            let mut random = Random::new(u64::from(index));
+            for _ in 0..each {
+                let wanted = 1 + random.below(u64::from(permits)) as u32;
+                let patience = Duration::from_micros(random.below(50));
+                let permit = match random.below(4) {
+                    0 => Some(block_on(semaphore.acquire_async(wanted))),
+                    1 => semaphore.acquire_timeout(wanted, patience),
+                    _ => Some(semaphore.acquire(wanted)),
+                };
+                if permit.is_some() {
+                    let before = inside.fetch_add(wanted, Ordering::Relaxed);
+                    assert!(before + wanted <= permits, "too many at once");
+                    inside.fetch_sub(wanted, Ordering::Relaxed);
+                }
+            }
+        });
+        assert_eq!(semaphore.available(), permits);
+        assert_eq!(words(&semaphore)[1], 0);
+    }
+}
+
+/// One release, many waiters: each gets its own.
+#[test]
+fn one_release_serves_many() {
+    for &threads in THREADS {
+        let semaphore = Semaphore::new(0);
+        together(threads, |index| {
+            if index == 0 {
+                semaphore.release(threads - 1);
+            } else {
+                semaphore.acquire(1).forget();
+            }
+        });
+        assert_eq!(semaphore.available(), 0);
+    }
+}
+
+/// A request for all permits comes through a stream of small ones that never leaves
+/// all free at once.
+#[test]
+fn a_big_request_is_not_starved() {
+    let semaphore = Semaphore::new(4);
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut held = semaphore.acquire(1);
+                while !done.load(Ordering::Relaxed) {
+                    // It has a permit at nearly all times.
+                    drop(held);
+                    held = semaphore.acquire(1);
+                    thread::yield_now();
+                }
+            });
+        }
+        for _ in 0..rounds(50) {
+            assert_eq!(semaphore.acquire(4).permits(), 4);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(semaphore.available(), 4);
+}
