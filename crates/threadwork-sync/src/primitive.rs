@@ -9,11 +9,18 @@ pub use loom::sync::atomic::{AtomicU32, AtomicU64};
 
 #[cfg(loom)]
 pub(crate) use loom::cell::UnsafeCell;
-#[cfg(all(feature = "alloc", loom))]
+#[cfg(loom)]
 pub(crate) use loom::hint::spin_loop;
 
-#[cfg(all(feature = "alloc", not(loom)))]
+#[cfg(not(any(loom, target_family = "wasm")))]
 pub(crate) use core::hint::spin_loop;
+
+/// WebAssembly has no pause: `core`'s hint is nothing there. A fence takes about as long
+/// as a pause does natively, and so leaves the cache line that is watched to others.
+#[cfg(all(not(loom), target_family = "wasm"))]
+pub(crate) fn spin_loop() {
+    core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
+}
 
 /// Data behind a primitive, with loom's interface: loom complains of two accesses that
 /// are not ordered, unless both read.

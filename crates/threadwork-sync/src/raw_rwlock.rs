@@ -103,7 +103,7 @@
 use core::sync::atomic::Ordering;
 
 use crate::futex::{Futex, Patience};
-use crate::primitive::{AtomicU32, AtomicU64, const_fn};
+use crate::primitive::{AtomicU32, AtomicU64, const_fn, spin_loop};
 use crate::raw_mutex::LOSSES;
 use crate::waiter::{Resumed, Step, Waiter, block_forever};
 
@@ -129,14 +129,8 @@ const ALL_WAITING_READERS: u64 = WAITING_WRITER - WAITING_READER;
 const ALL_WAITING_WRITERS: u64 = u64::MAX - (WAITING_WRITER - 1);
 
 /// Looks at the state before a thread queues: a critical section or two, far less than a
-/// sleep costs. A look has a pause natively, and none in WebAssembly.
-const LOOKS: u32 = if cfg!(loom) {
-    1
-} else if cfg!(target_family = "wasm") {
-    300
-} else {
-    100
-};
+/// sleep costs.
+const LOOKS: u32 = if cfg!(loom) { 1 } else { 100 };
 
 fn is_open_to_readers(state: u64) -> bool {
     state & (LOCKED | ALL_WAITING_WRITERS) == 0
@@ -329,7 +323,7 @@ impl RawRwLock {
             if open(state) && take(state) {
                 return true;
             }
-            core::hint::spin_loop();
+            spin_loop();
             false
         })
     }

@@ -3,17 +3,13 @@
 use core::sync::atomic::Ordering;
 
 use crate::futex::Patience;
-use crate::primitive::AtomicU32;
+use crate::primitive::{AtomicU32, spin_loop};
 
-/// Looks of a brief watch. Natively each has a pause, about 40 ns where pauses are
-/// long. WebAssembly has no pause: a look is a load, a third of a nanosecond.
-const BRIEF: u32 = if cfg!(target_family = "wasm") {
-    300
-} else {
-    100
-};
+/// Looks of a brief watch: a few microseconds.
+const BRIEF: u32 = 100;
 
-/// Looks between two looks at the clock, and in a long watch without a clock.
+/// Looks between two looks at the clock.
+#[cfg(all(feature = "std", not(target_family = "wasm")))]
 const LOOKS: u32 = 64;
 
 pub(crate) fn watch(word: &AtomicU32, expected: u32, patience: Patience) {
@@ -28,7 +24,7 @@ pub(crate) fn watch(word: &AtomicU32, expected: u32, patience: Patience) {
 /// Whether the word changed within so many looks.
 fn look(word: &AtomicU32, expected: u32, looks: u32) -> bool {
     (0..looks).any(|_| {
-        core::hint::spin_loop();
+        spin_loop();
         // Ordering: Relaxed; who cares what the value is, looks again.
         word.load(Ordering::Relaxed) != expected
     })
@@ -52,8 +48,9 @@ fn long(word: &AtomicU32, expected: u32) {
     crate::luck::record(changed);
 }
 
-/// In WebAssembly the engine watches for us; in a browser this is what a sleep costs.
+/// In WebAssembly the engine watches on, with a better idea of which cores are free; in a
+/// browser this is what a sleep costs.
 #[cfg(not(all(feature = "std", not(target_family = "wasm"))))]
 fn long(word: &AtomicU32, expected: u32) {
-    look(word, expected, BRIEF * LOOKS / 8);
+    look(word, expected, BRIEF);
 }
