@@ -38,8 +38,8 @@ step "the parking lot and the primitives under loom"
 RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$target/loom \
   cargo test --release -p threadwork-parking -p threadwork-sync --test loom
 
+# Under the binary that the tests above have built.
 step "the primitives as WebAssembly"
-cargo build --release -p threadwork-cli
 CARGO_TARGET_DIR=$target/guests \
 CARGO_TARGET_WASM32_WASIP1_THREADS_RUNNER="$target/release/threadwork run" \
   cargo test --release -p wasm-futex -p threadwork-sync --tests \
