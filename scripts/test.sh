@@ -48,12 +48,14 @@ CARGO_TARGET_WASM32_WASIP1_THREADS_RUNNER="$target/release/threadwork run" \
 step "the primitives with lock checking, as in debug builds"
 cargo test -p threadwork-sync --test primitives
 
+# In release: what ships, without lock checking, which takes most of the time there.
 step "the primitives under Miri"
 if rustup run nightly rustc --version >/dev/null 2>&1; then
   rustup component add --toolchain nightly miri rust-src
   seeds=$([[ -n ${THREADWORK_FULL-} ]] && echo 0..16 || echo 0..1)
   CARGO_TARGET_DIR=$target/miri MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-many-seeds=$seeds" \
-    cargo +nightly miri test -p wasm-futex -p threadwork-sync --test futex --test primitives
+    cargo +nightly miri test --release -p wasm-futex -p threadwork-sync \
+    --test futex --test primitives
 else
   echo "skipped: there is no nightly toolchain (rustup toolchain install nightly)"
 fi
