@@ -7,18 +7,9 @@
 
 use core::time::Duration;
 
-use crate::primitive::AtomicU32;
+pub use wasm_futex::WaitResult;
 
-/// How a wait ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WaitResult {
-    /// Another thread notified the word.
-    Woken,
-    /// The word had another value than the expected one.
-    NotEqual,
-    /// The timeout passed.
-    TimedOut,
-}
+use crate::primitive::AtomicU32;
 
 /// For how long to watch a word before going to sleep on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

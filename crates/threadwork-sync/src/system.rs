@@ -7,11 +7,6 @@ use crate::futex::{Futex, Patience, WaitResult};
 use crate::primitive::AtomicU32;
 use crate::wakers;
 
-#[cfg(loom)]
-use model as backend;
-#[cfg(not(loom))]
-use real as backend;
-
 /// The port that every method without a futex in its name uses: `wasm-futex`, and
 /// the wakers of the futures that wait for the same words.
 ///
@@ -21,25 +16,25 @@ pub struct System;
 
 impl Futex for System {
     fn wait(&self, word: &AtomicU32, expected: u32, timeout: Option<Duration>) -> WaitResult {
-        backend::wait(word, expected, timeout)
+        Threads.wait(word, expected, timeout)
     }
 
     fn notify(&self, word: *const AtomicU32, count: u32) -> u32 {
-        let threads = backend::notify(word, count);
+        let threads = Threads.notify(word, count);
         wakers::notify(word, count.saturating_sub(threads));
         threads
     }
 
     fn now(&self) -> Option<Duration> {
-        backend::now()
+        Threads.now()
     }
 
     fn watch(&self, word: &AtomicU32, expected: u32, patience: Patience) {
-        backend::watch(word, expected, patience);
+        Threads.watch(word, expected, patience);
     }
 
     fn give_way(&self) {
-        backend::give_way();
+        Threads.give_way();
     }
 }
 
@@ -47,54 +42,25 @@ impl Futex for System {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Threads;
 
+#[cfg(not(loom))]
 impl Futex for Threads {
     fn wait(&self, word: &AtomicU32, expected: u32, timeout: Option<Duration>) -> WaitResult {
-        backend::wait(word, expected, timeout)
+        wasm_futex::wait32(word, expected, timeout)
     }
 
     fn notify(&self, word: *const AtomicU32, count: u32) -> u32 {
-        backend::notify(word, count)
-    }
-
-    fn now(&self) -> Option<Duration> {
-        backend::now()
-    }
-
-    fn watch(&self, word: &AtomicU32, expected: u32, patience: Patience) {
-        backend::watch(word, expected, patience);
-    }
-
-    fn give_way(&self) {
-        backend::give_way();
-    }
-}
-
-#[cfg(not(loom))]
-mod real {
-    use super::{AtomicU32, Duration, Patience, WaitResult};
-    use crate::spin;
-
-    pub(super) fn wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>) -> WaitResult {
-        match wasm_futex::wait32(word, expected, timeout) {
-            wasm_futex::WaitResult::Woken => WaitResult::Woken,
-            wasm_futex::WaitResult::NotEqual => WaitResult::NotEqual,
-            wasm_futex::WaitResult::TimedOut => WaitResult::TimedOut,
-        }
-    }
-
-    pub(super) fn notify(word: *const AtomicU32, count: u32) -> u32 {
         wasm_futex::notify_ptr(word, count)
     }
 
-    pub(super) fn now() -> Option<Duration> {
+    fn now(&self) -> Option<Duration> {
         wasm_futex::now()
     }
 
-    pub(super) fn watch(word: &AtomicU32, expected: u32, patience: Patience) {
-        spin::watch(word, expected, patience);
+    fn watch(&self, word: &AtomicU32, expected: u32, patience: Patience) {
+        crate::spin::watch(word, expected, patience);
     }
 
-    pub(super) fn give_way() {
+    fn give_way(&self) {
         #[cfg(feature = "std")]
         std::thread::yield_now();
     }
@@ -110,7 +76,7 @@ mod model {
     use loom::sync::atomic::Ordering;
     use loom::sync::{Arc, Condvar, Mutex};
 
-    use super::{AtomicU32, Duration, Patience, WaitResult};
+    use super::{AtomicU32, Duration, Futex, Patience, Threads, WaitResult};
 
     struct Sleeper {
         word: *const AtomicU32,
@@ -133,67 +99,67 @@ mod model {
             .unwrap_or_else(|_| unreachable!("nobody panics under this lock"))
     }
 
-    /// With a timeout, it passes at some moment: loom tries them all.
-    pub(super) fn wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>) -> WaitResult {
-        let mut sleepers = queue();
-        if word.load(Ordering::Relaxed) != expected {
-            return WaitResult::NotEqual;
-        }
-        let sleeper = Arc::new(Sleeper {
-            word,
-            woken: Mutex::new(false),
-            wake: Condvar::new(),
-        });
-        sleepers.push(sleeper.clone());
-        drop(sleepers);
-        if timeout.is_some() {
-            loom::thread::yield_now();
+    impl Futex for Threads {
+        /// With a timeout, it passes at some moment: loom tries them all.
+        fn wait(&self, word: &AtomicU32, expected: u32, timeout: Option<Duration>) -> WaitResult {
             let mut sleepers = queue();
-            let before = sleepers.len();
-            sleepers.retain(|other| !Arc::ptr_eq(other, &sleeper));
-            return if sleepers.len() < before {
-                WaitResult::TimedOut
-            } else {
-                WaitResult::Woken
-            };
-        }
-        let mut woken = sleeper
-            .woken
-            .lock()
-            .unwrap_or_else(|_| unreachable!("as in queue"));
-        while !*woken {
-            woken = sleeper
-                .wake
-                .wait(woken)
-                .unwrap_or_else(|_| unreachable!("as in queue"));
-        }
-        WaitResult::Woken
-    }
-
-    pub(super) fn notify(word: *const AtomicU32, count: u32) -> u32 {
-        let mut chosen = Vec::new();
-        queue().retain(|sleeper| {
-            let take = chosen.len() < count as usize && core::ptr::eq(sleeper.word, word);
-            if take {
-                chosen.push(sleeper.clone());
+            if word.load(Ordering::Relaxed) != expected {
+                return WaitResult::NotEqual;
             }
-            !take
-        });
-        for sleeper in &chosen {
-            *sleeper
+            let sleeper = Arc::new(Sleeper {
+                word,
+                woken: Mutex::new(false),
+                wake: Condvar::new(),
+            });
+            sleepers.push(sleeper.clone());
+            drop(sleepers);
+            if timeout.is_some() {
+                loom::thread::yield_now();
+                let mut sleepers = queue();
+                let before = sleepers.len();
+                sleepers.retain(|other| !Arc::ptr_eq(other, &sleeper));
+                return if sleepers.len() < before {
+                    WaitResult::TimedOut
+                } else {
+                    WaitResult::Woken
+                };
+            }
+            let mut woken = sleeper
                 .woken
                 .lock()
-                .unwrap_or_else(|_| unreachable!("as in queue")) = true;
-            sleeper.wake.notify_one();
+                .unwrap_or_else(|_| unreachable!("as in queue"));
+            while !*woken {
+                woken = sleeper
+                    .wake
+                    .wait(woken)
+                    .unwrap_or_else(|_| unreachable!("as in queue"));
+            }
+            WaitResult::Woken
         }
-        chosen.len() as u32
+
+        fn notify(&self, word: *const AtomicU32, count: u32) -> u32 {
+            let mut chosen = Vec::new();
+            queue().retain(|sleeper| {
+                let take = chosen.len() < count as usize && core::ptr::eq(sleeper.word, word);
+                if take {
+                    chosen.push(sleeper.clone());
+                }
+                !take
+            });
+            for sleeper in &chosen {
+                *sleeper
+                    .woken
+                    .lock()
+                    .unwrap_or_else(|_| unreachable!("as in queue")) = true;
+                sleeper.wake.notify_one();
+            }
+            chosen.len() as u32
+        }
+
+        fn now(&self) -> Option<Duration> {
+            None
+        }
+
+        fn watch(&self, _: &AtomicU32, _: u32, _: Patience) {}
     }
-
-    pub(super) fn now() -> Option<Duration> {
-        None
-    }
-
-    pub(super) fn watch(_: &AtomicU32, _: u32, _: Patience) {}
-
-    pub(super) fn give_way() {}
 }

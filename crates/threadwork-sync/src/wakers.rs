@@ -61,8 +61,6 @@ struct Links {
 
 // SAFETY: the list and what it links are only touched under the lock (invariant 1).
 unsafe impl Sync for Bucket {}
-// SAFETY: as above.
-unsafe impl Send for Bucket {}
 
 #[cfg(not(loom))]
 static TABLE: Table = Table::new();
