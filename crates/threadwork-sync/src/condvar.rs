@@ -167,7 +167,7 @@ impl Condvar {
     /// # Panics
     ///
     /// When 2^32 - 1 wait already.
-    #[cfg_attr(debug_assertions, track_caller)]
+    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn wait<'a, T: ?Sized>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         let mutex = MutexGuard::mutex(&guard);
         let waiter = self.waiter(&System);
@@ -181,7 +181,7 @@ impl Condvar {
     /// # Panics
     ///
     /// As [`wait`](Self::wait), and when `condition` does.
-    #[cfg_attr(debug_assertions, track_caller)]
+    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn wait_while<'a, T: ?Sized>(
         &self,
         mut guard: MutexGuard<'a, T>,
@@ -199,7 +199,7 @@ impl Condvar {
     /// # Panics
     ///
     /// As [`wait`](Self::wait).
-    #[cfg_attr(debug_assertions, track_caller)]
+    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn wait_timeout<'a, T: ?Sized>(
         &self,
         guard: MutexGuard<'a, T>,
@@ -231,7 +231,7 @@ impl Condvar {
     /// # Panics
     ///
     /// As [`wait_while`](Self::wait_while).
-    #[cfg_attr(debug_assertions, track_caller)]
+    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn wait_while_timeout<'a, T: ?Sized>(
         &self,
         mut guard: MutexGuard<'a, T>,
@@ -261,7 +261,7 @@ impl Condvar {
     /// Waits until notified, or until `deadline`; as
     /// [`wait_timeout`](Self::wait_timeout).
     #[cfg(feature = "std")]
-    #[cfg_attr(debug_assertions, track_caller)]
+    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn wait_deadline<'a, T: ?Sized>(
         &self,
         guard: MutexGuard<'a, T>,
@@ -274,7 +274,7 @@ impl Condvar {
     /// Waits until `condition` is false, or until `deadline`; as
     /// [`wait_while_timeout`](Self::wait_while_timeout).
     #[cfg(feature = "std")]
-    #[cfg_attr(debug_assertions, track_caller)]
+    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn wait_while_deadline<'a, T: ?Sized>(
         &self,
         guard: MutexGuard<'a, T>,

@@ -71,6 +71,7 @@
 //!
 //! - `std` (default): deadlines as `Instant`, spinning that learns, lock checking.
 //! - `alloc`: the channel. `std` has it.
+//! - `lock-order`: lock checking in release builds, too.
 //! - `lock_api`: the raw locks implement `lock_api`'s traits.
 
 #![no_std]

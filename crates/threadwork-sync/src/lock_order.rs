@@ -1,6 +1,6 @@
 //! Finds cycles of locks, in debug builds, before they hang.
 //!
-//! A build with `debug_assertions` and the feature `std` watches every
+//! A build with `debug_assertions` or the feature `lock-order`, and `std`, watches every
 //! [`Mutex`](crate::Mutex) and [`RwLock`](crate::RwLock). In other builds nothing of it
 //! is there: no field, no code. What it watches costs far more than an uncontended lock.
 //!
@@ -33,14 +33,30 @@
 #[cfg(feature = "std")]
 use std::{fmt, panic::Location, string::String, vec::Vec};
 
-#[cfg(not(all(debug_assertions, feature = "std", not(loom))))]
+#[cfg(not(all(
+    any(debug_assertions, feature = "lock-order"),
+    feature = "std",
+    not(loom)
+)))]
 mod off;
-#[cfg(all(debug_assertions, feature = "std", not(loom)))]
+#[cfg(all(
+    any(debug_assertions, feature = "lock-order"),
+    feature = "std",
+    not(loom)
+))]
 mod on;
 
-#[cfg(not(all(debug_assertions, feature = "std", not(loom))))]
+#[cfg(not(all(
+    any(debug_assertions, feature = "lock-order"),
+    feature = "std",
+    not(loom)
+)))]
 pub(crate) use off::{Order, Place};
-#[cfg(all(debug_assertions, feature = "std", not(loom)))]
+#[cfg(all(
+    any(debug_assertions, feature = "lock-order"),
+    feature = "std",
+    not(loom)
+))]
 pub(crate) use on::{Order, Place};
 
 /// How a lock is taken.
@@ -126,8 +142,8 @@ impl fmt::Display for Report {
 /// ```
 #[cfg(feature = "std")]
 pub fn set_handler(handler: fn(&Report)) {
-    #[cfg(all(debug_assertions, not(loom)))]
+    #[cfg(all(any(debug_assertions, feature = "lock-order"), not(loom)))]
     on::set_handler(handler);
-    #[cfg(not(all(debug_assertions, not(loom))))]
+    #[cfg(not(all(any(debug_assertions, feature = "lock-order"), not(loom))))]
     let _ = handler;
 }

@@ -75,7 +75,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// In debug builds, instead of a deadlock: see [`lock_order`](crate::lock_order).
     #[inline]
-    #[cfg_attr(debug_assertions, track_caller)]
+    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.order.wait(
             Access::Exclusive,
@@ -94,14 +94,14 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Takes the lock if it is free. Never blocks.
     #[inline]
-    #[cfg_attr(debug_assertions, track_caller)]
+    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         let place = Place::here();
         self.raw.try_lock().then(|| self.taken(place))
     }
 
     /// Takes the lock, or gives up after `timeout`.
-    #[cfg_attr(debug_assertions, track_caller)]
+    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn lock_timeout(&self, timeout: Duration) -> Option<MutexGuard<'_, T>> {
         let place = Place::here();
         self.order.is_next(place);
@@ -112,7 +112,7 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Takes the lock, or gives up at `deadline`.
     #[cfg(feature = "std")]
-    #[cfg_attr(debug_assertions, track_caller)]
+    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn lock_deadline(&self, deadline: std::time::Instant) -> Option<MutexGuard<'_, T>> {
         self.lock_timeout(deadline.saturating_duration_since(std::time::Instant::now()))
     }
@@ -122,7 +122,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// The bound on unfairness is for threads; a future can be passed any number of
     /// times.
-    #[cfg_attr(debug_assertions, track_caller)]
+    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn lock_async(&self) -> impl Future<Output = MutexGuard<'_, T>> {
         let place = Place::here();
         let acquire = self.raw.acquire(&System).never_starving();

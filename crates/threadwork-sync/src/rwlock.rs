@@ -85,7 +85,7 @@ impl<T: ?Sized> RwLock<T> {
     /// In debug builds also instead of a deadlock: see
     /// [`lock_order`](crate::lock_order).
     #[inline]
-    #[cfg_attr(debug_assertions, track_caller)]
+    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
         self.order.wait(
             Access::Shared,
@@ -111,7 +111,7 @@ impl<T: ?Sized> RwLock<T> {
     /// In debug builds also instead of a deadlock: see
     /// [`lock_order`](crate::lock_order).
     #[inline]
-    #[cfg_attr(debug_assertions, track_caller)]
+    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
         self.order.wait(
             Access::Exclusive,
@@ -130,7 +130,7 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Takes the lock for reading if no writer holds it or waits. Never blocks.
     #[inline]
-    #[cfg_attr(debug_assertions, track_caller)]
+    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
         let place = Place::here();
         self.raw.try_read().then(|| self.taken_to_read(place))
@@ -138,14 +138,14 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Takes the lock for writing if nobody holds it or waits. Never blocks.
     #[inline]
-    #[cfg_attr(debug_assertions, track_caller)]
+    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
         let place = Place::here();
         self.raw.try_write().then(|| self.taken_to_write(place))
     }
 
     /// Takes the lock for reading, or gives up after `timeout`.
-    #[cfg_attr(debug_assertions, track_caller)]
+    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn read_timeout(&self, timeout: Duration) -> Option<RwLockReadGuard<'_, T>> {
         let place = Place::here();
         self.order.is_next(place);
@@ -155,7 +155,7 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     /// Takes the lock for writing, or gives up after `timeout`.
-    #[cfg_attr(debug_assertions, track_caller)]
+    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn write_timeout(&self, timeout: Duration) -> Option<RwLockWriteGuard<'_, T>> {
         let place = Place::here();
         self.order.is_next(place);
@@ -166,14 +166,14 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Takes the lock for reading, or gives up at `deadline`.
     #[cfg(feature = "std")]
-    #[cfg_attr(debug_assertions, track_caller)]
+    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn read_deadline(&self, deadline: std::time::Instant) -> Option<RwLockReadGuard<'_, T>> {
         self.read_timeout(deadline.saturating_duration_since(std::time::Instant::now()))
     }
 
     /// Takes the lock for writing, or gives up at `deadline`.
     #[cfg(feature = "std")]
-    #[cfg_attr(debug_assertions, track_caller)]
+    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn write_deadline(&self, deadline: std::time::Instant) -> Option<RwLockWriteGuard<'_, T>> {
         self.write_timeout(deadline.saturating_duration_since(std::time::Instant::now()))
     }
@@ -184,7 +184,7 @@ impl<T: ?Sized> RwLock<T> {
     /// A writer that goes hands the lock to all readers that wait, futures among them:
     /// one that is woken holds the lock until it is polled and its guard dropped, or
     /// until it is dropped itself.
-    #[cfg_attr(debug_assertions, track_caller)]
+    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn read_async(&self) -> impl Future<Output = RwLockReadGuard<'_, T>> {
         let place = Place::here();
         let acquire = self.raw.acquire_read();
@@ -199,7 +199,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// While it waits, new readers do, too. The bound on how often other writers pass
     /// is for threads; a future can be passed any number of times.
-    #[cfg_attr(debug_assertions, track_caller)]
+    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn write_async(&self) -> impl Future<Output = RwLockWriteGuard<'_, T>> {
         let place = Place::here();
         let acquire = self.raw.acquire_write(&System).never_starving();

@@ -10,7 +10,7 @@ fn checks_have_no_size() {
     assert_eq!(size_of::<Mutex<u64>>(), 16);
 }
 
-#[cfg(not(debug_assertions))]
+#[cfg(not(any(debug_assertions, feature = "lock-order")))]
 #[test]
 fn without_checks_there_is_no_trace_of_them() {
     const {
@@ -49,7 +49,7 @@ fn locks_are_values_as_others() {
     assert_eq!(*lock.lock(), [1, 5, 3]);
 }
 
-#[cfg(debug_assertions)]
+#[cfg(any(debug_assertions, feature = "lock-order"))]
 mod on {
     use std::mem::MaybeUninit;
     use std::panic::{AssertUnwindSafe, Location, catch_unwind};
