@@ -25,7 +25,7 @@
 //! | type | bytes | what it is |
 //! |---|---|---|
 //! | [`Mutex`], [`RawMutex`] | 4 | exclusion; unfair for speed, within a bound |
-//! | [`RwLock`], [`RawRwLock`] | 16 | phase-fair: a reader waits for one writer at most, writers queue |
+//! | [`RwLock`], [`RawRwLock`] | 16 | phase-fair: readers and writers take turns, nobody starves |
 //! | [`PriorityMutex`], [`RawPriorityMutex`] | 24 | waiters in three classes; tells a scheduler who should inherit |
 //! | [`Condvar`] | 8 | a notify that finds nobody is one load |
 //! | [`Barrier`] | 16 | any number of phases, one leader in each |

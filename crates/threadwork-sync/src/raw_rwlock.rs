@@ -1,8 +1,9 @@
 //! A phase-fair reader-writer lock in 16 bytes, without the data.
 //!
-//! Phases of readers and of single writers alternate while both want the lock: a
-//! reader waits for at most one writer, whatever the stream of writers, and a writer
-//! for at most one phase of readers for each writer before it.
+//! Phases of readers and of writers alternate while both want the lock: a writer that
+//! unlocks opens it to the readers that wait, and one that waits closes it to new ones. A
+//! reader that is too slow to use its phase is passed by writers, within a bound: then it
+//! is let in by the next one that unlocks.
 //!
 //! # Protocol
 //!
@@ -15,13 +16,15 @@
 //! | bits of `state` | name | meaning |
 //! |---|---|---|
 //! | 0 | `PHASE` | flips each time that the waiting readers are let in |
-//! | 1..21 | active readers | they hold the lock |
-//! | 21 | `LOCKED` | a writer holds the lock |
-//! | 22 | `STARVING` | a writer lost too often: newcomers among the writers may not pass |
-//! | 23 | `READERS_LOOK` | a waiting reader looks at its gate: turn it |
-//! | 24 | `READERS_SLEEP` | one sleeps there: notify it, too |
-//! | 25, 26 | `WRITERS_LOOK`, `WRITERS_SLEEP` | the same for writers |
-//! | 27..46 | waiting readers | they are let in, all together, when a writer goes |
+//! | 1..20 | active readers | they hold the lock |
+//! | 20 | `LOCKED` | a writer holds the lock |
+//! | 21 | `STARVING` | a writer lost too often: newcomers among the writers may not pass |
+//! | 22 | `READERS_STARVE` | a reader lost too often: who unlocks lets all that wait in |
+//! | 23 | `READERS_TURN` | once the lock is free, it is the readers' turn: waiting writers do not stop them |
+//! | 24 | `READERS_LOOK` | a waiting reader looks at its gate: turn it |
+//! | 25 | `READERS_SLEEP` | one sleeps there: notify it, too |
+//! | 26, 27 | `WRITERS_LOOK`, `WRITERS_SLEEP` | the same for writers |
+//! | 28..46 | waiting readers | they are told, all together, when a writer goes |
 //! | 46..64 | waiting writers | while there are any, new readers wait |
 //!
 //! `LOCKED` and active readers exclude each other. The fast paths are one
@@ -34,26 +37,32 @@
 //! is worth it. What is said of phases and bounds holds from the moment that a thread
 //! counts itself waiting. Futures and waits with a timeout queue without that look.
 //!
-//! *A reader* goes in while there is neither a writer nor one waiting. Else it counts
-//! itself waiting, notes `PHASE`, and is in when `PHASE` has flipped: *the unlocking
-//! writer counts all waiting readers active in the step that frees the lock*, so that no
-//! writer gets between, and the woken do not have to fight for anything. One bit is
-//! enough, and nothing wraps: a second flip takes a writer, and no writer gets in while
-//! the reader, which is counted active, has not gone. So when no reader is active and
-//! none waits, nobody remembers a phase, and it starts anew from 0: that is what lets a
-//! writer expect the state to be 0. (The fast unlock of a reader leaves `PHASE` as it
-//! is; the next writer clears it.) A waiting reader also goes in by itself if it finds
-//! the lock open to readers, because the writer it waited for gave up.
+//! *A reader* goes in while there is neither a writer nor one waiting, or in the readers'
+//! turn. Else it counts itself waiting. *An unlocking writer* with readers waiting turns
+//! their gate and frees the lock, and if writers wait as well, it says that it is the
+//! readers' turn, in which they stay where they are. The turn ends when the last of those
+//! readers has gone in or given up. A newcomer among the writers may take the free lock
+//! before they are there.
 //!
-//! *A writer* goes in when nobody is in and it may pass (`STARVING`). Else it counts
+//! That is barging, and deliberate: to let readers in while they sleep means that
+//! everybody waits until each of them has run. Once more threads want the lock than there
+//! are cores, all queue behind wake-ups for good: it was up to ten times slower. So only a
+//! reader that found its turn over [`LOSSES`] times sets `READERS_STARVE`, and then *the
+//! unlocking writer counts all waiting readers active in the step that frees the
+//! lock*. They note `PHASE` when they begin to wait, and are in when it has flipped. One
+//! bit is enough, and nothing wraps: a second flip takes a writer, and no writer gets in
+//! while the reader, which is counted active, has not gone. So when no reader is active
+//! and none waits, nobody remembers a phase, and it starts anew from 0: that is what lets
+//! a writer expect the state to be 0. (The fast unlock of a reader leaves `PHASE` as it
+//! is; the next writer clears it.)
+//!
+//! *A writer* goes in when nobody is in and it may pass (`STARVING`), and if it has waited,
+//! not in the readers' turn. Else it counts
 //! itself waiting, which stops new readers. The last reader, or an unlocking writer
 //! whom no reader waits for, frees the lock and notifies one writer.
 //!
 //! *Who gets a lock that is freed for writers* is the first writer to come, not
-//! necessarily the one that was woken. A direct hand-over would have everybody wait
-//! for a thread that is not running yet, each time. Readers lose nothing by it: they
-//! queue while any writer waits, and whichever writer comes lets them in when it goes.
-//! Writers pass each other [`LOSSES`] times; then the loser sets `STARVING`, as in
+//! necessarily the one that was woken, for the same reason. Writers pass each other [`LOSSES`] times; then the loser sets `STARVING`, as in
 //! [`RawMutex`](crate::RawMutex), and the lock goes down the futex' queue to it.
 //!
 //! # No wake-up is lost, and nothing is touched too late
@@ -80,6 +89,12 @@
 //! it. A writer that gives up passes its wake-up on. If it was the last that waited, and
 //! the lock is open to readers by that, it turns their gate and wakes them (it may touch
 //! the lock: it holds a reference and lets nobody free it).
+//!
+//! In the readers' turn a free lock may have writers asleep and none awake. Then readers
+//! that wait were told, and each goes in or gives up; the last to do so ends the turn.
+//! Nobody begins to wait as a reader meanwhile, for the lock is open to readers. So
+//! somebody is the last, and either is active, and wakes a writer when the last active
+//! reader goes, or has given up, and wakes one itself if the lock is free.
 //!
 //! # Orderings
 //!
@@ -108,18 +123,20 @@ use crate::raw_mutex::LOSSES;
 use crate::waiter::{Resumed, Step, Waiter, block_forever};
 
 const PHASE: u64 = 1;
-const LOCKED: u64 = 1 << 21;
-const STARVING: u64 = 1 << 22;
-const READERS_LOOK: u64 = 1 << 23;
-const READERS_SLEEP: u64 = 1 << 24;
-const WRITERS_LOOK: u64 = 1 << 25;
-const WRITERS_SLEEP: u64 = 1 << 26;
+const LOCKED: u64 = 1 << 20;
+const STARVING: u64 = 1 << 21;
+const READERS_STARVE: u64 = 1 << 22;
+const READERS_TURN: u64 = 1 << 23;
+const READERS_LOOK: u64 = 1 << 24;
+const READERS_SLEEP: u64 = 1 << 25;
+const WRITERS_LOOK: u64 = 1 << 26;
+const WRITERS_SLEEP: u64 = 1 << 27;
 const AT_READERS_GATE: u64 = READERS_LOOK | READERS_SLEEP;
 const AT_WRITERS_GATE: u64 = WRITERS_LOOK | WRITERS_SLEEP;
 
 /// One active reader, one waiting reader, one waiting writer.
 const ACTIVE: u64 = 1 << 1;
-const WAITING_READER: u64 = 1 << 27;
+const WAITING_READER: u64 = 1 << 28;
 const WAITING_WRITER: u64 = 1 << 46;
 
 /// All of them. There is room for more active readers than for waiting ones, which
@@ -133,7 +150,7 @@ const ALL_WAITING_WRITERS: u64 = u64::MAX - (WAITING_WRITER - 1);
 const LOOKS: u32 = if cfg!(loom) { 1 } else { 100 };
 
 fn is_open_to_readers(state: u64) -> bool {
-    state & (LOCKED | ALL_WAITING_WRITERS) == 0
+    state & LOCKED == 0 && (state & ALL_WAITING_WRITERS == 0 || state & READERS_TURN != 0)
 }
 
 fn is_free(state: u64) -> bool {
@@ -148,13 +165,13 @@ fn is_open_to_writers(state: u64) -> bool {
 /// Without the bits of those who are not there.
 fn tidy(mut state: u64) -> u64 {
     if state & ALL_WAITING_READERS == 0 {
-        state &= !AT_READERS_GATE;
+        state &= !(AT_READERS_GATE | READERS_STARVE | READERS_TURN);
         if state & ALL_ACTIVE == 0 {
             state &= !PHASE;
         }
     }
     if state & ALL_WAITING_WRITERS == 0 {
-        state &= !(AT_WRITERS_GATE | STARVING);
+        state &= !(AT_WRITERS_GATE | STARVING | READERS_TURN);
     }
     state
 }
@@ -194,7 +211,7 @@ enum Release {
 /// This is the lock for those who bring their own data and their own [`Futex`]. Rust
 /// data belongs into a [`RwLock`](crate::RwLock).
 ///
-/// At most 1,048,575 readers at a time, of which half may have waited, and 262,143
+/// At most 524,287 readers at a time, of which half may have waited, and 262,143
 /// waiting writers; more panic.
 ///
 /// # Example
@@ -238,7 +255,7 @@ impl RawRwLock {
     ///
     /// # Panics
     ///
-    /// When 1,048,575 readers hold the lock.
+    /// When 524,287 readers hold the lock.
     #[inline]
     #[must_use]
     pub fn try_read(&self) -> bool {
@@ -317,14 +334,15 @@ impl RawRwLock {
     /// Looks at the state for about a critical section, in the hope that it is `open`
     /// and can be taken by `take` before anybody has to queue.
     fn look(&self, open: impl Fn(u64) -> bool, take: impl Fn(u64) -> bool) -> bool {
-        (0..LOOKS).any(|_| {
+        (0..LOOKS).any(|look| {
+            // Not after the last one: to loom a pause means that others go first, and
+            // no model would see anybody queue early.
+            if look > 0 {
+                spin_loop();
+            }
             // Ordering: Relaxed; the compare-and-swap checks it.
             let state = self.state.load(Ordering::Relaxed);
-            if open(state) && take(state) {
-                return true;
-            }
-            spin_loop();
-            false
+            open(state) && take(state)
         })
     }
 
@@ -336,7 +354,7 @@ impl RawRwLock {
     ///
     /// # Panics
     ///
-    /// When 1,048,575 readers hold the lock, or 524,287 wait for it.
+    /// When 524,287 readers hold the lock, or 262,143 wait for it.
     #[inline]
     pub fn read_with(&self, futex: &impl Futex) {
         if !self.enter() {
@@ -347,7 +365,7 @@ impl RawRwLock {
     #[cold]
     fn read_slowly(&self, futex: &impl Futex) {
         if !self.look(is_open_to_readers, |state| self.enter_from(state)) {
-            block_forever(futex, self.acquire_read());
+            block_forever(futex, self.acquire_read(futex));
         }
     }
 
@@ -371,16 +389,18 @@ impl RawRwLock {
     }
 
     /// The wait for reading, for [`block`](crate::block) with a timeout or
-    /// [`Wait`](crate::Wait). Whoever gets its output holds the lock.
-    pub fn acquire_read(&self) -> AcquireRead<'_> {
+    /// [`Wait`](crate::Wait). Whoever gets its output holds the lock. One that gives up
+    /// notifies others through `futex`.
+    pub fn acquire_read<'a, F: Futex>(&'a self, futex: &'a F) -> AcquireRead<'a, F> {
         AcquireRead {
             lock: self,
+            futex,
             phase: None,
+            losses: 0,
         }
     }
 
-    /// The wait for writing; as [`acquire_read`](Self::acquire_read). One that gives up
-    /// notifies others through `futex`.
+    /// The wait for writing; as [`acquire_read`](Self::acquire_read).
     pub fn acquire_write<'a, F: Futex>(&'a self, futex: &'a F) -> AcquireWrite<'a, F> {
         AcquireWrite {
             lock: self,
@@ -475,7 +495,7 @@ impl RawRwLock {
             }
             // Whom this lets in, and the state after it.
             let (gate, next, count) = match release {
-                Release::Read if state & ALL_ACTIVE == ACTIVE => {
+                Release::Read if state & (ALL_ACTIVE | READERS_TURN) == ACTIVE => {
                     (AT_WRITERS_GATE, state - ACTIVE, 1)
                 }
                 Release::Read => (0, state - ACTIVE, 0),
@@ -483,8 +503,12 @@ impl RawRwLock {
                 Release::Downgrade if readers == 0 => (0, state - LOCKED + ACTIVE, 0),
                 Release::Write | Release::Downgrade => {
                     let stays = u64::from(release == Release::Downgrade) * ACTIVE;
+                    let freed = state - LOCKED + stays;
                     let entering = readers / WAITING_READER * ACTIVE;
-                    let next = (state - LOCKED - readers + entering + stays) ^ PHASE;
+                    let next = match state & READERS_STARVE {
+                        0 => freed | READERS_TURN,
+                        _ => (freed - readers + entering) ^ PHASE,
+                    };
                     (AT_READERS_GATE, next, u32::MAX)
                 }
             };
@@ -553,25 +577,32 @@ impl Default for RawRwLock {
 
 /// A thread or a future that waits to read under a [`RawRwLock`].
 #[derive(Debug)]
-pub struct AcquireRead<'a> {
+pub struct AcquireRead<'a, F: Futex> {
     lock: &'a RawRwLock,
+    futex: &'a F,
     /// Since it counts as waiting: `PHASE` then.
     phase: Option<u64>,
+    /// Turns that were over when it came.
+    losses: u32,
 }
 
-impl AcquireRead<'_> {
+impl<F: Futex> AcquireRead<'_, F> {
     /// Whether it was counted active by an unlocking writer.
     fn is_in(&self, state: u64) -> bool {
         self.phase.is_some_and(|phase| state & PHASE != phase)
     }
 }
 
-impl<'a> Waiter<'a> for AcquireRead<'a> {
+impl<'a, F: Futex> Waiter<'a> for AcquireRead<'a, F> {
     type Output = ();
 
     fn step(&mut self, resumed: Resumed) -> Step<'a, ()> {
         let lock = self.lock;
         let first = resumed == Resumed::Started;
+        if let Resumed::Changed | Resumed::Woken = resumed {
+            self.losses += 1;
+        }
+        let starving = self.losses >= LOSSES;
         loop {
             // Before the state, always: see "nothing is touched too late".
             // Ordering: Acquire; pairs with the turn in `release_slowly`.
@@ -591,7 +622,8 @@ impl<'a> Waiter<'a> for AcquireRead<'a> {
                     None => one_more(state, WAITING_READER, ALL_WAITING_READERS),
                 };
                 let sleep = if first { 0 } else { READERS_SLEEP };
-                counted | READERS_LOOK | sleep
+                let starved = if starving { READERS_STARVE } else { 0 };
+                counted | READERS_LOOK | sleep | starved
             };
             // Ordering: Acquire; pairs with the release of a writer.
             if next != state
@@ -613,29 +645,36 @@ impl<'a> Waiter<'a> for AcquireRead<'a> {
         }
     }
 
-    /// All that sleep at the gate are woken at once: there is nothing to pass on.
+    /// All that sleep at the gate are woken at once, so there is nothing to pass on to
+    /// other readers; but the writers let these go first.
     fn cancel(&mut self, _woken: bool) -> Option<()> {
         self.phase?;
+        let RawRwLock {
+            state: word,
+            writers,
+            ..
+        } = self.lock;
         loop {
             // Ordering: Acquire; pairs with the release of the writer that let it in.
-            let state = self.lock.state.load(Ordering::Acquire);
+            let state = word.load(Ordering::Acquire);
             if self.is_in(state) {
                 return Some(());
             }
+            let next = tidy(state - WAITING_READER);
             // Ordering: Relaxed; nothing is taken and nothing given.
-            if self
-                .lock
-                .state
-                .compare_exchange_weak(
-                    state,
-                    tidy(state - WAITING_READER),
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                )
-                .is_ok()
+            if word
+                .compare_exchange_weak(state, next, Ordering::Relaxed, Ordering::Relaxed)
+                .is_err()
             {
-                return None;
+                continue;
             }
+            let ends_turn = (state & !next) & READERS_TURN != 0;
+            if ends_turn && is_free(next) {
+                // Ordering: Release; pairs with the acquire in the writers' steps.
+                writers.fetch_add(1, Ordering::Release);
+                self.futex.notify(writers, 1);
+            }
+            return None;
         }
     }
 }
@@ -694,7 +733,9 @@ impl<'a, F: Futex> Waiter<'a> for AcquireWrite<'a, F> {
             let gate = lock.writers.load(Ordering::Acquire);
             // Ordering: Relaxed; the compare-and-swap checks it.
             let state = lock.state.load(Ordering::Relaxed);
-            let take = is_free(state) && (state & STARVING == 0 || self.entitled);
+            let take = is_free(state)
+                && state & READERS_TURN == 0
+                && (state & STARVING == 0 || self.entitled);
             let next = if take {
                 let behind = if self.slept { AT_WRITERS_GATE } else { 0 };
                 tidy(self.withdrawn(state) | behind) | LOCKED

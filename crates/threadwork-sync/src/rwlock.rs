@@ -16,11 +16,11 @@ use crate::waiter::{Map, block};
 
 /// A reader-writer lock around data: any number of readers, or one writer.
 ///
-/// Sixteen bytes and the data. Phase-fair: once a reader waits (it looks for a few
-/// microseconds before it counts as waiting), at most one writer goes before it, and
-/// neither side starves under a stream of the other (see
-/// [`RawRwLock`](crate::RawRwLock) for the protocol). Not recursive, and without
-/// poisoning: a panic under the lock frees it.
+/// Sixteen bytes and the data. Phase-fair: a writer that unlocks makes way for the readers
+/// that wait, a writer that waits stops new readers, and whoever is too slow to wake up
+/// and is passed more than [`LOSSES`](crate::LOSSES) times is let in first. So neither
+/// side starves under a stream of the other (see [`RawRwLock`](crate::RawRwLock) for the
+/// protocol). Not recursive, and without poisoning: a panic under the lock frees it.
 ///
 /// All zero bytes are an unlocked lock, if zero bytes are a valid `T`.
 ///
@@ -96,7 +96,7 @@ impl<T: ?Sized> RwLock<T> {
                     self.raw.read_with(&System);
                     true
                 }
-                Some(_) => block(&System, self.raw.acquire_read(), timeout).is_some(),
+                Some(_) => block(&System, self.raw.acquire_read(&System), timeout).is_some(),
             },
         );
         RwLockReadGuard { lock: self }
@@ -149,8 +149,8 @@ impl<T: ?Sized> RwLock<T> {
     pub fn read_timeout(&self, timeout: Duration) -> Option<RwLockReadGuard<'_, T>> {
         let place = Place::here();
         self.order.is_next(place);
-        let taken =
-            self.raw.try_read() || block(&System, self.raw.acquire_read(), Some(timeout)).is_some();
+        let taken = self.raw.try_read()
+            || block(&System, self.raw.acquire_read(&System), Some(timeout)).is_some();
         taken.then(|| self.taken_to_read(place))
     }
 
@@ -187,7 +187,7 @@ impl<T: ?Sized> RwLock<T> {
     #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn read_async(&self) -> impl Future<Output = RwLockReadGuard<'_, T>> {
         let place = Place::here();
-        let acquire = self.raw.acquire_read();
+        let acquire = self.raw.acquire_read(&System);
         Wait::new(Map::new(acquire, move |()| {
             self.order.taken_by_future(Access::Shared, place);
             RwLockReadGuard { lock: self }

@@ -10,8 +10,8 @@ use loom::sync::Arc;
 use loom::sync::atomic::Ordering;
 use loom::thread;
 use threadwork_sync::{
-    AtomicU32, AtomicU64, Futex, Patience, RawRwLock, Resumed, RwLock, RwLockWriteGuard, System,
-    WaitResult, Waiter,
+    AtomicU32, AtomicU64, Futex, Patience, RawRwLock, Resumed, RwLock, RwLockWriteGuard, Step,
+    System, WaitResult, Waiter, block,
 };
 
 use crate::model;
@@ -124,17 +124,132 @@ fn three_writers_wake_each_other() {
 }
 
 #[test]
-fn waiting_readers_are_let_in_before_any_writer() {
+fn waiting_readers_go_before_waiting_writers() {
+    model(1, || {
+        let lock = lock();
+        let guard = lock.write();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut writer = Box::pin(lock.write_async());
+        assert!(writer.as_mut().poll(&mut context).is_pending());
+        let mut reader = Box::pin(lock.read_async());
+        assert!(reader.as_mut().poll(&mut context).is_pending());
+        drop(guard);
+        // As if it had been woken for nothing.
+        let mut other = lock.raw().acquire_write(&System);
+        for resumed in [Resumed::Started, Resumed::Watched, Resumed::Changed] {
+            assert!(!matches!(other.step(resumed), Step::Done(())));
+        }
+        assert_eq!(other.cancel(false), None);
+        assert_eq!(block_on(reader).get(), 0);
+        block_on(writer).increment();
+    });
+}
+
+#[test]
+fn a_reader_that_gives_up_its_turn_or_not_leaves_no_writer_asleep() {
     model(2, || {
         let lock = lock();
         let guard = lock.write();
-        let mut reader = Box::pin(lock.read_async());
         let mut context = Context::from_waker(Waker::noop());
+        let mut writer = Box::pin(lock.write_async());
+        assert!(writer.as_mut().poll(&mut context).is_pending());
+        let reader = run(&lock, |lock| {
+            lock.read_timeout(SOON).map(|guard| guard.get())
+        });
+        drop(guard);
+        block_on(writer).increment();
+        assert!(matches!(reader.join().unwrap(), None | Some(0 | 1)));
+        assert!(lock.try_write().is_some());
+    });
+}
+
+/// In this build a waiter may be passed once.
+#[test]
+fn a_reader_that_was_passed_is_let_in_before_any_writer() {
+    model(2, || {
+        let lock = lock();
+        let first = lock.write();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut reader = Box::pin(lock.read_async());
+        assert!(reader.as_mut().poll(&mut context).is_pending());
+        drop(first);
+        let second = lock.write();
         assert!(reader.as_mut().poll(&mut context).is_pending());
         let writer = run(&lock, write);
-        drop(guard);
-        assert_eq!(block_on(reader).get(), 0);
+        second.increment();
+        drop(second);
+        assert_eq!(block_on(reader).get(), 1);
         writer.join().unwrap();
+    });
+}
+
+/// It learns of it by the phase alone.
+#[test]
+fn a_reader_that_a_writer_lets_in_sees_what_it_wrote() {
+    model(2, || {
+        let shared = Arc::new((RawRwLock::new(), Value(UnsafeCell::new(0))));
+        let (lock, value) = &*shared;
+        lock.write_with(&System);
+        let mut reader = lock.acquire_read(&System);
+        for resumed in [Resumed::Started, Resumed::Watched, Resumed::Changed] {
+            assert!(!matches!(reader.step(resumed), Step::Done(())));
+        }
+        let writer = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                shared.1.increment();
+                unsafe { shared.0.unlock_write_with(&System) };
+            })
+        };
+        block(&System, reader, None);
+        assert_eq!(value.get(), 1);
+        writer.join().unwrap();
+    });
+}
+
+/// When the first goes, the second has yet to see the phase.
+#[test]
+fn two_readers_that_were_passed_are_let_in() {
+    model(1, || {
+        let lock = lock();
+        let first = lock.write();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut readers = [(); 2].map(|()| Box::pin(lock.read_async()));
+        for reader in &mut readers {
+            assert!(reader.as_mut().poll(&mut context).is_pending());
+        }
+        drop(first);
+        let second = lock.write();
+        for reader in &mut readers {
+            assert!(reader.as_mut().poll(&mut context).is_pending());
+        }
+        let mut writer = Box::pin(lock.write_async());
+        assert!(writer.as_mut().poll(&mut context).is_pending());
+        second.increment();
+        drop(second);
+        for reader in readers {
+            assert_eq!(block_on(reader).get(), 1);
+        }
+        block_on(writer).increment();
+    });
+}
+
+/// They sleep while it is the turn of a reader that does not come.
+#[test]
+fn a_reader_that_gives_up_its_turn_leaves_no_writer_asleep() {
+    model(2, || {
+        let lock = lock();
+        let guard = lock.write();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut late = Box::pin(lock.read_async());
+        assert!(late.as_mut().poll(&mut context).is_pending());
+        let writer = run(&lock, |lock| {
+            block_on(async { lock.write_async().await.increment() });
+        });
+        drop(guard);
+        drop(late);
+        writer.join().unwrap();
+        assert_eq!(read(&lock), 1);
     });
 }
 
@@ -339,12 +454,15 @@ fn a_future_that_is_dropped_while_it_is_passed_leaves_nobody_asleep() {
 fn a_reading_future_that_is_dropped_gives_up_what_it_got() {
     model(3, || {
         let lock = lock();
-        let guard = lock.write();
+        let first = lock.write();
         let mut context = Context::from_waker(Waker::noop());
         let mut dropped = Box::pin(lock.read_async());
         assert!(dropped.as_mut().poll(&mut context).is_pending());
+        drop(first);
+        let second = lock.write();
+        assert!(dropped.as_mut().poll(&mut context).is_pending());
         let writer = run(&lock, write);
-        drop(guard);
+        drop(second);
         drop(dropped);
         writer.join().unwrap();
         assert!(lock.try_write().is_some());

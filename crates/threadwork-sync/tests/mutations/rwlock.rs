@@ -50,7 +50,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
             state &= !PHASE;",
         to: "        if true {
             state &= !PHASE;",
-        caught_by: "rwlock::two_readers_and_a_writer_exclude_each_other",
+        caught_by: "rwlock::two_readers_that_were_passed_are_let_in",
     },
     Mutation {
         name: "the fast unlock of a reader publishes nothing",
@@ -82,14 +82,14 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         to: "            let state = lock.state.load(Ordering::Relaxed);
             if self.is_in(state) {
                 return Step::Done(());",
-        caught_by: "rwlock::two_readers_and_a_writer_exclude_each_other",
+        caught_by: "rwlock::a_reader_that_a_writer_lets_in_sees_what_it_wrote",
     },
     Mutation {
         name: "a gate is turned without saying that the bits are cleared",
         file: "raw_rwlock.rs",
         from: "word.fetch_add(1, Ordering::Release);",
         to: "word.fetch_add(1, Ordering::Relaxed);",
-        caught_by: "rwlock::a_writer_touches_nothing_after_it_let_a_reader_in",
+        caught_by: "rwlock::a_reader_that_a_writer_lets_in_sees_what_it_wrote",
     },
     Mutation {
         name: "no gate is turned",
@@ -147,13 +147,13 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         file: "raw_rwlock.rs",
         from: "Release::Write if readers == 0 =>",
         to: "Release::Write if readers == 0 || state & ALL_WAITING_WRITERS != 0 =>",
-        caught_by: "rwlock::waiting_readers_are_let_in_before_any_writer",
+        caught_by: "rwlock::a_reader_that_was_passed_is_let_in_before_any_writer",
     },
     Mutation {
         name: "readers pass waiting writers",
         file: "raw_rwlock.rs",
-        from: "state & (LOCKED | ALL_WAITING_WRITERS) == 0",
-        to: "state & LOCKED == 0",
+        from: "(state & ALL_WAITING_WRITERS == 0 || state & READERS_TURN != 0)",
+        to: "true",
         caught_by: "rwlock::a_waiting_writer_is_let_in_before_new_readers",
     },
     Mutation {
@@ -184,7 +184,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         file: "raw_rwlock.rs",
         from: "                return Some(());",
         to: "                return None;",
-        caught_by: "rwlock::a_reader_that_gives_up_leaves_nothing_behind",
+        caught_by: "rwlock::a_reading_future_that_is_dropped_gives_up_what_it_got",
     },
     Mutation {
         name: "who was woken forgets the others",
@@ -196,8 +196,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "nobody may pass a starving writer, not even itself",
         file: "raw_rwlock.rs",
-        from: "let take = is_free(state) && (state & STARVING == 0 || self.entitled);",
-        to: "let take = is_free(state) && state & STARVING == 0;",
+        from: "(state & STARVING == 0 || self.entitled);",
+        to: "state & STARVING == 0;",
         caught_by: "rwlock::two_writers_exclude_each_other",
     },
     Mutation {
@@ -234,6 +234,34 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         from: "                readers.fetch_add(1, Ordering::Release);\n",
         to: "",
         caught_by: "rwlock::a_writer_that_gives_up_lets_the_readers_through",
+    },
+    Mutation {
+        name: "a reader is passed for ever",
+        file: "raw_rwlock.rs",
+        from: "let next = match state & READERS_STARVE {",
+        to: "let next = match state & 0 {",
+        caught_by: "rwlock::a_reader_that_was_passed_is_let_in_before_any_writer",
+    },
+    Mutation {
+        name: "writers that waited take the readers' turn",
+        file: "raw_rwlock.rs",
+        from: "                && state & READERS_TURN == 0\n",
+        to: "",
+        caught_by: "rwlock::waiting_readers_go_before_waiting_writers",
+    },
+    Mutation {
+        name: "the readers' turn does not end",
+        file: "raw_rwlock.rs",
+        from: "state &= !(AT_READERS_GATE | READERS_STARVE | READERS_TURN);",
+        to: "state &= !(AT_READERS_GATE | READERS_STARVE);",
+        caught_by: "rwlock::waiting_readers_go_before_waiting_writers",
+    },
+    Mutation {
+        name: "who gives up the last of a turn wakes no writer",
+        file: "raw_rwlock.rs",
+        from: "if ends_turn && is_free(next) {",
+        to: "if false {",
+        caught_by: "rwlock::a_reader_that_gives_up_its_turn_leaves_no_writer_asleep",
     },
     Mutation {
         name: "a waiter reads the state before the gate",

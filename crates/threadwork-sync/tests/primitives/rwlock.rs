@@ -8,7 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use threadwork_sync::{
-    RawRwLock, RwLock, RwLockReadGuard, RwLockWriteGuard, System, Waiter, block,
+    LOSSES, RawRwLock, Resumed, RwLock, RwLockReadGuard, RwLockWriteGuard, Step, System, Waiter,
+    block,
 };
 
 use crate::support::{Random, THREADS, block_on, rounds, together};
@@ -17,9 +18,13 @@ const SOON: Duration = Duration::from_millis(20);
 
 const PHASE: u64 = 1;
 const ACTIVE: u64 = 1 << 1;
-const LOCKED: u64 = 1 << 21;
-const WRITERS_LOOK: u64 = 1 << 25;
-const WAITING_READER: u64 = 1 << 27;
+const LOCKED: u64 = 1 << 20;
+const READERS_STARVE: u64 = 1 << 22;
+const READERS_TURN: u64 = 1 << 23;
+const AT_READERS_GATE: u64 = 0b11 << 24;
+const WRITERS_LOOK: u64 = 1 << 26;
+const AT_WRITERS_GATE: u64 = 0b11 << 26;
+const WAITING_READER: u64 = 1 << 28;
 const WAITING_WRITER: u64 = 1 << 46;
 
 #[repr(C)]
@@ -43,8 +48,8 @@ fn state(lock: &RawRwLock) -> u64 {
 fn until(lock: &RawRwLock, one: u64, count: u64) {
     let bits = match one {
         WAITING_WRITER => 18,
-        WAITING_READER => 19,
-        _ => 20,
+        WAITING_READER => 18,
+        _ => 19,
     };
     while state(lock) / one % (1 << bits) != count {
         thread::yield_now();
@@ -62,6 +67,17 @@ fn ready<F: Future>(future: std::pin::Pin<&mut F>) -> F::Output {
     }
 }
 
+/// Steps it as if it had been woken in vain until it starves.
+fn passed_too_often<'a>(waiter: &mut impl Waiter<'a>) {
+    let woken = (0..LOSSES).map(|_| Resumed::Woken);
+    for resumed in [Resumed::Started, Resumed::Watched]
+        .into_iter()
+        .chain(woken)
+    {
+        let _ = waiter.step(resumed);
+    }
+}
+
 #[test]
 fn layout_is_frozen() {
     assert_eq!((size_of::<RawRwLock>(), align_of::<RawRwLock>()), (16, 8));
@@ -76,7 +92,7 @@ fn layout_is_frozen() {
     let mut writer = Box::pin(lock.write_async());
     assert!(poll(writer.as_mut()).is_pending());
     // A future does not watch: it sleeps at once.
-    let sleeping = WAITING_WRITER | 0b11 << 25;
+    let sleeping = WAITING_WRITER | AT_WRITERS_GATE;
     assert_eq!(state(raw), ACTIVE | sleeping);
     drop(second);
     assert_eq!(state(raw), WAITING_WRITER);
@@ -86,11 +102,30 @@ fn layout_is_frozen() {
 
     let mut reader = Box::pin(lock.read_async());
     assert!(poll(reader.as_mut()).is_pending());
-    assert_eq!(state(raw), LOCKED | WAITING_READER | 0b11 << 23);
+    assert_eq!(state(raw), LOCKED | WAITING_READER | AT_READERS_GATE);
+    let mut writer = Box::pin(lock.write_async());
+    assert!(poll(writer.as_mut()).is_pending());
     drop(guard);
-    assert_eq!(state(raw), PHASE | ACTIVE);
+    let turn = READERS_TURN | WAITING_READER;
+    assert_eq!(state(raw), turn | sleeping);
     assert_eq!(words(raw).readers.load(Ordering::SeqCst), 1);
     drop(ready(reader.as_mut()));
+    assert_eq!(state(raw), WAITING_WRITER);
+    drop(ready(writer.as_mut()));
+
+    // Let in by a writer, after it was passed too often.
+    let guard = lock.write();
+    let mut reader = raw.acquire_read(&System);
+    passed_too_often(&mut reader);
+    assert_eq!(
+        state(raw),
+        LOCKED | WAITING_READER | READERS_STARVE | AT_READERS_GATE
+    );
+    drop(guard);
+    assert_eq!(state(raw), PHASE | ACTIVE);
+    assert_eq!(reader.cancel(false), Some(()));
+    // SAFETY: the reader's.
+    unsafe { raw.unlock_read_with(&System) };
     assert_eq!(state(raw), PHASE);
     // No reader is left to see it: it starts anew.
     drop(lock.write());
@@ -240,7 +275,8 @@ fn too_many_waiting_writers_panic() {
 fn a_full_house_is_let_in() {
     let lock = RawRwLock::new();
     let most = WAITING_WRITER - WAITING_READER;
-    words(&lock).state.store(most | LOCKED, Ordering::SeqCst);
+    let all = most | LOCKED | READERS_STARVE;
+    words(&lock).state.store(all, Ordering::SeqCst);
     // SAFETY: it is held.
     unsafe { lock.downgrade_with(&System) };
     let active = most / WAITING_READER + 1;
@@ -260,10 +296,10 @@ fn a_writer_lets_in_all_readers_and_the_last_of_them_a_writer() {
     *guard += 1;
     drop(guard);
     assert!(poll(writer.as_mut()).is_pending());
+    let guards: Vec<_> = readers.iter_mut().map(|r| ready(r.as_mut())).collect();
     let mut late = pin!(lock.read_async());
     assert!(poll(late.as_mut()).is_pending());
     assert!(lock.try_read().is_none() && lock.try_write().is_none());
-    let guards: Vec<_> = readers.iter_mut().map(|r| ready(r.as_mut())).collect();
     assert!(guards.iter().all(|guard| **guard == 1));
     drop(guards);
     assert!(poll(late.as_mut()).is_pending());
@@ -294,27 +330,28 @@ fn a_downgrade_lets_in_readers_and_keeps_out_writers() {
 fn who_gives_up_too_late_has_the_lock() {
     let lock = RawRwLock::new();
     lock.write_with(&System);
-    let mut reader = lock.acquire_read();
-    let _ = reader.step(threadwork_sync::Resumed::Started);
+    let mut reader = lock.acquire_read(&System);
+    passed_too_often(&mut reader);
     // SAFETY: locked above.
     unsafe { lock.unlock_write_with(&System) };
     assert_eq!(reader.cancel(false), Some(()));
     assert_eq!(state(&lock), PHASE | ACTIVE);
     // SAFETY: the reader's.
     unsafe { lock.unlock_read_with(&System) };
-    assert_eq!(block(&System, lock.acquire_read(), Some(SOON)), Some(()));
+    assert_eq!(
+        block(&System, lock.acquire_read(&System), Some(SOON)),
+        Some(())
+    );
 }
 
 #[test]
 fn who_gives_up_leaves_no_trace() {
     let lock = RawRwLock::new();
     lock.write_with(&System);
-    let (mut reader, mut writer) = (lock.acquire_read(), lock.acquire_write(&System));
+    let mut reader = lock.acquire_read(&System);
+    let mut writer = lock.acquire_write(&System);
     assert_eq!(reader.cancel(false), None);
-    for resumed in [
-        threadwork_sync::Resumed::Started,
-        threadwork_sync::Resumed::Watched,
-    ] {
+    for resumed in [Resumed::Started, Resumed::Watched] {
         let _ = reader.step(resumed);
         let _ = writer.step(resumed);
     }
@@ -432,32 +469,68 @@ fn threads_and_futures_exclude_each_other() {
     }
 }
 
-/// Once a reader waits, at most one writer gets in before it. With writers preferred,
-/// or with a lock that only barges, this fails.
+/// The last reader of a turn that gives up wakes the writers, which let it go first.
 #[test]
-fn a_reader_waits_for_at_most_one_writer() {
+fn a_reader_that_gives_up_its_turn_leaves_no_writer_asleep() {
     let lock = RwLock::new(());
-    let entered = AtomicU32::new(0);
+    let guard = lock.write();
+    let mut reader = Box::pin(lock.read_async());
+    assert!(poll(reader.as_mut()).is_pending());
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| drop(lock.write()));
+        until(lock.raw(), WAITING_WRITER, 1);
+        drop(guard);
+        drop(reader);
+        writer.join().unwrap();
+    });
+    assert_eq!(state(lock.raw()), 0);
+}
+
+/// How often a waiter was woken in vain.
+struct Counted<W> {
+    waiter: W,
+    vain: u32,
+}
+
+impl<'a, W: Waiter<'a>> Waiter<'a> for &mut Counted<W> {
+    type Output = W::Output;
+
+    fn step(&mut self, resumed: Resumed) -> Step<'a, W::Output> {
+        let step = self.waiter.step(resumed);
+        let woken = matches!(resumed, Resumed::Woken | Resumed::Changed);
+        self.vain += u32::from(woken && matches!(step, Step::Sleep(..)));
+        step
+    }
+
+    fn cancel(&mut self, woken: bool) -> Option<W::Output> {
+        self.waiter.cancel(woken)
+    }
+}
+
+/// Under a stream of writers, each reader is passed a bounded number of times. (It may
+/// see its gate turned a moment before the lock is free, which counts.)
+#[test]
+fn writers_do_not_starve_readers() {
+    let lock = RwLock::new(());
     let done = AtomicBool::new(false);
-    let mut waited = 0;
     thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    let _guard = lock.write();
-                    entered.fetch_add(1, Ordering::SeqCst);
+                    drop(lock.write());
                 }
             });
         }
-        while waited < rounds(1_000) {
-            let mut reader = pin!(lock.read_async());
-            if poll(reader.as_mut()).is_pending() {
-                let before = entered.load(Ordering::SeqCst);
-                let _guard = block_on(reader);
-                let passed = entered.load(Ordering::SeqCst) - before;
-                assert!(passed <= 1, "passed by {passed} writers");
-                waited += 1;
-            }
+        for _ in 0..rounds(1_000) {
+            let raw = lock.raw();
+            let mut reader = Counted {
+                waiter: raw.acquire_read(&System),
+                vain: 0,
+            };
+            block(&System, &mut reader, None);
+            // SAFETY: the reader's.
+            unsafe { raw.unlock_read_with(&System) };
+            assert!(reader.vain <= 4 * LOSSES, "{} times in vain", reader.vain);
         }
         done.store(true, Ordering::Relaxed);
     });
@@ -526,10 +599,7 @@ fn a_hog_does_not_starve_others() {
                 drop(lock.read());
             }
             let passed = taken.fetch_add(0, Ordering::Relaxed) - before;
-            assert!(
-                passed <= 4 * threadwork_sync::LOSSES,
-                "passed {passed} times"
-            );
+            assert!(passed <= 4 * LOSSES, "passed {passed} times");
         }
         done.store(true, Ordering::Relaxed);
     });
