@@ -118,6 +118,10 @@ pub const MEMORY: &str = "threadwork:memory";
 /// polls of [`rewrite_interruptible`] read.
 pub const POLL: &str = "poll";
 
+/// The field name, under [`HOST_MODULE`], of the one function that modules import
+/// themselves: a host may provide it, and the rewriter lets it be.
+pub const ATOMIC_BATCH: &str = "atomic_batch";
+
 /// The features of WebAssembly that a module may use.
 ///
 /// What Wasmtime 48 has without its `gc` feature: WebAssembly 2.0 without

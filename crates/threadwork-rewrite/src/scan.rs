@@ -20,7 +20,7 @@ use wasmparser::{
 };
 
 use crate::{
-    FEATURES, HOST_MODULE, RESERVED, RewriteError,
+    ATOMIC_BATCH, FEATURES, HOST_MODULE, RESERVED, RewriteError,
     limits::{self, MAX_MODULE_SIZE},
     sync_ops::{SyncOp, SyncUse},
 };
@@ -272,7 +272,8 @@ impl<'a> Scan<'a> {
     fn imports(&mut self, section: ImportSectionReader<'a>) -> Result<(), RewriteError> {
         for import in section.into_imports_with_offsets() {
             let (offset, import) = import?;
-            if import.module == HOST_MODULE {
+            let is_function = matches!(import.ty, TypeRef::Func(_));
+            if import.module == HOST_MODULE && !(is_function && import.name == ATOMIC_BATCH) {
                 let name = import.name.to_owned();
                 return Err(RewriteError::ReservedImport { name });
             }

@@ -355,6 +355,21 @@ impl<'a, F: Futex> Waiter<'a> for BarrierWaiter<'a, F> {
             return None;
         }
         let late = BarrierWaiter { ..*self };
-        Some(block_forever(self.futex, late))
+        block(self.futex, Late(late), None)
+    }
+}
+
+/// A thread that passes, as soon as the gate is open. It gives up only with its port.
+struct Late<'a, F: Futex>(BarrierWaiter<'a, F>);
+
+impl<'a, F: Futex> Waiter<'a> for Late<'a, F> {
+    type Output = BarrierWaitResult;
+
+    fn step(&mut self, resumed: Resumed) -> Step<'a, BarrierWaitResult> {
+        self.0.step(resumed)
+    }
+
+    fn cancel(&mut self, _woken: bool) -> Option<BarrierWaitResult> {
+        None
     }
 }

@@ -35,6 +35,9 @@ pub enum Patience {
 ///   returns `Woken`, or the notify wakes another.
 ///
 /// A wait may return [`WaitResult::Woken`] without a notify: the primitives look again.
+/// One without a timeout may return [`WaitResult::TimedOut`] if nobody is left who could
+/// notify, as when a guest has ended: [`block`](crate::block) gives up then, and what
+/// blocks without [`block`](crate::block) panics.
 /// A notify may say that it woke more or fewer than it did: nothing hangs by that.
 pub trait Futex {
     /// Sleeps while `word` has the value `expected`, until notified or for `timeout`;

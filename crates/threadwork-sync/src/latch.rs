@@ -192,8 +192,9 @@ impl<'a> Waiter<'a> for LatchWaiter<'a> {
                 self.watched = Some(state);
                 return Step::Watch(word, state, Patience::Long);
             }
-            if state == WAITED {
-                return Step::Sleep(word, WAITED);
+            // `WAITED`, or nonsense that another program has written there.
+            if state != CLOSED {
+                return Step::Sleep(word, state);
             }
             // Ordering: Relaxed if it succeeds, it carries no data; Acquire if not, as
             // above.

@@ -53,7 +53,7 @@ pub trait Waiter<'a> {
     fn cancel(&mut self, woken: bool) -> Option<Self::Output>;
 }
 
-/// Runs `waiter` to its end. `None` only if the timeout passed first.
+/// Runs `waiter` to its end. `None` only if the timeout passed first, or the futex gave up.
 pub fn block<'a, W: Waiter<'a>>(
     futex: &impl Futex,
     mut waiter: W,
