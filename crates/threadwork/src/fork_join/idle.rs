@@ -1,0 +1,237 @@
+//! What a member does that has nothing of its own to do.
+//!
+//! A worker *searches* for a while, as long as its luck allows; then it *sleeps*, or, if
+//! nobody else does, *watches* (see [`watch`](super::watch)). A thread that waits in a
+//! join or at the end of a scope does jobs of others, first of whoever has its own
+//! (what it waits for is made of those), and naps in between. It does not watch,
+//! nor does it do tasks of the pool: the one that it waits for must not end up under another
+//! that waits for it.
+
+use std::thread;
+use std::time::Duration;
+
+use threadwork_sync::{Futex, System, luck};
+
+use super::group::{Group, Member};
+use super::job::Job;
+use super::latch::Latch;
+use super::stack::{self, Stack};
+use super::watch::Call;
+
+/// The naps of the watch: from about what it costs to wake a thread, to what is still
+/// soon for work that is worth sharing.
+const SHORT_NAP: Duration = Duration::from_micros(50);
+const LONG_NAP: Duration = Duration::from_micros(400);
+
+/// The longest nap of a thread that waits: it is woken when it can go on, but not
+/// when there is something else to do meanwhile.
+const LONGEST_NAP: Duration = Duration::from_millis(10);
+
+/// What was found. A job is taken.
+enum Found {
+    Job(*const Job),
+    Task,
+}
+
+enum Duty {
+    Search,
+    Watch,
+    Sleep,
+}
+
+impl Member {
+    /// Waits for something to do, and does it if it is a job: searches for a while, then
+    /// sleeps. Returns as soon as `queued` is true, which must be followed by a
+    /// [`wake_one`](super::Group::wake_one) whenever it becomes true.
+    pub(crate) fn idle(&self, queued: &dyn Fn() -> bool) {
+        let group = self.group();
+        let watch = &group.watch;
+        watch.begin_search();
+        let mut watching = watch.take_if_needed();
+        let found = self.seek(queued, &mut watching);
+        watch.end_search();
+        if watching {
+            watch.leave(group);
+        }
+        if let Found::Job(job) = found {
+            // Others may have counted on this search.
+            if queued() {
+                group.wake_one();
+            }
+            // SAFETY: taken.
+            unsafe { stack::current().run(job) };
+        }
+    }
+
+    fn seek(&self, queued: &dyn Fn() -> bool, watching: &mut bool) -> Found {
+        let (watch, group, seat) = (&self.group().watch, self.group(), self.seat());
+        let mut duty = Duty::Search;
+        let mut nap = SHORT_NAP;
+        loop {
+            duty = match duty {
+                Duty::Search => {
+                    if let Some(found) = self.search(queued) {
+                        return found;
+                    }
+                    if !*watching && watch.turn_in(group, seat) {
+                        Duty::Sleep
+                    } else {
+                        *watching = true;
+                        Duty::Watch
+                    }
+                }
+                Duty::Watch => {
+                    let survey = watch.survey(group);
+                    if survey.old > 0 {
+                        watch.call_searchers(group, survey.old - 1);
+                        Duty::Search
+                    } else if survey.quiet && watch.turn_in_last(group, seat) {
+                        *watching = false;
+                        Duty::Sleep
+                    } else if watch.nap(group, seat, queued, nap) {
+                        return Found::Task;
+                    } else {
+                        nap = (nap * 2).min(LONG_NAP);
+                        // Whoever leaves others asleep must wake one: see `leave`.
+                        if watch.has_sleepers() {
+                            Duty::Watch
+                        } else {
+                            Duty::Search
+                        }
+                    }
+                }
+                Duty::Sleep => {
+                    watch.end_search();
+                    let call = watch.sleep(group, seat, queued);
+                    watch.begin_search();
+                    nap = SHORT_NAP;
+                    *watching = matches!(call, Call::Alarm | Call::Relief);
+                    match call {
+                        Call::Task => return Found::Task,
+                        Call::Search | Call::Alarm => Duty::Search,
+                        Call::Relief => Duty::Watch,
+                    }
+                }
+            };
+        }
+    }
+
+    /// Looks around as long as luck allows.
+    fn search(&self, queued: &dyn Fn() -> bool) -> Option<Found> {
+        let mut search = Search::begin();
+        loop {
+            let found = if queued() {
+                Some(Found::Task)
+            } else {
+                self.group().steal(self.seat()).map(Found::Job)
+            };
+            if found.is_some() || !search.goes_on() {
+                search.end(found.is_some());
+                return found;
+            }
+        }
+    }
+}
+
+/// Waits until the latch opens, and does other jobs meanwhile.
+#[cold]
+#[inline(never)]
+pub(super) fn wait(stack: &Stack, latch: &Latch) {
+    let Some((group, seat)) = stack.place() else {
+        // A scope without a seat, which has given its reference to other threads.
+        while !latch.is_open() {
+            latch.sleep(None);
+        }
+        return;
+    };
+    let seat = group.index(seat);
+    let mut nap = SHORT_NAP;
+    let mut search = Search::begin();
+    while !latch.is_open() {
+        let busy = stack.run_spawned() || steal_and_run(stack, group, seat);
+        if busy || !search.goes_on() {
+            search.end(busy);
+            if busy {
+                nap = SHORT_NAP;
+            } else {
+                // Loom has no time; there, a wake-up that is lost shows.
+                latch.sleep((!cfg!(loom)).then_some(nap));
+                // What it misses is in proportion to what it has waited for already.
+                nap = (nap + nap / 8).min(LONGEST_NAP);
+            }
+            search = Search::begin();
+        }
+    }
+    search.end(true);
+}
+
+/// Steals a job and runs it.
+pub(super) fn steal_and_run(stack: &Stack, group: &Group, seat: u32) -> bool {
+    let job = group.steal(seat);
+    if let Some(job) = job {
+        // SAFETY: taken.
+        unsafe { stack.run(job) };
+    }
+    job.is_some()
+}
+
+/// How long a thread looks around in vain.
+struct Search {
+    /// When it began, and how long it may last; `None` is one look.
+    budget: Option<(Duration, Duration)>,
+    looks: u32,
+}
+
+/// A look at the clock costs more than one at the shelves.
+const LOOKS: u32 = 16;
+
+impl Search {
+    fn begin() -> Self {
+        // Loom has no time.
+        let budget = if cfg!(loom) { None } else { luck::budget() };
+        Search {
+            budget: budget.and_then(|budget| Some((System.now()?, budget))),
+            looks: 0,
+        }
+    }
+
+    /// Pauses, and says whether to look again.
+    fn goes_on(&mut self) -> bool {
+        let Some((start, budget)) = self.budget else {
+            return false;
+        };
+        self.looks += 1;
+        if !self.looks.is_multiple_of(LOOKS) {
+            pause();
+            return true;
+        }
+        // Where there are more threads than cores, this may be the one that the others
+        // wait for.
+        thread::yield_now();
+        System
+            .now()
+            .is_some_and(|now| now.saturating_sub(start) < budget)
+    }
+
+    /// Remembers whether it was worth it.
+    fn end(&self, found: bool) {
+        if self.budget.is_some() {
+            luck::record(found);
+        }
+    }
+}
+
+/// About a tenth of a microsecond.
+pub(super) fn pause() {
+    #[cfg(not(any(loom, target_family = "wasm")))]
+    for _ in 0..4 {
+        std::hint::spin_loop();
+    }
+    // Where there is no pause, a fence takes about as long.
+    #[cfg(all(not(loom), target_family = "wasm"))]
+    for _ in 0..4 {
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+    }
+    #[cfg(loom)]
+    loom::thread::yield_now();
+}

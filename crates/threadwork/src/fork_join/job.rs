@@ -1,0 +1,199 @@
+//! What can be run by another thread: a job behind a thin pointer.
+//!
+//! A [`StackJob`] is half of a join: it lives in the frame of the thread that called
+//! `join`, which does not return before the job is done or taken back. Jobs that are
+//! spawned are in [`spawned`](super::spawned).
+//!
+//! Invariant: each job is run once, by whoever took it off the one list or shelf
+//! that it was on; taking is exclusive (see [`shelf`](super::shelf)).
+
+use std::any::Any;
+use std::cell::{Cell, UnsafeCell};
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::panic::{self, AssertUnwindSafe};
+use std::ptr;
+
+use super::latch::Latch;
+use crate::primitive;
+
+/// What a panic carries.
+pub(super) type Payload = Box<dyn Any + Send>;
+
+/// The head of every job. It is known by a pointer to all of it, of which this is the start.
+#[repr(C)]
+pub(super) struct Job {
+    /// Runs it, given its own address.
+    pub(super) run: unsafe fn(*const Job),
+}
+
+impl Job {
+    /// Runs the job. It does not unwind.
+    ///
+    /// # Safety
+    ///
+    /// The job is alive, and the caller has taken it.
+    pub(super) unsafe fn run(this: *const Job) {
+        // SAFETY: alive.
+        let run = unsafe { (*this).run };
+        // SAFETY: alive and taken.
+        unsafe { run(this) }
+    }
+}
+
+/// The head of a [`StackJob`].
+///
+/// A join does not initialize what it does not need unless its job is offered: each
+/// store counts there.
+#[repr(C)]
+pub(super) struct Half {
+    job: Job,
+    latch: UnsafeCell<MaybeUninit<Latch>>,
+    /// The next newer job of the same owner, who alone uses this. Initialized while there
+    /// is one.
+    newer: Cell<MaybeUninit<*const Half>>,
+}
+
+impl Half {
+    #[inline]
+    const fn new(run: unsafe fn(*const Job)) -> Self {
+        Half {
+            job: Job { run },
+            latch: UnsafeCell::new(MaybeUninit::uninit()),
+            newer: Cell::new(MaybeUninit::uninit()),
+        }
+    }
+
+    /// The end of a list, which is never run.
+    pub(super) const fn end() -> Self {
+        unsafe fn never(_: *const Job) {
+            unreachable!("the end of a list of jobs was taken for a job")
+        }
+        Half::new(never)
+    }
+
+    /// # Safety
+    ///
+    /// `this` is alive, and belongs to the calling thread.
+    #[inline]
+    pub(super) unsafe fn set_newer(this: *const Half, newer: *const Half) {
+        // SAFETY: alive.
+        let cell = unsafe { &(*this).newer };
+        cell.set(MaybeUninit::new(newer));
+    }
+
+    /// # Safety
+    ///
+    /// `this` is alive, belongs to the calling thread, and the next newer one was set.
+    pub(super) unsafe fn newer(this: *const Half) -> *const Half {
+        // SAFETY: alive.
+        let cell = unsafe { &(*this).newer };
+        // SAFETY: set.
+        unsafe { cell.get().assume_init() }
+    }
+
+    /// Makes it ready to be stolen.
+    ///
+    /// # Safety
+    ///
+    /// `this` is alive, and nobody else knows it yet.
+    pub(super) unsafe fn prepare(this: *const Half) -> *const Job {
+        // SAFETY: alive.
+        let cell = unsafe { &(*this).latch };
+        // SAFETY: nobody else uses it.
+        unsafe { &mut *cell.get() }.write(Latch::new(1));
+        this.cast()
+    }
+
+    /// # Safety
+    ///
+    /// The job was prepared.
+    pub(super) unsafe fn latch(&self) -> &Latch {
+        // SAFETY: it is only shared since then.
+        let latch = unsafe { &*self.latch.get() };
+        // SAFETY: prepared.
+        unsafe { latch.assume_init_ref() }
+    }
+}
+
+/// The second half of a join.
+#[repr(C)]
+pub(super) struct StackJob<F, R> {
+    half: Half,
+    work: primitive::UnsafeCell<ManuallyDrop<F>>,
+    result: primitive::UnsafeCell<MaybeUninit<Result<R, Payload>>>,
+}
+
+impl<F: FnOnce() -> R, R> StackJob<F, R> {
+    #[inline]
+    pub(super) fn new(work: F) -> Self {
+        StackJob {
+            half: Half::new(Self::run_stolen),
+            work: primitive::UnsafeCell::new(ManuallyDrop::new(work)),
+            result: primitive::UnsafeCell::new(MaybeUninit::uninit()),
+        }
+    }
+
+    #[inline]
+    pub(super) fn as_half(&self) -> *const Half {
+        ptr::from_ref(self).cast()
+    }
+
+    /// # Safety
+    ///
+    /// The job was offered.
+    pub(super) unsafe fn latch(&self) -> &Latch {
+        // SAFETY: prepared for that.
+        unsafe { self.half.latch() }
+    }
+
+    /// Takes the work out.
+    ///
+    /// # Safety
+    ///
+    /// The job was taken, by the caller, and this is called once.
+    #[inline]
+    pub(super) unsafe fn take_work(&self) -> F {
+        self.work.with_mut(|work| {
+            // SAFETY: nobody else uses the cell, since the caller has taken the job.
+            let work = unsafe { &mut *work };
+            // SAFETY: once.
+            unsafe { ManuallyDrop::take(work) }
+        })
+    }
+
+    /// What the thief got.
+    ///
+    /// # Safety
+    ///
+    /// The latch was seen open, and this is called once.
+    pub(super) unsafe fn take_result(&self) -> Result<R, Payload> {
+        self.result.with_mut(|result| {
+            // SAFETY: the thief is done with the cell, and the latch made that visible.
+            let result = unsafe { &*result };
+            // SAFETY: the thief wrote it before it opened the latch.
+            unsafe { result.assume_init_read() }
+        })
+    }
+
+    /// # Safety
+    ///
+    /// `this` points to the head of a `StackJob<F, R>` that is alive, and the caller has
+    /// taken it.
+    unsafe fn run_stolen(this: *const Job) {
+        let this = this.cast::<Self>();
+        // SAFETY: alive until its latch opens.
+        let job = unsafe { &*this };
+        // SAFETY: taken by the caller, who runs it once.
+        let work = unsafe { job.take_work() };
+        let result = panic::catch_unwind(AssertUnwindSafe(work));
+        job.result.with_mut(|cell| {
+            // SAFETY: the owner does not look before the latch is open.
+            let cell = unsafe { &mut *cell };
+            cell.write(result);
+        });
+        // SAFETY: it was offered, or could not have been stolen.
+        let latch = ptr::from_ref(unsafe { job.latch() });
+        // SAFETY: this is the one that the latch counts. `job` is not used any more.
+        unsafe { Latch::done(latch) };
+    }
+}

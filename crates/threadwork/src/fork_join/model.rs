@@ -1,0 +1,119 @@
+//! What the models of `tests/loom` see of the scheduler, which is private otherwise.
+
+#![allow(missing_docs, reason = "for the models only")]
+
+use std::ptr;
+use std::sync::Arc;
+
+use super::job::Job;
+use super::{group, latch, shelf};
+
+pub struct Group(Arc<group::Group>);
+
+pub struct Member(group::Member);
+
+impl Group {
+    #[allow(clippy::new_without_default)]
+    pub fn new(workers: usize) -> Self {
+        Group(group::Group::new(workers))
+    }
+
+    pub fn enter(&self) -> Member {
+        let member = self.0.enter();
+        Member(member.unwrap_or_else(|| unreachable!("a model has as many seats as threads")))
+    }
+
+    pub fn wake_one(&self) -> bool {
+        self.0.wake_one()
+    }
+
+    pub fn wake_all(&self) {
+        self.0.wake_all();
+    }
+}
+
+impl Member {
+    pub fn help(&self) -> bool {
+        self.0.help()
+    }
+
+    pub fn idle(&self, queued: &dyn Fn() -> bool) {
+        self.0.idle(queued);
+    }
+}
+
+/// A shelf of numbers.
+pub struct Shelf(shelf::Shelf);
+
+#[derive(Clone, Copy)]
+pub struct State(shelf::State);
+
+fn job(number: usize) -> *const Job {
+    ptr::without_provenance(number)
+}
+
+impl Shelf {
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        Shelf(shelf::Shelf::new())
+    }
+
+    pub fn look(&self) -> State {
+        State(self.0.look())
+    }
+
+    pub fn put(&self, state: State, number: usize) {
+        self.0.put(state.0, job(number));
+    }
+
+    pub fn take_back(&self) -> Option<usize> {
+        self.0.take_back(ptr::null()).map(|taken| taken.0.addr())
+    }
+
+    pub fn steal(&self, state: State) -> Option<usize> {
+        self.0.steal(state.0).map(<*const Job>::addr)
+    }
+}
+
+impl State {
+    pub fn is_full(self) -> bool {
+        self.0.is_full()
+    }
+}
+
+pub struct Latch(latch::Latch);
+
+impl Latch {
+    pub fn new(count: u32) -> Self {
+        Latch(latch::Latch::new(count))
+    }
+
+    pub fn done(&self) {
+        // SAFETY: valid; the models call it as often as the count says.
+        unsafe { latch::Latch::done(&self.0) };
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.0.is_open()
+    }
+
+    pub fn sleep(&self) {
+        self.0.sleep(None);
+    }
+}
+
+/// Loom's mutex in the place of the real one, which has models of its own and would make
+/// those here a hundred times larger.
+pub(super) struct Mutex<T>(loom::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(super) fn new(data: T) -> Self {
+        Mutex(loom::sync::Mutex::new(data))
+    }
+
+    pub(super) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        self.0
+            .lock()
+            .unwrap_or_else(|_| unreachable!("nobody panics under this lock"))
+    }
+}

@@ -1,0 +1,346 @@
+//! [`par`]: loops that are divided over the threads of a pool.
+//!
+//! A loop is divided when somebody can use a part of it, and not before (*lazy binary
+//! splitting*): it runs blocks of items, and looks at its member's shelf between two.
+//! If a thief was there, or the shelf is empty, half of what is left is put there. So a loop
+//! that nobody helps with is hardly more than a loop, and one whose items take unequally
+//! long is divided where it is slow. A block is a small part of what is left, so
+//! that the look is soon whatever an item costs; there is nothing to tune.
+//!
+//! Source: Tzannes, Caragea, Barua, Vishkin 2010, "Lazy binary-splitting".
+
+use std::mem::{self, MaybeUninit};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::parts::{Chunks, Enumerate, IntoParts, Parts, Zip};
+use super::stack;
+use crate::join;
+
+/// Blocks that are run between two divisions, roughly: a loop of one thread that others want
+/// to help with goes on for so small a part of what it has left before it sees that.
+const BLOCKS: usize = 32;
+
+/// A loop over the items of `source`, to be run by the threads of the pool: see [`Par`].
+///
+/// # Example
+///
+/// ```
+/// use threadwork::par;
+///
+/// let mut numbers: Vec<u64> = par(0..1_000_u32).map_collect(|i| u64::from(i) * 3);
+/// par(&mut numbers).for_each(|number| *number += 1);
+/// let sum = par(&numbers).map_reduce(|number| *number, || 0, |a, b| a + b);
+/// assert_eq!(sum, 3 * (999 * 1_000 / 2) + 1_000);
+/// ```
+pub fn par<S: IntoParts>(source: S) -> Par<S::Parts> {
+    Par {
+        parts: source.into_parts(),
+        least: 1,
+    }
+}
+
+/// A parallel loop that has not begun. [`par`] makes one of:
+///
+/// | source | items |
+/// |---|---|
+/// | `&[T]`, `&Vec<T>`, `&[T; N]` | `&T` |
+/// | the same with `&mut` | `&mut T` |
+/// | `Range<usize>`, `Range<u32>`, `Range<i32>` | the numbers |
+/// | a [`Parts`] of your own | its items |
+///
+/// Every method that runs it does so on the calling thread, and on those of its pool that
+/// have nothing else to do; it blocks until all items are done. As with
+/// [`join`](crate::join), that is the pool whose worker the caller is, or the
+/// [global](crate::global) one. The division depends on who has time, so only the order
+/// in which items are *combined* is certain.
+///
+/// # Panics
+///
+/// If the given function does for some item: with the first panic that is found. Other items
+/// may have been done, or not.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "a parallel loop does nothing until it is run"]
+pub struct Par<P> {
+    parts: P,
+    least: usize,
+}
+
+impl<P: Parts> Par<P> {
+    /// Never divides what has fewer than twice so many items.
+    ///
+    /// For loops so short, in all less than a few microseconds, that a division, some twenty
+    /// nanoseconds, counts. 0 counts as 1, the default.
+    pub fn min_len(self, items: usize) -> Self {
+        Par {
+            least: items.max(1),
+            ..self
+        }
+    }
+
+    /// The items with their numbers, from 0.
+    ///
+    /// ```
+    /// let mut squares = [0; 5];
+    /// threadwork::par(&mut squares).enumerate().for_each(|(i, square)| *square = i * i);
+    /// assert_eq!(squares, [0, 1, 4, 9, 16]);
+    /// ```
+    pub fn enumerate(self) -> Par<Enumerate<P>> {
+        Par {
+            parts: Enumerate::new(self.parts),
+            least: self.least,
+        }
+    }
+
+    /// The items in pairs with those of `other`, as many as both have.
+    ///
+    /// ```
+    /// use threadwork::par;
+    ///
+    /// let (a, b) = ([1, 2, 3], [4, 5, 6]);
+    /// let product = par(&a).zip(&b).map_reduce(|(a, b)| a * b, || 0, |a, b| a + b);
+    /// assert_eq!(product, 32);
+    /// ```
+    pub fn zip<S: IntoParts>(self, other: S) -> Par<Zip<P, S::Parts>> {
+        Par {
+            parts: Zip::new(self.parts, other.into_parts()),
+            least: self.least,
+        }
+    }
+
+    /// Runs `body` for each item.
+    pub fn for_each<F>(self, body: F)
+    where
+        F: Fn(P::Item) + Sync,
+    {
+        self.run(
+            &|| (),
+            &|(), part| part.items().for_each(&body),
+            &|(), ()| (),
+        );
+    }
+
+    /// Maps each item, and combines the results.
+    ///
+    /// `reduce` must be associative, and `identity()` change nothing that it is
+    /// combined with; the order of the items is kept. Floating-point sums are not
+    /// associative: they may differ in their last digits from run to run.
+    ///
+    /// ```
+    /// let words = ["fork", "and", "join"];
+    /// let longest = threadwork::par(&words).map_reduce(|word| word.len(), || 0, usize::max);
+    /// assert_eq!(longest, 4);
+    /// ```
+    pub fn map_reduce<R, M, I, F>(self, map: M, identity: I, reduce: F) -> R
+    where
+        R: Send,
+        M: Fn(P::Item) -> R + Sync,
+        I: Fn() -> R + Sync,
+        F: Fn(R, R) -> R + Sync,
+    {
+        self.run(
+            &identity,
+            &|sum, part| part.items().map(&map).fold(sum, &reduce),
+            &reduce,
+        )
+    }
+
+    /// Maps each item, and collects the results in the order of the items.
+    ///
+    /// # Panics
+    ///
+    /// If a [`Parts`] does not have as many items as it says.
+    ///
+    /// ```
+    /// let lengths = threadwork::par(&["a", "bc"]).map_collect(|word| word.len());
+    /// assert_eq!(lengths, [1, 2]);
+    /// ```
+    pub fn map_collect<R, M>(self, map: M) -> Vec<R>
+    where
+        R: Send,
+        M: Fn(P::Item) -> R + Sync,
+    {
+        let size = self.parts.size();
+        let mut results = Vec::with_capacity(size);
+        let places = &mut results.spare_capacity_mut()[..size];
+        let filled = self.zip(places).run(
+            &|| Filled::default(),
+            &|mut filled, part| {
+                let (parts, places) = part.into_pair();
+                filled.fill(places, parts.items().map(&map));
+                filled
+            },
+            &Filled::followed_by,
+        );
+        let count = filled.count;
+        assert_eq!(
+            count, size,
+            "a `Parts` must have as many items as its size says"
+        );
+        mem::forget(filled);
+        // SAFETY: so many were written, from the first place on without a gap.
+        unsafe { results.set_len(size) };
+        results
+    }
+
+    /// Finds an item for which `wanted` is true, not necessarily the first one. The
+    /// search ends soon after one was found.
+    ///
+    /// ```
+    /// let even = threadwork::par(1..100_u32).find_any(|n| n % 2 == 0);
+    /// assert!(even.is_some_and(|n| n % 2 == 0));
+    /// ```
+    pub fn find_any<F>(self, wanted: F) -> Option<P::Item>
+    where
+        P::Item: Send,
+        F: Fn(&P::Item) -> bool + Sync,
+    {
+        let over = AtomicBool::new(false);
+        self.run(
+            &|| None,
+            &|found, part| {
+                // Ordering: Relaxed here and below; it carries nothing.
+                if found.is_some() || over.load(Ordering::Relaxed) {
+                    return found;
+                }
+                let found = part.items().find(&wanted);
+                if found.is_some() {
+                    over.store(true, Ordering::Relaxed);
+                }
+                found
+            },
+            &Option::or,
+        )
+    }
+
+    /// Folds each part with `fold`, beginning with `identity`, and combines what comes out.
+    fn run<R: Send>(
+        self,
+        identity: &(impl Fn() -> R + Sync),
+        fold: &(impl Fn(R, P) -> R + Sync),
+        combine: &(impl Fn(R, R) -> R + Sync),
+    ) -> R {
+        let _member = stack::current().ensure_member();
+        divide(self.parts, self.least, identity, fold, combine)
+    }
+}
+
+/// See the head of this file.
+fn divide<P: Parts, R: Send>(
+    mut parts: P,
+    least: usize,
+    identity: &(impl Fn() -> R + Sync),
+    fold: &(impl Fn(R, P) -> R + Sync),
+    combine: &(impl Fn(R, R) -> R + Sync),
+) -> R {
+    let stack = stack::current();
+    let mut result = identity();
+    loop {
+        let size = parts.size();
+        if size / 2 >= least && stack.has_room() {
+            let (left, right) = parts.divide(size / 2);
+            let (left, right) = join(
+                || divide(left, least, identity, fold, combine),
+                || divide(right, least, identity, fold, combine),
+            );
+            return combine(result, combine(left, right));
+        }
+        let block = (size / BLOCKS).max(least);
+        if block >= size {
+            return fold(result, parts);
+        }
+        let (first, rest) = parts.divide(block);
+        result = fold(result, first);
+        parts = rest;
+    }
+}
+
+impl<'a, T: Sync> Par<&'a [T]> {
+    /// The slice in pieces of so many items; the last one may be shorter. 0 counts as 1.
+    ///
+    /// ```
+    /// let sums = threadwork::par(&[1, 2, 3, 4, 5]).chunks(2).map_collect(|c| c.iter().sum::<i32>());
+    /// assert_eq!(sums, [3, 7, 5]);
+    /// ```
+    pub fn chunks(self, length: usize) -> Par<Chunks<&'a [T]>> {
+        Par {
+            parts: Chunks::new(self.parts, length),
+            least: self.least,
+        }
+    }
+}
+
+impl<'a, T: Send> Par<&'a mut [T]> {
+    /// The slice in pieces of so many items; the last one may be shorter. 0 counts as 1.
+    ///
+    /// ```
+    /// let mut rows = [0; 6];
+    /// threadwork::par(&mut rows).chunks(3).enumerate().for_each(|(i, row)| row.fill(i));
+    /// assert_eq!(rows, [0, 0, 0, 1, 1, 1]);
+    /// ```
+    pub fn chunks(self, length: usize) -> Par<Chunks<&'a mut [T]>> {
+        Par {
+            parts: Chunks::new(self.parts, length),
+            least: self.least,
+        }
+    }
+
+    pub(super) fn into_slice(self) -> &'a mut [T] {
+        self.parts
+    }
+}
+
+/// Results in their places, which are dropped unless they are forgotten.
+struct Filled<T> {
+    first: *mut T,
+    count: usize,
+}
+
+// SAFETY: it owns values of T.
+unsafe impl<T: Send> Send for Filled<T> {}
+
+impl<T> Default for Filled<T> {
+    fn default() -> Self {
+        Filled {
+            first: ptr::null_mut(),
+            count: 0,
+        }
+    }
+}
+
+impl<T> Filled<T> {
+    /// Fills places which, if it has some already, are the next ones.
+    fn fill(&mut self, places: &mut [MaybeUninit<T>], items: impl Iterator<Item = T>) {
+        let mut more = Filled {
+            first: places.as_mut_ptr().cast(),
+            count: 0,
+        };
+        for (place, item) in places.iter_mut().zip(items) {
+            place.write(item);
+            more.count += 1;
+        }
+        let before = mem::take(self);
+        *self = before.followed_by(more);
+    }
+
+    /// Both, if there is no gap between; else only the first.
+    fn followed_by(mut self, next: Self) -> Self {
+        if self.count == 0 {
+            return next;
+        }
+        if ptr::eq(self.first.wrapping_add(self.count), next.first) {
+            self.count += next.count;
+            mem::forget(next);
+        }
+        self
+    }
+}
+
+impl<T> Drop for Filled<T> {
+    fn drop(&mut self) {
+        if self.count > 0 {
+            // SAFETY: so many were written there, and nobody else owns them.
+            unsafe { ptr::slice_from_raw_parts_mut(self.first, self.count).drop_in_place() };
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! [`scope`]: any number of jobs that borrow from the stack.
+//!
+//! A spawned job is on the heap, in the list of the thread that spawned it. The scope counts
+//! those that are not done with a latch, which it does not leave before that is open: so
+//! whatever outlives the scope outlives its jobs. The body of the scope is one of
+//! those that are counted, and keeps the latch shut while jobs can still be spawned.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem;
+use std::panic::{self, AssertUnwindSafe};
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+use super::group::Group;
+use super::idle;
+use super::job::{Job, Payload};
+use super::latch::Latch;
+use super::{spawned, stack};
+use crate::primitive::AtomicPtr;
+
+/// Where jobs are spawned that are done before [`scope`] returns.
+pub struct Scope<'scope> {
+    /// The group whose members spawn into lists; null if there was no seat. Only compared.
+    group: AtomicPtr<Group>,
+    latch: Latch,
+    /// The first panic.
+    panic: AtomicPtr<Payload>,
+    /// `'scope` is what the jobs borrow, not shorter and not longer.
+    _scope: PhantomData<fn(&'scope ()) -> &'scope ()>,
+}
+
+/// Runs `body`, and all jobs that it and they spawn, and returns when all are done.
+///
+/// [`spawn`](Scope::spawn) offers a job to the other threads of the pool. They may borrow
+/// whatever was there before the scope. The calling thread runs `body` itself, and
+/// then helps with the jobs until all are done. It blocks when others do the last of them.
+/// Jobs run in no particular order, and possibly all on one thread: none may wait for
+/// another but by [`join`](crate::join) or a scope. Each costs an allocation and some
+/// ten nanoseconds; for iterations use [`par`](crate::par).
+///
+/// Called on a worker of a [`ThreadPool`](crate::ThreadPool), the jobs are that pool's.
+/// Called elsewhere, the thread joins the [global](crate::global) pool until the scope
+/// ends. If that has no more room for it, each job is run when it is spawned.
+///
+/// # Panics
+///
+/// When `body` panics, or else with the first panic of a job. All jobs are done before.
+///
+/// # Example
+///
+/// ```
+/// let mut words = vec!["one", "two", "three"];
+/// let (mut lengths, mut count) = (0, 0);
+/// threadwork::scope(|scope| {
+///     scope.spawn(|_| lengths = words.iter().map(|word| word.len()).sum());
+///     scope.spawn(|_| count = words.len());
+/// });
+/// words.clear();
+/// assert_eq!((lengths, count), (11, 3));
+/// ```
+pub fn scope<'scope, F, R>(body: F) -> R
+where
+    F: FnOnce(&Scope<'scope>) -> R,
+{
+    let stack = stack::current();
+    let _member = stack.ensure_member();
+    let group = stack.place().map_or(ptr::null(), |(group, _)| group);
+    let scope = Scope {
+        group: AtomicPtr::new(group.cast_mut()),
+        latch: Latch::new(1),
+        panic: AtomicPtr::new(ptr::null_mut()),
+        _scope: PhantomData,
+    };
+    let result = panic::catch_unwind(AssertUnwindSafe(|| body(&scope)));
+    // SAFETY: the body is one that is counted.
+    unsafe { Latch::done(&scope.latch) };
+    if !scope.latch.is_open() {
+        idle::wait(stack, &scope.latch);
+    }
+    match (result, scope.take_panic()) {
+        (Ok(result), None) => result,
+        (Err(payload), _) => panic::resume_unwind(payload),
+        (Ok(_), Some(payload)) => panic::resume_unwind(*payload),
+    }
+}
+
+impl<'scope> Scope<'scope> {
+    /// Spawns a job, which is done before the scope ends. It may spawn others.
+    ///
+    /// It never blocks; but if the calling thread is not of the pool that the scope is in, or
+    /// more than a thousand million jobs are not done, the job is run at once.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    /// use threadwork::Scope;
+    ///
+    /// fn count<'a>(scope: &Scope<'a>, depth: u32, leaves: &'a AtomicU32) {
+    ///     if depth == 0 {
+    ///         leaves.fetch_add(1, Ordering::Relaxed);
+    ///     } else {
+    ///         scope.spawn(move |scope| count(scope, depth - 1, leaves));
+    ///         scope.spawn(move |scope| count(scope, depth - 1, leaves));
+    ///     }
+    /// }
+    ///
+    /// let leaves = AtomicU32::new(0);
+    /// threadwork::scope(|scope| count(scope, 8, &leaves));
+    /// assert_eq!(leaves.into_inner(), 256);
+    /// ```
+    pub fn spawn<F>(&self, work: F)
+    where
+        F: FnOnce(&Scope<'scope>) + Send + 'scope,
+    {
+        if !self.latch.add() {
+            self.run(work);
+            return;
+        }
+        let scope = ptr::from_ref(self);
+        // Another thread may get this: the work is `Send`, and the scope is `Sync`.
+        let job = spawned::allocate(move || {
+            // SAFETY: the scope waits for this job.
+            unsafe { &*scope }.run(work);
+            // SAFETY: as above.
+            let latch = unsafe { &raw const (*scope).latch };
+            // SAFETY: counted when it was spawned.
+            unsafe { Latch::done(latch) };
+        });
+        let stack = stack::current();
+        // Ordering: Relaxed; it never changes.
+        let group = self.group.load(Ordering::Relaxed).cast_const();
+        let here = stack.place().is_some_and(|(own, _)| ptr::eq(own, group));
+        if here {
+            stack.spawn(job);
+        } else {
+            // SAFETY: nobody else knows it.
+            unsafe { Job::run(job) };
+        }
+    }
+
+    fn run(&self, work: impl FnOnce(&Scope<'scope>)) {
+        if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| work(self))) {
+            self.keep_panic(payload);
+        }
+    }
+
+    #[cold]
+    fn keep_panic(&self, payload: Payload) {
+        let payload = Box::into_raw(Box::new(payload));
+        // Ordering: Relaxed; the latch publishes it.
+        let kept = self.panic.compare_exchange(
+            ptr::null_mut(),
+            payload,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        if kept.is_err() {
+            // SAFETY: made above, and not given away.
+            let payload = unsafe { Box::from_raw(payload) };
+            // A payload whose drop panics must not unwind into the thief, and the panic's
+            // own payload may be of the same kind.
+            if let Err(another) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                mem::forget(another);
+            }
+        }
+    }
+
+    /// When all are done.
+    fn take_panic(&self) -> Option<Box<Payload>> {
+        // Ordering: Relaxed; the latch was seen open.
+        let payload = self.panic.swap(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: made by `keep_panic`, and taken once.
+        (!payload.is_null()).then(|| unsafe { Box::from_raw(payload) })
+    }
+}
+
+impl fmt::Debug for Scope<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,282 @@
+//! The jobs that a thread has and has not begun.
+//!
+//! ```text
+//!  of joins   end ─ oldest ─ offered │ private ─ newest
+//!  spawned                           │ oldest ... newest
+//!                       on the shelf │ only this thread knows of them
+//! ```
+//!
+//! A join links its second half into a list, and unlinks it when the first half is done: a
+//! few plain accesses to words of this thread, and one load of the shelf's word, to see
+//! whether something is to be done there. What is done there is to put the oldest private
+//! jobs on the shelf, while it has room. The links are in the jobs, so there is no limit
+//! to them.
+//!
+//! Invariants: jobs of joins leave their list from the new end only, by the join that linked
+//! them, stolen or not; so all in the list are alive. `offered` is the newest of them that was
+//! put on the shelf, or where the list ended when this member entered. While the shelf's
+//! word is `content`, nothing is to be offered.
+
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
+use std::ptr;
+
+use super::group::{Group, Member, Seat};
+use super::job::{Half, Job};
+use super::shelf::State;
+use super::spawned::{List, Mark};
+
+/// See the head of this file.
+pub(super) struct Stack {
+    newest: Cell<*const Half>,
+    offered: Cell<*const Half>,
+    content: Cell<State>,
+    /// Null, as is the group, when the thread is no member of one.
+    seat: Cell<*const Seat>,
+    group: Cell<*const Group>,
+    spawned: List,
+    end: Half,
+}
+
+// Without a destructor, which would make each access ask whether it has run. Members
+// leave nothing behind.
+#[cfg(not(loom))]
+thread_local! {
+    static STACK: ManuallyDrop<Stack> = const { ManuallyDrop::new(Stack::new()) };
+}
+
+#[cfg(loom)]
+loom::thread_local! {
+    static STACK: ManuallyDrop<Stack> = ManuallyDrop::new(Stack::new());
+}
+
+/// The jobs of the calling thread.
+#[inline(always)]
+pub(super) fn current<'a>() -> &'a Stack {
+    let stack = STACK.with(|stack| ptr::from_ref::<Stack>(stack));
+    // SAFETY: it has no destructor, and so is there as long as the thread, which the
+    // reference cannot leave.
+    unsafe { &*stack }
+}
+
+impl Stack {
+    const fn new() -> Self {
+        Stack {
+            newest: Cell::new(ptr::null()),
+            offered: Cell::new(ptr::null()),
+            content: Cell::new(State::NONE),
+            seat: Cell::new(ptr::null()),
+            group: Cell::new(ptr::null()),
+            spawned: List::new(),
+            end: Half::end(),
+        }
+    }
+
+    /// The thread becomes a member of `group`, without jobs there. Returns what `leave`
+    /// must be given back.
+    pub(super) fn enter(&self, group: &Group, seat: &Seat) -> Stack {
+        // The newest job of the group that it was in ends the list of the new one.
+        let newest = self.newest.get();
+        let end = if newest.is_null() {
+            &raw const self.end
+        } else {
+            newest
+        };
+        let before = Stack::new();
+        self.swap(&before);
+        self.newest.set(end);
+        self.offered.set(end);
+        self.seat.set(seat);
+        self.group.set(group);
+        before
+    }
+
+    /// The thread leaves its group, without jobs there.
+    pub(super) fn leave(&self, before: &Stack) {
+        debug_assert!(ptr::eq(self.newest.get(), self.offered.get()));
+        debug_assert!(self.spawned.is_empty());
+        self.swap(before);
+    }
+
+    /// All but `end`, which stays where it is pointed to.
+    fn swap(&self, other: &Stack) {
+        self.newest.swap(&other.newest);
+        self.offered.swap(&other.offered);
+        self.content.swap(&other.content);
+        self.seat.swap(&other.seat);
+        self.group.swap(&other.group);
+        self.spawned.swap(&other.spawned);
+    }
+
+    /// The group that the thread is a member of, and its seat there.
+    #[inline]
+    pub(super) fn place(&self) -> Option<(&Group, &Seat)> {
+        // SAFETY: null, or set by the member, which keeps the group until it leaves.
+        let group = unsafe { self.group.get().as_ref() };
+        // SAFETY: as above; the group has the seats.
+        let seat = unsafe { self.seat.get().as_ref() };
+        group.zip(seat)
+    }
+
+    /// Makes the thread a member of the global pool, until the result is dropped, unless it
+    /// is a member of some group, or there is no seat.
+    pub(super) fn ensure_member(&self) -> Option<Member> {
+        if self.place().is_some() {
+            return None;
+        }
+        // The models have no pool: each of their threads that forks is a member.
+        #[cfg(loom)]
+        return None;
+        #[cfg(not(loom))]
+        crate::pool::global().group().visit()
+    }
+
+    /// How many threads there are, this one included, that do each other's jobs.
+    pub(super) fn members(&self) -> usize {
+        self.place().map_or(1, |(group, _)| group.members())
+    }
+
+    /// Links the second half of a join. Returns what was newest; `None` if the thread is no
+    /// member, and nothing was done.
+    ///
+    /// # Safety
+    ///
+    /// The job stays where it is until it is unlinked by `pop`, by this thread, after all
+    /// that are linked later.
+    #[inline(always)]
+    pub(super) unsafe fn push(&self, job: *const Half) -> Option<*const Half> {
+        // SAFETY: null, or valid as in `place`.
+        let seat = unsafe { self.seat.get().as_ref() }?;
+        let older = self.newest.get();
+        // SAFETY: jobs in the list are alive, and so is its end.
+        unsafe { Half::set_newer(older, job) };
+        self.newest.set(job);
+        if !seat.shelf.is(self.content.get()) {
+            self.offer();
+        }
+        Some(older)
+    }
+
+    /// Unlinks a job that `push` has linked. False if it was stolen: then it must be
+    /// waited for.
+    #[inline(always)]
+    pub(super) fn pop(&self, job: *const Half, older: *const Half) -> bool {
+        debug_assert!(ptr::eq(self.newest.get(), job));
+        self.newest.set(older);
+        !ptr::eq(self.offered.get(), job) || self.take_back(job, older)
+    }
+
+    /// Unlinks a job that was put on the shelf.
+    #[cold]
+    fn take_back(&self, job: *const Half, older: *const Half) -> bool {
+        let mut mine = false;
+        while let Some(newest) = self.unshelve(ptr::null()) {
+            mine = ptr::eq(newest, job.cast());
+            if mine {
+                break;
+            }
+            // SAFETY: taken. It was spawned: jobs of joins that are newer were unlinked.
+            unsafe { self.run(newest) };
+        }
+        self.offered.set(older);
+        mine
+    }
+
+    /// Takes the newest job back from the shelf, unless it is `except`.
+    fn unshelve(&self, except: *const Job) -> Option<*const Job> {
+        let (_, seat) = self.place()?;
+        let (job, state) = seat.shelf.take_back(except)?;
+        // Filled again when it is empty or something was stolen: if each job that is taken
+        // back made room for the next, a third of a small tree would be offered.
+        let enough = !state.is_empty() && state.only_taken_back(self.content.get());
+        self.content.set(if enough { state } else { State::NONE });
+        Some(job)
+    }
+
+    /// Keeps a job that was spawned. Members only.
+    pub(super) fn spawn(&self, job: *const Job) {
+        self.spawned.push(job);
+        if self.has_room() {
+            self.offer();
+        }
+    }
+
+    /// Runs the newest job of those that this thread has spawned, unless all were stolen
+    /// or run.
+    pub(super) fn run_spawned(&self) -> bool {
+        // The newest on the shelf was spawned, or is the newest of a join there.
+        let newest = self.spawned.pop_newest(Mark::BEGINNING);
+        let job = newest.or_else(|| self.unshelve(self.offered.get().cast()));
+        if let Some(job) = job {
+            // SAFETY: taken.
+            unsafe { self.run(job) };
+        }
+        job.is_some()
+    }
+
+    /// Runs a job that the thread has taken, and what that spawns and nobody steals.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Job::run`].
+    pub(super) unsafe fn run(&self, job: *const Job) {
+        let before = self.spawned.now();
+        // SAFETY: the caller's promise.
+        unsafe { Job::run(job) };
+        // Nobody else finds them before the next join of this thread.
+        while let Some(job) = self.spawned.pop_newest(before) {
+            // SAFETY: taken.
+            unsafe { Job::run(job) };
+        }
+    }
+
+    /// Whether another job would go to the shelf at once.
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        self.place()
+            .is_some_and(|(_, seat)| !seat.shelf.is(self.content.get()))
+    }
+
+    /// Puts the oldest private jobs on the shelf while there is room.
+    #[cold]
+    fn offer(&self) {
+        let Some((group, seat)) = self.place() else {
+            return;
+        };
+        let mut offered = false;
+        loop {
+            let state = seat.shelf.look();
+            if state.is_full() {
+                self.content.set(state);
+                break;
+            }
+            let Some(job) = self.oldest_private() else {
+                // The next one goes there.
+                self.content.set(State::NONE);
+                break;
+            };
+            seat.shelf.put(state, job);
+            offered = true;
+        }
+        if offered {
+            group.watch.offered(group);
+        }
+    }
+
+    /// Takes the oldest job that is not on the shelf, to put it there.
+    fn oldest_private(&self) -> Option<*const Job> {
+        let spawned = self.spawned.pop_oldest();
+        if spawned.is_some() {
+            return spawned;
+        }
+        let offered = self.offered.get();
+        if ptr::eq(offered, self.newest.get()) {
+            return None;
+        }
+        // SAFETY: in the list, and so alive, and not the newest.
+        let job = unsafe { Half::newer(offered) };
+        self.offered.set(job);
+        // SAFETY: in the list, and so alive, and private until now.
+        Some(unsafe { Half::prepare(job) })
+    }
+}

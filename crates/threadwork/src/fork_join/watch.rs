@@ -1,0 +1,384 @@
+//! Who sleeps, and who watches meanwhile.
+//!
+//! Workers without work sleep, and a member that offers a job does not want to wake
+//! one each time: that costs it more than most jobs are worth, and rayon's trees of a
+//! thousand nodes are slow because of it. So while anybody sleeps, one of those who have
+//! nothing to do has *the watch*: it is awake, or naps for a fraction of a millisecond, or
+//! was called and is on its way. It looks at the shelves, and calls others when jobs
+//! stay there for as long as it takes to wake somebody. The offers of the others meanwhile
+//! cost a look at one word. When nothing happens, the watch goes to bed, too, and the
+//! next offer wakes one sleeper, who then has the watch. So no clock runs and nobody is
+//! awake when there is nothing to do, and no thread is there only to beat time.
+//!
+//! # The night
+//!
+//! | field | meaning |
+//! |---|---|
+//! | `held` | somebody has the watch |
+//! | `napping` | that one naps |
+//! | `asleep` | who sleeps, until called; last in, first out |
+//!
+//! It changes under a lock that is held for some instructions, by those who go to sleep,
+//! wake others, or nap. `summary` has the same in one word for those who only look.
+//! A *call* takes a sleeper off the list and writes the reason into its bed in one step
+//! under the lock, so there is one call for each sleep.
+//!
+//! # No job is overlooked
+//!
+//! Claim: when a job is offered and some worker sleeps, somebody will look at the shelf:
+//! the watch, or who is called to have it. (The job will be done in any case, by its owner:
+//! what is at stake is whether it is done by others meanwhile.)
+//!
+//! - *While it is held*: the watch looks at all shelves before it gives it up.
+//! - *It is given up* (`leave`, `turn_in_last`) by clearing `held`, and then a look at
+//!   all shelves by read-modify-writes, the stamps. An offer is a read-modify-write of the
+//!   shelf's word, too, so it is before the stamp or after. Before: the stamp finds the
+//!   job, or somebody has taken it; if it finds it, it takes the watch back, or calls
+//!   another to it. After: the offer reads a word that continues the stamp's, so what the
+//!   stamper did before is visible, and the offerer's look at `summary` finds nobody
+//!   watching, and calls a sleeper. A member whose shelf was not stamped, since it was not
+//!   yet there, sees the same by the count of seats, which both change in the same way.
+//! - *Somebody goes to bed* (`turn_in`) only in a step that finds it held. If it is not,
+//!   it takes the watch itself.
+//!
+//! Loads instead of the stamps are not enough, even sequentially consistent ones, while the
+//! offer is not followed by a fence (tokio #1788).
+//!
+//! # No task is overlooked
+//!
+//! Whoever queues a task then changes the count of searchers (by zero); whoever ends a
+//! search, to sleep or to do a job, changes it, too, and then asks whether a task is queued.
+//! One comes first. The search's end: whoever queued sees the list of sleepers as it was
+//! by then, and calls one, unless others search. The task: it is seen by the question.
+//! One who does a job then calls another for the task; one who goes to sleep gets up again.
+//!
+//! Sources: rayon's RFC 0005 and Go's scheduler for one searcher that wakes the next; the
+//! watch is our own.
+
+use std::mem;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+#[cfg(not(loom))]
+use threadwork_sync::Mutex;
+use threadwork_sync::{CachePadded, Futex, System};
+
+use super::group::Group;
+#[cfg(loom)]
+use super::model::Mutex;
+use super::shelf::State;
+use crate::primitive::{AtomicU32, AtomicU64};
+
+/// Bits of the summary.
+const HELD: u32 = 1;
+const NAPPING: u32 = 2;
+const SLEEPER: u32 = 4;
+
+/// The order of the night.
+pub(super) struct Watch {
+    summary: CachePadded<AtomicU32>,
+    /// Workers that look for jobs and tasks.
+    searchers: CachePadded<AtomicU32>,
+    night: Mutex<Night>,
+}
+
+struct Night {
+    held: bool,
+    napping: Option<u32>,
+    asleep: Vec<u32>,
+}
+
+/// Why a sleeper is woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    /// There is a task, or the pool ends.
+    Task,
+    /// Jobs have been waiting for somebody.
+    Search,
+    /// A job was offered while nobody watched. Whoever is called has the watch.
+    Alarm,
+    /// The watch has found something to do. Whoever is called has the watch.
+    Relief,
+}
+
+/// Where a member sleeps.
+pub(super) struct Bed {
+    /// [`IN_BED`], or the call that has ended the sleep.
+    word: AtomicU32,
+    /// What was on the member's shelf when the watch looked last.
+    looked: AtomicU64,
+}
+
+const IN_BED: u32 = 0;
+const CALLS: [Call; 4] = [Call::Task, Call::Search, Call::Alarm, Call::Relief];
+
+/// What the watch sees.
+pub(super) struct Survey {
+    /// So many jobs were there at the last look already.
+    pub(super) old: usize,
+    /// Nothing is there, and nothing has been since the last look.
+    pub(super) quiet: bool,
+}
+
+impl Watch {
+    pub(super) fn new(seats: usize) -> Self {
+        Watch {
+            summary: CachePadded::new(AtomicU32::new(0)),
+            searchers: CachePadded::new(AtomicU32::new(0)),
+            night: Mutex::new(Night {
+                held: false,
+                napping: None,
+                asleep: Vec::with_capacity(seats),
+            }),
+        }
+    }
+
+    /// Something was put on a shelf: wakes somebody, if nobody watches.
+    #[inline]
+    pub(super) fn offered(&self, group: &Group) {
+        if self.is_needed() {
+            self.call_watch(group, Call::Alarm);
+        }
+    }
+
+    /// Whether some sleep and nobody watches.
+    fn is_needed(&self) -> bool {
+        // Ordering: Relaxed; if it must be seen, it was written before a stamp that the
+        // caller has seen.
+        let summary = self.summary.load(Ordering::Relaxed);
+        summary >= SLEEPER && summary & HELD == 0
+    }
+
+    /// Whether somebody sleeps.
+    pub(super) fn has_sleepers(&self) -> bool {
+        // Ordering: Relaxed; a hint.
+        self.summary.load(Ordering::Relaxed) >= SLEEPER
+    }
+
+    /// Takes the watch if nobody has it and some sleep.
+    pub(super) fn take_if_needed(&self) -> bool {
+        self.is_needed() && self.change(|night| !mem::replace(&mut night.held, true))
+    }
+
+    /// Leaves the watch, to do something else.
+    pub(super) fn leave(&self, group: &Group) {
+        let sleepers = self.change(|night| {
+            night.held = false;
+            !night.asleep.is_empty()
+        });
+        if sleepers && group.stamp_all() {
+            self.call_watch(group, Call::Relief);
+        }
+    }
+
+    /// Goes to bed. False if nobody has the watch: then the caller has it.
+    pub(super) fn turn_in(&self, group: &Group, seat: u32) -> bool {
+        self.change(|night| {
+            let watched = mem::replace(&mut night.held, true);
+            if watched {
+                night.goes_to_bed(group, seat);
+            }
+            watched
+        })
+    }
+
+    /// Leaves the watch and goes to bed. False if there is something to do, and the caller
+    /// still has the watch.
+    pub(super) fn turn_in_last(&self, group: &Group, seat: u32) -> bool {
+        self.change(|night| {
+            night.held = false;
+            night.goes_to_bed(group, seat);
+        });
+        let stay_up = group.stamp_all()
+            && self.change(|night| {
+                let stay_up = !night.held && night.get_up(seat);
+                night.held |= stay_up;
+                stay_up
+            });
+        !stay_up
+    }
+
+    /// Sleeps, after one has gone to bed and ended the search, until called.
+    pub(super) fn sleep(&self, group: &Group, seat: u32, queued: &dyn Fn() -> bool) -> Call {
+        if queued() && self.change(|night| night.get_up(seat)) {
+            return Call::Task;
+        }
+        let bed = &group.seat(seat).bed;
+        loop {
+            if let Some(call) = bed.call() {
+                return call;
+            }
+            System.wait(&bed.word, IN_BED, None);
+        }
+    }
+
+    /// The watch naps. Returns whether there is a task.
+    pub(super) fn nap(
+        &self,
+        group: &Group,
+        seat: u32,
+        queued: &dyn Fn() -> bool,
+        period: Duration,
+    ) -> bool {
+        let bed = &group.seat(seat).bed;
+        self.change(|night| {
+            bed.make();
+            night.napping = Some(seat);
+        });
+        self.end_search();
+        if !queued() {
+            System.wait(&bed.word, IN_BED, Some(period));
+        }
+        self.begin_search();
+        self.change(|night| night.napping = None);
+        bed.call().is_some() || queued()
+    }
+
+    /// Looks at all shelves.
+    pub(super) fn survey(&self, group: &Group) -> Survey {
+        let mut survey = Survey {
+            old: 0,
+            quiet: true,
+        };
+        for seat in group.used_seats() {
+            let state = seat.shelf.look();
+            if seat.bed.looked_before(state) {
+                survey.old += state.len();
+                survey.quiet &= state.is_empty();
+            } else {
+                survey.quiet = false;
+            }
+        }
+        survey
+    }
+
+    pub(super) fn begin_search(&self) {
+        // Ordering: AcqRel, as in `end_search`.
+        self.searchers.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn end_search(&self) {
+        // Ordering: AcqRel; pairs with `task`, both ways.
+        self.searchers.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// A task was queued: wakes one, unless some search. Returns whether it did.
+    pub(super) fn task(&self, group: &Group) -> bool {
+        // Ordering: AcqRel; pairs with `end_search`: see above.
+        if self.searchers.fetch_add(0, Ordering::AcqRel) > 0 {
+            return false;
+        }
+        // Ordering: Relaxed; what must be seen was written before the search ended.
+        if self.summary.load(Ordering::Relaxed) & !HELD == 0 {
+            return false;
+        }
+        self.call(group, Call::Task, Night::anybody)
+    }
+
+    /// Wakes all.
+    pub(super) fn everybody(&self, group: &Group) {
+        while self.call(group, Call::Task, Night::anybody) {}
+    }
+
+    /// Wakes so many to help with jobs.
+    pub(super) fn call_searchers(&self, group: &Group, count: usize) {
+        let mut wanted = 0..count;
+        while wanted.next().is_some() && self.call(group, Call::Search, |night| night.asleep.pop())
+        {
+        }
+    }
+
+    /// Wakes one to watch, unless somebody does.
+    #[cold]
+    fn call_watch(&self, group: &Group, call: Call) {
+        self.call(group, call, |night| {
+            let called = if night.held { None } else { night.asleep.pop() };
+            night.held |= called.is_some();
+            called
+        });
+    }
+
+    fn call(
+        &self,
+        group: &Group,
+        call: Call,
+        choose: impl FnOnce(&mut Night) -> Option<u32>,
+    ) -> bool {
+        let called = self.change(|night| {
+            let bed = &group.seat(choose(night)?).bed;
+            bed.end(call);
+            Some(bed)
+        });
+        if let Some(bed) = called {
+            System.notify(&raw const bed.word, 1);
+        }
+        called.is_some()
+    }
+
+    fn change<R>(&self, body: impl FnOnce(&mut Night) -> R) -> R {
+        let mut night = self.night.lock();
+        let result = body(&mut night);
+        // Ordering: Relaxed; what it must be ordered with follows.
+        self.summary.store(night.summary(), Ordering::Relaxed);
+        result
+    }
+}
+
+impl Night {
+    fn goes_to_bed(&mut self, group: &Group, seat: u32) {
+        group.seat(seat).bed.make();
+        self.asleep.push(seat);
+    }
+
+    /// False if it was called.
+    fn get_up(&mut self, seat: u32) -> bool {
+        let place = self.asleep.iter().position(|other| *other == seat);
+        place.map(|place| self.asleep.remove(place)).is_some()
+    }
+
+    fn anybody(&mut self) -> Option<u32> {
+        self.asleep.pop().or_else(|| self.napping.take())
+    }
+
+    fn summary(&self) -> u32 {
+        let held = if self.held { HELD } else { 0 };
+        let napping = if self.napping.is_some() { NAPPING } else { 0 };
+        held + napping + SLEEPER * self.asleep.len() as u32
+    }
+}
+
+impl Bed {
+    pub(super) fn new() -> Self {
+        Bed {
+            word: AtomicU32::new(IN_BED),
+            looked: AtomicU64::new(0),
+        }
+    }
+
+    /// Under the lock, as `end`.
+    fn make(&self) {
+        // Ordering: Relaxed; the lock orders it with `end`, and the sleeper wrote it.
+        self.word.store(IN_BED, Ordering::Relaxed);
+    }
+
+    fn end(&self, call: Call) {
+        // Ordering: Release; pairs with the acquire in `call`.
+        self.word.store(1 + call as u32, Ordering::Release);
+    }
+
+    fn call(&self) -> Option<Call> {
+        // Ordering: Acquire; pairs with the release in `end`: what the caller has seen to be
+        // done is seen.
+        let word = self.word.load(Ordering::Acquire);
+        let index = word.checked_sub(1)?;
+        Some(CALLS[index as usize])
+    }
+
+    /// Whether the shelf was in this state at the last look; remembers it for the next.
+    fn looked_before(&self, state: State) -> bool {
+        // Ordering: Relaxed; only the watch uses it, and it is handed on under the lock.
+        let before = self.looked.load(Ordering::Relaxed);
+        self.looked.store(state.bits(), Ordering::Relaxed);
+        before == state.bits()
+    }
+}

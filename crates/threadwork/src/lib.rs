@@ -1,0 +1,106 @@
+//! Threads for WebAssembly and native programs: a pool, fork-join, thread-local storage,
+//! shared memory, on stable Rust and the same on both.
+//!
+//! ```
+//! use threadwork::{ThreadPool, join, par};
+//!
+//! // Tasks for a pool.
+//! let pool = ThreadPool::new(4)?;
+//! let task = pool.execute(|| 6 * 7);
+//! assert_eq!(task.wait().unwrap(), 42);
+//!
+//! // Two halves of one piece of work.
+//! let (evens, odds) = join(
+//!     || (0..100).step_by(2).sum::<u32>(),
+//!     || (1..100).step_by(2).sum::<u32>(),
+//! );
+//! assert_eq!(evens + odds, 4950);
+//! # Ok::<(), threadwork::Error>(())
+//! ```
+//!
+//! # The map
+//!
+//! | to | use |
+//! |---|---|
+//! | have everything from one configuration | [`ThreadRuntime`] |
+//! | run tasks, wait for them, cancel them | [`ThreadPool`], [`TaskHandle`]; [`global`] |
+//! | wait within a task without starving others | [`blocking`] |
+//! | divide work and conquer it | [`join`], [`scope`], [`par`] |
+//! | start threads of one's own | [`thread`] |
+//! | count, name, limit and join threads | [`ThreadManager`] |
+//! | keep something for each thread | [`ThreadLocal`], [`ThreadBound`], [`ThreadLocalStorage`] |
+//! | work on words of a memory by offset | [`SharedMemory`], [`AtomicBatch`] |
+//! | keep counters from slowing each other down | [`CacheAligned`] |
+//! | allocate on many threads | [`alloc`], which is the crate `threadwork-alloc` |
+//! | lock, wait, signal | [`sync`], which is the crate `threadwork-sync` |
+//!
+//! # Hosts
+//!
+//! Native programs, and `wasm32-wasip1-threads` under Threadwork's engine or any other that
+//! has threads. Where threads cannot be started, making a pool is an error, and fork-join
+//! runs on the calling thread.
+//!
+//! # Features
+//!
+//! - `lock-order`: cycles of locks are reported in release builds, too.
+
+#![cfg_attr(loom, allow(dead_code, reason = "loom explores parts of it"))]
+
+pub use threadwork_alloc as alloc;
+pub use threadwork_sync as sync;
+
+mod error;
+mod fork_join;
+mod pool;
+mod primitive;
+
+#[cfg(not(loom))]
+mod atomic_batch;
+#[cfg(not(loom))]
+mod cache_aligned;
+#[cfg(not(loom))]
+mod config;
+#[cfg(not(loom))]
+mod runtime;
+#[cfg(not(loom))]
+mod shared_memory;
+#[cfg(not(loom))]
+mod slots;
+#[cfg(not(loom))]
+pub mod thread;
+#[cfg(not(loom))]
+mod thread_local;
+#[cfg(not(loom))]
+mod threads;
+
+pub use error::{Error, TaskError, TaskPanic, WaitError};
+pub use fork_join::{Chunks, Enumerate, IntoParts, Par, Parts, Scope, Zip, join, par, scope};
+pub use pool::{TaskId, TaskName};
+pub use sync::Priority;
+#[cfg(not(loom))]
+pub use {
+    atomic_batch::AtomicBatch,
+    cache_aligned::CacheAligned,
+    config::{RuntimeBuilder, RuntimeConfig},
+    pool::{
+        PoolBuilder, TaskBuilder, TaskFuture, TaskHandle, ThreadPool, WorkerStatus, blocking,
+        global,
+    },
+    runtime::ThreadRuntime,
+    shared_memory::{AtomicWord, MemoryError, Object, Plain, SharedMemory},
+    slots::{SlotError, ThreadLocalStorage},
+    thread_local::{ThreadBound, ThreadLocal},
+    threads::{
+        JoinError, SpawnError, ThreadHandle, ThreadId, ThreadInfo, ThreadManager, ThreadPanic,
+        ThreadStatus,
+    },
+};
+
+/// What `tests/loom` explores.
+#[cfg(loom)]
+#[doc(hidden)]
+#[allow(missing_docs)]
+pub mod model {
+    pub use crate::fork_join::model as fork_join;
+    pub use crate::pool::model as pool;
+}

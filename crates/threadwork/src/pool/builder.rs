@@ -1,0 +1,184 @@
+//! How a pool is to be.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::task::Seat;
+use super::thread_pool::ThreadPool;
+use super::worker::call_hook;
+use crate::error::Error;
+use crate::thread::available_parallelism;
+
+type Hook = Arc<dyn Fn(usize) + Send + Sync>;
+
+/// How a [`ThreadPool`] is to be.
+///
+/// ```
+/// use std::time::Duration;
+/// use threadwork::ThreadPool;
+///
+/// let pool = ThreadPool::builder()
+///     .name("images")
+///     .pool_size(2)
+///     .max_threads(8)
+///     .on_start(|index| println!("worker {index} starts"))
+///     .build()?;
+/// let name = pool.execute(|| std::thread::current().name().map(str::to_owned));
+/// assert!(name.wait().unwrap().unwrap().starts_with("images-"));
+/// # Ok::<(), threadwork::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct PoolBuilder {
+    pub(super) pool_size: usize,
+    pub(super) max_threads: usize,
+    pub(super) stack_size: Option<usize>,
+    pub(super) keep_alive: Duration,
+    pub(super) drop_timeout: Duration,
+    name: Arc<str>,
+    on_start: Option<Hook>,
+    on_exit: Option<Hook>,
+}
+
+/// Threads for each worker by default, and their least number: room for some that block.
+const THREADS_FOR_EACH: usize = 4;
+const FEWEST_THREADS: usize = 16;
+
+impl Default for PoolBuilder {
+    /// A worker for each shared that the program may use, and four threads for each worker,
+    /// sixteen at least.
+    fn default() -> Self {
+        let cores = available_parallelism().get();
+        PoolBuilder {
+            pool_size: cores,
+            max_threads: FEWEST_THREADS.max(cores * THREADS_FOR_EACH),
+            stack_size: None,
+            keep_alive: Duration::from_secs(10),
+            drop_timeout: Duration::from_secs(5),
+            name: "pool".into(),
+            on_start: None,
+            on_exit: None,
+        }
+    }
+}
+
+impl PoolBuilder {
+    /// How many tasks run at once: so many threads are started with the pool. Raises
+    /// [`max_threads`](Self::max_threads) to that, if it is less.
+    pub fn pool_size(mut self, workers: usize) -> Self {
+        self.pool_size = workers;
+        self.max_threads = self.max_threads.max(workers);
+        self
+    }
+
+    /// How many threads there may be at once: those that run tasks, and those that
+    /// [block](crate::blocking) within one. At most 65,535.
+    pub fn max_threads(mut self, threads: usize) -> Self {
+        self.max_threads = threads;
+        self
+    }
+
+    /// What the threads are called, followed by a number: `name-0`, `name-1`. "pool" if
+    /// nothing is said.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into().into();
+        self
+    }
+
+    /// The stack of each thread, in bytes; std's default if nothing is said.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// For how long a thread that has taken the place of one that blocks is kept when it
+    /// is not needed any more; ten seconds if nothing is said.
+    pub fn keep_alive(mut self, time: Duration) -> Self {
+        self.keep_alive = time;
+        self
+    }
+
+    /// For how long dropping the pool waits for tasks that run; five seconds if nothing
+    /// is said. See [`ThreadPool`] on its end.
+    pub fn drop_timeout(mut self, time: Duration) -> Self {
+        self.drop_timeout = time;
+        self
+    }
+
+    /// Is called by each thread before its first task, with the number of its seat: below
+    /// `max_threads`, and used again when a thread has ended.
+    ///
+    /// A panic in it is reported as any, and the thread goes on.
+    pub fn on_start(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        self.on_start = Some(Arc::new(hook));
+        self
+    }
+
+    /// Is called by each thread after its last task.
+    pub fn on_exit(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        self.on_exit = Some(Arc::new(hook));
+        self
+    }
+
+    /// Starts the pool.
+    ///
+    /// # Errors
+    ///
+    /// When a number makes no sense, or the system does not start so many threads; then
+    /// those that did start end again.
+    pub fn build(self) -> Result<ThreadPool, Error> {
+        ThreadPool::start(self, true)
+    }
+
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let (pool_size, max_threads) = (self.pool_size, self.max_threads);
+        if pool_size == 0 {
+            return Err(Error::NoWorkers);
+        }
+        if pool_size > max_threads {
+            return Err(Error::MoreWorkersThanThreads {
+                pool_size,
+                max_threads,
+            });
+        }
+        if max_threads > Seat::MOST {
+            let most = Seat::MOST;
+            return Err(Error::TooManyThreads { max_threads, most });
+        }
+        Ok(())
+    }
+
+    pub(super) fn thread_name(&self, seat: Seat) -> String {
+        format!("{}-{}", self.name, seat.index())
+    }
+
+    pub(super) fn start_hook(&self, seat: Seat) {
+        if let Some(hook) = &self.on_start {
+            call_hook(|| hook(seat.index()));
+        }
+    }
+
+    pub(super) fn exit_hook(&self, seat: Seat) {
+        if let Some(hook) = &self.on_exit {
+            call_hook(|| hook(seat.index()));
+        }
+    }
+
+    pub(super) fn pool_name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl fmt::Debug for PoolBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolBuilder")
+            .field("name", &self.name)
+            .field("pool_size", &self.pool_size)
+            .field("max_threads", &self.max_threads)
+            .field("stack_size", &self.stack_size)
+            .field("keep_alive", &self.keep_alive)
+            .field("drop_timeout", &self.drop_timeout)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,363 @@
+//! [`ThreadPool`]: what a program has of a pool, and the pool of the whole program.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use threadwork_sync::{OnceLock, Priority};
+
+use super::builder::PoolBuilder;
+use super::handle::TaskHandle;
+use super::last_words;
+use super::name::TaskName;
+use super::shared::Shared;
+use super::status::WorkerStatus;
+use super::task::{Label, Outcome};
+use super::worker::{Worker, blocking};
+use crate::error::{Error, WaitError};
+use crate::fork_join::Group;
+
+/// Threads that are started with the pool and run its tasks, one after the other.
+///
+/// ```
+/// use threadwork::ThreadPool;
+///
+/// let pool = ThreadPool::new(4)?;
+/// let squares: Vec<_> = (1..=3).map(|n| pool.execute(move || n * n)).collect();
+/// let squares: Result<Vec<u32>, _> = squares.into_iter().map(|task| task.wait()).collect();
+/// assert_eq!(squares.unwrap(), [1, 4, 9]);
+/// # Ok::<(), threadwork::Error>(())
+/// ```
+///
+/// # Order
+///
+/// At most `pool_size` tasks run at once; the others are queued, any number of them.
+/// Tasks of one [`Priority`] begin in the order in which they came, those of a higher one
+/// first. But no class starves: one task in 32 is taken from a lower class that has one.
+/// To execute a task never blocks.
+///
+/// A task that holds a [`PriorityMutex`](crate::sync::PriorityMutex) inherits the priority
+/// of those who wait for it: tasks that it has spawned or waits for are taken sooner. A task
+/// that a task waits for is taken sooner, too.
+///
+/// # Tasks that wait
+///
+/// A task may wait for others: see [`TaskHandle`], and [`blocking`] for anything else
+/// that takes long. Then up to `max_threads` threads take the places of those that wait.
+///
+/// # Panics of tasks
+///
+/// A panic in a task is the result of its handle, and the worker goes on. Where a panic
+/// ends the program (`panic = "abort"`, as on WebAssembly) the program's last words name
+/// the task.
+///
+/// # The end
+///
+/// [`shutdown`](Self::shutdown) runs what is queued, then ends. To **drop** the pool is
+/// [`shutdown_now`](Self::shutdown_now) with a limit on the time: what is queued is
+/// cancelled, and what runs is waited for, up to
+/// [`drop_timeout`](PoolBuilder::drop_timeout). A task that runs longer is left to itself;
+/// its thread ends with it. So a pool that goes out of scope, by an error or a panic too,
+/// takes no work with it into the background, as far as that is possible, and does
+/// not hang on it. Whoever wants the queued work done says so, by `shutdown` or
+/// [`wait_all`](Self::wait_all).
+///
+/// After its end a pool refuses tasks: their handles say [`PoolGone`](crate::TaskError).
+///
+/// # Hosts
+///
+/// Everywhere where threads can be started.
+pub struct ThreadPool {
+    shared: Arc<Shared>,
+}
+
+impl ThreadPool {
+    /// A pool of so many workers, and otherwise as [`PoolBuilder`] has it by default.
+    ///
+    /// # Errors
+    ///
+    /// As [`PoolBuilder::build`].
+    pub fn new(pool_size: usize) -> Result<Self, Error> {
+        Self::builder().pool_size(pool_size).build()
+    }
+
+    /// A pool that is to be otherwise.
+    pub fn builder() -> PoolBuilder {
+        PoolBuilder::default()
+    }
+
+    /// Starts the workers. If not `all` can be, the pool has those that could, or none and
+    /// is closed.
+    pub(super) fn start(plan: PoolBuilder, all: bool) -> Result<Self, Error> {
+        plan.check()?;
+        last_words::prepare();
+        let wanted = plan.pool_size;
+        let pool = ThreadPool {
+            shared: Shared::new(plan),
+        };
+        for started in 0..wanted {
+            pool.shared.staff.hire();
+            if let Err(source) = pool.shared.start() {
+                let nobody = pool.shared.staff.leave();
+                if all || nobody {
+                    pool.shared.close();
+                }
+                if nobody {
+                    pool.shared.ended.open();
+                }
+                if all {
+                    return Err(Error::Spawn {
+                        started,
+                        wanted,
+                        source,
+                    });
+                }
+                break;
+            }
+        }
+        Ok(pool)
+    }
+
+    /// Has a worker run `f`, at [`Priority::Normal`] and without a name. Never blocks.
+    ///
+    /// A panic of `f`, and that the pool has been shut down, is told by the handle.
+    pub fn execute<T, F>(&self, f: F) -> TaskHandle<T>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        self.task().execute(f)
+    }
+
+    /// A task that has a name, or another priority.
+    ///
+    /// ```
+    /// use threadwork::{Priority, ThreadPool};
+    ///
+    /// let pool = ThreadPool::new(1)?;
+    /// let task = pool.task().name("urgent").priority(Priority::High).execute(|| 1);
+    /// assert_eq!(task.name(), Some("urgent"));
+    /// assert_eq!(task.wait().unwrap(), 1);
+    /// # Ok::<(), threadwork::Error>(())
+    /// ```
+    pub fn task(&self) -> TaskBuilder<'_> {
+        TaskBuilder {
+            shared: &self.shared,
+            priority: Priority::Normal,
+            name: None,
+        }
+    }
+
+    /// Waits until no task is queued or runs, those included that come meanwhile. What the
+    /// tasks did is visible then. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Within a task of this pool, which would wait for itself.
+    pub fn wait_all(&self) -> Result<(), WaitError> {
+        self.wait_until_quiet(None)
+    }
+
+    /// [`wait_all`](Self::wait_all), for `timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// When the timeout passed first, and within a task of this pool.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use threadwork::{ThreadPool, WaitError};
+    ///
+    /// let pool = ThreadPool::new(1)?;
+    /// drop(pool.execute(|| std::thread::sleep(Duration::from_millis(20))));
+    /// let soon = pool.wait_all_timeout(Duration::from_millis(1));
+    /// assert_eq!(soon, Err(WaitError::TimedOut));
+    /// pool.wait_all().unwrap();
+    /// # Ok::<(), threadwork::Error>(())
+    /// ```
+    pub fn wait_all_timeout(&self, timeout: Duration) -> Result<(), WaitError> {
+        // A time that the clock does not know is for ever.
+        self.wait_until_quiet(Instant::now().checked_add(timeout))
+    }
+
+    fn wait_until_quiet(&self, deadline: Option<Instant>) -> Result<(), WaitError> {
+        if self.is_own_worker() {
+            return Err(WaitError::WithinTask);
+        }
+        if blocking(|| self.shared.queue.wait_until_quiet(deadline)) {
+            Ok(())
+        } else {
+            Err(WaitError::TimedOut)
+        }
+    }
+
+    /// How many tasks are queued or run at this moment.
+    #[must_use]
+    pub fn unfinished(&self) -> u64 {
+        self.shared.queue.unfinished()
+    }
+
+    /// What each worker is doing at this moment: `pool_size` of them, and those that have
+    /// worked in place of others.
+    #[must_use]
+    pub fn workers(&self) -> Vec<WorkerStatus> {
+        self.shared.statuses()
+    }
+
+    /// How many tasks run at once.
+    #[must_use]
+    pub fn pool_size(&self) -> usize {
+        self.shared.plan.pool_size
+    }
+
+    /// How many threads there may be at once.
+    #[must_use]
+    pub fn max_threads(&self) -> usize {
+        self.shared.plan.max_threads
+    }
+
+    /// Takes no more tasks, runs those that are queued, and ends all threads. Blocks until
+    /// that is done, but within a task of this pool, where it returns at once.
+    ///
+    /// A task that executes another one on this pool meanwhile is refused.
+    ///
+    /// ```
+    /// use threadwork::{TaskError, ThreadPool};
+    ///
+    /// let pool = ThreadPool::new(2)?;
+    /// let tasks: Vec<_> = (0..100).map(|n| pool.execute(move || n)).collect();
+    /// pool.shutdown();
+    /// assert!(tasks.iter().all(|task| task.is_finished()));
+    /// assert!(matches!(pool.execute(|| ()).wait(), Err(TaskError::PoolGone)));
+    /// # Ok::<(), threadwork::Error>(())
+    /// ```
+    pub fn shutdown(&self) {
+        self.shared.close();
+        self.wait_for_end(None);
+    }
+
+    /// Takes no more tasks, cancels those that are queued, and ends all threads. Blocks
+    /// until the tasks that run are over, but within one of them, where it returns at
+    /// once.
+    pub fn shutdown_now(&self) {
+        self.shared.abort();
+        self.wait_for_end(None);
+    }
+
+    /// Whether the pool takes no more tasks.
+    #[must_use]
+    pub fn is_shut_down(&self) -> bool {
+        self.shared.queue.is_closed()
+    }
+
+    fn wait_for_end(&self, timeout: Option<Duration>) {
+        if !self.is_own_worker() {
+            blocking(|| self.shared.wait_for_end(timeout));
+        }
+    }
+
+    fn is_own_worker(&self) -> bool {
+        Worker::with(|worker| worker.is_some_and(|worker| worker.is_of(self.shared.number)))
+    }
+
+    /// Where the workers share fork-join work.
+    pub(crate) fn group(&self) -> &Arc<Group> {
+        &self.shared.group
+    }
+}
+
+impl Drop for ThreadPool {
+    fn drop(&mut self) {
+        self.shared.abort();
+        self.wait_for_end(Some(self.shared.plan.drop_timeout));
+    }
+}
+
+impl fmt::Debug for ThreadPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThreadPool")
+            .field("name", &self.shared.plan.pool_name())
+            .field("pool_size", &self.pool_size())
+            .field("max_threads", &self.max_threads())
+            .field("unfinished", &self.unfinished())
+            .field("is_shut_down", &self.is_shut_down())
+            .finish()
+    }
+}
+
+/// A task that is about to be executed: see [`ThreadPool::task`].
+#[derive(Clone)]
+#[must_use = "nothing runs until `execute`"]
+pub struct TaskBuilder<'a> {
+    shared: &'a Shared,
+    priority: Priority,
+    name: Option<TaskName>,
+}
+
+impl TaskBuilder<'_> {
+    /// In which class it is queued; [`Priority::Normal`] if nothing is said.
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// What it is called in [`WorkerStatus`], and in messages if it panics.
+    pub fn name(mut self, name: impl Into<TaskName>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Has a worker run `f`. Never blocks.
+    pub fn execute<T, F>(self, f: F) -> TaskHandle<T>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let announced = self.shared.queue.announce();
+        let (Ok(id) | Err(id)) = announced;
+        let label = Label {
+            id,
+            pool: self.shared.number,
+            class: self.priority,
+            name: self.name,
+        };
+        if announced.is_err() {
+            return TaskHandle::new(Outcome::refused(label, f));
+        }
+        let (task, outcome) = Outcome::new(label, f);
+        self.shared.enqueue(task);
+        TaskHandle::new(outcome)
+    }
+}
+
+impl fmt::Debug for TaskBuilder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskBuilder")
+            .field("priority", &self.priority)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The pool of the whole program, with a worker for each shared: made when it is first asked
+/// for, and never ended.
+///
+/// Fork-join calls from threads that belong to no pool run here.
+///
+/// If the system does not start so many threads, it has fewer. If it starts none at all, the
+/// pool refuses tasks, and their handles say so.
+///
+/// ```
+/// let task = threadwork::global().execute(|| 6 * 7);
+/// assert_eq!(task.wait().unwrap(), 42);
+/// ```
+pub fn global() -> &'static ThreadPool {
+    static GLOBAL: OnceLock<ThreadPool> = OnceLock::new();
+    GLOBAL.get_or_init(|| {
+        let plan = PoolBuilder::default().name("threadwork");
+        match ThreadPool::start(plan, false) {
+            Ok(pool) => pool,
+            Err(error) => unreachable!("the default plan is a good one: {error}"),
+        }
+    })
+}

@@ -1,0 +1,52 @@
+//! Threads: std's, and what std lacks in a guest.
+//!
+//! `std::thread` works in a guest as it does natively, so most of this module is a
+//! re-export. What is added:
+//!
+//! * [`available_parallelism`] asks the host. std cannot tell in a guest.
+//! * A guest's stack lies in its linear memory, between other things, and nothing stops a
+//!   thread that runs past its end: it overwrites its neighbours in the heap, and the
+//!   program goes wrong elsewhere, later. Threads that [`spawn`] and [`Builder`] start have a
+//!   guard at the end of their stack, which is looked at when the thread ends and whenever
+//!   [`check_stack`] is called; what it finds ends the program with a message that says
+//!   which thread it was. [`stack_remaining`] tells how much is left. Natively the system's
+//!   guard pages do better: nothing is added there. A guest's main thread needs none
+//!   either, where Rust has linked it: below its stack the memory ends.
+
+mod builder;
+mod parallelism;
+mod stack;
+
+use std::thread::JoinHandle;
+pub use std::thread::{
+    Scope, ScopedJoinHandle, Thread, current, park, park_timeout, scope, sleep, yield_now,
+};
+
+pub use builder::Builder;
+pub use parallelism::available_parallelism;
+pub use stack::{check_stack, stack_remaining, stack_size};
+
+/// Starts a thread. Dropping the handle leaves it running.
+///
+/// # Panics
+///
+/// When the system has no thread left; [`Builder::spawn`] returns an error instead.
+///
+/// # Example
+///
+/// ```
+/// let answer = threadwork::thread::spawn(|| 6 * 7);
+/// assert_eq!(answer.join().unwrap(), 42);
+/// ```
+pub fn spawn<F, T>(body: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    match Builder::new().spawn(body) {
+        Ok(handle) => handle,
+        Err(error) => {
+            panic!("no thread could be started: {error}; use `Builder::spawn` to go on without")
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The pool and the fork-join scheduler under loom: every interleaving with a bounded number of preemptions.
+//!
+//! Run with `RUSTFLAGS="--cfg loom" cargo test --release -p threadwork --test loom`.
+//! Each model is seen to fail by the seeded bugs of `tests/mutations`.
+//!
+//! The models run the code that ships, those of fork-join with smaller numbers: a shelf has one place, so that
+//! it is used again; a search is one look; nobody naps, but for the watch, whose nap may end
+//! at any moment.
+
+#![cfg(loom)]
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![expect(
+    clippy::undocumented_unsafe_blocks,
+    reason = "loom checks what they promise"
+)]
+
+mod join;
+mod latch;
+mod pool_queue;
+mod pool_staff;
+mod pool_task;
+mod shelf;
+mod sleep;
+
+/// Explores `body` with at most `preemptions` switches away from a thread that could
+/// have gone on.
+fn model(preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(preemptions);
+    model.max_branches = 20_000;
+    model.check(body);
+}

@@ -1,0 +1,93 @@
+//! The threads of a pool: as many are active as should be, and no spare sleeps on.
+
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU32, Ordering};
+use loom::thread;
+use threadwork::model::pool::Crew;
+
+use crate::model;
+
+/// Two block at once, where only one more thread may be started.
+#[test]
+fn one_thread_is_started_for_two_that_block() {
+    model(4, || {
+        let crew = Arc::new(Crew::new(2, 3));
+        let other = {
+            let crew = crew.clone();
+            thread::spawn(move || crew.block())
+        };
+        let own = crew.block();
+        assert!(own ^ other.join().unwrap());
+    });
+}
+
+/// After a block there is one too many. It rests until the next one blocks, or leaves
+/// before; then a thread is to be started.
+#[test]
+fn a_spare_is_called_or_has_left() {
+    model(4, || {
+        let crew = Arc::new(Crew::new(1, 2));
+        assert!(crew.block());
+        crew.unblock();
+        let spare = {
+            let crew = crew.clone();
+            thread::spawn(move || crew.pause(|| false))
+        };
+        let start = crew.block();
+        let stayed = spare.join().unwrap();
+        assert_ne!(start, stayed);
+    });
+}
+
+#[test]
+fn a_spare_that_never_leaves_is_called() {
+    model(4, || {
+        let crew = Arc::new(Crew::new(1, 2));
+        assert!(crew.block());
+        crew.unblock();
+        let spare = {
+            let crew = crew.clone();
+            thread::spawn(move || crew.pause_for_ever(|| false))
+        };
+        assert!(!crew.block());
+        spare.join().unwrap();
+    });
+}
+
+/// Of two workers between tasks one is one too many, not both.
+#[test]
+fn one_of_two_rests() {
+    model(3, || {
+        let crew = Arc::new(Crew::new(1, 2));
+        assert!(crew.block());
+        crew.unblock();
+        let other = {
+            let crew = crew.clone();
+            thread::spawn(move || crew.retires())
+        };
+        let own = crew.retires();
+        assert!(own ^ other.join().unwrap());
+    });
+}
+
+/// The end comes while a worker makes itself spare: it does not sleep on.
+#[test]
+fn nobody_rests_after_the_end() {
+    model(4, || {
+        let crew = Arc::new(Crew::new(1, 2));
+        assert!(crew.block());
+        crew.unblock();
+        let over = Arc::new(AtomicU32::new(0));
+        let other = {
+            let (crew, over) = (crew.clone(), over.clone());
+            thread::spawn(move || {
+                crew.pause_for_ever(|| over.load(Ordering::Relaxed) == 1);
+                crew.leave()
+            })
+        };
+        over.store(1, Ordering::Relaxed);
+        crew.recall();
+        let last = crew.leave();
+        assert!(last ^ other.join().unwrap());
+    });
+}

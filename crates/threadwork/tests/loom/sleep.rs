@@ -1,0 +1,204 @@
+//! The sleep of workers: no job and no task is overlooked while somebody sleeps. If one
+//! were, all threads would wait for ever, which loom reports.
+
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::sync::{Arc, Condvar, Mutex};
+use loom::thread;
+use threadwork::join;
+use threadwork::model::fork_join::{Group, Member};
+
+use crate::model;
+
+/// A count that can be waited for.
+struct Count {
+    count: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Count {
+    fn new() -> Self {
+        Count {
+            count: Mutex::new(0),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn add(&self) {
+        *self.count.lock().unwrap() += 1;
+        self.changed.notify_all();
+    }
+
+    fn wait_for(&self, wanted: usize) {
+        let mut count = self.count.lock().unwrap();
+        while *count < wanted {
+            count = self.changed.wait(count).unwrap();
+        }
+    }
+}
+
+/// A pool in small: workers, a queue of tasks that only count, and its end.
+struct Pool {
+    group: Group,
+    queued: AtomicUsize,
+    ended: AtomicUsize,
+    done: Count,
+}
+
+impl Pool {
+    fn new(seats: usize) -> Arc<Self> {
+        Arc::new(Pool {
+            group: Group::new(seats),
+            queued: AtomicUsize::new(0),
+            ended: AtomicUsize::new(0),
+            done: Count::new(),
+        })
+    }
+
+    fn work(&self, member: &Member) {
+        loop {
+            if self.take() {
+                self.done.add();
+            } else if member.help() {
+            } else if self.is_over() {
+                return;
+            } else {
+                member.idle(&|| self.has_work() || self.is_over());
+            }
+        }
+    }
+
+    /// Takes a task; if it was not the last one, somebody is woken for the next.
+    fn take(&self) -> bool {
+        let taken = self
+            .queued
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
+                count.checked_sub(1)
+            });
+        if taken.is_ok_and(|before| before > 1) {
+            self.group.wake_one();
+        }
+        taken.is_ok()
+    }
+
+    fn has_work(&self) -> bool {
+        self.queued.load(Ordering::Acquire) > 0
+    }
+
+    fn is_over(&self) -> bool {
+        self.ended.load(Ordering::Acquire) > 0
+    }
+
+    fn execute(&self) {
+        self.queued.fetch_add(1, Ordering::Release);
+        self.group.wake_one();
+    }
+
+    fn end(&self, workers: Vec<thread::JoinHandle<()>>) {
+        self.ended.store(1, Ordering::Release);
+        self.group.wake_all();
+        workers
+            .into_iter()
+            .for_each(|worker| worker.join().unwrap());
+    }
+}
+
+fn start(pool: &Arc<Pool>, workers: usize) -> Vec<thread::JoinHandle<()>> {
+    (0..workers)
+        .map(|_| {
+            let pool = pool.clone();
+            thread::spawn(move || pool.work(&pool.group.enter()))
+        })
+        .collect()
+}
+
+/// The owner does nothing more than the one join.
+#[test]
+fn a_job_is_found() {
+    model(3, || {
+        let pool = Pool::new(2);
+        let workers = start(&pool, 1);
+        let member = pool.group.enter();
+        let taken = Count::new();
+        join(|| taken.wait_for(1), || taken.add());
+        drop(member);
+        pool.end(workers);
+    });
+}
+
+/// Each needs a worker of its own, and the owner is busy: who leaves the watch wakes
+/// the other.
+#[test]
+fn jobs_of_two_owners_are_found() {
+    model(1, || {
+        let pool = Pool::new(3);
+        let workers = start(&pool, 2);
+        let member = pool.group.enter();
+        let (inner, outer) = (Count::new(), Count::new());
+        join(
+            || outer.wait_for(1),
+            || {
+                // Run by a worker, who is then the owner of the second job.
+                join(|| inner.wait_for(1), || inner.add());
+                outer.add();
+            },
+        );
+        drop(member);
+        pool.end(workers);
+    });
+}
+
+#[test]
+fn a_task_is_found() {
+    model(3, || {
+        let pool = Pool::new(1);
+        let workers = start(&pool, 1);
+        pool.execute();
+        pool.done.wait_for(1);
+        pool.end(workers);
+    });
+}
+
+#[test]
+fn two_tasks_are_found() {
+    model(1, || {
+        let pool = Pool::new(2);
+        let workers = start(&pool, 2);
+        pool.execute();
+        pool.execute();
+        pool.done.wait_for(2);
+        pool.end(workers);
+    });
+}
+
+/// The one who counted as searching does the job, and so not the task.
+#[test]
+fn a_task_and_a_job_are_found() {
+    model(1, || {
+        let pool = Pool::new(3);
+        let workers = start(&pool, 2);
+        let member = pool.group.enter();
+        let taken = Count::new();
+        join(
+            || {
+                pool.execute();
+                pool.done.wait_for(1);
+                taken.wait_for(1);
+            },
+            || {
+                taken.add();
+                pool.done.wait_for(1);
+            },
+        );
+        drop(member);
+        pool.end(workers);
+    });
+}
+
+#[test]
+fn the_end_reaches_all() {
+    model(1, || {
+        let pool = Pool::new(2);
+        let workers = start(&pool, 2);
+        pool.end(workers);
+    });
+}

@@ -1,0 +1,18 @@
+//! What threads, their manager and their locals promise, as tests that run natively, as
+//! WebAssembly under the engine, and under Miri.
+//!
+//! As WebAssembly:
+//! `CARGO_TARGET_WASM32_WASIP1_THREADS_RUNNER="threadwork run" cargo test --release -p
+//! threadwork --target wasm32-wasip1-threads --test threads`.
+
+#![cfg(not(loom))]
+// In helpers as in tests, an `unwrap` is an assertion.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+mod manager;
+mod slots;
+mod thread;
+mod thread_bound;
+mod thread_local;
