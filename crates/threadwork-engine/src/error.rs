@@ -119,6 +119,35 @@ pub enum Error {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// A runtime has nothing that its workers could share.
+    #[error(
+        "the module has no shared memory for the workers: declare it (`memory 1 16 shared`), \
+         or link with --shared-memory --import-memory --max-memory=BYTES"
+    )]
+    NoSharedMemory,
+    /// A runtime cannot give each worker what it must have for itself.
+    #[error(
+        "the module has {what}, which each worker must have for itself, but does not export \
+         `{name}`: link it with --export={name}"
+    )]
+    Unexported {
+        /// The export that is missing.
+        name: &'static str,
+        /// What it is for.
+        what: &'static str,
+    },
+    /// Sizes of a runtime with which nothing could run.
+    #[error("the runtime cannot be made: {what}")]
+    RuntimeConfig {
+        /// What is wrong, and what to do.
+        what: &'static str,
+    },
+    /// The module's start function or `_initialize` ended a runtime that was about to begin.
+    #[error("the module ended when it was started: {status}")]
+    Start {
+        /// How.
+        status: Box<crate::ExitStatus>,
+    },
     /// An embedder's function in [`ProcessBuilder::linker`](crate::ProcessBuilder::linker) failed.
     #[error("the host functions cannot be defined: {message}")]
     Linker {

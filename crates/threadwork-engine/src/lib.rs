@@ -36,6 +36,9 @@
 //! | `engine` | [`Engine`]: compiler settings, workers, watchdog |
 //! | `module`, `cache` | [`Module`]: checked, rewritten, compiled, kept on disk |
 //! | `process` | [`ProcessBuilder`], [`Process`], and the state that threads share |
+//! | [`runtime`] | [`ThreadRuntime`]: a pool of workers for a module's exported functions |
+//! | [`shared_memory`] | [`SharedMemory`]: what the host does with a guest's memory |
+//! | `arena` | the memories of a process, and where all sleep who wait for their words |
 //! | `seat` | a store and an instance that run one thread after another |
 //! | `worker` | operating-system threads, used again |
 //! | `thread` | one guest thread as the host sees it |
@@ -56,6 +59,7 @@
 
 #![deny(missing_docs)]
 
+mod arena;
 mod backtrace;
 mod cache;
 mod cpu_clock;
@@ -67,7 +71,9 @@ mod memory;
 mod module;
 mod poll_page;
 mod process;
+pub mod runtime;
 mod seat;
+pub mod shared_memory;
 mod stats;
 mod thread;
 mod wasi;
@@ -79,12 +85,24 @@ pub use engine::{Engine, EngineBuilder};
 pub use error::Error;
 pub use exit_status::{DeadlockReport, ExitStatus, LimitExceeded, Sleeper, Trap};
 pub use limits::{Limit, Limits};
+pub use memory::{Integer, Number};
 pub use module::Module;
 #[doc(hidden)]
 pub use process::testing;
 pub use process::{CallError, Killer, Output, Process, ProcessBuilder, Stdin};
+pub use runtime::{
+    ExecuteError, Priority, Results, RuntimeBuilder, RuntimeConfig, Task, TaskError, TaskHandle,
+    TaskId, ThreadRuntime, WorkerStatus,
+};
+pub use shared_memory::{
+    AtomicBatch, BatchResult, CacheAligned, MemoryError, Object, SharedBarrier, SharedCondvar,
+    SharedLatch, SharedMemory, SharedMutex, SharedMutexGuard, SharedRwLock, SharedRwLockReadGuard,
+    SharedRwLockWriteGuard, SharedSemaphore, SharedSemaphorePermit,
+};
 pub use stats::Stats;
 pub use thread::{Activity, ThreadContext, ThreadInfo};
-/// Of the WebAssembly engine underneath: what [`ProcessBuilder::linker`] and
-/// [`Process::call`] speak.
-pub use wasmtime::{Caller, Linker, Val};
+/// What passing a [`SharedBarrier`], and a wait on a word, tell.
+pub use threadwork_sync::{BarrierWaitResult, WaitResult};
+/// Of the WebAssembly engine underneath: what [`ProcessBuilder::linker`],
+/// [`Process::call`] and [`ThreadRuntime::execute`] speak.
+pub use wasmtime::{Caller, FuncType, Linker, Val, ValType};

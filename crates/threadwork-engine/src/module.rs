@@ -29,7 +29,18 @@ struct Inner {
     reusable: bool,
     has_poll: bool,
     spawns: bool,
+    thread_data: ThreadData,
     symbols: Arc<Symbols>,
+}
+
+/// What a module has for each thread, by the names that its linker has left in it. Who
+/// makes an instance for a thread needs exports to set it up.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ThreadData {
+    /// The module has a stack in linear memory.
+    pub(crate) stack: bool,
+    /// It has thread-local data.
+    pub(crate) tls: bool,
 }
 
 /// What the cache keeps beside the compiled code.
@@ -111,6 +122,25 @@ impl Module {
         Self::new(engine, &bytes)
     }
 
+    /// A module in the binary or the text format as other hosts of Threadwork run it, such
+    /// as a web page: checked and rewritten, so that its waits can be seen, not compiled.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are not a WebAssembly module, with what they are instead.
+    ///
+    /// ```
+    /// use threadwork_engine::Module;
+    ///
+    /// let wasm = Module::rewrite(b"(module)")?;
+    /// assert!(wasm.starts_with(b"\0asm"));
+    /// assert!(Module::rewrite(b"Dear diary,").is_err());
+    /// # Ok::<(), threadwork_engine::Error>(())
+    /// ```
+    pub fn rewrite(bytes: &[u8]) -> Result<Vec<u8>, Error> {
+        Ok(threadwork_rewrite::rewrite(&binary(bytes)?)?.wasm)
+    }
+
     fn assemble(
         engine: &Engine,
         original: &[u8],
@@ -137,6 +167,7 @@ impl Module {
             reusable: program.has_reset,
             has_poll: program.has_poll,
             spawns,
+            thread_data: thread_data(original),
             symbols: Arc::new(Symbols::new(program.offsets, original)),
         })))
     }
@@ -177,6 +208,11 @@ impl Module {
 
     pub(crate) fn has_poll(&self) -> bool {
         self.0.has_poll
+    }
+
+    /// What it has for each thread, whether it exports that or not.
+    pub(crate) fn thread_data(&self) -> ThreadData {
+        self.0.thread_data
     }
 
     pub(crate) fn backtrace(&self, trace: &WasmBacktrace) -> Backtrace {
@@ -286,6 +322,35 @@ fn check_thread_start(module: &wasmtime::Module, program: &Program) -> Result<()
         }
         _ => Err(Error::NoThreadStart),
     }
+}
+
+/// What the name section says of a stack and of thread-local data.
+fn thread_data(wasm: &[u8]) -> ThreadData {
+    use wasmparser::{KnownCustom, Name, Payload};
+
+    let mut found = ThreadData::default();
+    let sections = wasmparser::Parser::new(0)
+        .parse_all(wasm)
+        .map_while(Result::ok);
+    let names = sections.filter_map(|payload| match payload {
+        Payload::CustomSection(section) => match section.as_known() {
+            KnownCustom::Name(names) => Some(names),
+            _ => None,
+        },
+        _ => None,
+    });
+    for name in names.flatten().map_while(Result::ok) {
+        let has = |names: wasmparser::NameMap<'_>, wanted: &str| {
+            let mut names = names.into_iter().map_while(Result::ok);
+            names.any(|naming| naming.name == wanted)
+        };
+        match name {
+            Name::Global(names) => found.stack |= has(names, "__stack_pointer"),
+            Name::Data(names) => found.tls |= has(names, ".tdata"),
+            _ => {}
+        }
+    }
+    found
 }
 
 fn freeze(code: &wasmtime::Module, program: &Program) -> Option<Vec<u8>> {

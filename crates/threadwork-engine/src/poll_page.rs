@@ -7,8 +7,12 @@
 //! epochs, this stops one process and disturbs no other, there is no moment at which
 //! a thread could miss it, and a read whose result nobody uses costs next to nothing.
 //!
-//! Invariant: once closed, the page stays closed until its process is gone.
+//! A process has one page; each worker of a runtime has one of its own, so that one
+//! task can be stopped.
+//!
+//! Invariant: once closed, a page stays closed until all code that reads it has stopped.
 
+use rustix::mm::MprotectFlags;
 use wasmtime::{Engine, MemoryTypeBuilder, Result, SharedMemory};
 
 /// See the module's documentation.
@@ -31,13 +35,21 @@ impl PollPage {
     /// Stops all threads that read the page from now on. Without this right of the
     /// system's, which nothing should take away, they would run on.
     pub(crate) fn close(&self) {
+        self.protect(MprotectFlags::empty());
+    }
+
+    /// Takes a close back, when the code that was to stop has stopped.
+    pub(crate) fn open(&self) {
+        self.protect(MprotectFlags::READ | MprotectFlags::WRITE);
+    }
+
+    fn protect(&self, rights: MprotectFlags) {
         let page = self.0.data();
         let start = page.as_ptr().cast_mut().cast();
         // SAFETY: the pages belong to this memory alone, which no host code reads or
         // writes, and guest code reads it only through Wasmtime, which expects
         // faults there. Unmapping them later needs no rights.
-        let closed =
-            unsafe { rustix::mm::mprotect(start, page.len(), rustix::mm::MprotectFlags::empty()) };
-        debug_assert!(closed.is_ok(), "{closed:?}");
+        let done = unsafe { rustix::mm::mprotect(start, page.len(), rights) };
+        debug_assert!(done.is_ok(), "{done:?}");
     }
 }

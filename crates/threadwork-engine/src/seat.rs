@@ -32,13 +32,22 @@ impl Seat {
     /// Makes an instance of the process's module for `thread`. Nothing of the
     /// guest's runs yet, unless it has no shared memory.
     pub(crate) fn new(process: &Arc<State>, thread: &Arc<ThreadState>) -> wasmtime::Result<Self> {
+        Self::with(process, thread, |store| process.instantiate(store))
+    }
+
+    /// As [`new`](Self::new), with an instance that the caller makes.
+    pub(crate) fn with(
+        process: &Arc<State>,
+        thread: &Arc<ThreadState>,
+        instantiate: impl FnOnce(&mut Store<ThreadContext>) -> wasmtime::Result<Instance>,
+    ) -> wasmtime::Result<Self> {
         let context = ThreadContext {
             process: Arc::clone(process),
             thread: Arc::clone(thread),
         };
         let mut store = Store::new(process.engine().wasmtime(), context);
         store.limiter(|context| context);
-        let instance = process.instantiate(&mut store)?;
+        let instance = instantiate(&mut store)?;
         let module = process.module();
         let mut function = |name| instance.get_func(&mut store, name);
         let [enter, reset, start] = [ENTER, RESET, "wasi_thread_start"].map(&mut function);

@@ -1,9 +1,12 @@
 //! A guest thread as the host sees it.
 
+use crate::Limit;
 use crate::cpu_clock::CpuClock;
 use crate::process::State;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use crate::seat::Ended;
+use crate::worker::lock;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, Thread};
 use std::time::Duration;
 use wasmtime::ResourceLimiter;
@@ -28,6 +31,19 @@ impl ThreadContext {
     pub fn thread_id(&self) -> u32 {
         self.thread.id
     }
+
+    /// Remembers that the thread was refused something.
+    pub(crate) fn meet_limit(&self, limit: Limit) {
+        self.process.meet_limit(&self.thread, limit);
+    }
+
+    /// Fails if the process is ending or the thread's task was cancelled.
+    pub(crate) fn check_running(&self) -> wasmtime::Result<()> {
+        match self.thread.is_cancelled() {
+            true => Err(wasmtime::Error::new(Ended)),
+            false => self.process.check_running(),
+        }
+    }
 }
 
 impl std::fmt::Debug for ThreadContext {
@@ -47,7 +63,7 @@ impl ResourceLimiter for ThreadContext {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(self.process.allow_memory(desired as u64))
+        Ok(self.process.allow_memory(&self.thread, desired as u64))
     }
 
     fn table_growing(
@@ -58,7 +74,7 @@ impl ResourceLimiter for ThreadContext {
     ) -> wasmtime::Result<bool> {
         // A table is host memory; the limit of linear memory stands for it.
         let bytes = desired.saturating_mul(size_of::<usize>());
-        Ok(self.process.allow_memory(bytes as u64))
+        Ok(self.process.allow_memory(&self.thread, bytes as u64))
     }
 }
 
@@ -125,6 +141,10 @@ pub(crate) struct ThreadState {
     /// that a deadlock report can name it.
     waiting: AtomicU64,
     in_host_call: AtomicU8,
+    /// Its task is to end, though the process goes on.
+    cancelled: AtomicBool,
+    /// The limit that it met last.
+    limit_met: Mutex<Option<Limit>>,
     worker: OnceLock<Attachment>,
 }
 
@@ -146,10 +166,13 @@ impl ThreadState {
 
     /// The calling worker runs this thread from now on.
     pub(crate) fn attach(&self) {
+        if self.worker.get().is_some() {
+            return;
+        }
         let clock = CpuClock::current();
         let used_before = clock.and_then(CpuClock::now).unwrap_or_default();
         let thread = thread::current();
-        // A thread is attached once, by the worker that took its job.
+        // Attached once, by the worker that took its job.
         let _ = self.worker.set(Attachment {
             thread,
             clock,
@@ -168,6 +191,28 @@ impl ThreadState {
         if let Some(worker) = self.worker.get() {
             worker.thread.unpark();
         }
+    }
+
+    /// Ends its waits from now on; those that it is in are for the caller to end.
+    pub(crate) fn cancel(&self, on: bool) {
+        // Ordering: SeqCst; pairs with the load in `is_cancelled`: a thread that the
+        // caller wakes afterwards, or that looks under a lock which the caller takes
+        // afterwards, sees it.
+        self.cancelled.store(on, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        // Ordering: SeqCst; see `cancel`.
+        self.cancelled.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn meet_limit(&self, limit: Limit) {
+        *lock(&self.limit_met) = Some(limit);
+    }
+
+    /// The limit that it met since the last call.
+    pub(crate) fn take_limit(&self) -> Option<Limit> {
+        lock(&self.limit_met).take()
     }
 
     pub(crate) fn wait_begins(&self, address: u64) {

@@ -25,15 +25,17 @@ struct Shared {
 struct Agenda {
     /// By time, then by the id of the process.
     visits: BTreeMap<(Instant, u64), Weak<State>>,
-    /// The next visit of each process that has one; the last one while it goes on.
+    /// The next visit of each process that has one.
     times: HashMap<u64, Instant>,
+    /// The process that is being visited, unless it has ended meanwhile.
+    visited: Option<u64>,
     running: bool,
     closed: bool,
 }
 
 impl Watchdog {
-    /// Calls [`State::visit`] at `time`, and again whenever that asks for it. Once for
-    /// a process.
+    /// Calls [`State::visit`] at `time`, if not earlier, and again whenever that asks
+    /// for it.
     pub(crate) fn schedule(&self, process: &Arc<State>, time: Instant) {
         let mut agenda = lock(&self.shared.agenda);
         agenda.add(time, process.id(), Arc::downgrade(process));
@@ -51,6 +53,7 @@ impl Watchdog {
     /// of its limit, which may be hours away.
     pub(crate) fn forget(&self, process: u64) {
         let mut agenda = lock(&self.shared.agenda);
+        agenda.visited.take_if(|visited| *visited == process);
         if let Some(time) = agenda.times.remove(&process) {
             // Never the last reference to a process: it is not dropped under the lock.
             agenda.visits.remove(&(time, process));
@@ -66,7 +69,13 @@ impl Drop for Watchdog {
 }
 
 impl Agenda {
+    /// Adds a visit, unless there is an earlier one.
     fn add(&mut self, time: Instant, id: u64, process: Weak<State>) {
+        match self.times.get(&id) {
+            Some(planned) if *planned <= time => return,
+            Some(planned) => drop(self.visits.remove(&(*planned, id))),
+            None => {}
+        }
         self.visits.insert((time, id), process);
         self.times.insert(id, time);
     }
@@ -89,6 +98,10 @@ impl Shared {
                 }
                 Some(_) => {
                     let due = agenda.visits.pop_first();
+                    if let Some(((_, id), _)) = due {
+                        agenda.times.remove(&id);
+                        agenda.visited = Some(id);
+                    }
                     drop(agenda);
                     let next = due.map(|((_, id), process)| {
                         let time = process.upgrade().and_then(|process| process.visit(now));
@@ -96,9 +109,8 @@ impl Shared {
                     });
                     agenda = lock(&self.agenda);
                     // Again, unless it has ended meanwhile.
-                    if let Some((id, process, time)) = next
-                        && agenda.times.remove(&id).is_some()
-                        && let Some(time) = time
+                    if agenda.visited.take().is_some()
+                        && let Some((id, process, Some(time))) = next
                     {
                         agenda.add(time, id, process);
                     }

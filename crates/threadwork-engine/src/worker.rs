@@ -27,6 +27,8 @@ pub(crate) enum Job {
     Run(Errand),
     /// Run a guest thread, for a worker with a seat.
     Thread(Arc<ThreadState>, i32),
+    /// Run the task at the worker's place, for a worker of a pool.
+    Task,
     /// Give up the seat.
     Leave,
 }

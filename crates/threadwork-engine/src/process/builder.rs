@@ -5,22 +5,22 @@
 
 use super::io::{HostEnds, InputStream, Output, OutputStream, Stdin};
 use super::main_thread::{self, Program};
-use super::{Process, State};
+use super::{Linked, Process, State};
+use crate::arena::Arena;
 use crate::error::one_line;
 use crate::limits::PAGE;
 use crate::memory::Memory;
 use crate::poll_page::PollPage;
+use crate::runtime::Pool;
 use crate::seat::Seat;
-use crate::thread::ThreadContext;
+use crate::thread::{ThreadContext, ThreadState};
 use crate::wasi::{Grants, Wasi};
 use crate::{Error, ExitStatus, Limits, Module};
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 use threadwork_rewrite::{HOST_MODULE, POLL, SharedMemoryImport};
-use wasmtime::{
-    ExternType, InstancePre, Linker, MemoryTypeBuilder, SharedMemory, Store, UnknownImportError,
-};
+use wasmtime::{ExternType, Linker, MemoryTypeBuilder, SharedMemory, Store, UnknownImportError};
 
 /// Adds an embedder's host functions to a linker.
 type Define = Box<dyn FnOnce(&mut Linker<ThreadContext>) -> wasmtime::Result<()>>;
@@ -55,6 +55,27 @@ pub struct ProcessBuilder {
     stderr: Output,
     limits: Limits,
     define: Option<Define>,
+}
+
+/// What makes a process a command, a reactor, or a runtime.
+#[derive(Default)]
+pub(crate) struct Shape {
+    /// Where a reactor gets its calls from.
+    pub(crate) calls: Option<main_thread::CallSender>,
+    /// The workers and tasks of a runtime.
+    pub(crate) pool: Option<Pool>,
+    /// Bytes that the memory has at first, if it may grow by twice as much.
+    pub(crate) memory: u64,
+    /// Threads of the host that count in the arena.
+    pub(crate) hosts: u32,
+}
+
+/// A process that has everything but a running main thread.
+pub(crate) struct Prepared {
+    pub(crate) state: Arc<State>,
+    ends: HostEnds,
+    thread: Arc<ThreadState>,
+    seat: Option<Seat>,
 }
 
 impl ProcessBuilder {
@@ -177,7 +198,7 @@ impl ProcessBuilder {
             "it may be a reactor, which only a host program can use (ProcessBuilder::load)",
             true,
         )?;
-        self.start(None)
+        self.prepare(Shape::default())?.run(Program::Command)
     }
 
     /// Loads a reactor: calls `_initialize`, if the module exports it, and returns
@@ -190,7 +211,12 @@ impl ProcessBuilder {
     pub fn load(self) -> Result<Process, Error> {
         self.check_entry("_initialize", "", false)?;
         let (ready, is_ready) = main_thread::reply();
-        let process = self.start(Some(ready))?;
+        let (sender, receiver) = main_thread::channel();
+        let prepared = self.prepare(Shape {
+            calls: Some(sender),
+            ..Shape::default()
+        })?;
+        let process = prepared.run(Program::Reactor(receiver, ready))?;
         // An error means that the main thread has ended.
         let _ = is_ready.recv();
         Ok(process)
@@ -220,7 +246,8 @@ impl ProcessBuilder {
         }
     }
 
-    fn start(mut self, ready: Option<std::sync::mpsc::SyncSender<()>>) -> Result<Process, Error> {
+    /// Makes everything that the main thread needs. Nothing of the guest's runs yet.
+    pub(crate) fn prepare(mut self, shape: Shape) -> Result<Prepared, Error> {
         self.limits.check()?;
         self.grants.args.insert(0, std::mem::take(&mut self.arg0));
         self.tell_parallelism();
@@ -229,17 +256,28 @@ impl ProcessBuilder {
         let stdout = OutputStream::stdout(self.stdout, &mut ends)?;
         let stderr = OutputStream::stderr(self.stderr, &mut ends)?;
         let wasi = Wasi::new(&self.grants, stdin, stdout, stderr, self.limits.open_files)?;
-        let memories = make_memories(&self.module, &self.limits)?;
-        let (calls, program) = match ready {
-            None => (None, Program::Command),
-            Some(ready) => {
-                let (sender, receiver) = main_thread::channel();
-                (Some(sender), Program::Reactor(receiver, ready))
-            }
-        };
+        let arena = Arena::new(
+            make_memories(&self.module, &self.limits, shape.memory)?,
+            Arc::clone(self.module.engine().cores()),
+            self.limits.memory,
+            shape.hosts,
+        );
+        if let Some(import) = self.module.memories().first() {
+            arena.own_from(import.minimum.saturating_mul(PAGE));
+        }
         let poll_page = make_poll_page(&self.module)?;
-        let state = State::new(&self.module, memories, poll_page, self.limits, wasi, calls);
+        let Shape { calls, pool, .. } = shape;
+        let state = State::new(
+            &self.module,
+            arena,
+            poll_page,
+            self.limits,
+            wasi,
+            calls,
+            pool,
+        );
         let state = Arc::new(state);
+        state.arena().belongs_to(&state);
         state.link(link(&state, self.define.take())?);
         let thread = state.add_main();
         // Without a shared memory, an instance runs its start function when it is made.
@@ -251,25 +289,69 @@ impl ProcessBuilder {
                 })?,
             ),
         };
+        Ok(Prepared {
+            state,
+            ends,
+            thread,
+            seat,
+        })
+    }
+
+    pub(crate) fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// Limits the threads beside the main one, and leaves the other limits as they are.
+    pub(crate) fn max_threads(mut self, count: u32) -> Self {
+        self.limits.threads = Some(count);
+        self
+    }
+
+    /// WASI cannot say how many threads run at once, so rayon, and our own library, would
+    /// use one.
+    fn tell_parallelism(&mut self) {
+        if !self.module.spawns() {
+            return;
+        }
+        let cores = self.module.engine().parallelism();
+        let granted = self.limits.threads.map_or(cores, |most| most.min(cores));
+        for name in ["RAYON_NUM_THREADS", "THREADWORK_PARALLELISM"] {
+            if !self.grants.env.iter().any(|(given, _)| given == name) {
+                self.grants.env.push((name.to_owned(), granted.to_string()));
+            }
+        }
+    }
+}
+
+impl Prepared {
+    /// Starts the main thread.
+    fn run(self, program: Program) -> Result<Process, Error> {
+        self.start(|state, seat, thread| main_thread::run(state, seat, thread, program))
+    }
+
+    /// Starts the main thread, which runs `main` and holds a store until that returns.
+    pub(crate) fn start(
+        self,
+        main: impl FnOnce(&Arc<State>, Option<Seat>, &Arc<ThreadState>) + Send + 'static,
+    ) -> Result<Process, Error> {
+        let Self {
+            state,
+            ends,
+            thread,
+            seat,
+        } = self;
         state.watch();
         let process = Arc::clone(&state);
-        let run = move |_: &Arc<_>| main_thread::run(&process, seat, &thread, program);
+        let run = move |_: &Arc<_>| {
+            main(&process, seat, &thread);
+            process.vacate();
+        };
         let workers = state.module().engine().workers();
         workers.run(run).map_err(|source| Error::System {
             what: "a thread",
             source,
         })?;
         Ok(Process::new(state, ends))
-    }
-
-    /// WASI cannot say how many threads run at once, so rayon would use one.
-    fn tell_parallelism(&mut self) {
-        const NAME: &str = "RAYON_NUM_THREADS";
-        if self.module.spawns() && !self.grants.env.iter().any(|(name, _)| name == NAME) {
-            let cores = self.module.engine().parallelism();
-            let granted = self.limits.threads.map_or(cores, |most| most.min(cores));
-            self.grants.env.push((NAME.to_owned(), granted.to_string()));
-        }
     }
 }
 
@@ -282,8 +364,9 @@ impl std::fmt::Debug for ProcessBuilder {
     }
 }
 
-/// Makes the shared memories; a limit lowers their maximum.
-fn make_memories(module: &Module, limits: &Limits) -> Result<Vec<Memory>, Error> {
+/// Makes the shared memories, of `size` bytes if they want less and may have as much; a
+/// limit lowers the maximum.
+fn make_memories(module: &Module, limits: &Limits, size: u64) -> Result<Vec<Memory>, Error> {
     let mut left = limits.memory.map(|bytes| bytes / PAGE);
     let too_large = |minimum: u64, limit: u64| Error::Memory {
         minimum: minimum.saturating_mul(PAGE),
@@ -309,13 +392,16 @@ fn make_memories(module: &Module, limits: &Limits) -> Result<Vec<Memory>, Error>
             let bytes = limits.memory.unwrap_or_default();
             return Err(too_large(import.minimum, bytes));
         }
+        // It keeps half of what it may grow by.
+        let more = (size / PAGE).saturating_sub(import.minimum);
+        let minimum = import.minimum + more.min((maximum - import.minimum) / 2);
         if let Some(left) = &mut left {
-            *left -= import.minimum;
+            *left -= minimum;
         }
         let ty = MemoryTypeBuilder::default()
             .shared(true)
             .memory64(import.memory64)
-            .min(import.minimum)
+            .min(minimum)
             .max(Some(maximum))
             .build()
             .map_err(|error| refused(one_line(&error)))?;
@@ -338,7 +424,7 @@ fn make_poll_page(module: &Module) -> Result<Option<PollPage>, Error> {
 }
 
 /// Resolves the imports of the process's module.
-fn link(state: &Arc<State>, define: Option<Define>) -> Result<InstancePre<ThreadContext>, Error> {
+fn link(state: &Arc<State>, define: Option<Define>) -> Result<Linked, Error> {
     let module = state.module();
     let failed = |error: wasmtime::Error| Error::Linker {
         message: one_line(&error),
@@ -369,7 +455,7 @@ fn link(state: &Arc<State>, define: Option<Define>) -> Result<InstancePre<Thread
             .define(&store, HOST_MODULE, POLL, page.memory().clone())
             .map_err(failed)?;
     }
-    linker.instantiate_pre(module.wasmtime()).map_err(|error| {
+    let pre = linker.instantiate_pre(module.wasmtime()).map_err(|error| {
         if error.is::<UnknownImportError>() {
             missing_imports(module, &linker, &mut store)
         } else {
@@ -377,7 +463,8 @@ fn link(state: &Arc<State>, define: Option<Define>) -> Result<InstancePre<Thread
                 message: one_line(&error),
             }
         }
-    })
+    })?;
+    Ok(Linked { linker, pre })
 }
 
 /// All that is missing, in one error.

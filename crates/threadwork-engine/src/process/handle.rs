@@ -136,6 +136,14 @@ impl Process {
         self.state.stats()
     }
 
+    /// The first shared memory of the module, if it has one. It outlives the process.
+    /// While the host has a handle on it, the process is never in a deadlock, because
+    /// the host could notify its threads.
+    #[must_use]
+    pub fn memory(&self) -> Option<crate::SharedMemory> {
+        crate::SharedMemory::of_process(&self.state)
+    }
+
     /// The writing end of [`Stdin::Pipe`](crate::Stdin::Pipe), once. Dropping it is the
     /// end of the guest's input.
     #[must_use]

@@ -44,7 +44,6 @@ pub(crate) fn run(
             process.thread_ended(thread, None);
         }
     }
-    process.vacate();
 }
 
 /// Makes the seat of a module whose start function runs meanwhile.

@@ -7,31 +7,33 @@
 mod builder;
 mod handle;
 mod io;
-mod main_thread;
+pub(crate) mod main_thread;
 mod state;
 mod sync_calls;
 pub mod testing;
 mod threads;
 
 pub use builder::ProcessBuilder;
+pub(crate) use builder::{Prepared, Shape};
 pub use handle::{CallError, Killer, Process};
 pub(crate) use io::{InputStream, OutputStream, can_block};
 pub use io::{Output, Stdin};
-pub(crate) use state::{Cause, ProcExit, State};
+pub(crate) use state::{Cause, Linked, ProcExit, State};
 pub(crate) use sync_calls::define_sync_imports;
 
 use crate::thread::ThreadContext;
 use wasmtime::{Caller, Linker};
 
-/// Defines `wasi.thread-spawn`.
+/// Defines `wasi.thread-spawn` and `threadwork.atomic_batch`.
 pub(crate) fn add_to_linker(linker: &mut Linker<ThreadContext>) -> wasmtime::Result<()> {
+    crate::shared_memory::add_to_linker(linker)?;
     linker.func_wrap(
         "wasi",
         "thread-spawn",
         |caller: Caller<'_, ThreadContext>, argument: i32| {
-            let process = &caller.data().process;
-            process.check_running()?;
-            Ok(State::spawn_thread(process, argument))
+            caller.data().check_running()?;
+            let ThreadContext { process, thread } = caller.data();
+            Ok(process.spawn_thread(thread, argument))
         },
     )?;
     Ok(())

@@ -17,9 +17,10 @@
 //! 3. A thread is in the lot's census from before it can run until it has ended.
 
 use super::threads::Threads;
-use crate::limits::PAGE;
+use crate::arena::Arena;
 use crate::memory::Memory;
 use crate::poll_page::PollPage;
+use crate::runtime::Pool;
 use crate::seat::{self, Ended};
 use crate::thread::{Counters, ThreadContext, ThreadState};
 use crate::wasi::Wasi;
@@ -33,7 +34,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 use threadwork_parking::ParkingLot;
-use wasmtime::{Instance, InstancePre, Store, WasmBacktrace};
+use wasmtime::{Instance, InstancePre, Linker, Store, WasmBacktrace};
 
 /// `EAGAIN` of WASI, the error of a spawn that cannot be done now.
 const SPAWN_FAILED: i32 = -6;
@@ -63,13 +64,12 @@ pub(crate) struct ProcExit(pub(crate) i32);
 pub(crate) struct State {
     id: u64,
     module: Module,
-    memories: Vec<Memory>,
+    arena: Arc<Arena>,
     poll_page: Option<PollPage>,
     limits: Limits,
-    lot: ParkingLot,
     wasi: Wasi,
     /// Set before the first instance is made.
-    pre: OnceLock<InstancePre<ThreadContext>>,
+    linked: OnceLock<Linked>,
     threads: Mutex<Threads>,
     occupied: AtomicU32,
     ending: AtomicBool,
@@ -77,14 +77,22 @@ pub(crate) struct State {
     /// The limit that a thread met last; explains a trap that follows.
     limit_met: Mutex<Option<Limit>>,
     sleepers: Mutex<Vec<Sleeper>>,
-    /// Held while a shared memory grows.
-    growing: Mutex<()>,
+    /// The workers and tasks, if this is a runtime's.
+    pool: Option<Pool>,
     /// Ends the main thread's loop when it is dropped; see `main_thread`.
     calls: Mutex<Option<super::main_thread::CallSender>>,
     finished: Finished,
     started: Instant,
     status: Mutex<Option<ExitStatus>>,
     ended: Condvar,
+}
+
+/// The module with its imports.
+pub(crate) struct Linked {
+    /// Everything that it imports but the poll page.
+    pub(crate) linker: Linker<ThreadContext>,
+    /// With the poll page of the process.
+    pub(crate) pre: InstancePre<ThreadContext>,
 }
 
 /// What threads that have ended leave behind.
@@ -102,30 +110,30 @@ struct Finished {
 impl State {
     pub(crate) fn new(
         module: &Module,
-        memories: Vec<Memory>,
+        arena: Arena,
         poll_page: Option<PollPage>,
         limits: Limits,
         wasi: Wasi,
         calls: Option<super::main_thread::CallSender>,
+        pool: Option<Pool>,
     ) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         Self {
             // Ordering: Relaxed; only distinctness matters.
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             module: module.clone(),
-            memories,
+            arena: Arc::new(arena),
             poll_page,
             limits,
-            lot: ParkingLot::new(),
             wasi,
-            pre: OnceLock::new(),
+            linked: OnceLock::new(),
             threads: Mutex::new(Threads::new()),
             occupied: AtomicU32::new(1),
             ending: AtomicBool::new(false),
             cause: Mutex::new(None),
             limit_met: Mutex::new(None),
             sleepers: Mutex::default(),
-            growing: Mutex::default(),
+            pool,
             calls: Mutex::new(calls),
             finished: Finished::default(),
             started: Instant::now(),
@@ -146,8 +154,12 @@ impl State {
         &self.module
     }
 
+    pub(crate) fn arena(&self) -> &Arc<Arena> {
+        &self.arena
+    }
+
     pub(crate) fn memories(&self) -> &[Memory] {
-        &self.memories
+        self.arena.memories()
     }
 
     pub(crate) fn poll_page(&self) -> Option<&PollPage> {
@@ -155,7 +167,11 @@ impl State {
     }
 
     pub(crate) fn lot(&self) -> &ParkingLot {
-        &self.lot
+        self.arena.lot()
+    }
+
+    pub(crate) fn pool(&self) -> Option<&Pool> {
+        self.pool.as_ref()
     }
 
     pub(crate) fn wasi(&self) -> &Wasi {
@@ -166,44 +182,47 @@ impl State {
         &self.calls
     }
 
-    pub(crate) fn link(&self, pre: InstancePre<ThreadContext>) {
+    pub(crate) fn link(&self, linked: Linked) {
         // Called once, before the main thread starts.
-        let _ = self.pre.set(pre);
+        let _ = self.linked.set(linked);
+    }
+
+    pub(crate) fn linked(&self) -> wasmtime::Result<&Linked> {
+        let linked = self.linked.get();
+        linked.ok_or_else(|| wasmtime::Error::new(Ended))
     }
 
     pub(crate) fn instantiate(
         &self,
         store: &mut Store<ThreadContext>,
     ) -> wasmtime::Result<Instance> {
-        let pre = self.pre.get().ok_or_else(|| wasmtime::Error::new(Ended))?;
-        pre.instantiate(store)
+        self.linked()?.pre.instantiate(store)
     }
 
     // ---- Threads ----
 
     /// Adds the main thread.
     pub(crate) fn add_main(&self) -> Arc<ThreadState> {
-        self.lot.enter();
+        self.lot().enter();
         lock(&self.threads).add_main()
     }
 
     /// `wasi.thread-spawn`: the new thread's id, or a negative error.
-    pub(crate) fn spawn_thread(self: &Arc<Self>, argument: i32) -> i32 {
-        self.try_spawn(argument).unwrap_or_else(|| {
+    pub(crate) fn spawn_thread(self: &Arc<Self>, spawner: &ThreadState, argument: i32) -> i32 {
+        self.try_spawn(spawner, argument).unwrap_or_else(|| {
             // Ordering: Relaxed; a statistic.
             self.finished.spawns_failed.fetch_add(1, Ordering::Relaxed);
             SPAWN_FAILED
         })
     }
 
-    fn try_spawn(self: &Arc<Self>, argument: i32) -> Option<i32> {
-        let (thread, seat) = self.admit()?;
+    fn try_spawn(self: &Arc<Self>, spawner: &ThreadState, argument: i32) -> Option<i32> {
+        let (thread, seat) = self.admit(spawner)?;
         let id = thread.id;
         match seat {
             Some(worker) => worker.give(crate::worker::Job::Thread(thread, argument)),
             None => {
-                // Ordering: Relaxed; the spawner's own seat keeps the count above 0.
-                self.occupied.fetch_add(1, Ordering::Relaxed);
+                self.occupy();
                 let process = Arc::clone(self);
                 let run = move |worker: &Arc<Worker>| {
                     seat::occupy(&process, worker, thread, argument);
@@ -211,7 +230,7 @@ impl State {
                 if self.engine().workers().run(run).is_err() {
                     lock(&self.threads).take_back(id);
                     // The spawner itself is alive and awake.
-                    let _ = self.lot.leave();
+                    let _ = self.lot().leave();
                     self.occupied.fetch_sub(1, Ordering::Relaxed);
                     return None;
                 }
@@ -222,28 +241,49 @@ impl State {
     }
 
     /// A new thread, and a worker with a seat if one is idle.
-    fn admit(&self) -> Option<(Arc<ThreadState>, Option<Arc<Worker>>)> {
+    fn admit(&self, spawner: &ThreadState) -> Option<(Arc<ThreadState>, Option<Arc<Worker>>)> {
         let limit = self.limits.threads.map(Limit::Threads);
         let deadline = Instant::now() + LINGER;
         loop {
             let mut threads = lock(&self.threads);
-            let others = threads.count().saturating_sub(1);
+            let others = threads.count_beside_main();
             match limit {
                 Some(limit @ Limit::Threads(most)) if others >= most => {
                     if Instant::now() >= deadline || threads.is_closed() {
-                        self.meet_limit(limit);
+                        self.meet_limit(spawner, limit);
                         return None;
                     }
                 }
                 _ => {
                     let thread = threads.add_next()?;
-                    self.lot.enter();
+                    self.lot().enter();
                     return Some((thread, threads.take_seat()));
                 }
             }
             drop(threads);
             thread::yield_now();
         }
+    }
+
+    /// A thread for a worker of the pool: in the table, and not in the lot yet.
+    pub(crate) fn add_worker(&self) -> Option<Arc<ThreadState>> {
+        let most = self.limits.threads.unwrap_or(u32::MAX);
+        let mut threads = lock(&self.threads);
+        let has_room = threads.count_beside_main() < most;
+        has_room.then(|| threads.add_next()).flatten()
+    }
+
+    /// A worker of the pool leaves for good, or could not be started.
+    pub(crate) fn remove_worker(&self, thread: &ThreadState) {
+        lock(&self.threads).remove(thread.id);
+        self.finished.add(&thread.counters, thread.cpu_time());
+    }
+
+    /// One more worker will hold a store. The caller keeps the process from ending
+    /// meanwhile, by holding one itself.
+    pub(crate) fn occupy(&self) {
+        // Ordering: Relaxed; the caller's own seat keeps the count above 0.
+        self.occupied.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes the offer back; false if a job is on its way.
@@ -253,9 +293,15 @@ impl State {
 
     /// A thread ended with an error.
     pub(crate) fn thread_failed(self: &Arc<Self>, thread: &ThreadState, error: &wasmtime::Error) {
-        if let Some(cause) = seat::cause_of(error, self, thread) {
-            self.end(cause);
-        } else if matches!(*lock(&self.cause), Some(Cause::Deadlock))
+        match seat::cause_of(error, self, thread) {
+            Some(cause) => self.end(cause),
+            None => self.thread_stopped(thread, error),
+        }
+    }
+
+    /// A thread was stopped because the process is ending.
+    pub(crate) fn thread_stopped(&self, thread: &ThreadState, error: &wasmtime::Error) {
+        if matches!(*lock(&self.cause), Some(Cause::Deadlock))
             && let Some(address) = thread.address()
         {
             let trace = error.downcast_ref::<WasmBacktrace>();
@@ -279,9 +325,7 @@ impl State {
             threads.remove(thread.id);
             worker.is_some_and(|worker| threads.offer(worker))
         };
-        if self.lot.leave() {
-            Self::end_in_deadlock(self);
-        }
+        self.arena.leave();
         self.finished.add(&thread.counters, thread.cpu_time());
         offered
     }
@@ -297,15 +341,16 @@ impl State {
     // ---- Limits ----
 
     /// Remembers that a thread was refused something.
-    pub(crate) fn meet_limit(&self, limit: Limit) {
+    pub(crate) fn meet_limit(&self, thread: &ThreadState, limit: Limit) {
         *lock(&self.limit_met) = Some(limit);
+        thread.meet_limit(limit);
     }
 
-    /// Whether a memory or table that is not shared may have `bytes`.
-    pub(crate) fn allow_memory(&self, bytes: u64) -> bool {
+    /// Whether a memory or table of `thread`'s, not a shared one, may have `bytes`.
+    pub(crate) fn allow_memory(&self, thread: &ThreadState, bytes: u64) -> bool {
         match self.limits.memory {
             Some(most) if bytes > most => {
-                self.meet_limit(Limit::Memory(most));
+                self.meet_limit(thread, Limit::Memory(most));
                 false
             }
             _ => true,
@@ -313,17 +358,12 @@ impl State {
     }
 
     /// `memory.grow` of a shared memory: the pages it had before.
-    pub(crate) fn grow(&self, memory: &Memory, pages: u64) -> Option<u64> {
-        // Two memories must not both take what is left.
-        let _growing = lock(&self.growing);
-        let has: u64 = self.memories.iter().map(Memory::len).sum();
-        let wants = pages.saturating_mul(PAGE).saturating_add(has);
-        let fits = self.limits.memory.is_none_or(|most| wants <= most);
-        let grown = fits.then(|| memory.shared().grow(pages).ok()).flatten();
+    pub(crate) fn grow(&self, thread: &ThreadState, memory: &Memory, pages: u64) -> Option<u64> {
+        let grown = self.arena.grow(memory, pages);
         if grown.is_none()
-            && let Some(most) = self.limits.memory
+            && let Some(most) = self.arena.limit()
         {
-            self.meet_limit(Limit::Memory(most));
+            self.meet_limit(thread, Limit::Memory(most));
         }
         grown
     }
@@ -353,11 +393,10 @@ impl State {
         }
         // It cannot be used up faster than all cores can.
         let cpu = cpu.map(|left| (left / self.engine().parallelism()).max(SHORTEST_VISIT));
-        [wall, cpu]
-            .into_iter()
-            .flatten()
-            .min()
-            .and_then(|left| now.checked_add(left))
+        let limits = [wall, cpu].into_iter().flatten().min();
+        let tasks = self.pool.as_ref().and_then(|pool| pool.visit(self, now));
+        let limits = limits.and_then(|left| now.checked_add(left));
+        [limits, tasks].into_iter().flatten().min()
     }
 
     /// Asks for the visits that the limits need.
@@ -401,17 +440,28 @@ impl State {
             // Ordering: SeqCst; see `is_ending`.
             self.ending.store(true, Ordering::SeqCst);
         }
-        self.lot.close();
+        self.lot().close();
         lock(&self.threads).close();
         self.wasi.cancel();
         drop(lock(&self.calls).take());
         if let Some(page) = &self.poll_page {
             page.close();
         }
+        if let Some(pool) = &self.pool {
+            pool.close(self);
+            // The runtime's own, which it had for as long as it takes tasks.
+            self.vacate();
+        }
     }
 
-    pub(crate) fn end_in_deadlock(process: &Arc<Self>) {
-        process.end(Cause::Deadlock);
+    /// All that live sleep for ever. True if a worker could be started that may wake
+    /// them; else the process is ending now.
+    pub(crate) fn is_relieved(self: &Arc<Self>) -> bool {
+        let relieved = self.pool.as_ref().is_some_and(|pool| pool.relieve(self));
+        if !relieved {
+            self.end(Cause::Deadlock);
+        }
+        relieved
     }
 
     /// The last worker has left: closes the files and publishes the status.
@@ -420,7 +470,12 @@ impl State {
         self.engine().watchdog().forget(self.id);
         let _ = self.finished.wall_time.set(self.started.elapsed());
         let cause = lock(&self.cause).take();
-        *lock(&self.status) = Some(self.status_of(cause));
+        let status = self.status_of(cause);
+        // First, so that whoever knows of the end has all results.
+        if let Some(pool) = &self.pool {
+            pool.finish(self, &status);
+        }
+        *lock(&self.status) = Some(status);
         self.ended.notify_all();
     }
 
@@ -506,7 +561,7 @@ impl State {
             waits_not_equal: sum(&self.finished.waits_not_equal, |c| c.waits_not_equal.get()),
             notifies: sum(&self.finished.notifies, |c| c.notifies.get()),
             woken: sum(&self.finished.woken, |c| c.woken.get()),
-            memory: self.memories.iter().map(Memory::len).sum(),
+            memory: self.arena.len(),
             cpu_time,
             wall_time: wall_time.unwrap_or_else(|| self.started.elapsed()),
         }

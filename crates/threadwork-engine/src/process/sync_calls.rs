@@ -1,7 +1,6 @@
 //! The host functions that stand for `memory.atomic.wait32`, `wait64`, `notify` and
 //! `memory.grow` on shared memories.
 
-use super::State;
 use crate::memory::Memory;
 use crate::seat::Ended;
 use crate::thread::ThreadContext;
@@ -147,7 +146,10 @@ where
             name,
             move |call: Call<'_>, pages: A| -> Result<A> {
                 let context = call.data();
-                let grown = context.process.grow(find.memory(context), pages.unsigned());
+                let memory = find.memory(context);
+                let grown = context
+                    .process
+                    .grow(&context.thread, memory, pages.unsigned());
                 Ok(A::from_pages(grown))
             },
         )?,
@@ -170,16 +172,19 @@ fn wait(
         .ok()
         .and_then(|timeout| Instant::now().checked_add(Duration::from_nanos(timeout)));
     thread.wait_begins(address);
+    let holds = || holds() && !thread.is_cancelled();
     let cores = process.engine().cores();
-    let result = process.lot().wait(cores, thread.id, key, deadline, holds);
-    match result {
-        WaitResult::Cancelled => return Err(Error::new(Ended)),
-        WaitResult::Deadlock => {
-            State::end_in_deadlock(process);
-            return Err(Error::new(Ended));
+    let result = loop {
+        match process.lot().wait(cores, thread.id, key, deadline, holds) {
+            WaitResult::Deadlock if process.is_relieved() => {}
+            result => break result,
         }
-        _ => thread.wait_ends(),
+    };
+    let stopped = matches!(result, WaitResult::Cancelled | WaitResult::Deadlock);
+    if stopped || thread.is_cancelled() {
+        return Err(Error::new(Ended));
     }
+    thread.wait_ends();
     Ok(match result {
         WaitResult::NotEqual => {
             thread.counters.waits_not_equal.add(1);

@@ -7,6 +7,7 @@
 use super::State;
 use super::io::{HostEnds, InputStream, Output, OutputStream, Stdin};
 use super::sync_calls::{Find, define_sync_import};
+use crate::arena::Arena;
 use crate::memory::Memory;
 use crate::thread::{ThreadContext, ThreadState};
 use crate::wasi::{Grants, Wasi};
@@ -41,10 +42,11 @@ impl Host {
         let nothing = Module::new(engine, b"(module)")?;
         let state = Arc::new(State::new(
             &nothing,
-            Vec::new(),
+            Arena::new(Vec::new(), Arc::clone(engine.cores()), None, 0),
             None,
             Limits::default(),
             wasi,
+            None,
             None,
         ));
         state.lot().enter();

@@ -11,6 +11,9 @@ use std::sync::Arc;
 /// Ids are in [1, 2^29), so that libc can use the other bits.
 const ID_END: u32 = 1 << 29;
 
+/// The main thread's id.
+const MAIN: u32 = 0;
+
 /// Under one lock in [`State`](super::State).
 pub(crate) struct Threads {
     live: HashMap<u32, Arc<ThreadState>>,
@@ -39,6 +42,10 @@ impl Threads {
         self.live.len() as u32
     }
 
+    pub(crate) fn count_beside_main(&self) -> u32 {
+        self.count() - u32::from(self.live.contains_key(&MAIN))
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<ThreadState>> {
         self.live.values()
     }
@@ -49,7 +56,7 @@ impl Threads {
 
     /// Adds the main thread.
     pub(crate) fn add_main(&mut self) -> Arc<ThreadState> {
-        self.add(0)
+        self.add(MAIN)
     }
 
     /// Adds a thread with an id of its own, unless closed or out of ids.

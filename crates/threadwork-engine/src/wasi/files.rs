@@ -269,7 +269,7 @@ fn path_open(
         if let Some(most) = files.most
             && files.opened.len() >= most as usize
         {
-            context.process.meet_limit(Limit::OpenFiles(most));
+            context.meet_limit(Limit::OpenFiles(most));
             return Ok(Errno::Mfile as i32);
         }
         // A copy, so that no other thread can change the name after it was looked at,

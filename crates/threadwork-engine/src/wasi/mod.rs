@@ -130,7 +130,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<ThreadContext>) -> Result<()> {
         MODULE,
         "sched_yield",
         |caller: Caller<'_, ThreadContext>| {
-            caller.data().process.check_running()?;
+            caller.data().check_running()?;
             std::thread::yield_now();
             Ok(Errno::Success as i32)
         },
@@ -150,7 +150,7 @@ fn random_get(mut caller: Caller<'_, ThreadContext>, at: i32, length: i32) -> Re
             return Ok(Err(Errno::Fault));
         };
         while at < end {
-            context.process.check_running()?;
+            context.check_running()?;
             let part = &mut chunk[..((end - at) as usize).min(256)];
             if getrandom::fill(part).is_err() {
                 return Ok(Err(Errno::Io));
@@ -169,7 +169,7 @@ fn on_memory<R>(
     caller: &mut Caller<'_, ThreadContext>,
     body: impl FnOnce(&ThreadContext, &mut GuestMemory<'_>) -> Result<R>,
 ) -> Result<R> {
-    caller.data().process.check_running()?;
+    caller.data().check_running()?;
     // WASI's memory is the first.
     let memories = caller.data().process.module().memories();
     if memories.first().is_some_and(|import| import.index == 0) {

@@ -156,7 +156,7 @@ fn wait(context: &ThreadContext, interests: &[Interest]) -> Result<Result<Vec<Ev
         }
     } else {
         if !is_immediate {
-            sleep(process, deadline)?;
+            sleep(context, deadline)?;
         }
         vec![false; interests.len()]
     };
@@ -183,12 +183,13 @@ fn wait(context: &ThreadContext, interests: &[Interest]) -> Result<Result<Vec<Ev
     Ok(Ok(events.collect()))
 }
 
-/// Sleeps until `deadline`, or until the process ends, which unparks its threads.
-fn sleep(process: &State, deadline: Option<Instant>) -> Result<()> {
-    let cores = process.engine().cores();
+/// Sleeps until `deadline`, or until the process or the thread's task ends, which
+/// unparks it.
+fn sleep(context: &ThreadContext, deadline: Option<Instant>) -> Result<()> {
+    let cores = context.process.engine().cores();
     cores.release();
     let result = loop {
-        if let Err(ending) = process.check_running() {
+        if let Err(ending) = context.check_running() {
             break Err(ending);
         }
         match deadline.map(|at| at.saturating_duration_since(Instant::now())) {

@@ -368,22 +368,20 @@ fn limits_of_zero_are_errors_that_say_the_least() {
 }
 
 #[test]
-fn rayon_is_told_the_granted_number_unless_the_user_did() {
-    let told = |builder: ProcessBuilder| {
-        let done = output(builder);
-        assert!(done.status.success(), "{}", done.status);
-        let line = done
-            .stdout
-            .lines()
-            .find(|l| l.starts_with("env RAYON_NUM_THREADS="));
-        line.unwrap_or_default().to_owned()
-    };
+fn programs_are_told_the_granted_number_unless_the_user_did() {
     let hello = guest("hello");
     let cores = engine().parallelism();
-    let line = told(ProcessBuilder::new(&hello));
-    assert_eq!(line, format!("env RAYON_NUM_THREADS={cores}"));
-    let line = told(ProcessBuilder::new(&hello).limits(Limits::default().threads(1)));
-    assert_eq!(line, "env RAYON_NUM_THREADS=1");
-    let line = told(ProcessBuilder::new(&hello).env("RAYON_NUM_THREADS", "7"));
-    assert_eq!(line, "env RAYON_NUM_THREADS=7");
+    for name in ["RAYON_NUM_THREADS", "THREADWORK_PARALLELISM"] {
+        let told = |builder: ProcessBuilder| {
+            let done = output(builder);
+            assert!(done.status.success(), "{}", done.status);
+            let prefix = format!("env {name}=");
+            let mut told = done.stdout.lines().filter_map(|l| l.strip_prefix(&prefix));
+            told.next().unwrap_or_default().to_owned()
+        };
+        assert_eq!(told(ProcessBuilder::new(&hello)), cores.to_string());
+        let limited = ProcessBuilder::new(&hello).limits(Limits::default().threads(1));
+        assert_eq!(told(limited), "1");
+        assert_eq!(told(ProcessBuilder::new(&hello).env(name, "7")), "7");
+    }
 }

@@ -19,6 +19,7 @@ mod flat;
 mod limits;
 mod reactor;
 mod rules;
+mod stack;
 mod support;
 mod unmodified;
 mod wasi;

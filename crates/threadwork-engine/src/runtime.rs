@@ -1,0 +1,475 @@
+//! The second door: a host program that drives the exported functions of a module on a
+//! pool of workers, over one shared memory.
+//!
+//! Any module with a shared memory will do: hand-written, from any compiler, with or
+//! without WASI. Each worker has an instance of its own, with a stack and thread-local
+//! data where the module has such things, and keeps it from task to task. Globals
+//! belong to the worker's instance, memory to all.
+//!
+//! ```
+//! use threadwork_engine::{Engine, Module, Task, ThreadRuntime};
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! let engine = Engine::new()?;
+//! let module = Module::new(&engine, br#"
+//!     (module
+//!       (memory (export "memory") 1 1 shared)
+//!       (func (export "add") (param $n i32) (result i32)
+//!         (i32.atomic.rmw.add (i32.const 0) (local.get $n))))
+//! "#)?;
+//! let runtime = ThreadRuntime::new(&module)?;
+//! let tasks = (1..=100).map(|n| runtime.execute(Task::new("add", [n])));
+//! let tasks: Vec<_> = tasks.collect::<Result<_, _>>()?;
+//! for task in &tasks {
+//!     let before: i32 = task.wait_as()?;
+//!     assert!(before < 5050);
+//! }
+//! assert_eq!(runtime.memory().load::<i32>(0)?, 5050);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A runtime is a process that has a pool instead of a main program: limits, host
+//! functions, files, statistics and the end work as they do there.
+//!
+//! # What happens when something goes wrong
+//!
+//! - A task that *traps* has the trap as its result. Its worker gets a new instance, and
+//!   the others do not notice; but what the task was in the middle of stays as it is: a
+//!   lock that it held is never unlocked.
+//! - A *deadlock* ends the runtime, and each task's result says so, with who waits where.
+//!   It is when every worker that has a task, and every thread of the host that uses the
+//!   runtime ([`RuntimeBuilder::host_threads`]), waits without a timeout.
+//! - If all workers wait while tasks are queued, one more is started, up to
+//!   [`RuntimeConfig::max_threads`]: the queued one may be what they wait for.
+//! - A limit of time, a call of WASI's `proc_exit`, and a kill end the runtime.
+
+mod instance;
+mod pool;
+mod task;
+mod values;
+
+pub(crate) use pool::Pool;
+pub use task::{ExecuteError, Priority, Task, TaskError, TaskHandle, TaskId};
+pub use values::Results;
+
+use crate::process::{Cause, Prepared, Shape, State};
+use crate::seat::Seat;
+use crate::thread::{ThreadContext, ThreadState};
+use crate::{Error, ExitStatus, Limits, Module, Process, ProcessBuilder, SharedMemory};
+use instance::Instances;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
+use task::Entry;
+use wasmtime::{ExternType, FuncType, Linker};
+
+/// The sizes of a [`ThreadRuntime`].
+///
+/// ```
+/// use threadwork_engine::RuntimeConfig;
+///
+/// let config = RuntimeConfig { pool_size: 2, ..RuntimeConfig::default() };
+/// assert_eq!(config.memory_size, 16 << 20);
+/// assert_eq!(config.max_threads, 16);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuntimeConfig {
+    /// Bytes of shared memory at the start: 16 MiB. A module that wants more gets what it
+    /// wants, and one that may not grow by twice as much keeps half of that. What is
+    /// beyond the size that it declares is the host's: for the workers' stacks and
+    /// thread-local data, and for [objects](crate::SharedMemory::allocate).
+    pub memory_size: u64,
+    /// Workers: 4.
+    pub pool_size: u32,
+    /// Workers and threads that the guest starts, at one time: 16.
+    pub max_threads: u32,
+    /// Bytes of thread-local data for each worker, where the module exports a mutable
+    /// `__tls_base` but does not say how much it needs: 1024, all zero at the start.
+    pub tls_slot_size: u32,
+    /// Bytes of stack for each worker, where the module exports `__stack_pointer`: 1 MiB.
+    pub stack_size: u64,
+}
+
+impl Default for RuntimeConfig {
+    fn default() -> Self {
+        Self {
+            memory_size: 16 << 20,
+            pool_size: 4,
+            max_threads: 16,
+            tls_slot_size: 1024,
+            stack_size: 1 << 20,
+        }
+    }
+}
+
+/// What a worker is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WorkerStatus {
+    /// It waits for a task, or makes its instance ready for one.
+    Idle,
+    /// It runs this task.
+    Busy(TaskId),
+    /// It has left: the runtime has ended, or the worker was one that had been started
+    /// because all others waited.
+    Terminated,
+}
+
+/// The settings of a [`ThreadRuntime`]; made by [`ThreadRuntime::builder`].
+///
+/// ```
+/// use std::time::Duration;
+/// use threadwork_engine::{Engine, Limits, Module, RuntimeConfig, Task, ThreadRuntime};
+///
+/// # fn main() -> anyhow::Result<()> {
+/// # let engine = Engine::new()?;
+/// let module = Module::new(&engine, br#"
+///     (module
+///       (import "host" "twice" (func $twice (param i32) (result i32)))
+///       (memory 1 1 shared)
+///       (func (export "quadruple") (param i32) (result i32)
+///         (call $twice (call $twice (local.get 0)))))
+/// "#)?;
+/// let runtime = ThreadRuntime::builder(&module)
+///     .config(RuntimeConfig { pool_size: 2, ..RuntimeConfig::default() })
+///     .limits(Limits::default().memory(64 << 20))
+///     .task_timeout(Duration::from_secs(10))
+///     .linker(|linker| {
+///         linker.func_wrap("host", "twice", |n: i32| 2 * n)?;
+///         Ok(())
+///     })
+///     .build()?;
+/// let answer: i32 = runtime.execute(Task::new("quadruple", [10]))?.wait_as()?;
+/// assert_eq!(answer, 40);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct RuntimeBuilder {
+    process: ProcessBuilder,
+    config: RuntimeConfig,
+    task_timeout: Option<Duration>,
+    host_threads: u32,
+}
+
+/// The process that a runtime is, with what it was given.
+impl From<ProcessBuilder> for RuntimeBuilder {
+    fn from(process: ProcessBuilder) -> Self {
+        Self {
+            process,
+            config: RuntimeConfig::default(),
+            task_timeout: None,
+            host_threads: 1,
+        }
+    }
+}
+
+impl RuntimeBuilder {
+    /// Its sizes.
+    #[must_use]
+    pub fn config(mut self, config: RuntimeConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// What it may use at most. Of threads it may have
+    /// [`max_threads`](RuntimeConfig::max_threads); the times are those of the runtime,
+    /// not of a task.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        self.process(|process| process.limits(limits))
+    }
+
+    /// How long a task may run, unless it [says](Task::timeout) itself. No limit by
+    /// default.
+    #[must_use]
+    pub fn task_timeout(mut self, time: Duration) -> Self {
+        self.task_timeout = Some(time);
+        self
+    }
+
+    /// Adds host functions, as [`ProcessBuilder::linker`].
+    #[must_use]
+    pub fn linker(
+        self,
+        define: impl FnOnce(&mut Linker<ThreadContext>) -> wasmtime::Result<()> + 'static,
+    ) -> Self {
+        self.process(|process| process.linker(define))
+    }
+
+    /// What the process that the runtime is, is given: for a module that speaks WASI its
+    /// arguments, environment, files and streams.
+    #[must_use]
+    pub fn process(mut self, give: impl FnOnce(ProcessBuilder) -> ProcessBuilder) -> Self {
+        self.process = give(self.process);
+        self
+    }
+
+    /// How many threads of the host use the runtime, 1 by default: execute tasks, wait
+    /// for them, or touch its memory. A deadlock is when all tasks wait and so many
+    /// threads of the host do, too; another thread of the host could still wake them.
+    /// So a host with more threads must say so, or its tasks may be ended while one of
+    /// them is about to do that. For any number of threads, and no reports of
+    /// deadlocks, say 0.
+    #[must_use]
+    pub fn host_threads(mut self, count: u32) -> Self {
+        self.host_threads = count;
+        self
+    }
+
+    /// Makes the runtime: the memory, the start of the program (its data, its start
+    /// function, `_initialize`), and the workers with their instances.
+    ///
+    /// # Errors
+    ///
+    /// If the module cannot be run so; the message says why, and what to do.
+    pub fn build(self) -> Result<ThreadRuntime, Error> {
+        let config = self.config;
+        check(&config)?;
+        let module = self.process.module().clone();
+        if module.memories().is_empty() {
+            return Err(Error::NoSharedMemory);
+        }
+        let instances = Instances::new(&module, &config)?;
+        let entries = entries(&module);
+        let pool = Pool::new(config.pool_size, self.task_timeout, entries, instances);
+        let prepared = self
+            .process
+            .max_threads(config.max_threads)
+            .prepare(Shape {
+                pool: Some(pool),
+                memory: config.memory_size,
+                hosts: self.host_threads,
+                ..Shape::default()
+            })?;
+        if self.host_threads == 0 {
+            // Somebody lives who never sleeps.
+            prepared.state.lot().enter();
+        }
+        start(prepared, config.pool_size)
+    }
+}
+
+/// Refuses sizes with which nothing could run.
+fn check(config: &RuntimeConfig) -> Result<(), Error> {
+    if config.pool_size == 0 {
+        return Err(Error::RuntimeConfig {
+            what: "pool_size is 0: a runtime needs a worker",
+        });
+    }
+    if config.max_threads < config.pool_size {
+        return Err(Error::RuntimeConfig {
+            what: "max_threads is less than pool_size: raise it",
+        });
+    }
+    if !(1024..=instance::LARGEST).contains(&config.stack_size) {
+        return Err(Error::RuntimeConfig {
+            what: "stack_size is not from 1 KiB to 4 GiB",
+        });
+    }
+    Ok(())
+}
+
+/// The functions that a module exports.
+fn entries(module: &Module) -> BTreeMap<String, Arc<Entry>> {
+    let exports = module.wasmtime().exports();
+    let entry = |export: wasmtime::ExportType<'_>| {
+        let ExternType::Func(ty) = export.ty() else {
+            return None;
+        };
+        let name = export.name().to_owned();
+        if name.starts_with(threadwork_rewrite::RESERVED) {
+            return None;
+        }
+        let entry = Entry {
+            ty,
+            export: module.wasmtime().get_export_index(&name)?,
+            name: name.clone(),
+        };
+        Some((name, Arc::new(entry)))
+    };
+    exports.filter_map(entry).collect()
+}
+
+/// Starts the program and the workers, and waits until they are ready.
+fn start(prepared: Prepared, workers: u32) -> Result<ThreadRuntime, Error> {
+    let (ready, is_ready) = sync_channel(workers as usize);
+    let state = Arc::clone(&prepared.state);
+    // The runtime's own, until it is ending.
+    state.occupy();
+    let process = prepared.start(move |state, seat, thread| {
+        if let (Some(seat), Some(pool)) = (seat, state.pool())
+            && begin(state, seat, thread)
+        {
+            for _ in 0..workers {
+                let started = pool.start_worker(state, None, Some(ready.clone()));
+                if started.is_err() {
+                    let _ = ready.send(Err("the system has no thread left".to_owned()));
+                }
+            }
+        }
+        state.thread_ended(thread, None);
+    })?;
+    let runtime = ThreadRuntime { process, state };
+    runtime.until_ready(&is_ready, workers)?;
+    Ok(runtime)
+}
+
+/// Runs what runs once for a program; false if the process is ending.
+fn begin(state: &Arc<State>, seat: Seat, thread: &Arc<ThreadState>) -> bool {
+    let Some(pool) = state.pool() else {
+        return false;
+    };
+    let begun = pool.instances().initialize(seat);
+    begun
+        .inspect_err(|error| state.thread_failed(thread, error))
+        .is_ok()
+}
+
+/// A module's exported functions on a pool of workers, over one shared memory: see the
+/// [module's documentation](self).
+///
+/// It can be used from several threads of the host at once, which
+/// [`host_threads`](RuntimeBuilder::host_threads) should be told of. Dropping it ends it
+/// as [`shutdown_now`](Self::shutdown_now) does, so do not drop it in a host function of
+/// its own.
+pub struct ThreadRuntime {
+    process: Process,
+    state: Arc<State>,
+}
+
+impl ThreadRuntime {
+    /// A runtime with the default sizes.
+    ///
+    /// # Errors
+    ///
+    /// As [`RuntimeBuilder::build`].
+    pub fn new(module: &Module) -> Result<Self, Error> {
+        Self::builder(module).build()
+    }
+
+    /// A runtime with these sizes.
+    ///
+    /// # Errors
+    ///
+    /// As [`RuntimeBuilder::build`].
+    pub fn with_config(module: &Module, config: RuntimeConfig) -> Result<Self, Error> {
+        Self::builder(module).config(config).build()
+    }
+
+    /// The default settings, to be changed.
+    #[must_use]
+    pub fn builder(module: &Module) -> RuntimeBuilder {
+        ProcessBuilder::new(module).into()
+    }
+
+    /// Runs a task on a worker that is idle, or on the first that will be. Does not
+    /// block.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such function, if the arguments do not fit it, or if the runtime
+    /// was shut down or has ended.
+    pub fn execute(&self, task: Task) -> Result<TaskHandle, ExecuteError> {
+        self.pool().execute(&self.state, task)
+    }
+
+    /// The type of an exported function, if tasks can call it.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such function, or not one of numbers.
+    pub fn signature(&self, entry: &str) -> Result<FuncType, ExecuteError> {
+        self.pool().entry(entry).map(|entry| entry.ty.clone())
+    }
+
+    /// Blocks until no task is queued or runs.
+    pub fn wait_all(&self) {
+        self.pool().wait_all(&self.state);
+    }
+
+    /// Like [`wait_all`](Self::wait_all), for at most `time`; false if tasks are left.
+    #[must_use]
+    pub fn wait_all_timeout(&self, time: Duration) -> bool {
+        self.pool().wait_all_timeout(time)
+    }
+
+    /// The workers: as many as the pool is meant to have, and those that were started
+    /// because all waited.
+    #[must_use]
+    pub fn workers(&self) -> Vec<WorkerStatus> {
+        self.pool().status()
+    }
+
+    /// Tasks that wait for a worker.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.pool().queued()
+    }
+
+    /// The first shared memory of the module. It outlives the runtime.
+    #[must_use]
+    pub fn memory(&self) -> SharedMemory {
+        SharedMemory::of_runtime(&self.state)
+    }
+
+    /// The process that the runtime is: its statistics, its threads, its standard
+    /// streams, and a [`Killer`](crate::Killer) to end it from elsewhere.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Takes no more tasks, lets those that are queued or running come to their end,
+    /// and ends the workers. Blocks until they are gone, and tells how the runtime
+    /// ended: with code 0 if nothing else ended it before.
+    pub fn shutdown(&self) -> ExitStatus {
+        self.pool().drain();
+        self.wait_all();
+        self.state.end(Cause::Exited(0));
+        self.process.wait()
+    }
+
+    /// Ends the runtime at once: tasks that are queued are never run, those that run are
+    /// stopped. Blocks until the workers are gone.
+    pub fn shutdown_now(&self) -> ExitStatus {
+        self.state.end(Cause::Killed);
+        self.process.wait()
+    }
+
+    fn pool(&self) -> &Pool {
+        self.state
+            .pool()
+            .unwrap_or_else(|| unreachable!("a runtime's process is made with a pool"))
+    }
+
+    /// Waits until each worker has its instance.
+    fn until_ready(&self, ready: &Receiver<Result<(), String>>, workers: u32) -> Result<(), Error> {
+        for _ in 0..workers {
+            match ready.recv() {
+                Ok(Ok(())) => {}
+                Ok(Err(message)) if !self.state.is_ending() => {
+                    return Err(Error::Instantiate { message });
+                }
+                // The program has failed before there were workers, or has ended.
+                Ok(Err(_)) | Err(_) => {
+                    let status = Box::new(self.process.wait());
+                    return Err(Error::Start { status });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for ThreadRuntime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ThreadRuntime")
+            .field("process", &self.process)
+            .field("workers", &self.workers())
+            .field("queued", &self.queued())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,356 @@
+//! Tasks: calls of an exported function, what becomes of them, and the handle on one.
+
+use super::values::Results;
+use crate::process::State;
+use crate::{ExitStatus, LimitExceeded, Trap};
+use std::fmt;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+use threadwork_sync::Latch;
+use wasmtime::{FuncType, ModuleExport, Val, ValType};
+
+/// A call of an exported function, for [`ThreadRuntime::execute`](super::ThreadRuntime::execute).
+///
+/// ```
+/// use std::time::Duration;
+/// use threadwork_engine::{Priority, Task};
+///
+/// let task = Task::new("sum", [1_i32, 100])
+///     .priority(Priority::High)
+///     .timeout(Duration::from_secs(1));
+/// assert_eq!(task.entry, "sum");
+/// assert_eq!(task.args.len(), 2);
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Task {
+    /// The name of the function.
+    pub entry: String,
+    /// Its arguments: numbers, no references.
+    pub args: Vec<Val>,
+    /// Its place in the queue.
+    pub priority: Priority,
+    /// How long it may run. The time in the queue does not count.
+    pub timeout: Option<Duration>,
+}
+
+impl Task {
+    /// A call of `entry`. Arguments are numbers of Rust's or [`Val`]s.
+    pub fn new(entry: impl Into<String>, args: impl IntoIterator<Item = impl Into<Val>>) -> Self {
+        Self {
+            entry: entry.into(),
+            args: args.into_iter().map(Into::into).collect(),
+            priority: Priority::default(),
+            timeout: None,
+        }
+    }
+
+    /// Appends an argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<Val>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Its place in the queue; [`Priority::Normal`] unless set.
+    #[must_use]
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Ends it when it has run for so long, with [`TaskError::TimedOut`]. Unless set, the
+    /// time of [`RuntimeBuilder::task_timeout`](super::RuntimeBuilder::task_timeout).
+    #[must_use]
+    pub fn timeout(mut self, time: Duration) -> Self {
+        self.timeout = Some(time);
+        self
+    }
+}
+
+/// Which of the queued tasks is run first. In each class they run in the order in which
+/// they came; a lower class runs when the higher ones are empty.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// After all others.
+    Low,
+    /// What a task has unless it says so.
+    #[default]
+    Normal,
+    /// Before all others.
+    High,
+}
+
+/// The number of a task, unique in its runtime, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(pub(super) u64);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Why [`ThreadRuntime::execute`](super::ThreadRuntime::execute) refused a task.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExecuteError {
+    /// The module does not export such a function.
+    #[error("the module exports no function `{name}`: {}", offer(exports))]
+    NoEntry {
+        /// The name.
+        name: String,
+        /// The functions that it exports.
+        exports: Vec<String>,
+    },
+    /// The arguments do not fit the function.
+    #[error(
+        "the arguments ({}) do not fit `{name}`, which takes ({})",
+        types(given),
+        types(expected)
+    )]
+    Arguments {
+        /// The function.
+        name: String,
+        /// The types that it takes.
+        expected: Vec<String>,
+        /// The types of the arguments.
+        given: Vec<String>,
+    },
+    /// The function takes or returns references, which belong to one instance.
+    #[error(
+        "`{name}` takes or returns references, which mean nothing outside of the worker's \
+         instance: export a function of numbers that calls it"
+    )]
+    References {
+        /// The function.
+        name: String,
+    },
+    /// The runtime was shut down, or has ended.
+    #[error("the runtime takes no more tasks: it was shut down or has ended")]
+    ShutDown,
+}
+
+fn offer(exports: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let shown = exports
+        .iter()
+        .take(SHOWN)
+        .map(|name| name.escape_debug().to_string());
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    match exports.len() {
+        0 => "export one (`--export=NAME` for the linker)".to_owned(),
+        count if count > SHOWN => format!("it exports {shown} and {} more", count - SHOWN),
+        _ => format!("it exports {shown}"),
+    }
+}
+
+fn types(types: &[String]) -> String {
+    types.join(" ")
+}
+
+/// Why a task has no results.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum TaskError {
+    /// It trapped, or panicked. Its worker goes on with a new instance.
+    #[error("{0}")]
+    Trapped(Trap),
+    /// It was refused something by a limit, and trapped.
+    #[error("{0}")]
+    LimitExceeded(LimitExceeded),
+    /// By [`TaskHandle::cancel`].
+    #[error("the task was cancelled")]
+    Cancelled,
+    /// It ran for longer than it may.
+    #[error("the task ran for longer than {0:?}")]
+    TimedOut(Duration),
+    /// The runtime ended before the task did.
+    #[error("the runtime has ended: {0}")]
+    Ended(Box<ExitStatus>),
+    /// No instance could be made to run it.
+    #[error("no instance could be made for the task: {message}")]
+    Instance {
+        /// What went wrong.
+        message: String,
+    },
+    /// The results are not what the caller asked for.
+    #[error("the task's results are ({found}), not {expected}")]
+    Results {
+        /// The types of the results.
+        found: String,
+        /// What was asked for.
+        expected: &'static str,
+    },
+}
+
+/// The task is waiting, running or done; this is what one knows it by. Dropping it lets
+/// the task go on.
+#[derive(Clone)]
+pub struct TaskHandle {
+    pub(super) task: Arc<TaskState>,
+    /// Weak, so that a handle that nobody looks at does not keep a memory. Gone only
+    /// when the task is done.
+    pub(super) process: Weak<State>,
+}
+
+impl TaskHandle {
+    /// The number of the task.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.task.id
+    }
+
+    /// Whether it has its results, or never will.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.task.result.get().is_some()
+    }
+
+    /// Blocks until the task is done, and returns its results. May be called again, and
+    /// from several threads. Not to be called by a host function of the same runtime,
+    /// which would keep a worker from its work.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError`].
+    pub fn wait(&self) -> Result<Vec<Val>, TaskError> {
+        if !self.is_done() {
+            self.wait_for_ever();
+        }
+        self.result()
+    }
+
+    /// As [`wait`](Self::wait), with results as Rust's own numbers: `()`, one number,
+    /// or a tuple of up to four. The same bits serve for a number with and without a
+    /// sign.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError`]; [`TaskError::Results`] if the function returns something else.
+    pub fn wait_as<R: Results>(&self) -> Result<R, TaskError> {
+        let results = self.wait()?;
+        R::from_values(&results).ok_or_else(|| {
+            let found = self.task.entry.ty.results().map(|ty| ty.to_string());
+            TaskError::Results {
+                found: types(&found.collect::<Vec<_>>()),
+                expected: std::any::type_name::<R>(),
+            }
+        })
+    }
+
+    /// Like [`wait`](Self::wait), for at most `time`; `None` if it is not done then.
+    #[must_use]
+    pub fn wait_timeout(&self, time: Duration) -> Option<Result<Vec<Val>, TaskError>> {
+        self.task.done.wait_timeout(time).then(|| self.result())
+    }
+
+    /// The results, if the task is done. Does not block.
+    #[must_use]
+    pub fn try_wait(&self) -> Option<Result<Vec<Val>, TaskError>> {
+        self.is_done().then(|| self.result())
+    }
+
+    /// Ends the task: one that is queued is never run, one that waits or sleeps is
+    /// woken, one that computes stops in its next loop or function. False if it is done
+    /// already. Returns at once; the task may still come to its end by itself, and what
+    /// it was in the middle of stays as it is: locks that it holds are never unlocked.
+    ///
+    /// A task that is inside of a host function of the embedder's, or reads or writes a
+    /// standard stream, stops when that returns.
+    pub fn cancel(&self) -> bool {
+        let process = self.process.upgrade();
+        process.is_some_and(|process| {
+            let pool = process.pool();
+            pool.is_some_and(|pool| pool.cancel(&process, &self.task))
+        })
+    }
+
+    fn wait_for_ever(&self) {
+        if let Some(process) = self.process.upgrade()
+            && let Some(pool) = process.pool()
+        {
+            pool.host_waits_for(&process, &self.task);
+        }
+        self.task.done.wait();
+    }
+
+    fn result(&self) -> Result<Vec<Val>, TaskError> {
+        // The latch opens when it is set.
+        self.task
+            .result
+            .get()
+            .cloned()
+            .unwrap_or(Err(TaskError::Cancelled))
+    }
+}
+
+impl fmt::Debug for TaskHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskHandle")
+            .field("id", &self.task.id.0)
+            .field("entry", &self.task.entry.name)
+            .field("done", &self.is_done())
+            .finish()
+    }
+}
+
+/// An exported function that tasks can call.
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) ty: FuncType,
+    pub(super) export: ModuleExport,
+}
+
+impl Entry {
+    /// Whether it takes and returns numbers only.
+    pub(super) fn is_of_numbers(&self) -> bool {
+        let mut types = self.ty.params().chain(self.ty.results());
+        types.all(|ty| !ty.is_ref())
+    }
+
+    /// Refuses arguments that do not fit.
+    pub(super) fn check(&self, args: &[Val]) -> Result<(), ExecuteError> {
+        let fits =
+            |(param, arg): (ValType, &Val)| type_of(arg).is_some_and(|ty| ValType::eq(&ty, &param));
+        if args.len() == self.ty.params().len() && self.ty.params().zip(args).all(fits) {
+            return Ok(());
+        }
+        let given = args
+            .iter()
+            .map(|arg| type_of(arg).map_or("ref".to_owned(), |ty| ty.to_string()));
+        Err(ExecuteError::Arguments {
+            name: self.name.clone(),
+            expected: self.ty.params().map(|ty| ty.to_string()).collect(),
+            given: given.collect(),
+        })
+    }
+}
+
+/// The type of a number; `None` for a reference.
+fn type_of(value: &Val) -> Option<ValType> {
+    Some(match value {
+        Val::I32(_) => ValType::I32,
+        Val::I64(_) => ValType::I64,
+        Val::F32(_) => ValType::F32,
+        Val::F64(_) => ValType::F64,
+        Val::V128(_) => ValType::V128,
+        _ => return None,
+    })
+}
+
+/// What the pool, the worker and the handles of a task share.
+pub(crate) struct TaskState {
+    pub(super) id: TaskId,
+    pub(super) entry: Arc<Entry>,
+    pub(super) args: Vec<Val>,
+    pub(super) timeout: Option<Duration>,
+    /// Threads of the host that are away until it is done. Changed under the board's
+    /// lock only.
+    pub(super) waiters: AtomicU32,
+    /// Set once, under the board's lock.
+    pub(super) result: OnceLock<Result<Vec<Val>, TaskError>>,
+    /// Opens when `result` is set.
+    pub(super) done: Latch,
+}

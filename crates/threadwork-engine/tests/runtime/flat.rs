@@ -1,0 +1,265 @@
+//! Thousands of tasks, traps, cancels and runtimes in one host program: nothing of them
+//! is left, neither threads nor file descriptors nor memory.
+//!
+//! Each test runs itself again as a program of its own, so that what it counts is
+//! nobody else's.
+
+use crate::support::{Watch, call, execute, is_full, memory, module, workers_of};
+use std::fs;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+use threadwork_engine::{Limits, TaskError};
+
+/// Runs the test `name` of this chapter, which is ignored otherwise, by itself.
+#[track_caller]
+fn alone(name: &str) {
+    let _watch = Watch::with(Duration::from_secs(1200));
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            &format!("flat::{name}"),
+            "--ignored",
+            "--nocapture",
+        ])
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{stdout}\n{stderr}");
+    // A name that matches no test would succeed, too.
+    assert!(stdout.contains("1 passed"), "{stdout}");
+}
+
+/// What a host program has of everything that may leak.
+#[derive(Debug)]
+struct Holdings {
+    threads: usize,
+    files: usize,
+    mappings: usize,
+    resident_kib: usize,
+}
+
+impl Holdings {
+    /// Counted when idle workers have gone home.
+    fn now(workers_left: usize) -> Self {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while workers() > workers_left && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20));
+        }
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let resident = resident.and_then(|rest| rest.split_whitespace().next());
+        Self {
+            threads: count("/proc/self/task"),
+            files: count("/proc/self/fd"),
+            mappings: fs::read_to_string("/proc/self/maps")
+                .unwrap()
+                .lines()
+                .count(),
+            resident_kib: resident.unwrap().parse().unwrap(),
+        }
+    }
+
+    #[track_caller]
+    fn must_not_exceed(&self, before: &Self) {
+        println!("before: {before:?}\nafter:  {self:?}");
+        assert!(self.threads <= before.threads, "threads leak");
+        assert!(self.files <= before.files, "file descriptors leak");
+        // The allocator's arenas come and go, by a few.
+        assert!(self.mappings <= before.mappings + 16, "mappings leak");
+        // 2 KiB for each of 2,000 rounds would be 4 MiB.
+        assert!(
+            self.resident_kib <= before.resident_kib + 4096,
+            "memory leaks"
+        );
+    }
+}
+
+fn count(folder: &str) -> usize {
+    fs::read_dir(folder).unwrap().count()
+}
+
+/// Threads of the engine that run guests.
+fn workers() -> usize {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    tasks
+        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok())
+        .filter(|name| name == "threadwork\n")
+        .count()
+}
+
+/// xorshift: the same choices in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
+
+const TASKS: &str = r#"
+  (func (export "work") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
+  (func (export "trap") (param i32) (result i32) unreachable)
+  (func (export "sleep") (param i32) (result i32)
+    (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1)))
+  (func (export "spin") (param i32) (result i32) (loop (br 0)) (i32.const 0))
+  (func (export "grow") (param i32) (result i32) (memory.grow (i32.const 1)))
+"#;
+
+#[test]
+fn ten_thousand_tasks_with_random_ends() {
+    alone("tasks_with_random_ends");
+}
+
+#[test]
+#[ignore = "run by another test, in a program of its own"]
+fn tasks_with_random_ends() {
+    let module = module(TASKS);
+    let runtime = workers_of(&module, 4, 8)
+        .host_threads(0)
+        .task_timeout(Duration::from_secs(60))
+        .build()
+        .unwrap();
+    let mut random = Random(0x1234_5678_9abc_def1);
+    let mut ends = [0; 3];
+    let mut round = |tasks: u32| {
+        let _watch = Watch::with(Duration::from_secs(600));
+        let mut open = Vec::new();
+        for n in 0..tasks {
+            let entry = match random.below(10) {
+                0..5 => "work",
+                5..7 => "trap",
+                7 => "sleep",
+                8 => "spin",
+                _ => "grow",
+            };
+            open.push((entry, n, execute(&runtime, entry, [n as i32])));
+            // No more than a few, so that those that do not end are always cancelled.
+            if open.len() > 3 {
+                let (entry, n, task) = open.swap_remove(random.below(4) as usize);
+                if matches!(entry, "sleep" | "spin") {
+                    task.cancel();
+                }
+                match (entry, task.wait_as::<i32>()) {
+                    ("work", Ok(result)) => assert_eq!(result, n as i32 + 1),
+                    ("grow", Ok(_)) => {}
+                    ("trap", Err(TaskError::Trapped(_))) => ends[1] += 1,
+                    ("sleep" | "spin", Err(TaskError::Cancelled)) => ends[2] += 1,
+                    other => panic!("{other:?}"),
+                }
+                ends[0] += 1;
+            }
+        }
+        for (_, _, task) in open {
+            task.cancel();
+            let _ = task.wait();
+        }
+    };
+    let tasks = if is_full() { 100_000 } else { 10_000 };
+    round(tasks / 10);
+    let before = Holdings::now(4);
+    round(tasks);
+    Holdings::now(4).must_not_exceed(&before);
+    println!("{ends:?}");
+}
+
+#[test]
+fn a_thousand_runtimes() {
+    alone("runtimes");
+}
+
+#[test]
+#[ignore = "run by another test, in a program of its own"]
+fn runtimes() {
+    let module = module(TASKS);
+    let mut random = Random(99);
+    let mut round = |number: u64| {
+        let _watch = Watch::start();
+        let runtime = workers_of(&module, 2, 4)
+            .host_threads(0)
+            .limits(Limits::default().wall_time(Duration::from_secs(100)))
+            .build()
+            .unwrap();
+        let memory = runtime.memory();
+        let barrier = memory.barrier(2).unwrap();
+        let entries = ["work", "trap", "sleep", "spin"];
+        let open = random.below(6);
+        let tasks: Vec<_> = (0..open)
+            .map(|_| execute(&runtime, entries[random.below(4) as usize], [1]))
+            .collect();
+        match number % 4 {
+            0 => drop(runtime),
+            1 => drop(runtime.shutdown_now()),
+            2 => {
+                for task in &tasks {
+                    task.cancel();
+                }
+                assert!(runtime.shutdown().success());
+            }
+            _ => runtime.process().kill(),
+        }
+        drop((barrier, memory));
+        tasks.iter().for_each(|task| drop(task.wait()));
+    };
+    let rounds = if is_full() { 10_000 } else { 1000 };
+    (0..rounds / 10).for_each(&mut round);
+    let before = Holdings::now(0);
+    (0..rounds).for_each(&mut round);
+    Holdings::now(0).must_not_exceed(&before);
+}
+
+#[test]
+fn a_million_quick_tasks() {
+    alone("quick_tasks");
+}
+
+#[test]
+#[ignore = "run by another test, in a program of its own"]
+fn quick_tasks() {
+    let _watch = Watch::with(Duration::from_secs(600));
+    let module = module(TASKS);
+    let runtime = workers_of(&module, 2, 2).build().unwrap();
+    let tasks = if is_full() { 1_000_000 } else { 100_000 };
+    let round = |tasks: i32| {
+        let mut left = tasks;
+        while left > 0 {
+            let batch: Vec<_> = (0..500).map(|n| execute(&runtime, "work", [n])).collect();
+            for (task, n) in batch.iter().zip(0..) {
+                assert_eq!(task.wait_as::<i32>().unwrap(), n + 1);
+            }
+            left -= 500;
+        }
+        assert_eq!(call(&runtime, "work", [0]), 1);
+    };
+    round(tasks / 10);
+    let before = Holdings::now(2);
+    round(tasks);
+    Holdings::now(2).must_not_exceed(&before);
+}
+
+#[test]
+fn memories_and_objects() {
+    alone("memories");
+}
+
+#[test]
+#[ignore = "run by another test, in a program of its own"]
+fn memories() {
+    let round = |_| {
+        let memory = memory(1, 8);
+        let objects: Vec<_> = (0..50).map(|n| memory.cache_aligned(n).unwrap()).collect();
+        let mutex = memory.mutex().unwrap();
+        drop(mutex.lock().unwrap());
+        assert!(memory.wait32(0, 0, Some(Duration::ZERO)).is_ok());
+        drop(objects);
+    };
+    let rounds = if is_full() { 20_000 } else { 2000 };
+    (0..rounds / 10).for_each(round);
+    let before = Holdings::now(0);
+    (0..rounds).for_each(round);
+    Holdings::now(0).must_not_exceed(&before);
+}
