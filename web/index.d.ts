@@ -1,0 +1,269 @@
+/** Runs threaded WebAssembly in browsers, Node and Deno. */
+
+// ---- Programs ----
+
+export interface LoadOptions {
+  /** What the program knows itself as, unless `arg0` says otherwise; by default, the file's name. */
+  name?: string;
+  /**
+   * Rewrites the module when it is loaded, so that waits and notifies can be seen: deadlocks are
+   * reported, `threads()` and the trace show who waits, and blocked threads end without
+   * their workers. Costs the load of the rewriter and some milliseconds for each megabyte.
+   */
+  deadlockDetection?: boolean;
+  /** Where the rewriter is, if not beside this package's scripts. */
+  rewriterUrl?: string | URL;
+  /** The limits of the imported memory in pages, of a `WebAssembly.Module`, which cannot tell. */
+  memory?: { initial: number; maximum: number };
+}
+
+/** A compiled module. Any number of processes can be made of it. */
+export class Program {
+  private constructor();
+  readonly name: string;
+  readonly module: WebAssembly.Module;
+  /** Whether it runs by itself, from `_start`; else its exports are there to be called. */
+  readonly isCommand: boolean;
+  /** Whether it starts threads. */
+  readonly spawns: boolean;
+  /** Whether it was rewritten for `deadlockDetection`. */
+  readonly isObserved: boolean;
+}
+
+/**
+ * Loads a program: a URL, a response, bytes, a compiled module, or in Node a path.
+ *
+ * @throws {ThreadworkError} FETCH, COMPILE, MEMORY64, SOURCE
+ */
+export function load(
+  source:
+    | string
+    | URL
+    | Response
+    | BufferSource
+    | WebAssembly.Module
+    | Promise<Response | BufferSource | WebAssembly.Module>,
+  options?: LoadOptions,
+): Promise<Program>;
+
+// ---- Processes ----
+
+/** How a process ended. The first cause wins. */
+export type ExitStatus =
+  | { kind: 'exited'; code: number }
+  | ({ kind: 'trapped' } & Trap)
+  | { kind: 'deadlock'; threads: Sleeper[] }
+  | { kind: 'limit'; limit: LimitName; value: number; trap?: Trap }
+  | { kind: 'killed' };
+
+export type LimitName = 'threads' | 'memory' | 'openFiles' | 'wallTime';
+
+export interface Trap {
+  /** 0 is the main thread. */
+  thread: number;
+  message: string;
+  /** The guest's frames, the innermost first, a line each. */
+  stack: string;
+}
+
+export interface Sleeper {
+  thread: number;
+  /** What it waits for a notify of. */
+  address: number;
+  stack: string;
+}
+
+/** A file is text or bytes, a directory an object of files and directories. */
+export interface MemoryTree {
+  [name: string]: string | BufferSource | MemoryTree;
+}
+
+export type OutputTarget =
+  /** The console; in Node the process's own stream. */
+  | 'inherit'
+  | 'null'
+  /** `process.stdout` is a ReadableStream; a program whose output nobody reads will wait. */
+  | 'pipe'
+  /** `process.stdoutBytes` has it. */
+  | 'collect'
+  | ((bytes: Uint8Array) => void)
+  | WritableStream<Uint8Array>;
+
+export type InputSource =
+  | 'null'
+  /** `process.stdin` is a WritableStream. */
+  | 'pipe'
+  /** Node's own standard input. */
+  | 'inherit'
+  | { text: string }
+  | BufferSource
+  | Blob
+  | ReadableStream<Uint8Array>;
+
+export interface ProcessOptions {
+  args?: string[];
+  /** The name under which the program knows itself. */
+  arg0?: string;
+  /**
+   * RAYON_NUM_THREADS and THREADWORK_PARALLELISM are set to the number of cores or
+   * `maxThreads`, whichever is less, unless they are given.
+   */
+  env?: Record<string, string>;
+  /**
+   * Directories by the guest's absolute paths: files in memory, a directory of the
+   * origin-private file system (`navigator.storage.getDirectory()`), or in Node a path.
+   */
+  preopens?: Record<string, MemoryTree | FileSystemDirectoryHandle | string | URL>;
+  /** 'null' by default. */
+  stdin?: InputSource;
+  /** 'inherit' by default. */
+  stdout?: OutputTarget;
+  /** 'inherit' by default. */
+  stderr?: OutputTarget;
+  /** Whether the program shall take the standard streams for a terminal. */
+  tty?: boolean;
+  /** Threads that may exist at one time beside the main one; 64 by default. */
+  maxThreads?: number;
+  /** Workers made ready before they are needed; the number of cores by default. */
+  poolSize?: number;
+  limits?: {
+    /** Bytes of linear memory. */
+    memory?: number;
+    /** Milliseconds from start to end. */
+    wallTime?: number;
+    /** Files and directories open at one time, beside standard streams and preopens. */
+    openFiles?: number;
+  };
+  /** Records what threads do when, for `on('thread')`. */
+  trace?: boolean;
+  /**
+   * A script whose default export makes host functions of your own:
+   * `(context: ImportContext) => ({ module: { name: function } })`. It is imported by every worker.
+   */
+  imports?: string | URL;
+  /** Given to `imports`; anything that can be sent to a worker. */
+  data?: unknown;
+  engine?: Engine;
+}
+
+/** What a script of host functions gets. */
+export interface ImportContext {
+  data: unknown;
+  memory: WebAssembly.Memory | undefined;
+  /** The calling thread's id. */
+  thread(): number;
+  /** The calling thread's instance. */
+  exports(): WebAssembly.Exports;
+}
+
+export interface ThreadInfo {
+  /** The id that the guest knows; 0 is the main thread. */
+  id: number;
+  /**
+   * 'running': it computes, or waits for a notify in a program that is not observed.
+   * 'waiting': for a notify of `address`. 'host-call': it sleeps, reads, writes or uses files.
+   * 'idle': the main thread of a reactor without a call.
+   */
+  activity: 'running' | 'waiting' | 'host-call' | 'idle';
+  /** The number of its worker in this process. */
+  worker: number;
+  address?: number;
+}
+
+/** A worker began to do something. */
+export interface ThreadEvent {
+  /** Milliseconds since 1970. */
+  time: number;
+  thread: number;
+  worker: number;
+  activity: 'running' | 'waiting' | 'host-call' | 'idle';
+}
+
+export interface Stats {
+  threadsStarted: number;
+  threadsAlive: number;
+  threadsPeak: number;
+  spawnsFailed: number;
+  /** These four are counted in observed programs only. */
+  waits: number;
+  waitsNotEqual: number;
+  notifies: number;
+  woken: number;
+  /** Bytes of shared linear memory. */
+  memory: number;
+  /** Milliseconds. */
+  wallTime: number;
+  /** Trace records that were overwritten before they could be read. */
+  traceLost: number;
+}
+
+export type Value = number | bigint;
+
+/** One program, its memory, its threads, its files and its limits. */
+export class Process {
+  constructor(program: Program, options?: ProcessOptions);
+  /**
+   * Starts it. Kept when the main thread is about to run; for a reactor, when `_initialize` has
+   * returned.
+   */
+  start(): Promise<void>;
+  /** Starts it and waits for its end. Broken if the host fails, never because of the guest. */
+  run(): Promise<ExitStatus>;
+  /** Kept when it has ended and all its threads are gone. */
+  wait(): Promise<ExitStatus>;
+  readonly status: ExitStatus | null;
+  /** Ends it, whatever its threads do. */
+  kill(): void;
+  /** Calls an export of a reactor on its main thread. bigints are i64, numbers the rest. */
+  call(name: string, ...args: Value[]): Promise<Value | Value[] | undefined>;
+  threads(): ThreadInfo[];
+  stats(): Stats;
+  /** Returns a function that takes the listener back. */
+  on(event: 'thread', listener: (event: ThreadEvent) => void): () => void;
+  /** The shared memory; null if there is none, and after the end. */
+  readonly memory: WebAssembly.Memory | null;
+  readonly stdin: WritableStream<Uint8Array | string> | null;
+  readonly stdout: ReadableStream<Uint8Array> | null;
+  readonly stderr: ReadableStream<Uint8Array> | null;
+  readonly stdoutBytes: Uint8Array;
+  readonly stderrBytes: Uint8Array;
+  /** The directories in memory as they were at the end, by the guest's paths. */
+  readonly files: Record<string, MemoryTree>;
+  /** The bytes of a file, by the guest's absolute path, at any time. */
+  readFile(path: string): Promise<Uint8Array>;
+  /** Makes or replaces a file while the process runs. */
+  writeFile(path: string, data: string | BufferSource): Promise<void>;
+}
+
+// ---- Engines, errors, statuses ----
+
+export interface EngineOptions {
+  /** Workers kept for the next process; the number of cores and one by default. */
+  keepWorkers?: number;
+  /** Milliseconds that a worker may take to start; 30,000 by default. */
+  startTimeout?: number;
+  /** The scripts, where they are not beside this package's other scripts. */
+  workerUrl?: string | URL;
+  supervisorUrl?: string | URL;
+}
+
+/** The workers that processes run on. */
+export class Engine {
+  static readonly default: Engine;
+  constructor(options?: EngineOptions);
+  /** Starts workers ahead of the first process. */
+  warmUp(): Promise<void>;
+  /** Ends all its processes and workers, for good. */
+  close(): Promise<void>;
+}
+
+/** A failure that is not the guest's. */
+export class ThreadworkError extends Error {
+  readonly code: string;
+}
+
+/** The exit code of a command-line program that reports this status; as `threadwork run`'s. */
+export function exitCode(status: ExitStatus): number;
+
+/** A status in words. */
+export function describe(status: ExitStatus): string;

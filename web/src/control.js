@@ -1,0 +1,305 @@
+// The control block: what the host, the supervisor and the workers of one process share
+// beside its memory. One SharedArrayBuffer; nothing in it outlives the process.
+//
+//   words    state and cause of the end, bells, counters, the lock of the thread table
+//   rpc      one file call at a time: its number, its arguments, its result
+//   seats    one for each worker that may belong to the process; seat 0 is the main thread's
+//   idle     a stack of seats that wait for work
+//   pending  a queue of threads that wait for a seat
+//   rings    standard input, output and error
+//   trace    what threads did when, if asked for
+//
+// Invariant: under LOCK, `idle` or `pending` is empty.
+
+import { Lock } from './lock.js';
+import { Ring } from './ring.js';
+
+/** The words at the beginning. */
+export const W = {
+  /** 0 while the process runs, 1 from the moment that its end has a cause. */
+  ENDING: 0,
+  CAUSE: 1,
+  CAUSE_CODE: 2,
+  CAUSE_THREAD: 3,
+  /** Sleeping threads wait for this word; it changes at the end. */
+  END: 4,
+  /** The supervisor looks for work when it changes. */
+  SUPERVISOR: 5,
+  /** The host looks at streams, replies and the trace when it changes. */
+  HOST: 6,
+  /** 1 if bells have to be messages too, because `Atomics.waitAsync` is missing. */
+  BY_MESSAGE: 7,
+  LOCK: 8,
+  /** Guest threads, the main one included; under LOCK. */
+  ALIVE: 9,
+  PEAK: 10,
+  STARTED: 11,
+  REFUSED: 12,
+  NEXT_ID: 13,
+  IDLE: 14,
+  PENDING: 15,
+  PENDING_HEAD: 16,
+  /** Seats that will take a pending thread by themselves soon; under LOCK. */
+  COMING: 17,
+  /** Threads that may exist beside the main one. */
+  MOST_THREADS: 18,
+  /** Changes when a thread has ended. */
+  ENDED: 19,
+  /** The bits of the limits that a thread has met. */
+  LIMITS_MET: 20,
+  /** The file descriptors that are standard input, output and error; -1 if none is. */
+  STREAM_FD: 21,
+  RPC_LOCK: 24,
+  RPC_STATE: 25,
+  RPC_CALL: 26,
+  RPC_RESULT: 27,
+  RPC_COUNT: 36,
+  RPC_WIDE: 37,
+  /** How often threads came out of a sleep without a timeout. */
+  AWOKEN: 38,
+  /** Who sleeps for ever: see observed.js. */
+  ASLEEP: 28,
+  /** 1 while somebody finds out whether all threads sleep for ever. */
+  VERDICT: 29,
+  WAITS: 30,
+  NOTIFIES: 31,
+  WOKEN: 32,
+  NOT_EQUAL: 33,
+  TRACE_NEXT: 34,
+  /** Not 0 once the first seat has its instance, which makes the memory's contents. */
+  READY: 35,
+};
+
+/** Why a process ends; the value of `W.CAUSE`. */
+export const Cause = { EXITED: 1, TRAPPED: 2, DEADLOCK: 3, LIMIT: 4, KILLED: 5, FAILED: 6 };
+
+/** Limits, as bits of `W.LIMITS_MET` and as the code of `Cause.LIMIT`. */
+export const LIMITS = ['threads', 'memory', 'openFiles', 'wallTime'];
+
+/** The words of a seat. */
+export const S = {
+  MAILBOX: 0,
+  JOB: 1,
+  THREAD: 2,
+  ARGUMENT: 3,
+  ACTIVITY: 4,
+  /** Of a wait: the address, and what it expects there (two words if 64 bits). */
+  ADDRESS: 5,
+  WIDTH: 6,
+  EXPECTED: 8,
+  /** Of a call: how many arguments or results, and which of them are 64-bit integers. */
+  COUNT: 10,
+  WIDE: 11,
+  /** Changes from 0 to 1 (done) or 2 (failed) when a call has been answered. */
+  REPLY: 12,
+  /** 1 while the thread is counted in W.ASLEEP. */
+  ASLEEP: 13,
+  /** When the activity began, as a double in ms. */
+  SINCE: 14,
+  VALUES: 16,
+};
+const SEAT_WORDS = 64;
+
+/** As many arguments or results can a call have. */
+export const MOST_VALUES = (SEAT_WORDS - S.VALUES) / 2;
+
+export const Mailbox = { NONE: 0, IDLE: 1, JOB: 2, BUSY: 3, GONE: 4 };
+export const Job = { THREAD: 1, CALL: 2 };
+
+/** The values of S.REPLY. */
+export const Reply = { NONE: 0, DONE: 1, FAILED: 2 };
+
+/** What a seat's thread does. */
+export const Activity = { NONE: 0, RUNNING: 1, WAITING: 2, HOST_CALL: 3, LEAVING: 4 };
+export const ACTIVITIES = ['idle', 'running', 'waiting', 'host-call', 'idle'];
+
+/** The state of the one file call. */
+export const Rpc = { FREE: 0, ASKED: 1, ANSWERED: 2, CLOSED: 3 };
+
+const HEADER_WORDS = 64;
+const RPC_SLOTS = 16;
+/** Of a record in the trace: time (2), thread, worker and activity, number plus one. */
+const TRACE_WORDS = 6;
+export const TRACE_RECORDS = 1 << 14;
+
+/** The views of a control block. Everybody makes their own over the same buffer. */
+export class Control {
+  /** A block for a process of up to `seats` workers. */
+  static create(seats, { trace = false, shared = true } = {}) {
+    const words =
+      HEADER_WORDS +
+      RPC_SLOTS * 2 +
+      seats * (SEAT_WORDS + 1 + 2) +
+      (trace ? TRACE_RECORDS * TRACE_WORDS : 0);
+    // An even number of words, for the 64-bit views.
+    const rings = (words + 1) & ~1;
+    const bytes = rings * 4 + 3 * Ring.BYTES;
+    return { buffer: shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes), seats, trace };
+  }
+
+  constructor({ buffer, seats, trace }) {
+    this.seats = seats;
+    this.words = new Int32Array(buffer, 0, (buffer.byteLength - 3 * Ring.BYTES) >> 2);
+    this.wide = new BigInt64Array(buffer, 0, this.words.length >> 1);
+    this.floats = new Float64Array(buffer, 0, this.words.length >> 1);
+    /** The first slot of 64 bits for a file call's arguments. */
+    this.rpcSlot = HEADER_WORDS >> 1;
+    this.firstSeat = HEADER_WORDS + RPC_SLOTS * 2;
+    this.idle = this.firstSeat + seats * SEAT_WORDS;
+    this.pending = this.idle + seats;
+    this.trace = trace ? (this.pending + seats * 2 + 1) & ~1 : 0;
+    this.rings = [0, 1, 2].map(
+      (n) => new Ring(buffer, buffer.byteLength - (3 - n) * Ring.BYTES),
+    );
+    this.lock = new Lock(this.words, W.LOCK);
+    this.rpcLock = new Lock(this.words, W.RPC_LOCK);
+  }
+
+  get isEnding() {
+    return Atomics.load(this.words, W.ENDING) !== 0;
+  }
+
+  /** The first word of a seat. */
+  seat(index) {
+    return this.firstSeat + index * SEAT_WORDS;
+  }
+
+  /** The first words of the seats that fulfil a condition. */
+  seatsWhere(condition) {
+    const all = Array.from({ length: this.seats }, (_, index) => this.seat(index));
+    return all.filter(condition);
+  }
+
+  /** The id of the thread on a seat; 0 is the main thread. */
+  threadOf(seat) {
+    return this.words[seat + S.THREAD];
+  }
+
+  // ---- Values of 64 bits: numbers are doubles, 64-bit integers are themselves ----
+
+  #put(slot, value) {
+    if (typeof value === 'bigint') this.wide[slot] = value;
+    else this.floats[slot] = value;
+    return typeof value === 'bigint' ? 1 : 0;
+  }
+
+  #get(slot, isWide) {
+    return isWide ? this.wide[slot] : this.floats[slot];
+  }
+
+  /** The arguments of the file call. */
+  setArguments(args) {
+    let wide = 0;
+    args.forEach((value, n) => (wide |= this.#put(this.rpcSlot + n, value) << n));
+    this.words[W.RPC_COUNT] = args.length;
+    this.words[W.RPC_WIDE] = wide;
+  }
+
+  arguments() {
+    return Array.from({ length: this.words[W.RPC_COUNT] }, (_, n) =>
+      this.#get(this.rpcSlot + n, this.words[W.RPC_WIDE] & (1 << n)),
+    );
+  }
+
+  /** The arguments or the results of a call on a seat. */
+  setValues(seat, values) {
+    const first = (seat + S.VALUES) >> 1;
+    let wide = 0;
+    values.forEach((value, n) => (wide |= this.#put(first + n, value) << n));
+    this.words[seat + S.COUNT] = values.length;
+    this.words[seat + S.WIDE] = wide;
+  }
+
+  values(seat) {
+    const first = (seat + S.VALUES) >> 1;
+    return Array.from({ length: this.words[seat + S.COUNT] }, (_, n) =>
+      this.#get(first + n, this.words[seat + S.WIDE] & (1 << n)),
+    );
+  }
+
+  /** Wakes whoever waits for a bell; `byMessage` is called if bells are messages here. */
+  ring(bell, byMessage) {
+    Atomics.add(this.words, bell, 1);
+    Atomics.notify(this.words, bell);
+    if (byMessage && this.words[W.BY_MESSAGE]) byMessage(bell);
+  }
+
+  /**
+   * Gives the process its cause to end; false if it had one. Wakes everybody who waits
+   * in a host call, and dismisses the idle.
+   */
+  end(cause, code = 0, thread = 0) {
+    const { words } = this;
+    if (Atomics.compareExchange(words, W.ENDING, 0, 1) !== 0) return false;
+    words[W.CAUSE_CODE] = code;
+    words[W.CAUSE_THREAD] = thread;
+    Atomics.store(words, W.CAUSE, cause);
+    Atomics.add(words, W.END, 1);
+    Atomics.notify(words, W.END);
+    Atomics.add(words, W.ENDED, 1);
+    Atomics.notify(words, W.ENDED);
+    this.setReady();
+    this.lock.close();
+    this.rpcLock.close();
+    if (Atomics.exchange(words, W.RPC_STATE, Rpc.CLOSED) === Rpc.ASKED) {
+      Atomics.notify(words, W.RPC_STATE);
+    }
+    for (const ring of this.rings) ring.close();
+    for (let index = 0; index < this.seats; index++) {
+      const mailbox = this.seat(index) + S.MAILBOX;
+      if (Atomics.compareExchange(words, mailbox, Mailbox.IDLE, Mailbox.GONE) === Mailbox.IDLE) {
+        Atomics.notify(words, mailbox);
+      }
+    }
+    return true;
+  }
+
+  /** The first seat has its instance; others may have theirs. */
+  setReady() {
+    Atomics.store(this.words, W.READY, 1);
+    Atomics.notify(this.words, W.READY);
+  }
+
+  /** Notes what a seat's thread does from now on. */
+  setActivity(seat, activity) {
+    const { words } = this;
+    Atomics.store(words, seat + S.ACTIVITY, activity);
+    if (this.trace === 0) return;
+    const now = performance.timeOrigin + performance.now();
+    const number = Atomics.add(words, W.TRACE_NEXT, 1);
+    const record = this.traceRecord(number);
+    this.floats[record >> 1] = now;
+    words[record + 2] = words[seat + S.THREAD];
+    words[record + 3] = (((seat - this.firstSeat) / SEAT_WORDS) << 8) | activity;
+    // Last: by its number a reader knows that the record is complete.
+    Atomics.store(words, record + 4, number + 1);
+    this.floats[(seat + S.SINCE) >> 1] = now;
+  }
+
+  traceRecord(number) {
+    return this.trace + (number & (TRACE_RECORDS - 1)) * TRACE_WORDS;
+  }
+
+  /**
+   * Gives `each` the records from number `from` on. Returns the number of the next one,
+   * and how many were overwritten before they could be read.
+   */
+  readTrace(from, each) {
+    const { words } = this;
+    const end = Atomics.load(words, W.TRACE_NEXT);
+    // Records that are half a ring old may be written again while they are read.
+    const lost = Math.max(0, ((end - from) | 0) - TRACE_RECORDS / 2);
+    let next = (from + lost) | 0;
+    for (; next !== end; next = (next + 1) | 0) {
+      const record = this.traceRecord(next);
+      if (Atomics.load(words, record + 4) !== ((next + 1) | 0)) break;
+      each({
+        time: this.floats[record >> 1],
+        thread: words[record + 2],
+        worker: words[record + 3] >> 8,
+        activity: ACTIVITIES[words[record + 3] & 255],
+      });
+    }
+    return { next, lost };
+  }
+}

@@ -1,0 +1,160 @@
+// What WASI stands on in a process whose threads share a control block: rings for the
+// standard streams, one file call at a time to the supervisor, and sleeps that end when
+// the process does.
+
+import { Activity, Cause, Rpc, W } from './control.js';
+import { Ring } from './ring.js';
+import { FILE_CALLS } from './wasi/abi.js';
+
+/** Thrown through the guest when its process ends. */
+export const ENDED = Symbol('the process has ended');
+
+const INPUT = 0;
+/** The most that one call moves; the guest calls again for the rest. */
+const MOST = Ring.CAPACITY;
+
+export class Environment {
+  /**
+   * @param {import('./control.js').Control} control
+   * @param {number} seat the first word of the thread's seat
+   * @param {import('./guest-memory.js').GuestMemory} memory
+   * @param {{args: Uint8Array[], env: Uint8Array[], origin: number}} given
+   * @param {(message: object) => void} post to the supervisor
+   * @param {((name: string, args: any[]) => number) | null} localFiles serves file calls
+   *   where the supervisor cannot reach the memory
+   */
+  constructor(control, seat, memory, given, post, localFiles) {
+    Object.assign(this, given);
+    this.control = control;
+    this.seat = seat;
+    this.memory = memory;
+    this.post = post;
+    if (localFiles) this.file = localFiles;
+  }
+
+  check() {
+    if (this.control.isEnding) throw ENDED;
+  }
+
+  get thread() {
+    return this.control.threadOf(this.seat);
+  }
+
+  exit(code) {
+    if (this.control.end(Cause.EXITED, code, this.thread)) this.post({ ending: {} });
+    throw ENDED;
+  }
+
+  ringSupervisor = () => this.control.ring(W.SUPERVISOR, this.ringByMessage);
+  ringHost = () => this.control.ring(W.HOST, this.ringByMessage);
+  ringByMessage = (bell) => this.post({ bell });
+
+  /** Marks a host call that can take long. */
+  blocking(body) {
+    this.control.setActivity(this.seat, Activity.HOST_CALL);
+    try {
+      return body();
+    } finally {
+      this.control.setActivity(this.seat, Activity.RUNNING);
+    }
+  }
+
+  // ---- Sleeping ----
+
+  sleep(milliseconds) {
+    this.blocking(() => {
+      const { words } = this.control;
+      const seen = Atomics.load(words, W.END);
+      this.check();
+      Atomics.wait(words, W.END, seen, milliseconds);
+    });
+  }
+
+  // ---- Standard streams ----
+
+  stream(fd) {
+    const { words } = this.control;
+    const first = W.STREAM_FD;
+    fd |= 0;
+    if (fd < 0) return -1;
+    if (words[first + 1] === fd) return 1;
+    if (words[first + 2] === fd) return 2;
+    return words[first] === fd ? INPUT : -1;
+  }
+
+  hasInput() {
+    const ring = this.control.rings[INPUT];
+    return ring.filled > 0 || ring.isFinished;
+  }
+
+  waitForInput(milliseconds) {
+    this.blocking(() => this.control.rings[INPUT].waitFilled(milliseconds));
+  }
+
+  read(vectors) {
+    const ring = this.control.rings[INPUT];
+    if (!ring.readers.acquire()) throw ENDED;
+    try {
+      while (!this.hasInput()) this.blocking(() => ring.waitFilled());
+      this.check();
+      let moved = 0;
+      for (const bytes of vectors) {
+        const count = ring.read(bytes);
+        moved += count;
+        if (count < bytes.length) break;
+      }
+      // The host may have more.
+      if (moved > 0) this.ringHost();
+      return moved;
+    } finally {
+      ring.readers.release();
+    }
+  }
+
+  write(stream, vectors) {
+    const ring = this.control.rings[stream];
+    if (!ring.writers.acquire()) throw ENDED;
+    try {
+      let moved = 0;
+      for (let bytes of vectors) {
+        bytes = bytes.subarray(0, MOST - moved);
+        while (bytes.length > 0) {
+          const count = ring.write(bytes);
+          moved += count;
+          bytes = bytes.subarray(count);
+          if (bytes.length === 0) break;
+          this.ringHost();
+          this.blocking(() => ring.waitDrained());
+          this.check();
+        }
+      }
+      this.ringHost();
+      return moved;
+    } finally {
+      ring.writers.release();
+    }
+  }
+
+  // ---- Files ----
+
+  file(name, args) {
+    return this.blocking(() => {
+      const { control } = this;
+      const { words } = control;
+      if (!control.rpcLock.acquire()) throw ENDED;
+      words[W.RPC_CALL] = FILE_CALLS.indexOf(name);
+      control.setArguments(args);
+      const { FREE, ASKED, ANSWERED } = Rpc;
+      if (Atomics.compareExchange(words, W.RPC_STATE, FREE, ASKED) !== FREE) throw ENDED;
+      this.ringSupervisor();
+      while (Atomics.load(words, W.RPC_STATE) === ASKED) {
+        Atomics.wait(words, W.RPC_STATE, ASKED);
+      }
+      const result = words[W.RPC_RESULT];
+      // Else the process ended, before or after the answer.
+      if (Atomics.compareExchange(words, W.RPC_STATE, ANSWERED, FREE) !== ANSWERED) throw ENDED;
+      control.rpcLock.release();
+      return result;
+    });
+  }
+}

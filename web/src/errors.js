@@ -1,0 +1,75 @@
+// The errors of this package, and what statuses are called.
+
+/**
+ * Something that is not the guest's doing: a worker that does not start, no shared memory,
+ * a module that cannot be linked. `code` is for programs, the message for people.
+ */
+export class ThreadworkError extends Error {
+  constructor(code, message, options) {
+    super(message, options);
+    this.name = 'ThreadworkError';
+    this.code = code;
+  }
+}
+
+export const NO_SHARED_MEMORY =
+  'shared memory is not available, so this page cannot run threads: serve it with the headers ' +
+  '"Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp" ' +
+  '(`threadwork serve` does), or add the service worker of threadwork/sw, over https or localhost';
+
+const LIMIT_CODES = { threads: 121, openFiles: 122, wallTime: 124, memory: 137 };
+
+/**
+ * The exit code of a command-line program that reports a status; the same numbers as
+ * `threadwork run`'s.
+ */
+export function exitCode(status) {
+  switch (status.kind) {
+    case 'exited':
+      return status.code;
+    case 'trapped':
+      return 134;
+    case 'deadlock':
+      return 120;
+    case 'limit':
+      return LIMIT_CODES[status.limit];
+    default:
+      return 130;
+  }
+}
+
+const threadName = (id) => (id === 0 ? 'the main thread' : `thread ${id}`);
+const trapText = ({ thread, message, stack }) =>
+  `${threadName(thread)} trapped: ${message}${stack ? `\n${stack}` : ''}`;
+
+/** A status in words: a headline, and lines of detail where there are any. */
+export function describe(status) {
+  switch (status.kind) {
+    case 'exited':
+      return `exited with code ${status.code}`;
+    case 'trapped':
+      return trapText(status);
+    case 'deadlock': {
+      const { length } = status.threads;
+      const who = length === 1 ? 'the only thread waits' : `all ${length} threads wait`;
+      const sleepers = status.threads.map(
+        ({ thread, address, stack }) =>
+          `\n${threadName(thread)} waits at address 0x${address.toString(16)}${stack ? `\n${stack}` : ''}`,
+      );
+      const whom = length === 1 ? 'it' : 'them';
+      return `deadlock: ${who} for ever, nobody is left to notify ${whom}${sleepers.join('')}`;
+    }
+    case 'limit': {
+      const what = {
+        threads: `${status.value} threads`,
+        openFiles: `${status.value} open files`,
+        memory: `${status.value} bytes of memory`,
+        wallTime: `${status.value} ms of time`,
+      }[status.limit];
+      const then = status.trap ? `; then ${trapText(status.trap)}` : '';
+      return `the limit of ${what} was reached${then}`;
+    }
+    default:
+      return status.kind;
+  }
+}

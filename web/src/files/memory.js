@@ -1,0 +1,212 @@
+// Files and directories in memory, and their form as plain objects: a directory is an
+// object of entries, a file is bytes or text.
+
+import { E, Errno } from '../wasi/abi.js';
+
+const utf8 = new TextEncoder();
+const MOST_BYTES = 2 ** 31 - 1;
+
+let inodes = 0n;
+const now = () => BigInt(Date.now()) * 1_000_000n;
+
+class Node {
+  ino = ++inodes;
+  nlink = 1;
+  atime = now();
+  mtime = this.atime;
+  ctime = this.atime;
+
+  stat() {
+    const { ino, nlink, size, atime, mtime, ctime } = this;
+    return { ino, nlink, size, atime, mtime, ctime };
+  }
+
+  setTimes({ atime, mtime }) {
+    this.atime = atime ?? this.atime;
+    this.mtime = mtime ?? this.mtime;
+    this.ctime = now();
+  }
+}
+
+class File extends Node {
+  kind = 'file';
+  #bytes;
+  #size;
+
+  constructor(bytes = new Uint8Array(0)) {
+    super();
+    this.#bytes = bytes;
+    this.#size = bytes.length;
+  }
+
+  get contents() {
+    return this.#bytes.subarray(0, this.#size);
+  }
+
+  get size() {
+    return this.#size;
+  }
+
+  // A file in memory is its own handle.
+  open() {
+    const file = this;
+    return {
+      read: (at, target) => {
+        const part = file.#bytes.subarray(Math.min(at, file.#size), Math.min(at + target.length, file.#size));
+        target.set(part);
+        return part.length;
+      },
+      write: (at, source) => {
+        if (at + source.length > file.#size) file.#resize(at + source.length);
+        file.#bytes.set(source, at);
+        file.mtime = now();
+        return source.length;
+      },
+      size: () => file.#size,
+      resize: (size) => {
+        file.#resize(size);
+        file.mtime = now();
+      },
+      sync() {},
+      close() {},
+    };
+  }
+
+  #resize(size) {
+    if (size > MOST_BYTES) throw new Errno(E.FBIG);
+    if (size > this.#bytes.length) {
+      let bytes;
+      try {
+        bytes = new Uint8Array(Math.max(size, Math.min(this.#bytes.length * 2, MOST_BYTES), 256));
+      } catch {
+        throw new Errno(E.NOSPC);
+      }
+      bytes.set(this.contents);
+      this.#bytes = bytes;
+    } else if (size < this.#size) {
+      this.#bytes.fill(0, size, this.#size);
+    }
+    this.#size = size;
+  }
+}
+
+class Symlink extends Node {
+  kind = 'symlink';
+  #target;
+
+  constructor(target) {
+    super();
+    this.#target = target;
+  }
+
+  get size() {
+    return utf8.encode(this.#target).length;
+  }
+
+  target() {
+    return this.#target;
+  }
+}
+
+export class MemoryDirectory extends Node {
+  kind = 'directory';
+  #entries = new Map();
+  #isRemoved = false;
+
+  /** From a plain object: names to bytes, text, or objects like it. */
+  static from(entries) {
+    const directory = new MemoryDirectory();
+    for (const [name, value] of Object.entries(entries)) {
+      if (name === '' || name === '.' || name === '..' || name.includes('/')) {
+        throw new TypeError(
+          `"${name}" cannot be the name of a file: nest objects to make directories`,
+        );
+      }
+      directory.#entries.set(name, nodeOf(value));
+    }
+    return directory;
+  }
+
+  /** The plain object again, with bytes for files; symbolic links are left out. */
+  toObject() {
+    const object = Object.create(null);
+    for (const [name, node] of this.#entries) {
+      if (node.kind === 'file') object[name] = node.contents.slice();
+      if (node.kind === 'directory') object[name] = node.toObject();
+    }
+    return object;
+  }
+
+  get size() {
+    return this.#entries.size;
+  }
+
+  lookup(name) {
+    return this.#entries.get(name);
+  }
+
+  list() {
+    return [...this.#entries].map(([name, { kind, ino }]) => ({ name, kind, ino }));
+  }
+
+  #put(name, node) {
+    if (this.#isRemoved) throw new Errno(E.NOENT);
+    this.#entries.set(name, node);
+    this.mtime = now();
+    return node;
+  }
+
+  #drop(name) {
+    this.#entries.delete(name);
+    this.mtime = now();
+  }
+
+  createFile(name) {
+    return this.#put(name, new File());
+  }
+
+  createDirectory(name) {
+    return this.#put(name, new MemoryDirectory());
+  }
+
+  createSymlink(name, target) {
+    return this.#put(name, new Symlink(target));
+  }
+
+  link(name, node) {
+    node.nlink += 1;
+    return this.#put(name, node);
+  }
+
+  removeFile(name) {
+    this.#entries.get(name).nlink -= 1;
+    this.#drop(name);
+  }
+
+  removeDirectory(name) {
+    const directory = this.#entries.get(name);
+    if (directory.size > 0) throw new Errno(E.NOTEMPTY);
+    directory.#isRemoved = true;
+    this.#drop(name);
+  }
+
+  rename(name, to, toName) {
+    const node = this.#entries.get(name);
+    const old = to.lookup(toName);
+    // Two names of one file: nothing to do.
+    if (old === node) return;
+    if (old?.kind === 'directory') to.removeDirectory(toName);
+    else if (old) to.removeFile(toName);
+    to.#put(toName, node);
+    this.#drop(name);
+  }
+}
+
+function nodeOf(value) {
+  if (typeof value === 'string') return new File(utf8.encode(value));
+  if (value instanceof ArrayBuffer) return new File(new Uint8Array(value.slice(0)));
+  if (ArrayBuffer.isView(value)) {
+    return new File(new Uint8Array(value.buffer, value.byteOffset, value.byteLength).slice());
+  }
+  return MemoryDirectory.from(value);
+}

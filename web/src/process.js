@@ -1,0 +1,590 @@
+// A process: one program, its memory, its threads, its files and its limits, as the host
+// sees it.
+//
+// Invariant: whatever happens, the promises of `start`, `run`, `wait` and `call` are kept or
+// broken, and afterwards the process has no worker.
+
+import {
+  ACTIVITIES,
+  Activity,
+  Cause,
+  Control,
+  Job,
+  LIMITS,
+  Mailbox,
+  MOST_VALUES,
+  Reply,
+  S,
+  W,
+} from './control.js';
+import { Engine } from './engine.js';
+import { describe, NO_SHARED_MEMORY, ThreadworkError } from './errors.js';
+import { withZero } from './guest-memory.js';
+import { canShare, canWaitAsync, cores, monotonic } from './platform.js';
+import { preopensOf } from './preopens.js';
+import { unshare } from './sections.js';
+import { Input, Output } from './streams.js';
+
+const PAGE = 65536;
+/** Threads beside the main one, unless told. */
+const MOST_THREADS = 64;
+/** How often the trace is looked at, in ms. */
+const TRACE_PERIOD = 50;
+/** The stack of an instance that runs tasks. */
+const STACK_SIZE = 1 << 20;
+
+let ids = 0;
+
+/** A promise and what keeps or breaks it; a broken one that nobody looks at is no scandal. */
+function deferred() {
+  let resolve;
+  let reject;
+  const promise = new Promise((...both) => ([resolve, reject] = both));
+  promise.catch(() => {});
+  return { promise, resolve, reject };
+}
+
+export class Process {
+  #program;
+  #options;
+  #engine;
+  #kind;
+  #control = null;
+  #memories = [];
+  #stdin = null;
+  #outputs = [];
+  #started = deferred();
+  #ended = deferred();
+  #hasBegun = false;
+  #status = null;
+  #files = {};
+  #beginning = 0;
+  #end = 0;
+  #listeners = new Map();
+  #trace = { next: 0, lost: 0, timer: null };
+  /** Calls that wait for a seat, and those that have one. */
+  #calls = [];
+  #running = new Map();
+  #failures = new Map();
+  #requests = new Map();
+
+  /**
+   * @param {import('./program.js').Program} program
+   * @param {object} [options]
+   */
+  constructor(program, options = {}) {
+    this.#program = program;
+    this.#options = options;
+    this.#engine = options.engine ?? Engine.default;
+    this.id = ++ids;
+    this.#kind = options.pool ? 'pool' : program.isCommand ? 'command' : 'reactor';
+    if (!options.imports) program.checkImports();
+    this.#prepare();
+  }
+
+  // ---- What it is given ----
+
+  get #mostThreads() {
+    if (this.#kind === 'pool') return this.#options.pool - 1;
+    return this.#program.spawns && !this.#isSolo ? (this.#options.maxThreads ?? MOST_THREADS) : 0;
+  }
+
+  /** Whether everything has to happen on one worker, because memory cannot be shared. */
+  get #isSolo() {
+    return !canShare;
+  }
+
+  #prepare() {
+    const { stdin = 'null', stdout = 'inherit', stderr = 'inherit' } = this.#options;
+    const trace = (this.#options.trace ?? false) && !this.#isSolo;
+    if (this.#isSolo && (this.#kind === 'pool' || this.#options.requireThreads)) {
+      throw new ThreadworkError('NO_SHARED_MEMORY', NO_SHARED_MEMORY);
+    }
+    const most = this.#mostThreads;
+    if (!Number.isInteger(most) || most < 0 || most > 4095) {
+      throw new RangeError('maxThreads must be a whole number from 0 to 4095');
+    }
+    this.#control = new Control(Control.create(most + 1, { trace, shared: !this.#isSolo }));
+    const { words } = this.#control;
+    words[W.MOST_THREADS] = most;
+    words[W.ALIVE] = words[W.PEAK] = words[W.STARTED] = this.#kind === 'pool' ? 0 : 1;
+    words[W.STREAM_FD + 1] = 1;
+    words[W.STREAM_FD + 2] = 2;
+    words[W.BY_MESSAGE] = canWaitAsync ? 0 : 1;
+    if (!this.#isSolo) this.#memories = this.#makeMemories();
+    const drain = () => this.#look();
+    this.#outputs = [new Output(stdout, 1, drain), new Output(stderr, 2, drain)];
+    // Without a shared ring, the whole input is sent along.
+    this.#stdin = this.#isSolo ? null : new Input(stdin, this.#control.rings[0]);
+  }
+
+  #makeMemories() {
+    const { memory: limit } = this.#options.limits ?? {};
+    return this.#program.sharedMemories.map(({ module, name, minimum, maximum }, index) => {
+      const most = limit === undefined ? maximum : Math.min(maximum, Math.floor(limit / PAGE));
+      if (most < minimum) {
+        throw new ThreadworkError(
+          'OUT_OF_MEMORY',
+          `the program needs ${minimum * PAGE} bytes of memory at first, and the limit is ${limit}: raise it`,
+        );
+      }
+      return { module, name, index, memory: reserve(minimum, most, limit !== undefined) };
+    });
+  }
+
+  #environment() {
+    const env = { ...this.#options.env };
+    const parallelism = String(Math.max(1, Math.min(this.#mostThreads, cores)));
+    if (this.#program.spawns) {
+      env.RAYON_NUM_THREADS ??= parallelism;
+      env.THREADWORK_PARALLELISM ??= parallelism;
+    }
+    return Object.entries(env).map(([name, value]) => withZero(`${name}=${value}`));
+  }
+
+  #begin() {
+    const { args = [], arg0 = this.#program.name, tty = false, limits = {} } = this.#options;
+    const { poolSize = Math.min(this.#mostThreads, cores), stackSize = STACK_SIZE } = this.#options;
+    const { imports, data } = this.#options;
+    const control = { buffer: this.#control.words.buffer, seats: this.#control.seats, trace: this.#control.trace !== 0 };
+    return {
+      id: this.id,
+      program: this.#kind,
+      module: this.#program.module,
+      laterModule: this.#program.laterModule,
+      exports: this.#program.exports.map(({ name }) => name),
+      isObserved: this.#program.isObserved,
+      control,
+      memories: this.#memories,
+      given: {
+        args: [arg0, ...args].map((text) => withZero(text)),
+        env: this.#environment(),
+        origin: this.#beginning,
+      },
+      files: {
+        preopens: preopensOf(this.#options.preopens ?? {}),
+        terminals: [tty, tty, tty],
+        mostOpen: limits.openFiles,
+      },
+      imports: imports && String(imports),
+      data,
+      poolSize: this.#kind === 'pool' ? this.#options.pool : Math.min(poolSize, this.#mostThreads),
+      wallTime: limits.wallTime,
+      stackSize,
+    };
+  }
+
+  // ---- Its life ----
+
+  /**
+   * Starts it. Kept when the main thread is about to run; for a program without `_start`, when
+   * `_initialize` has returned.
+   */
+  async start() {
+    if (!this.#hasBegun) {
+      this.#hasBegun = true;
+      this.#beginning = monotonic();
+      try {
+        const begin = this.#begin();
+        if (this.#isSolo) Object.assign(begin, await soloParts(this.#program, this.#options));
+        await this.#engine.begin(this, begin);
+        if (this.#kind === 'command') this.#started.resolve();
+        this.#listen();
+      } catch (error) {
+        this.engineFailed(error);
+      }
+    }
+    return this.#started.promise;
+  }
+
+  /** Starts it, and waits for its end. */
+  async run() {
+    await this.start();
+    return this.wait();
+  }
+
+  /** Its status when it has ended and all its threads are gone. */
+  wait() {
+    return this.#ended.promise;
+  }
+
+  /** Its status if it has ended, else null. */
+  get status() {
+    return this.#status;
+  }
+
+  /** Ends it, whatever its threads do. `wait` tells when they are gone. */
+  kill() {
+    if (this.#control.end(Cause.KILLED) && !this.#hasBegun) {
+      this.#hasBegun = true;
+      this.#finish({});
+    } else {
+      this.#engine.post({ kill: this.id });
+    }
+  }
+
+  // ---- What it says ----
+
+  /** @internal A message from the supervisor. */
+  receive(message) {
+    if (message.bell) this.#look();
+    else if (message.output) this.#outputs[message.output.stream - 1].take(message.output.bytes);
+    else if (message.result) this.#takeResult(message.result);
+    else if (message.initialized) this.#started.resolve();
+    else if (message.failure) {
+      this.#failures.set(message.failure.index, message.failure);
+      this.#look();
+    } else if (message.reply) {
+      const { resolve, reject, path } = this.#requests.get(message.reply);
+      this.#requests.delete(message.reply);
+      if (message.errno === undefined) resolve(message.value);
+      else reject(new ThreadworkError('FILE', `${path}: ${message.errno === 44 ? 'no such file' : `error ${message.errno}`}`));
+    } else if (message.ended) {
+      this.#engine.forget(this.id);
+      this.#finish(message.ended);
+    }
+  }
+
+  /** @internal The workers are gone. */
+  engineFailed(error) {
+    this.#control.end(Cause.FAILED);
+    this.#fail(error);
+  }
+
+  #finish(report) {
+    this.#files = report.files ?? {};
+    const { words } = this.#control;
+    // What the control block would have said, if it were shared.
+    if (report.cause) [words[W.CAUSE], words[W.CAUSE_CODE]] = [report.cause, report.code];
+    if (words[W.CAUSE] === Cause.FAILED) {
+      const error = new ThreadworkError('FAILED', report.message ?? 'a worker failed');
+      return this.#fail(error);
+    }
+    this.#settle();
+    this.#status = statusOf(this.#control, this.#options, report);
+    this.#ended.resolve(this.#status);
+    this.#refuse().catch((error) => this.#over(error));
+  }
+
+  #fail(error) {
+    this.#settle();
+    this.#ended.reject(error);
+    this.#over(error);
+  }
+
+  /** The last output, and the streams' ends. */
+  #settle() {
+    this.#end = monotonic();
+    clearInterval(this.#trace.timer);
+    this.#readTrace();
+    this.#outputs.forEach((output, n) => output.finish(this.#control.rings[n + 1]));
+    this.#stdin?.close();
+    // Ends the wait for its bell.
+    this.#control.ring(W.HOST);
+  }
+
+  /** Breaks what is still promised. */
+  #over(error) {
+    this.#started.reject(error);
+    const promised = [...this.#calls, ...this.#running.values(), ...this.#requests.values()];
+    for (const { reject } of promised) reject(error);
+    this.#calls = [];
+    this.#running.clear();
+    this.#requests.clear();
+    this.#memories = [];
+  }
+
+  async #listen() {
+    if (this.#control.trace) {
+      this.#trace.timer = setInterval(() => this.#readTrace(), TRACE_PERIOD);
+    }
+    if (!canWaitAsync || this.#isSolo) return;
+    const { words } = this.#control;
+    while (this.#end === 0) {
+      const seen = Atomics.load(words, W.HOST);
+      this.#look();
+      const wait = Atomics.waitAsync(words, W.HOST, seen);
+      if (wait.async) await wait.value;
+    }
+  }
+
+  /** Looks at everything that a bell can mean. */
+  #look() {
+    if (this.#end !== 0) return;
+    this.#outputs.forEach((output, n) => output.drain(this.#control.rings[n + 1]));
+    this.#stdin?.fill();
+    this.#takeReplies();
+    this.#giveCalls();
+  }
+
+  // ---- Standard streams ----
+
+  /** A WritableStream, if `stdin` is 'pipe'. */
+  get stdin() {
+    return this.#stdin?.stream ?? null;
+  }
+
+  /** A ReadableStream, if `stdout` is 'pipe'. */
+  get stdout() {
+    return this.#outputs[0].stream;
+  }
+
+  /** A ReadableStream, if `stderr` is 'pipe'. */
+  get stderr() {
+    return this.#outputs[1].stream;
+  }
+
+  /** What was written to a `stdout` that is 'collect'. */
+  get stdoutBytes() {
+    return this.#outputs[0].collected;
+  }
+
+  get stderrBytes() {
+    return this.#outputs[1].collected;
+  }
+
+  // ---- Files ----
+
+  /** The directories in memory as they were when the process ended, by the guest's path. */
+  get files() {
+    return this.#files;
+  }
+
+  /** The bytes of one of its files; at any time. */
+  async readFile(path) {
+    if (this.#status) return lookUp(this.#files, path);
+    return this.#request({ path });
+  }
+
+  /** Makes or replaces one of its files, while it runs. */
+  async writeFile(path, data) {
+    const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : new Uint8Array(data);
+    await this.#request({ path, data: bytes });
+  }
+
+  #request(access) {
+    if (!this.#hasBegun || this.#end !== 0) {
+      throw new ThreadworkError('ENDED', 'the process does not run');
+    }
+    const { promise, resolve, reject } = deferred();
+    const request = ++ids;
+    this.#requests.set(request, { resolve, reject, path: access.path });
+    this.#engine.post({ access: { id: this.id, request, ...access } });
+    return promise;
+  }
+
+  // ---- Calls ----
+
+  /**
+   * Calls an exported function: of a reactor on its main thread, of a pool on the next worker
+   * that is free. Numbers are i32, f32 and f64; bigints are i64.
+   */
+  async call(name, ...args) {
+    if (this.#kind === 'command') {
+      throw new ThreadworkError('COMMAND', 'the process runs `_start` and takes no calls');
+    }
+    const number = this.#program.exports.findIndex((e) => e.name === name && e.kind === 'function');
+    if (number < 0) throw new ThreadworkError('NO_EXPORT', `the module exports no function \`${name}\``);
+    if (args.length > MOST_VALUES) throw new RangeError(`at most ${MOST_VALUES} arguments`);
+    await this.start();
+    if (this.#end !== 0) await this.#refuse();
+    const { promise, resolve, reject } = deferred();
+    const request = ++ids;
+    if (this.#isSolo) {
+      this.#running.set(request, { resolve, reject });
+      this.#engine.post({ call: { id: this.id, request, name, args } });
+    } else {
+      this.#calls.push({ number, args, resolve, reject });
+      this.#giveCalls();
+    }
+    return promise;
+  }
+
+  /** Says that it has ended, and how. */
+  async #refuse() {
+    const status = await this.wait();
+    throw new ThreadworkError('ENDED', `the process has ended: ${describe(status)}`);
+  }
+
+  #takeResult({ request, value, error }) {
+    const { resolve, reject } = this.#running.get(request);
+    this.#running.delete(request);
+    if (error) reject(new ThreadworkError(error.code, error.message));
+    else resolve(value);
+  }
+
+  get #callSeats() {
+    return this.#kind === 'pool' ? this.#control.seats : 1;
+  }
+
+  /** Hands waiting calls to seats that are idle. */
+  #giveCalls() {
+    const { words } = this.#control;
+    for (let index = 0; index < this.#callSeats; index++) {
+      if (this.#calls.length === 0 || this.#control.isEnding) return;
+      const at = this.#control.seat(index);
+      // A seat may be idle, and its last reply not taken yet.
+      if (this.#running.has(index) || Atomics.load(words, at + S.MAILBOX) !== Mailbox.IDLE) continue;
+      const call = this.#calls.shift();
+      this.#running.set(index, call);
+      words[at + S.JOB] = Job.CALL;
+      words[at + S.ARGUMENT] = call.number;
+      words[at + S.REPLY] = Reply.NONE;
+      this.#control.setValues(at, call.args);
+      // Nobody else gives work to these seats; at the end, they are dismissed.
+      if (Atomics.compareExchange(words, at + S.MAILBOX, Mailbox.IDLE, Mailbox.JOB) === Mailbox.IDLE) {
+        Atomics.notify(words, at + S.MAILBOX);
+      }
+    }
+  }
+
+  #takeReplies() {
+    const { words } = this.#control;
+    for (const [index, call] of this.#running) {
+      const at = this.#control.seat(index);
+      const reply = Atomics.load(words, at + S.REPLY);
+      const failure = this.#failures.get(index);
+      // The message about a failure may come later.
+      if (reply === Reply.NONE || (reply === Reply.FAILED && !failure)) continue;
+      this.#running.delete(index);
+      this.#failures.delete(index);
+      if (failure) {
+        const error = new ThreadworkError(failure.code, failure.message);
+        if (failure.stack) error.stack = `${error.name}: ${error.message}\n${failure.stack}`;
+        call.reject(error);
+      } else {
+        const values = this.#control.values(at);
+        call.resolve(values.length > 1 ? values : values[0]);
+      }
+    }
+  }
+
+  // ---- What can be seen of it ----
+
+  /** The shared memory of the program; null if it has none, or the process has ended. */
+  get memory() {
+    return this.#memories[0]?.memory ?? null;
+  }
+
+  /** The threads that exist now, by id. */
+  threads() {
+    const { words, seats } = this.#control;
+    const threads = [];
+    if (this.#end !== 0) return threads;
+    for (let index = 0; index < seats; index++) {
+      const at = this.#control.seat(index);
+      const activity = Atomics.load(words, at + S.ACTIVITY);
+      if (activity === Activity.NONE && index > 0) continue;
+      const info = { id: words[at + S.THREAD], activity: ACTIVITIES[activity], worker: index };
+      if (activity === Activity.WAITING) info.address = words[at + S.ADDRESS] >>> 0;
+      threads.push(info);
+    }
+    return threads.sort((a, b) => a.id - b.id);
+  }
+
+  /** What it has done so far. */
+  stats() {
+    const { words } = this.#control;
+    const isOver = this.#end !== 0;
+    const now = isOver ? this.#end : monotonic();
+    return {
+      threadsStarted: words[W.STARTED],
+      threadsAlive: isOver ? 0 : words[W.ALIVE],
+      threadsPeak: words[W.PEAK],
+      spawnsFailed: words[W.REFUSED],
+      waits: words[W.WAITS] >>> 0,
+      waitsNotEqual: words[W.NOT_EQUAL] >>> 0,
+      notifies: words[W.NOTIFIES] >>> 0,
+      woken: words[W.WOKEN] >>> 0,
+      memory: this.#memories.reduce((sum, { memory }) => sum + memory.buffer.byteLength, 0),
+      wallTime: this.#beginning === 0 ? 0 : now - this.#beginning,
+      traceLost: this.#trace.lost,
+    };
+  }
+
+  /**
+   * Calls `listener` with what threads do, if the option `trace` is set:
+   * `{time, thread, worker, activity}`. Returns a function that takes it back.
+   */
+  on(event, listener) {
+    if (event !== 'thread') throw new TypeError(`there is no event '${event}'`);
+    this.#listeners.set(listener, event);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #readTrace() {
+    if (!this.#control.trace) return;
+    const { next, lost } = this.#control.readTrace(this.#trace.next, (record) => {
+      for (const listener of this.#listeners.keys()) listener(record);
+    });
+    this.#trace.next = next;
+    this.#trace.lost += lost;
+  }
+}
+
+/** What a process that cannot share memory is given besides: its module and its input. */
+async function soloParts(program, { stdin = 'null' }) {
+  if (stdin === 'pipe' || stdin === 'inherit' || !program.bytes) {
+    throw new ThreadworkError('NO_SHARED_MEMORY', NO_SHARED_MEMORY);
+  }
+  const bytes = stdin === 'null' ? '' : typeof stdin.text === 'string' ? stdin.text : stdin;
+  return {
+    isSolo: true,
+    module: await WebAssembly.compile(unshare(program.bytes)),
+    laterModule: null,
+    memories: program.sharedMemories,
+    input: new Uint8Array(await new Response(bytes).arrayBuffer()),
+  };
+}
+
+/** A shared memory; with less room to grow where the host has no address space for more. */
+function reserve(initial, maximum, isLimited) {
+  for (let most = maximum; ; most = Math.max(initial, most >> 1)) {
+    try {
+      return new WebAssembly.Memory({ initial, maximum: most, shared: true });
+    } catch (error) {
+      if (most > initial && !isLimited) continue;
+      throw new ThreadworkError(
+        'OUT_OF_MEMORY',
+        `the host has no room for a memory of ${initial * PAGE} bytes that may grow to ` +
+          `${most * PAGE}: set limits.memory lower, link the program with a smaller ` +
+          `--max-memory, or end other processes (${error.message})`,
+        { cause: error },
+      );
+    }
+  }
+}
+
+/** How the process ended. */
+function statusOf({ words }, { limits = {}, maxThreads = MOST_THREADS }, report) {
+  const { message, stack, sleepers = [] } = report;
+  const thread = words[W.CAUSE_THREAD];
+  const limit = (name, trap) => {
+    const values = { ...limits, threads: maxThreads };
+    return { kind: 'limit', limit: name, value: values[name], ...(trap && { trap }) };
+  };
+  switch (words[W.CAUSE]) {
+    case Cause.EXITED:
+      return { kind: 'exited', code: words[W.CAUSE_CODE] };
+    case Cause.TRAPPED: {
+      const trap = { thread, message, stack };
+      const met = LIMITS.find((_, bit) => words[W.LIMITS_MET] & (1 << bit));
+      return met ? limit(met, trap) : { kind: 'trapped', ...trap };
+    }
+    case Cause.DEADLOCK:
+      return { kind: 'deadlock', threads: sleepers.sort((a, b) => a.thread - b.thread) };
+    case Cause.LIMIT:
+      return limit(LIMITS[words[W.CAUSE_CODE]]);
+    default:
+      return { kind: 'killed' };
+  }
+}
+
+function lookUp(files, path) {
+  const fits = (guest) => guest === '/' || path.startsWith(`${guest}/`);
+  const [root] = Object.keys(files).filter(fits).sort((a, b) => b.length - a.length);
+  const names = path.slice(root?.length ?? 0).split('/').filter(Boolean);
+  const found = names.reduce((directory, name) => directory?.[name], files[root]);
+  if (found instanceof Uint8Array) return found;
+  throw new ThreadworkError('FILE', `${path}: no such file`);
+}

@@ -1,0 +1,244 @@
+// A seat: a worker's place in a process. It has an instance of the module before there is
+// work for it, and a new one for each thread, because what an instance keeps for itself (its
+// stack pointer, its thread-local base) must be as new.
+//
+// Invariant: a failure of the guest ends the process or is the answer to a call; it never
+// ends the worker.
+
+import { Activity, Cause, Control, Job, Reply, S, W } from './control.js';
+import { ENDED, Environment } from './environment.js';
+import { GuestMemory } from './guest-memory.js';
+import { judge, observedCalls } from './observed.js';
+import { settle } from './stack.js';
+import { nextJob, spawn, threadEnded } from './threads.js';
+import { trapOf, wasmFrames } from './trap.js';
+import { wasiCalls } from './wasi/calls.js';
+
+const MAIN = 0;
+
+export class Seat {
+  /**
+   * @param {object} join what the supervisor says of the process and of this place in it
+   * @param {(message: object) => void} post to the supervisor
+   */
+  constructor(join, post) {
+    this.join = join;
+    this.post = post;
+    this.control = new Control(join.control);
+    this.at = this.control.seat(join.index);
+    this.memory = new GuestMemory();
+    /** Only one instance writes the module's data. */
+    this.isFirst = join.index === MAIN;
+  }
+
+  get isMain() {
+    return this.isFirstSeat && this.join.program !== 'pool';
+  }
+
+  get isFirstSeat() {
+    return this.join.index === MAIN;
+  }
+
+  /** Runs the seat's threads until the process ends. */
+  async serve() {
+    try {
+      this.imports = await this.makeImports();
+    } catch (error) {
+      // Nothing of the guest has run.
+      if (this.control.end(Cause.FAILED)) this.post({ ending: { message: error.message } });
+      return;
+    }
+    try {
+      // Linkers let the first instance write the data, and give it the main thread's
+      // thread-local storage.
+      if (!this.isFirst) Atomics.wait(this.control.words, W.READY, 0);
+      if (this.isMain) this.guest(() => this.runMain());
+      else if (!this.control.isEnding) this.instantiate();
+      this.serveJobs();
+    } catch (error) {
+      this.fail(error);
+    }
+    this.control.setActivity(this.at, Activity.NONE);
+  }
+
+  runMain() {
+    this.instantiate();
+    this.enter();
+    const { _start, _initialize } = this.instance.exports;
+    if (this.join.program === 'command') {
+      _start();
+      this.environment.exit(0);
+    }
+    _initialize?.();
+    this.post({ initialized: true });
+  }
+
+  serveJobs() {
+    const { control, join, at } = this;
+    const takesThreads = !this.isMain && join.program !== 'pool';
+    while (nextJob(control, join.index, takesThreads, this.environment.ringHost)) {
+      if (control.words[at + S.JOB] === Job.CALL) {
+        this.answer();
+        continue;
+      }
+      this.guest(() => {
+        this.enter();
+        const argument = control.words[at + S.ARGUMENT];
+        this.instance.exports.wasi_thread_start(control.threadOf(at), argument);
+      });
+      threadEnded(control, at);
+      if (control.isEnding) return;
+      if (join.isObserved) judge(this);
+      this.renew();
+    }
+  }
+
+  // ---- Instances ----
+
+  instantiate() {
+    const { module, laterModule } = this.join;
+    this.instance = new WebAssembly.Instance(this.isFirst ? module : laterModule, this.imports);
+    const { memory, ['threadwork:memory']: own } = this.instance.exports;
+    if (!this.memory.isAttached || !this.join.memories.length) this.memory.attach(own ?? memory);
+    if (this.join.program === 'pool') {
+      this.enter();
+      settle(this);
+    }
+    if (this.isFirst) this.control.setReady();
+    this.isFirst = false;
+  }
+
+  /** Makes the instance as good as new. */
+  renew() {
+    const reset = this.instance.exports['threadwork:reset'];
+    if (reset) reset();
+    else this.instantiate();
+  }
+
+  /** What instantiation did before the module was rewritten, if it was. */
+  enter() {
+    this.instance.exports['threadwork:enter']?.(this.isFirst || this.isMain ? 1 : 0);
+  }
+
+  // ---- Failures ----
+
+  /** Runs guest code; its failure ends the process. */
+  guest(body) {
+    this.control.setActivity(this.at, Activity.RUNNING);
+    try {
+      this.environment.check();
+      body();
+    } catch (error) {
+      this.fail(error);
+    }
+    this.control.setActivity(this.at, Activity.LEAVING);
+  }
+
+  /** Ends the process because of an error, unless the error is that it has ended. */
+  fail(error) {
+    const { control, at } = this;
+    control.setActivity(at, Activity.LEAVING);
+    if (error === ENDED) return;
+    const trap = trapOf(error);
+    if (control.end(trap ? Cause.TRAPPED : Cause.FAILED, 0, control.threadOf(at))) {
+      this.post({ ending: trap ?? { message: error.message } });
+    }
+  }
+
+  /** After a wait: where it was, if the process has ended by a deadlock meanwhile. */
+  checkAfterWait() {
+    const { control, at } = this;
+    if (!control.isEnding) return;
+    if (control.words[W.CAUSE] === Cause.DEADLOCK && control.words[at + S.ACTIVITY] === Activity.WAITING) {
+      const address = control.words[at + S.ADDRESS] >>> 0;
+      const sleeper = { thread: control.threadOf(at), address, stack: wasmFrames(new Error().stack) };
+      this.post({ sleeper });
+    }
+    throw ENDED;
+  }
+
+  // ---- Calls from the host ----
+
+  /** Answers a call of an export. */
+  answer() {
+    const { control, at, join } = this;
+    const name = join.exports[control.words[at + S.ARGUMENT]];
+    let reply = Reply.FAILED;
+    control.setActivity(at, Activity.RUNNING);
+    try {
+      const values = control.values(at);
+      const misfit = this.misfit(name, values);
+      if (misfit) {
+        this.post({ failure: { index: join.index, code: 'ARGUMENTS', message: misfit } });
+      } else {
+        const result = this.instance.exports[name](...values);
+        control.setValues(at, result === undefined ? [] : [result].flat());
+        reply = Reply.DONE;
+      }
+    } catch (error) {
+      const isMisfit = error instanceof TypeError && wasmFrames(error.stack ?? '') === '';
+      if (isMisfit) {
+        this.post({ failure: { index: join.index, code: 'ARGUMENTS', message: error.message } });
+      } else if (join.program === 'pool' && error !== ENDED) {
+        this.post({ failure: { index: join.index, code: 'TRAPPED', ...trapOf(error) } });
+        // The old instance was left in the middle of something.
+        this.instantiate();
+      } else {
+        this.fail(error);
+      }
+    }
+    control.setActivity(at, Activity.NONE);
+    Atomics.store(control.words, at + S.REPLY, reply);
+    this.environment.ringHost();
+  }
+
+  /** Why an export cannot be called with these values, if it cannot. */
+  misfit(name, values) {
+    const { length } = this.instance.exports[name];
+    if (values.length === length) return undefined;
+    return `\`${name}\` takes ${length} arguments, not ${values.length}`;
+  }
+
+  // ---- What the guest imports ----
+
+  async makeImports() {
+    const { join, control, at, memory, post } = this;
+    const imports = {};
+    const into = (module) => (imports[module] ??= {});
+    for (const { module, name, memory } of join.memories) into(module)[name] = memory;
+    const raw = join.memories[0]?.memory;
+    if (raw) memory.attach(raw);
+
+    let localFiles = null;
+    if (!raw) {
+      const { informing } = await import('./files/open.js');
+      const { LocalFiles } = await import('./files/local.js');
+      localFiles = await LocalFiles.open(memory, join.files, informing(control));
+    }
+    const env = new Environment(control, at, memory, join.given, post, localFiles?.call);
+    this.environment = env;
+    this.localFiles = localFiles;
+
+    Object.assign(into('wasi_snapshot_preview1'), wasiCalls(env));
+    into('wasi')['thread-spawn'] = (argument) => {
+      env.check();
+      const id = spawn(control, argument, env.ringSupervisor);
+      env.check();
+      return id;
+    };
+    Object.assign(into('threadwork'), observedCalls(this));
+    if (join.imports) {
+      const source = await import(/* @vite-ignore */ /* webpackIgnore: true */ join.imports);
+      const context = {
+        data: join.data,
+        memory: raw,
+        thread: () => control.threadOf(at),
+        exports: () => this.instance.exports,
+      };
+      for (const [module, names] of Object.entries(await source.default(context))) {
+        Object.assign(into(module), names);
+      }
+    }
+    return imports;
+  }
+}

@@ -1,0 +1,178 @@
+// Reads what the host must know of a module that JavaScript's API does not tell: the
+// limits of its memory. Changes two things that are a byte or a section: whether the
+// memory is shared, and data that every instance would write.
+//
+// The bytes are a module that the engine accepts, or it will be refused when compiled: so
+// nothing is validated here, and a read past the end is the end.
+
+const IMPORT = 2;
+const MEMORY = 5;
+const DATA = 11;
+
+const SHARED = 2;
+const WIDE = 4;
+
+const text = new TextDecoder();
+
+class Reader {
+  constructor(bytes, at = 0, end = bytes.length) {
+    this.bytes = bytes;
+    this.at = at;
+    this.end = end;
+  }
+
+  byte() {
+    return this.bytes[this.at++] ?? 0;
+  }
+
+  /** An unsigned LEB128 number. */
+  number() {
+    let value = 0;
+    for (let scale = 1; ; scale *= 128) {
+      const byte = this.byte();
+      value += (byte & 127) * scale;
+      if (byte < 128 || this.at > this.bytes.length) return value;
+    }
+  }
+
+  skipNumber() {
+    while (this.byte() >= 128 && this.at <= this.bytes.length);
+  }
+
+  name() {
+    const length = this.number();
+    this.at += length;
+    return text.decode(this.bytes.slice(this.at - length, this.at));
+  }
+
+  limits() {
+    const place = this.at;
+    const flags = this.byte();
+    const minimum = this.number();
+    const maximum = flags & 1 ? this.number() : undefined;
+    return { minimum, maximum, shared: !!(flags & SHARED), wide: !!(flags & WIDE), place };
+  }
+
+  /** Skips a constant expression. */
+  expression() {
+    for (;;) {
+      const op = this.byte();
+      if (op === 0x0b || this.at >= this.end) return;
+      // i32.const, i64.const, global.get, ref.null, ref.func have one number; arithmetic none.
+      if (op === 0x41 || op === 0x42 || op === 0x23 || op === 0xd0 || op === 0xd2) this.skipNumber();
+      else if (op === 0x43) this.at += 4;
+      else if (op === 0x44) this.at += 8;
+    }
+  }
+}
+
+/** Where each section is. */
+function* sections(bytes) {
+  const reader = new Reader(bytes, 8);
+  while (reader.at < bytes.length) {
+    const begin = reader.at;
+    const id = reader.byte();
+    const length = reader.number();
+    yield { id, begin, body: reader.at, end: reader.at + length };
+    reader.at += length;
+  }
+}
+
+/** The memories that a module imports or defines, in order. */
+export function memories(bytes) {
+  const found = [];
+  for (const { id, body } of sections(bytes)) {
+    const reader = new Reader(bytes, body);
+    if (id === IMPORT) {
+      for (let count = reader.number(); count > 0; count--) {
+        const module = reader.name();
+        const name = reader.name();
+        switch (reader.byte()) {
+          case 0:
+            reader.number();
+            break;
+          case 1:
+            reader.byte();
+            reader.limits();
+            break;
+          case 2:
+            found.push({ module, name, ...reader.limits() });
+            break;
+          case 3:
+            reader.at += 2;
+            break;
+          default:
+            reader.byte();
+            reader.number();
+        }
+      }
+    } else if (id === MEMORY) {
+      for (let count = reader.number(); count > 0; count--) found.push(reader.limits());
+    }
+  }
+  return found;
+}
+
+/** The same module with memories that are not shared: atomic instructions may use those. */
+export function unshare(bytes) {
+  const copy = bytes.slice();
+  for (const { shared, place } of memories(bytes)) if (shared) copy[place] &= ~SHARED;
+  return copy;
+}
+
+function leb(number) {
+  const bytes = [];
+  do {
+    bytes.push((number & 127) | (number > 127 ? 128 : 0));
+    number = Math.floor(number / 128);
+  } while (number > 0);
+  return bytes;
+}
+
+/**
+ * The same module without the data that each of its instances would write into shared
+ * memory, for all instances but the first: they would undo what running threads have
+ * written. Undefined if there is none, as from compilers that know of threads.
+ */
+export function withoutActiveData(bytes) {
+  const all = memories(bytes);
+  for (const { id, begin, body, end } of sections(bytes)) {
+    if (id !== DATA) continue;
+    const reader = new Reader(bytes, body, end);
+    const count = reader.number();
+    const segments = [leb(count)];
+    let isChanged = false;
+    for (let n = 0; n < count; n++) {
+      const from = reader.at;
+      const flags = reader.number();
+      const memory = flags === 2 ? reader.number() : 0;
+      if (flags !== 1) reader.expression();
+      const length = reader.number();
+      reader.at += length;
+      const isDropped = flags !== 1 && all[memory]?.shared;
+      // An empty passive segment keeps the numbers of the others.
+      segments.push(isDropped ? [1, 0] : bytes.subarray(from, reader.at));
+      isChanged ||= isDropped;
+    }
+    if (!isChanged) return undefined;
+    const section = concat(segments);
+    return concat([
+      bytes.subarray(0, begin),
+      [DATA],
+      leb(section.length),
+      section,
+      bytes.subarray(end),
+    ]);
+  }
+  return undefined;
+}
+
+function concat(parts) {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}

@@ -1,0 +1,24 @@
+// A worker: runs the threads of one process after another.
+//
+// A message tells it which process. It makes an instance over the process's memory, and
+// from then on sleeps on its seat's mailbox in the control block. When the process ends it
+// comes back to its event loop, and can be given to the next one.
+
+import { onMessage, postToParent } from './platform.js';
+import { Seat } from './seat.js';
+
+let solo = null;
+
+onMessage(async ({ join, call }) => {
+  if (call) return solo?.call(call);
+  if (join.isSolo) {
+    const { Solo } = await import('./solo.js');
+    solo = new Solo(join, postToParent);
+    return solo.serve();
+  }
+  const seat = new Seat(join, postToParent);
+  await seat.serve();
+  postToParent({ left: { files: seat.localFiles?.finish() } });
+});
+
+postToParent({ started: true });

@@ -1,0 +1,34 @@
+// A service worker for hosts that cannot set headers: it adds those that isolate a page
+// from other sites, without which browsers share no memory between threads.
+//
+// It changes nothing else and keeps nothing: what the host has is what the page gets.
+// Put it where the page is (its scope is its folder), and let isolate.js register it.
+
+const ISOLATION = {
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Embedder-Policy': 'require-corp',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+};
+
+self.addEventListener('install', () => self.skipWaiting());
+self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim()));
+
+self.addEventListener('fetch', (event) => {
+  const { request } = event;
+  // Other sites say themselves who may embed them.
+  if (new URL(request.url).origin !== self.location.origin) return;
+  // The developer tools ask so, and browsers refuse to do it for anybody else.
+  if (request.cache === 'only-if-cached' && request.mode !== 'same-origin') return;
+  event.respondWith(isolated(request));
+});
+
+async function isolated(request) {
+  const response = await fetch(request);
+  // A redirect that the browser follows itself: neither status nor headers can be seen.
+  if (response.status === 0) return response;
+  const headers = new Headers(response.headers);
+  for (const [name, value] of Object.entries(ISOLATION)) headers.set(name, value);
+  const { status, statusText } = response;
+  const body = [101, 204, 205, 304].includes(status) ? null : response.body;
+  return new Response(body, { status, statusText, headers });
+}

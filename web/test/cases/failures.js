@@ -1,0 +1,181 @@
+// What can go wrong beside the guest is an error that says what to do, and nothing hangs.
+
+import { Engine, load, Process } from '../../index.js';
+import { browsers, check, equal, failure, guest, pause, test, until, url, wat } from '../harness.js';
+import { crowd, onStage, plot, WAIT } from '../plots.js';
+
+const report = async (promise, ...parts) => {
+  const error = await failure(promise);
+  for (const part of parts) check(error.message.includes(part), `"${part}" is not in: ${error.message}`);
+  return error;
+};
+
+test('failures: sources that are no program', async () => {
+  await report(load(url('/nowhere.wasm')), 'status 404');
+  await report(load(new Uint8Array(0), { name: 'x' }), 'x is empty');
+  await report(load(new TextEncoder().encode('(module)')), 'text format');
+  await report(load(url('/test/page.html')), 'is a web page');
+  await report(load(new Uint8Array([0, 97, 115, 109, 13, 0, 1, 0])), 'component');
+  await report(load(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 99])), 'compiler');
+  await report(load(await WebAssembly.compile(await wat('(module (import "e" "m" (memory 1 1 shared)))'))), 'limits of its memory');
+});
+
+test('failures: a compiled module will do if the memory is given', async () => {
+  const module = await WebAssembly.compile(await (await fetch(guest('hello'))).arrayBuffer());
+  const process = new Process(await load(module, { memory: { initial: 17, maximum: 16384 } }), { stdout: 'null' });
+  equal(await process.run(), { kind: 'exited', code: 0 });
+});
+
+test('failures: imports that nobody defines', async () => {
+  const make = async (text) => new Process(await load(await wat(`(module ${text} (func (export "_start")))`)));
+  await report(make('(import "env" "f" (func)) (import "a" "g" (func))'), 'env.f, a.g', '`imports`');
+  await report(make('(import "wbg" "f" (func))'), 'wasm-bindgen');
+  await report(make('(import "wasi_snapshot_preview1" "nonsense" (func))'), 'no function of WASI preview 1');
+});
+
+test('failures: a script of imports that does not load, or throws', async () => {
+  const program = await crowd(1, WAIT);
+  await report(new Process(program, { imports: url('/nowhere.js') }).run(), '');
+  const throwing = 'data:text/javascript,export default () => { throw new Error("no stage") }';
+  await report(new Process(program, { imports: throwing }).run(), 'no stage');
+  const lacking = 'data:text/javascript,export default () => ({ stage: {} })';
+  await report(new Process(program, { imports: lacking }).run(), 'stage');
+});
+
+test('failures: worker scripts that do not load', async () => {
+  const program = await load(guest('hello'));
+  for (const options of [{ workerUrl: new URL(url('/nowhere.js')) }, { supervisorUrl: new URL(url('/nowhere.js')) }]) {
+    const engine = new Engine(options);
+    await report(new Process(program, { engine }).run(), 'worker');
+    await engine.close();
+  }
+});
+
+test('failures: worker scripts that never arrive', async () => {
+  const program = await load(guest('hello'));
+  for (const name of ['workerUrl', 'supervisorUrl']) {
+    const engine = new Engine({ [name]: new URL(url('/silence/')), startTimeout: 300 });
+    await report(new Process(program, { engine, stdout: 'null' }).run(), 'did not start within 300 ms');
+    await engine.close();
+  }
+}, browsers);
+
+test('failures: a module that traps at its start', async () => {
+  const program = await plot('(start $bad) (func $bad unreachable) (func (export "wasi_thread_start") (param i32 i32)) (func (export "_start"))');
+  for (let round = 0; round < 3; round++) {
+    const { process } = onStage(program);
+    const status = await process.run();
+    equal([status.kind, status.thread], ['trapped', 0]);
+    check(status.stack.includes('bad'), status.stack);
+  }
+});
+
+test('failures: a start function that traps in later instances only', async () => {
+  const program = await plot(`
+    (start $begin)
+    (func $begin (if (i32.gt_u (i32.atomic.rmw.add (i32.const 512) (i32.const 1)) (i32.const 0)) (then unreachable)))
+    (func (export "wasi_thread_start") (param i32 i32))
+    (func (export "_start") (drop (call $spawn (i32.const 0))) (call $wait))`);
+  const { process } = onStage(program);
+  equal((await process.run()).kind, 'trapped');
+});
+
+test('failures: a stack that overflows', async () => {
+  const program = await plot(`
+    (func $deep (param i32) (call $deep (i32.add (local.get 0) (i32.const 1))) (call $say (local.get 0)))
+    (func (export "wasi_thread_start") (param i32 i32) (call $deep (i32.const 0)))
+    (func (export "_start") (drop (call $spawn (i32.const 0))) (call $wait))`);
+  const { process } = onStage(program);
+  const status = await process.run();
+  equal(status.kind, 'trapped');
+  check(status.thread > 0 && /stack|recursion/i.test(status.message), status.message);
+});
+
+test('failures: memory that is not to be had', async () => {
+  const least = await wat('(module (import "env" "memory" (memory 100 200 shared)) (func (export "_start")))');
+  const error = await failure(Promise.resolve().then(async () => new Process(await load(least), { limits: { memory: 1 << 20 } })));
+  equal(error.code, 'OUT_OF_MEMORY');
+  check(error.message.includes('raise it'), error.message);
+  // 4 GiB at once may be had or not; it must not hang, and not fail otherwise.
+  const all = await wat('(module (import "env" "memory" (memory 65536 65536 shared)) (func (export "_start")))');
+  try {
+    const process = new Process(await load(all));
+    equal((await process.run()).kind, 'exited');
+  } catch ({ code }) {
+    equal(code, 'OUT_OF_MEMORY');
+  }
+  // A maximum that the host has no room for is lowered.
+  const most = await wat('(module (import "env" "memory" (memory 1 65536 shared)) (func (export "_start")))');
+  const processes = [];
+  for (let n = 0; n < 8; n++) processes.push(new Process(await load(most)));
+  for (const process of processes) equal((await process.run()).kind, 'exited');
+});
+
+test('failures: a limit that was met is named when the program traps', async () => {
+  const program = await load(guest('hello'));
+  const process = new Process(program, { maxThreads: 0, stdout: 'null', stderr: 'null' });
+  const status = await process.run();
+  equal([status.kind, status.limit, status.value, status.trap.thread], ['limit', 'threads', 0, 0]);
+});
+
+test('failures: options that make no sense', async () => {
+  const program = await load(guest('hello'));
+  for (const options of [{ maxThreads: -1 }, { maxThreads: 1.5 }, { maxThreads: 1e6 }, { stdout: 'nowhere' }]) {
+    check((await failure(Promise.resolve().then(() => new Process(program, options)))) instanceof Error);
+  }
+});
+
+/** Loads a page in a frame and takes its answer. */
+async function inFrame(path) {
+  const frame = document.createElement('iframe');
+  const answer = new Promise((resolve) => {
+    addEventListener('message', ({ data, source }) => source === frame.contentWindow && resolve(data));
+  });
+  frame.src = path;
+  document.body.append(frame);
+  return { frame, answer };
+}
+
+test('failures: the strictest policy is enough', async () => {
+  const { frame, answer } = await inFrame(url('/strict/test/pages/run.html'));
+  equal(await answer, { isolated: true, status: { kind: 'exited', code: 0 }, evalWorks: false });
+  frame.remove();
+}, browsers);
+
+test('failures: without isolation a program without threads runs, and others say why not', async () => {
+  const { frame, answer } = await inFrame(url('/plain/test/pages/alone.html'));
+  const { isolated, single, spawning, pool } = await answer;
+  equal(isolated, false);
+  equal(single, { status: { kind: 'exited', code: 0 }, output: 'fib(12) = 144\nok fib-single\n' });
+  equal(spawning.kind, 'trapped');
+  check(spawning.message.includes('Cross-Origin-Opener-Policy'), spawning.message);
+  check(pool.includes('Cross-Origin-Opener-Policy'), pool);
+  frame.remove();
+}, browsers);
+
+test('failures: a page that goes away takes its threads with it', async () => {
+  const { frame, answer } = await inFrame(url('/test/pages/compute.html'));
+  const words = new Int32Array(await answer);
+  const isCounting = async () => {
+    const before = Atomics.load(words, 0);
+    await pause(50);
+    return Atomics.load(words, 0) !== before;
+  };
+  check(await isCounting());
+  frame.remove();
+  await until(async () => !(await isCounting()));
+}, browsers);
+
+test('failures: Node ends when the last process has', async () => {
+  const script = `
+    import { load, Process } from ${JSON.stringify(new URL('../../index.js', import.meta.url).href)};
+    const process_ = new Process(await load(${JSON.stringify(guest('rayon-mix'))}), { stdout: 'null' });
+    console.log((await process_.run()).kind);`;
+  const { stdout, status } = await new Promise((done) => {
+    import('node:child_process').then(({ execFile }) => {
+      execFile(process.execPath, ['--input-type=module', '-e', script], (error, out) => done({ stdout: out, status: error?.code ?? 0 }));
+    });
+  });
+  equal([stdout, status], ['exited\n', 0]);
+}, { hosts: ['node'] });
+

@@ -1,0 +1,211 @@
+// Files: in memory, of the browser, of Node.
+
+import { load, Process } from '../../index.js';
+import { browsers, check, equal, failure, guest, nodeOnly, test, text } from '../harness.js';
+import { onStage, plot } from '../plots.js';
+
+const run = async (preopens, args = ['/data']) => {
+  const process = new Process(await load(guest('files')), { preopens, args, stdout: 'collect', stderr: 'collect' });
+  const status = await process.run();
+  check(status.kind === 'exited' && status.code === 0, `${JSON.stringify(status)} ${text(process.stderrBytes)}`);
+  return process;
+};
+
+test('files: in memory, given and taken back', async () => {
+  const given = { 'a.txt': 'text', 'b.bin': new Uint8Array([1, 2, 3]), inner: { 'c.txt': 'deep' } };
+  const process = await run({ '/data': given });
+  const { '/data': after } = process.files;
+  equal(Object.keys(after).sort(), ['a.txt', 'b.bin', 'inner']);
+  equal(text(after.inner['c.txt']), 'deep');
+  equal([...(await process.readFile('/data/b.bin'))], [1, 2, 3]);
+  check((await failure(process.readFile('/data/none'))).message.includes('no such file'));
+});
+
+test('files: what a guest writes can be read, and what the host writes', async () => {
+  const program = await load(guest('mandelbrot'));
+  const process = new Process(program, {
+    preopens: { '/': {} },
+    args: ['--threads', '2', '--size', '100', '--output', '/set.png'],
+    stdout: 'null',
+  });
+  await process.run();
+  const png = await process.readFile('/set.png');
+  equal(text(png.subarray(1, 4)), 'PNG');
+  equal(process.files['/']['set.png'].length, png.length);
+
+  const { process: waiting, stage } = onStage(
+    await plot(`(func (export "wasi_thread_start") (param i32 i32))
+      (func (export "_start") (call $say (i32.const 0)) (call $until_open))`),
+    { preopens: { '/d': { old: 'old' } } },
+  );
+  await waiting.start();
+  await stage.hear();
+  await waiting.writeFile('/d/new', 'new');
+  equal(text(await waiting.readFile('/d/new')), 'new');
+  equal(text(await waiting.readFile('/d/old')), 'old');
+  check((await failure(waiting.readFile('/d/none'))).message.includes('no such file'));
+  check((await failure(waiting.readFile('/elsewhere'))).message.includes('no such file'));
+  stage.open();
+  await waiting.wait();
+  equal(text(await waiting.readFile('/d/new')), 'new');
+});
+
+test('files: names that would be paths are refused', async () => {
+  const program = await load(guest('files'));
+  const process = new Process(program, { preopens: { '/d': { 'a/b': '' } } });
+  check((await failure(process.run())).message.includes('"a/b"'));
+  check(
+    (await failure(Promise.resolve().then(() => new Process(program, { preopens: { '/d': 7 } }).run()))).message.includes('/d'),
+  );
+});
+
+/** Calls of WASI on `/d`, which is descriptor 3; says their errno. */
+const calls = (...list) => {
+  const texts = new Map();
+  let at = 1024;
+  const place = (string) => {
+    if (!texts.has(string)) {
+      texts.set(string, at);
+      at += string.length + 8;
+    }
+    return `(i32.const ${texts.get(string)}) (i32.const ${string.length})`;
+  };
+  const lines = list.map(([name, ...args]) => {
+    const operands = args.map((arg) =>
+      typeof arg === 'string' ? place(arg) : typeof arg === 'bigint' ? `(i64.const ${arg})` : `(i32.const ${arg})`,
+    );
+    return `(call $say (call $${name} ${operands.join(' ')}))`;
+  });
+  const data = [...texts].map(([string, place]) => `(data (i32.const ${place}) "${string}")`).join('\n');
+  return `
+    (import "wasi_snapshot_preview1" "path_open" (func $path_open
+      (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "path_create_directory" (func $mkdir (param i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "path_remove_directory" (func $rmdir (param i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "path_unlink_file" (func $unlink (param i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "path_symlink" (func $symlink (param i32 i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "path_link" (func $link (param i32 i32 i32 i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "path_rename" (func $rename (param i32 i32 i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "path_filestat_get" (func $stat (param i32 i32 i32 i32 i32) (result i32)))
+    (import "stage" "say" (func $say (param i32)))
+    (import "env" "memory" (memory 2 2 shared))
+    ${data}
+    (func (export "_start") ${lines.join('\n')})`;
+};
+
+/** Rights to read and write, and the flags of path_open. */
+const RIGHTS = 0x46n;
+const [CREAT, DIRECTORY, EXCL, TRUNC] = [1, 2, 4, 8];
+const open = (path, flags = 0, follow = 1) => ['path_open', 3, follow, path, flags, RIGHTS, 0n, 0, 512];
+const E = { OK: 0, EXIST: 20, INVAL: 28, ISDIR: 31, LOOP: 32, MFILE: 33, NOENT: 44, NOTDIR: 54, NOTEMPTY: 55, PERM: 63 };
+
+async function errnos(list, options) {
+  const { wat } = await import('../harness.js');
+  const program = await load(await wat(`(module ${calls(...list)})`));
+  const { process, stage } = onStage(program, options);
+  const status = await process.run();
+  equal(status, { kind: 'exited', code: 0 });
+  return stage.heard();
+}
+
+const WALKS = [
+  [open('new', CREAT), E.OK],
+  [open('new', CREAT | EXCL), E.EXIST],
+  [open('new', CREAT | TRUNC), E.OK],
+  [open('none'), E.NOENT],
+  [open('new/x'), E.NOTDIR],
+  [open('new', DIRECTORY), E.NOTDIR],
+  [open('dir', DIRECTORY), E.OK],
+  [open('.', DIRECTORY), E.OK],
+  [open('dir/../new'), E.OK],
+  [open('..'), E.PERM],
+  [open('dir/../../d/new'), E.PERM],
+  [open('/d/new'), E.PERM],
+  [open(''), E.NOENT],
+  [['mkdir', 3, 'dir'], E.EXIST],
+  [['mkdir', 3, 'dir/sub/'], E.OK],
+  [['mkdir', 3, 'no/sub'], E.NOENT],
+  [['rmdir', 3, 'dir'], E.NOTEMPTY],
+  [['unlink', 3, 'dir'], E.ISDIR],
+  [['rmdir', 3, 'new'], E.NOTDIR],
+  [['rename', 3, 'dir', 3, 'dir/sub/dir'], E.INVAL],
+  [['rename', 3, 'new', 3, 'dir/sub'], E.ISDIR],
+  [['rename', 3, 'dir', 3, 'new'], E.NOTDIR],
+  [['rename', 3, 'new', 3, 'dir/moved'], E.OK],
+  [['stat', 3, 0, 'new', 512], E.NOENT],
+  [['stat', 3, 0, 'dir/moved', 512], E.OK],
+  [['symlink', 'dir/moved', 3, 'link'], E.OK],
+  [['symlink', 'loop', 3, 'loop'], E.OK],
+  [['symlink', '../..', 3, 'dir/out'], E.OK],
+  [open('link'), E.OK],
+  [open('link', 0, 0), E.LOOP],
+  [open('loop'), E.LOOP],
+  [open('dir/out/new'), E.PERM],
+  [['link', 3, 0, 'dir/moved', 3, 'twin'], E.OK],
+  [['unlink', 3, 'dir/moved'], E.OK],
+  [open('twin'), E.OK],
+  [open('link'), E.NOENT],
+  [['unlink', 3, 'link'], E.OK],
+  [['rmdir', 3, 'dir/sub'], E.OK],
+];
+
+test('files: paths, in memory', async () => {
+  const answers = await errnos(WALKS.map(([call]) => call), { preopens: { '/d': { dir: {} } } });
+  WALKS.forEach(([call, errno], n) => equal(answers[n], errno, JSON.stringify(call, (_, v) => String(v))));
+});
+
+test('files: paths, in a directory of Node', async () => {
+  const { mkdtempSync, mkdirSync, rmSync, existsSync } = await import('node:fs');
+  const { tmpdir } = await import('node:os');
+  const { join } = await import('node:path');
+  const folder = mkdtempSync(join(tmpdir(), 'threadwork-files-'));
+  mkdirSync(join(folder, 'dir'));
+  try {
+    const answers = await errnos(WALKS.map(([call]) => call), { preopens: { '/d': folder } });
+    WALKS.forEach(([call, errno], n) => equal(answers[n], errno, JSON.stringify(call, (_, v) => String(v))));
+    check(existsSync(join(folder, 'twin')));
+    await run({ '/data': folder });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}, nodeOnly);
+
+test('files: a FIFO cannot be opened, and blocks nobody', async () => {
+  const { mkdtempSync, rmSync } = await import('node:fs');
+  const { spawnSync } = await import('node:child_process');
+  const { tmpdir } = await import('node:os');
+  const { join } = await import('node:path');
+  const folder = mkdtempSync(join(tmpdir(), 'threadwork-fifo-'));
+  spawnSync('mkfifo', [join(folder, 'fifo')]);
+  equal(await errnos([open('fifo')], { preopens: { '/d': folder } }), [58]);
+  rmSync(folder, { recursive: true });
+}, nodeOnly);
+
+test('files: the limit of open files', async () => {
+  const list = [open('a', CREAT), open('b', CREAT), open('c', CREAT)];
+  equal(await errnos(list, { preopens: { '/d': {} }, limits: { openFiles: 2 } }), [E.OK, E.OK, E.MFILE]);
+});
+
+test('files: in the origin-private file system', async () => {
+  const root = await navigator.storage.getDirectory();
+  await root.removeEntry('threadwork-test', { recursive: true }).catch(() => {});
+  const folder = await root.getDirectoryHandle('threadwork-test', { create: true });
+  await run({ '/data': folder });
+  // Closed by the end of the process, so that the page may use it.
+  const answers = await errnos([open('kept', CREAT), ['mkdir', 3, 'inner'], open('none'), open('inner/../kept')], {
+    preopens: { '/d': folder },
+  });
+  equal(answers, [E.OK, E.OK, E.NOENT, E.OK]);
+  const file = await (await folder.getFileHandle('kept')).getFile();
+  equal(file.size, 0);
+  await root.removeEntry('threadwork-test', { recursive: true });
+}, browsers);
+
+test('files: a program with a memory of its own has files, too', async () => {
+  const { wat } = await import('../harness.js');
+  const unshared = calls(open('new', CREAT), open('none')).replace('(import "env" "memory" (memory 2 2 shared))', '(memory (export "memory") 2)');
+  const { process, stage } = onStage(await load(await wat(`(module ${unshared})`)), { preopens: { '/d': {} } });
+  equal(await process.run(), { kind: 'exited', code: 0 });
+  equal(stage.heard(), [E.OK, E.NOENT]);
+  equal(Object.keys(process.files['/d']), ['new']);
+});

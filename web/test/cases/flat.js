@@ -1,0 +1,53 @@
+// Hundreds of processes one after another: workers and memory stay as they are.
+
+import { load, Process } from '../../index.js';
+import { check, equal, guest, host, test } from '../harness.js';
+import { COMPUTE, crowd, onStage, RETURN } from '../plots.js';
+
+const ROUNDS = host.isFull ? 500 : 100;
+
+/** Bytes that the host uses, where it tells. */
+async function usage() {
+  globalThis.gc?.();
+  if (globalThis.process?.memoryUsage) return globalThis.process.memoryUsage().rss;
+  return performance.measureUserAgentSpecificMemory ? undefined : undefined;
+}
+
+async function rounds(count, run) {
+  for (let n = 0; n < count; n++) await run(n);
+}
+
+test(`flat: ${ROUNDS} processes one after another`, async () => {
+  const program = await load(guest('hello'));
+  const run = async () => {
+    const process = new Process(program, { stdout: 'collect', poolSize: 2 });
+    equal(await process.run(), { kind: 'exited', code: 0 });
+  };
+  await rounds(20, run);
+  const before = await usage();
+  await rounds(ROUNDS, run);
+  const after = await usage();
+  if (before) check(after - before < 64 << 20, `grew by ${(after - before) >> 20} MiB`);
+});
+
+test(`flat: ${ROUNDS / 10} processes that are killed while they compute`, async () => {
+  const program = await crowd(2, COMPUTE);
+  const run = async () => {
+    const { process, stage } = onStage(program, { poolSize: 2 });
+    await process.start();
+    await stage.hear(3);
+    process.kill();
+    equal(await process.wait(), { kind: 'killed' });
+  };
+  await rounds(5, run);
+  const before = await usage();
+  await rounds(ROUNDS / 10, run);
+  const after = await usage();
+  if (before) check(after - before < 64 << 20, `grew by ${(after - before) >> 20} MiB`);
+});
+
+test('flat: processes at the same time', async () => {
+  const program = await crowd(3, RETURN);
+  const all = Array.from({ length: 8 }, () => onStage(program).process.run());
+  for (const status of await Promise.all(all)) equal(status, { kind: 'exited', code: 0 });
+});

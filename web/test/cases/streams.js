@@ -1,0 +1,116 @@
+// Standard streams.
+
+import { load, Process } from '../../index.js';
+import { check, equal, guest, pause, test, text } from '../harness.js';
+import { onStage, plot } from '../plots.js';
+
+test('streams: a read that blocks holds nobody else up', async () => {
+  const process = new Process(await load(guest('stdio')), { stdin: 'pipe', stdout: 'pipe', stderr: 'collect' });
+  await process.start();
+  const reader = process.stdout.getReader();
+  const decoder = new TextDecoder();
+  let output = '';
+  const readUntil = async (mark) => {
+    while (!output.includes(mark)) {
+      const { value, done } = await reader.read();
+      if (done) break;
+      output += decoder.decode(value, { stream: true });
+    }
+  };
+  // It ticks while nothing comes in.
+  await readUntil('tick 5\n');
+  const writer = process.stdin.getWriter();
+  await writer.write('one\n');
+  await writer.write(new TextEncoder().encode('two\nthree'));
+  await readUntil('tick 9\n');
+  await writer.close();
+  await readUntil('ok stdio\n');
+  equal(await process.wait(), { kind: 'exited', code: 0 });
+  check(/echo one\necho two\necho three\nlines=3 bytes=14\nok stdio\n$/.test(output), output);
+  equal(text(process.stderrBytes), '3 lines on stderr\n');
+});
+
+test('streams: input of all kinds, larger than a ring', async () => {
+  const program = await load(guest('stdio'));
+  const line = `${'x'.repeat(99)}\n`;
+  const long = line.repeat(3000);
+  const bytes = new TextEncoder().encode(long);
+  const inputs = [{ text: long }, bytes, new Blob([bytes]), new Blob([bytes]).stream()];
+  for (const stdin of inputs) {
+    const process = new Process(program, { stdin, stdout: 'collect', stderr: 'null' });
+    await process.run();
+    check(text(process.stdoutBytes).includes('lines=3000 bytes=300000\n'), text(process.stdoutBytes).slice(-100));
+  }
+  const process = new Process(program, { stdout: 'collect', stderr: 'null' });
+  await process.run();
+  check(text(process.stdoutBytes).includes('lines=0 bytes=0\n'));
+});
+
+/** Writes a megabyte in blocks of 4 KiB, and says that it has. */
+const TALK = `
+  (func (export "wasi_thread_start") (param i32 i32))
+  (func (export "_start") (local $n i32)
+    (loop
+      (if (call $fd_write (i32.const 1) (i32.const 192) (i32.const 1) (i32.const 200)) (then unreachable))
+      (local.set $n (i32.add (local.get $n) (i32.const 1)))
+      (br_if 0 (i32.lt_u (local.get $n) (i32.const 256))))
+    (call $say (i32.const 1)))`;
+
+test('streams: a pipe that nobody reads makes the guest wait, and loses nothing', async () => {
+  const { process, stage } = onStage(await plot(TALK), { stdout: 'pipe' });
+  await process.start();
+  await pause(50);
+  equal(stage.heard(), []);
+  let length = 0;
+  for (const reader = process.stdout.getReader(); ; ) {
+    const { value, done } = await reader.read();
+    if (done) break;
+    length += value.length;
+  }
+  equal(length, 1 << 20);
+  equal((await process.wait()).kind, 'exited');
+});
+
+test('streams: functions and streams take output', async () => {
+  const program = await plot(TALK);
+  let length = 0;
+  const { process } = onStage(program, { stdout: (bytes) => (length += bytes.length) });
+  await process.run();
+  equal(length, 1 << 20);
+  length = 0;
+  let isClosed = false;
+  const target = new WritableStream({
+    write: async (bytes) => {
+      await pause(0);
+      length += bytes.length;
+    },
+    close: () => void (isClosed = true),
+  });
+  const { process: second } = onStage(program, { stdout: target });
+  await second.run();
+  while (!isClosed) await pause(1);
+  equal(length, 1 << 20);
+});
+
+test('streams: descriptors of streams can be closed and moved', async () => {
+  const program = await plot(`
+    (func (export "wasi_thread_start") (param i32 i32))
+    (func $write_to (param $fd i32) (result i32)
+      (call $fd_write (local.get $fd) (i32.const 192) (i32.const 1) (i32.const 200)))
+    (func (export "_start")
+      (call $say (call $write_to (i32.const 1)))
+      (call $say (call $fd_renumber (i32.const 1) (i32.const 2)))
+      (call $say (call $write_to (i32.const 1)))
+      (call $say (call $write_to (i32.const 2)))
+      (call $say (call $fd_close (i32.const 2)))
+      (call $say (call $write_to (i32.const 2)))
+      (call $say (call $fd_close (i32.const 2)))
+      (call $say (call $write_to (i32.const 0)))
+      (call $say (call $write_to (i32.const -1))))`);
+  const { process, stage } = onStage(program, { stdout: 'collect', stderr: 'collect' });
+  await process.run();
+  const [OK, BADF] = [0, 8];
+  equal(stage.heard(), [OK, OK, BADF, OK, OK, BADF, BADF, BADF, BADF]);
+  // What is moved stays what it was: standard output, twice written.
+  equal([process.stdoutBytes.length, process.stderrBytes.length], [8192, 0]);
+});

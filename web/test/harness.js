@@ -1,0 +1,90 @@
+// The tests' own few lines: the same cases run in Node, Chromium and Firefox, so they stand
+// on nothing that is not in all of them.
+
+export const tests = [];
+
+/** What the runner says of the host: `{name, base, isFull}`. */
+export const host = {};
+
+/** Registers a test; `hosts` are those that it runs on. */
+export function test(name, body, { hosts = ['node', 'chromium', 'firefox'] } = {}) {
+  tests.push({ name, body, hosts });
+}
+
+export const browsers = { hosts: ['chromium', 'firefox'] };
+export const nodeOnly = { hosts: ['node'] };
+
+// ---- Checking ----
+
+const show = (value) =>
+  JSON.stringify(value, (_, inner) => (typeof inner === 'bigint' ? `${inner}n` : inner)) ??
+  String(value);
+
+export function check(condition, message = 'the condition does not hold') {
+  if (!condition) throw new Error(message);
+}
+
+export function equal(actual, expected, message = '') {
+  if (show(actual) !== show(expected)) {
+    throw new Error(`${message ? `${message}: ` : ''}expected ${show(expected)}, got ${show(actual)}`);
+  }
+}
+
+/** The error that a promise is broken with. */
+export async function failure(promise) {
+  try {
+    await promise;
+  } catch (error) {
+    return error;
+  }
+  throw new Error('this should have failed');
+}
+
+/** Waits for something that nobody announces. */
+export async function until(condition) {
+  while (!(await condition())) await pause(1);
+}
+
+export const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
+// ---- Programs ----
+
+export const url = (path) => new URL(path, host.base).href;
+
+/** The address of a Rust guest. */
+export const guest = (name) => url(`/guests/${name}.wasm`);
+
+/** A module of the text format, compiled by the server. */
+export async function wat(text) {
+  const response = await fetch(url('/wat'), { method: 'POST', body: text });
+  if (!response.ok) throw new Error(await response.text());
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+export const text = (bytes) => new TextDecoder().decode(bytes);
+
+// ---- Running ----
+
+/** Runs the tests one after another; tells `report` of each. */
+export async function run(filter, report, patience) {
+  for (const { name, body, hosts } of tests) {
+    if (!name.includes(filter)) continue;
+    if (!hosts.includes(host.name)) {
+      await report({ name, skipped: true });
+      continue;
+    }
+    const begin = performance.now();
+    let timer;
+    const hang = new Promise((_, fail) => {
+      timer = setTimeout(() => fail(new Error(`hangs: not done after ${patience / 1000} s`)), patience);
+    });
+    let error;
+    try {
+      await Promise.race([body(), hang]);
+    } catch (caught) {
+      error = caught?.stack?.includes(caught.message) ? caught.stack : `${caught}\n${caught?.stack ?? ''}`;
+    }
+    clearTimeout(timer);
+    await report({ name, error, milliseconds: performance.now() - begin });
+  }
+}

@@ -1,0 +1,148 @@
+// Runs the tests: `node test/run.js [--host node|chromium|firefox]... [--filter TEXT]
+// [--skip-build]`, on all hosts by default. THREADWORK_FULL=1 runs the long forms.
+//
+// The guests are built first, into the repository's target folder or CARGO_TARGET_DIR.
+
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { serve } from './server.js';
+
+const PATIENCE = 60_000;
+const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
+const TARGET = process.env.CARGO_TARGET_DIR ?? join(REPOSITORY, 'target');
+
+const BROWSERS = {
+  chromium: {
+    commands: ['chromium', 'chromium-browser', 'google-chrome'],
+    args: (profile, url) => [
+      '--headless',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+      `--user-data-dir=${profile}`,
+      url,
+    ],
+  },
+  firefox: {
+    commands: ['firefox-esr', 'firefox'],
+    args: (profile, url) => ['--headless', '--no-remote', '--profile', profile, url],
+  },
+};
+
+const { values } = parseArgs({
+  options: {
+    host: { type: 'string', multiple: true, default: ['node', 'chromium', 'firefox'] },
+    filter: { type: 'string', default: '' },
+    'skip-build': { type: 'boolean', default: false },
+  },
+});
+const isFull = process.env.THREADWORK_FULL === '1';
+
+if (!values['skip-build']) build();
+let report = () => {};
+const server = await serve({
+  guests: join(TARGET, 'guests/wasm32-wasip1-threads/release'),
+  repository: REPOSITORY,
+  report: (message) => report(message),
+});
+let failed = 0;
+for (const host of values.host) failed += await runOn(host);
+server.close();
+process.exit(failed === 0 ? 0 : 1);
+
+/** Builds the guests and the rewriter. */
+function build() {
+  const cargo = (folder, ...args) => {
+    const { status } = spawnSync('cargo', ['build', '--release', '--quiet', ...args], {
+      cwd: join(REPOSITORY, folder),
+      stdio: 'inherit',
+    });
+    if (status !== 0) throw new Error(`${folder} does not build: see above`);
+  };
+  const packages = ['conformance', 'pi', 'merge-sort', 'pipeline', 'mandelbrot'];
+  const selected = packages.flatMap((name) => ['--package', name]);
+  const target = ['--target', 'wasm32-wasip1-threads', '--target-dir', join(TARGET, 'guests')];
+  cargo('guests', ...selected, ...target);
+  if (existsSync(join(REPOSITORY, 'web/rewriter/rewriter.wasm'))) return;
+  const { status } = spawnSync(join(REPOSITORY, 'web/rewriter/build.sh'), { stdio: 'inherit' });
+  if (status !== 0) {
+    throw new Error('the rewriter does not build: rustup target add wasm32-unknown-unknown');
+  }
+}
+
+/** Runs the cases on one host; how many failed. */
+async function runOn(name) {
+  const begin = performance.now();
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  console.log(`# ${name}`);
+  const settings = { name, base: server.base, isFull, filter: values.filter, patience: PATIENCE };
+  await new Promise((done) => {
+    let last = performance.now();
+    report = (message) => {
+      last = performance.now();
+      if (message.settings) return JSON.stringify(settings);
+      if (message.done) return void stop();
+      print(message, counts);
+      return undefined;
+    };
+    const stop = name === 'node' ? startNode(settings, () => end()) : startBrowser(name, server.base, () => end());
+    const watch = setInterval(() => {
+      if (performance.now() - last < PATIENCE * 1.5) return;
+      print({ name: `${name} itself`, error: 'says nothing any more' }, counts);
+      stop();
+    }, 1000);
+    const end = () => {
+      clearInterval(watch);
+      done();
+    };
+  });
+  const seconds = ((performance.now() - begin) / 1000).toFixed(1);
+  const { passed, failed, skipped } = counts;
+  console.log(`# ${name}: ${passed} passed, ${failed} failed, ${skipped} not for this host, ${seconds} s\n`);
+  return failed + (passed === 0 && values.filter === '' ? 1 : 0);
+}
+
+function print({ name, error, skipped, milliseconds }, counts) {
+  if (skipped) {
+    counts.skipped += 1;
+  } else if (error) {
+    counts.failed += 1;
+    console.log(`not ok  ${name}\n${error.replace(/^/gm, '        ')}`);
+  } else {
+    counts.passed += 1;
+    console.log(`ok      ${name} (${milliseconds.toFixed(0)} ms)`);
+  }
+}
+
+/** A Node of its own, so that it can end by itself, or be ended. */
+function startNode(settings, ended) {
+  const child = spawn(process.execPath, [fileURLToPath(new URL('./node.js', import.meta.url)), JSON.stringify(settings)], {
+    stdio: 'inherit',
+  });
+  child.on('exit', ended);
+  // It ends by itself when nothing keeps it; a test checks that.
+  return () => setTimeout(() => child.kill('SIGKILL'), 5000).unref();
+}
+
+function startBrowser(name, base, ended) {
+  const { commands, args } = BROWSERS[name];
+  const exists = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0;
+  const command = commands.find(exists);
+  if (!command) throw new Error(`there is no ${name} here: install one of ${commands.join(', ')}`);
+  const profile = mkdtempSync(join(tmpdir(), `threadwork-${name}-`));
+  const child = spawn(command, args(profile, `${base}test/page.html`), { stdio: 'ignore', detached: true });
+  child.on('exit', () => {
+    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    ended();
+  });
+  // Its children are of its process group.
+  return () => process.kill(-child.pid, 'SIGKILL');
+}
