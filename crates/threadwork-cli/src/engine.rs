@@ -8,12 +8,13 @@ use threadwork_engine::{Engine, Error};
 
 /// An engine, with compiled modules cached on disk if `cached`.
 pub(crate) fn build(cached: bool) -> Result<Engine, Error> {
-    let cache = if cached {
-        cache_dir(|name| env::var_os(name))
-    } else {
-        None
-    };
+    let cache = if cached { cache_folder() } else { None };
     Engine::builder().cache_dir(cache).build()
+}
+
+/// Where what is made once is kept, if the user has a home.
+pub(crate) fn cache_folder() -> Option<PathBuf> {
+    cache_dir(|name| env::var_os(name))
 }
 
 /// `$THREADWORK_CACHE_DIR`, else `$XDG_CACHE_HOME/threadwork`, else

@@ -7,20 +7,33 @@
 //! ```text
 //! main ── run ─────── options      text to sizes, durations, directories
 //!   │      ├───────── signals      Ctrl-C and SIGPIPE
-//!   │      └───────── report       whatever the user reads on standard error
-//!   ├──── demo ────── toolchain    cargo, rustc, rustup
-//!   │      ├───────── guests       build and run the example programs
+//!   │      ├───────── report       whatever the user reads on standard error
+//!   │      └───────── node         the same under Node
+//!   ├──── serve ───── site         a page, the runtime of the web, a program
+//!   ├──── bundle ─────┘            the same as a folder
+//!   ├──── demo ────── guests       run the example programs
 //!   │      └───────── table        the picture at the end
+//!   ├──── selftest ── host         where the acceptance tests run
+//!   │      ├───────── verdict      what came out
+//!   │      └───────── table        tests and hosts
+//!   ├──── workshop ── toolchain    build guests: cargo, rustc, rustup
 //!   └──── exit_codes               what the exit code says
 //! ```
 
+mod bundle;
 mod demo;
 mod engine;
 mod exit_codes;
 mod options;
+mod progress;
 mod report;
 mod run;
+mod selftest;
+mod serve;
 mod signals;
+mod site;
+mod toolchain;
+mod workshop;
 
 use std::process;
 
@@ -51,6 +64,12 @@ enum Command {
     Run(run::RunArgs),
     /// Build the example programs and compare WebAssembly with native code
     Demo(demo::DemoArgs),
+    /// Run a program in a browser on this machine
+    Serve(serve::ServeArgs),
+    /// Make a folder that runs a program on any static host
+    Bundle(bundle::BundleArgs),
+    /// Run the acceptance tests on this machine, natively and as WebAssembly
+    Selftest(selftest::SelftestArgs),
 }
 
 fn main() {
@@ -59,6 +78,9 @@ fn main() {
     let outcome = match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Demo(args) => demo::demo(args),
+        Command::Serve(args) => serve::serve(args),
+        Command::Bundle(args) => bundle::bundle(args),
+        Command::Selftest(args) => selftest::selftest(args, cli.verbose),
     };
     process::exit(outcome.unwrap_or_else(|error| {
         report::error(&error, cli.verbose);

@@ -3,9 +3,12 @@
 //! Each function takes what the user typed and says in its error what to type
 //! instead; clap adds the name of the option (see [`explain_bad_value`]).
 
+use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::error::{ContextKind, ContextValue};
 
 /// A host directory, and the path under which the program sees it.
@@ -24,6 +27,21 @@ pub(crate) struct EnvVar {
     pub(crate) name: String,
     /// Its value, or `None` to pass on the one that `threadwork` itself has.
     pub(crate) value: Option<String>,
+}
+
+impl EnvVar {
+    /// The value to give, or `None` if the variable is to be passed on and is not set
+    /// here: then it is not set there either.
+    pub(crate) fn resolve(&self) -> anyhow::Result<Option<String>> {
+        if self.value.is_some() {
+            return Ok(self.value.clone());
+        }
+        match env::var_os(&self.name).map(OsString::into_string) {
+            Some(Err(_)) => bail!("--env {0}: the value of {0} is not UTF-8", self.name),
+            Some(Ok(value)) => Ok(Some(value)),
+            None => Ok(None),
+        }
+    }
 }
 
 /// Suffixes of sizes, as GNU tools have them: `K` and `KiB` are 1024, `KB` 1000.

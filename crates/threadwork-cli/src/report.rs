@@ -46,7 +46,7 @@ pub(crate) fn ending(status: &ExitStatus) {
 }
 
 /// The option that sets a limit.
-fn option_of(limit: Limit) -> &'static str {
+pub(crate) fn option_of(limit: Limit) -> &'static str {
     match limit {
         Limit::Threads(_) => "--threads",
         Limit::Memory(_) => "--max-memory",

@@ -1,11 +1,14 @@
 //! `threadwork run`: one program, from its file to its exit code.
 
+mod invoke;
+mod node;
+
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
-use std::{env, fs};
 
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use threadwork_engine::{Limits, Module, Output, Process, ProcessBuilder, Stdin};
 
 use crate::options::{self, DirMapping, EnvVar};
@@ -18,6 +21,15 @@ wasm32-wasip1-threads:
   export CARGO_TARGET_WASM32_WASIP1_THREADS_RUNNER=\"threadwork run --dir .\"
 Without `--dir .` the program sees no files at all.";
 
+/// What runs a program.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub(crate) enum Host {
+    /// This program's own engine
+    Engine,
+    /// Node, with the runtime of web pages
+    Node,
+}
+
 /// The command line of `threadwork run`.
 #[derive(Args)]
 #[command(
@@ -25,6 +37,20 @@ Without `--dir .` the program sees no files at all.";
     after_help = format!("{CARGO_HELP}\n\n{}", crate::exit_codes::help())
 )]
 pub(crate) struct RunArgs {
+    /// What to run it on
+    #[arg(long, value_enum, value_name = "HOST", default_value_t = Host::Engine)]
+    host: Host,
+
+    /// Call this exported function with ARGS, instead of running `_start`, and print what
+    /// it returns; any module with a shared memory will do
+    #[arg(long, value_name = "NAME")]
+    invoke: Option<String>,
+
+    /// Call it once on each of so many workers, with the worker's number, from 0, in front
+    /// of ARGS; a line is printed for each
+    #[arg(long, value_name = "N", requires = "invoke", value_parser = options::parse_count)]
+    workers: Option<u32>,
+
     /// Let the program use a directory, under its own name or as GUEST
     #[arg(long = "dir", value_name = "HOST[::GUEST]", value_parser = options::parse_dir)]
     dirs: Vec<DirMapping>,
@@ -68,6 +94,12 @@ pub(crate) struct RunArgs {
 
 /// Runs the program and returns the code to exit with.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<i32> {
+    if args.host == Host::Node {
+        return node::run(args);
+    }
+    if let Some(entry) = &args.invoke {
+        return invoke::run(args, entry);
+    }
     signals::handle_interrupts()?;
     let process = start(args)?;
     signals::end_on_interrupt(process.killer());
@@ -80,25 +112,40 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<i32> {
 }
 
 fn start(args: &RunArgs) -> anyhow::Result<Process> {
-    let (file, guest_args) = args.command.split_first().context("no file given")?;
-    let file = Path::new(file);
+    let (file, guest_args) = args.program()?;
+    let process = prepare(args, file)?.args(guest_args).spawn();
+    process.map_err(|error| cannot_run(file, error))
+}
+
+/// The program's process, with everything but its arguments.
+fn prepare(args: &RunArgs, file: &Path) -> anyhow::Result<ProcessBuilder> {
     let code = read(file)?;
-    let cannot_run = |error| report::explain(format_args!("cannot run {}", file.display()), error);
+    let cannot_run = |error| cannot_run(file, error);
     let engine = engine::build(!args.no_cache).map_err(cannot_run)?;
     let module = Module::new(&engine, &code).map_err(cannot_run)?;
     let builder = ProcessBuilder::new(&module)
         .arg0(program_name(file))
-        .args(guest_args)
         .stdin(Stdin::Inherit)
         .stdout(Output::Inherit)
         .stderr(Output::Inherit)
         .limits(limits(args));
     let builder = args.variables.iter().try_fold(builder, give_variable)?;
-    let builder = args.dirs.iter().try_fold(builder, give_dir)?;
-    builder.spawn().map_err(cannot_run)
+    args.dirs.iter().try_fold(builder, give_dir)
 }
 
-fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+fn cannot_run(file: &Path, error: threadwork_engine::Error) -> anyhow::Error {
+    report::explain(format_args!("cannot run {}", file.display()), error)
+}
+
+impl RunArgs {
+    /// The file, and what follows it.
+    fn program(&self) -> anyhow::Result<(&Path, &[String])> {
+        let (file, rest) = self.command.split_first().context("no file given")?;
+        Ok((Path::new(file), rest))
+    }
+}
+
+pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let name = file.display();
     if file.is_dir() {
         bail!("{name} is a directory: give the .wasm or .wat file in it");
@@ -130,16 +177,10 @@ fn limits(args: &RunArgs) -> Limits {
 }
 
 fn give_variable(builder: ProcessBuilder, var: &EnvVar) -> anyhow::Result<ProcessBuilder> {
-    let value = match &var.value {
-        Some(value) => value.clone(),
-        None => match env::var_os(&var.name).map(|value| value.into_string()) {
-            Some(Ok(value)) => value,
-            Some(Err(_)) => bail!("--env {0}: the value of {0} is not UTF-8", var.name),
-            // Not set here, so not set there either.
-            None => return Ok(builder),
-        },
-    };
-    Ok(builder.env(&var.name, value))
+    Ok(match var.resolve()? {
+        Some(value) => builder.env(&var.name, value),
+        None => builder,
+    })
 }
 
 fn give_dir(builder: ProcessBuilder, dir: &DirMapping) -> anyhow::Result<ProcessBuilder> {

@@ -41,6 +41,22 @@ fn running() -> MutexGuard<'static, Option<Killer>> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Ctrl-C as something to wait for, instead of [`handle_interrupts`].
+pub(crate) struct Interrupts(Signals);
+
+/// From now on, Ctrl-C ends nothing by itself.
+pub(crate) fn catch_interrupts() -> anyhow::Result<Interrupts> {
+    let signals = Signals::new([SIGINT, SIGTERM]).context("cannot listen for Ctrl-C")?;
+    Ok(Interrupts(signals))
+}
+
+impl Interrupts {
+    /// Waits for the first.
+    pub(crate) fn wait(mut self) {
+        self.0.forever().next();
+    }
+}
+
 /// Makes a broken pipe end `threadwork` without a word, as it ends any program
 /// of the system: `threadwork run list.wasm | head` is not an error.
 ///

@@ -1,17 +1,15 @@
-//! The example programs: where they are, how they are built, how they run.
+//! The example programs: which there are, and how one is run.
 
-use std::env;
 use std::fmt;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::str::FromStr;
 
 use anyhow::{Context, anyhow, bail};
-use threadwork_engine::{Engine, ExitStatus, Module, Output, ProcessBuilder, Stdin};
+use threadwork_engine::{ExitStatus, Module, Output, ProcessBuilder, Stdin};
 
 use super::table;
-use super::toolchain::{self, WASM_TARGET};
+use crate::workshop::Workshop;
 
 /// An example program.
 pub(crate) struct Guest {
@@ -25,7 +23,7 @@ pub(crate) struct Guest {
     draws: bool,
 }
 
-/// All of them, in the order in which they are shown.
+/// The first act: each on a growing number of threads.
 pub(crate) const GUESTS: [Guest; 4] = [
     Guest {
         name: "pi",
@@ -52,6 +50,17 @@ pub(crate) const GUESTS: [Guest; 4] = [
         draws: true,
     },
 ];
+
+/// The second act: one program `--with` one library after the other, on all threads.
+pub(crate) const RIVALRY: Guest = Guest {
+    name: "queens",
+    about: "the same search with three libraries",
+    sizes: [14, 12],
+    draws: false,
+};
+
+/// The libraries, by what the program calls them.
+pub(crate) const LIBRARIES: [&str; 3] = ["std", "rayon", "threadwork"];
 
 /// How a program is run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -80,127 +89,55 @@ pub(crate) struct Answer {
     pub(crate) seconds: f64,
 }
 
-/// The folder with the sources of the examples.
-pub(crate) fn find_folder() -> anyhow::Result<PathBuf> {
-    let candidates = [
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests"),
-        PathBuf::from("guests"),
-    ];
-    let folder = candidates
-        .into_iter()
-        .find(|folder| folder.join("Cargo.toml").is_file());
-    let folder = folder.context(
-        "the demo needs the folder guests/ of the Threadwork repository; \
-         run it from the repository's root",
-    )?;
-    folder
-        .canonicalize()
-        .with_context(|| format!("cannot open {}", folder.display()))
-}
-
-/// Where the examples are built and run.
-pub(crate) struct Workshop {
-    sources: PathBuf,
-    /// Where cargo puts what it builds, and the examples their pictures.
-    target: PathBuf,
-    /// The target triple of this machine.
-    host: String,
-}
-
-impl Workshop {
-    /// Sets up a workshop for the examples in `sources`.
-    pub(crate) fn new(sources: PathBuf) -> anyhow::Result<Self> {
-        let target = match env::var_os("CARGO_TARGET_DIR") {
-            Some(target) => std::path::absolute(target)?,
-            None => sources.join("../target"),
-        };
-        let host = toolchain::host_target(&sources)?;
-        Ok(Self {
-            target: target.join("guests"),
-            host,
-            sources,
-        })
-    }
-
-    /// Adds the WebAssembly target to the toolchain if it is missing; says so first.
-    pub(crate) fn ensure_wasm_target(&self, announce: impl FnOnce(&str)) -> anyhow::Result<()> {
-        toolchain::ensure_wasm_target(&self.sources, || announce(WASM_TARGET))
-    }
-
-    /// Builds all examples, for WebAssembly and for this machine, and tells
-    /// `progress` how far that is.
-    pub(crate) fn build(&self, progress: impl Fn(&str)) -> anyhow::Result<()> {
-        let mut cargo = toolchain::cargo(&self.sources);
-        cargo.args(["build", "--release", "--color", "never"]);
-        cargo.arg("--target-dir").arg(&self.target);
-        cargo.args(["--target", WASM_TARGET, "--target", &self.host]);
-        cargo.args(GUESTS.iter().flat_map(|guest| ["--package", guest.name]));
-        let log = follow(&mut cargo, progress)?;
-        log.map_err(|log| {
-            anyhow!(log).context("the examples do not build; add -v to see what cargo says")
-        })
-    }
-
-    /// Compiles an example's WebAssembly to machine code.
-    pub(crate) fn load(&self, engine: &Engine, guest: &Guest) -> anyhow::Result<Module> {
-        let file = self
-            .target
-            .join(WASM_TARGET)
-            .join("release")
-            .join(guest.name);
-        Ok(Module::from_file(engine, file.with_extension("wasm"))?)
-    }
-
-    /// Runs an example once.
+impl Guest {
+    /// Runs it once, where the workshop has built it.
     pub(crate) fn run(
         &self,
         kind: Kind,
-        guest: &Guest,
+        workshop: &Workshop,
         module: &Module,
         threads: usize,
+        library: Option<&str>,
         quick: bool,
     ) -> anyhow::Result<Answer> {
         let mut args = vec![
             "--threads".to_owned(),
             threads.to_string(),
             "--size".to_owned(),
-            guest.sizes[usize::from(quick)].to_string(),
+            self.sizes[usize::from(quick)].to_string(),
         ];
-        if guest.draws {
-            args.extend(["--output".to_owned(), picture(kind, guest)]);
+        if self.draws {
+            args.extend(["--output".to_owned(), self.picture(kind)]);
+        }
+        if let Some(library) = library {
+            args.extend(["--with".to_owned(), library.to_owned()]);
         }
         let output = match kind {
-            Kind::Wasm => self.run_wasm(guest, module, args),
-            Kind::Native => self.run_native(guest, args),
+            Kind::Wasm => self.run_wasm(workshop, module, args),
+            Kind::Native => self.run_native(workshop, args),
         };
         output.and_then(|output| output.parse()).map_err(|error| {
             anyhow!(
                 "{} failed as {kind} on {}: {error:#}",
-                guest.name,
+                self.name,
                 table::threads(threads)
             )
         })
     }
 
-    /// The pictures that the examples drew as WebAssembly.
-    pub(crate) fn pictures(&self) -> impl Iterator<Item = PathBuf> {
-        let drawing = GUESTS.iter().filter(|guest| guest.draws);
-        drawing.map(|guest| self.target.join(picture(Kind::Wasm, guest)))
-    }
-
     fn run_wasm(
         &self,
-        guest: &Guest,
+        workshop: &Workshop,
         module: &Module,
         args: Vec<String>,
     ) -> anyhow::Result<String> {
         let process = ProcessBuilder::new(module)
-            .arg0(guest.name)
+            .arg0(self.name)
             .args(args)
             .stdin(Stdin::Null)
             .stdout(Output::Buffer)
             .stderr(Output::Buffer)
-            .preopen_dir(&self.target, ".")
+            .preopen_dir(workshop.folder(), ".")
             .spawn()?;
         match process.wait() {
             ExitStatus::Exited(0) => Ok(text(&process.stdout_buffer())),
@@ -208,15 +145,10 @@ impl Workshop {
         }
     }
 
-    fn run_native(&self, guest: &Guest, args: Vec<String>) -> anyhow::Result<String> {
-        let program = self
-            .target
-            .join(&self.host)
-            .join("release")
-            .join(guest.name);
-        let output = Command::new(program.with_extension(env::consts::EXE_EXTENSION))
+    fn run_native(&self, workshop: &Workshop, args: Vec<String>) -> anyhow::Result<String> {
+        let output = Command::new(workshop.native(self.name))
             .args(args)
-            .current_dir(&self.target)
+            .current_dir(workshop.folder())
             .stdin(Stdio::null())
             .output()?;
         if !output.status.success() {
@@ -224,6 +156,19 @@ impl Workshop {
         }
         Ok(text(&output.stdout))
     }
+
+    fn picture(&self, kind: Kind) -> String {
+        match kind {
+            Kind::Wasm => format!("{}.png", self.name),
+            Kind::Native => format!("{}-native.png", self.name),
+        }
+    }
+}
+
+/// The pictures that the examples drew as WebAssembly.
+pub(crate) fn pictures(workshop: &Workshop) -> impl Iterator<Item = PathBuf> {
+    let drawing = GUESTS.iter().filter(|guest| guest.draws);
+    drawing.map(|guest| workshop.folder().join(guest.picture(Kind::Wasm)))
 }
 
 impl FromStr for Answer {
@@ -241,36 +186,6 @@ impl FromStr for Answer {
             })
         };
         parse().with_context(|| format!("no result in its last line, {line:?}"))
-    }
-}
-
-/// Runs cargo to its end and tells `progress` what it does. The inner error is
-/// all that cargo said.
-fn follow(cargo: &mut Command, progress: impl Fn(&str)) -> anyhow::Result<Result<(), String>> {
-    let mut child = cargo
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("cannot run cargo")?;
-    let stderr = child.stderr.take().context("cargo has no standard error")?;
-    let mut log = String::new();
-    for line in BufReader::new(stderr).lines() {
-        let line = line.context("cannot read what cargo says")?;
-        let status = line.trim_start();
-        if status.starts_with("Blocking") {
-            progress("waiting for another cargo to finish");
-        } else if let Some(krate) = status.strip_prefix("Compiling ") {
-            progress(&format!("building {krate}"));
-        }
-        log = log + &line + "\n";
-    }
-    let success = child.wait().context("cannot wait for cargo")?.success();
-    Ok(if success { Ok(()) } else { Err(log) })
-}
-
-fn picture(kind: Kind, guest: &Guest) -> String {
-    match kind {
-        Kind::Wasm => format!("{}.png", guest.name),
-        Kind::Native => format!("{}-native.png", guest.name),
     }
 }
 

@@ -1,24 +1,24 @@
 //! `threadwork demo`: the project's main job, on real programs.
 //!
 //! Builds the example guests for WebAssembly and for this machine, runs each on
-//! a growing number of threads both ways, checks that every answer is the same,
-//! and draws the times.
+//! a growing number of threads both ways, and one with the standard library's threads,
+//! with rayon and with the library `threadwork` side by side; checks that every answer is
+//! the same, and draws the times.
 
 mod guests;
-mod progress;
 mod table;
-mod toolchain;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::{env, iter, thread};
+use std::{iter, thread};
 
 use clap::Args;
 use threadwork_engine::Module;
 
+use crate::progress::{self, Progress};
+use crate::workshop::Workshop;
 use crate::{engine, exit_codes, options};
-use guests::{GUESTS, Guest, Kind, Workshop};
-use progress::Progress;
+use guests::{GUESTS, Guest, Kind, LIBRARIES, RIVALRY};
 use table::Section;
 
 /// The command line of `threadwork demo`.
@@ -34,12 +34,12 @@ pub(crate) struct DemoArgs {
 
 /// Runs the demo and returns the code to exit with.
 pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<i32> {
-    console::set_colors_enabled(wants_colour());
-    let workshop = Workshop::new(guests::find_folder()?)?;
+    progress::colour_terminals_only();
+    let workshop = Workshop::open()?;
     build(&workshop)?;
-    let sections = measure(&workshop, args)?;
-    show(&sections, &workshop)?;
-    let agreed = sections.iter().all(Section::agreed);
+    let (sections, rivalry) = measure(&workshop, args)?;
+    show(&sections, &rivalry, &workshop)?;
+    let agreed = sections.iter().chain([&rivalry]).all(Section::agreed);
     Ok(if agreed { 0 } else { exit_codes::WRONG_ANSWER })
 }
 
@@ -49,50 +49,66 @@ fn build(workshop: &Workshop) -> anyhow::Result<()> {
         progress.milestone(&format!("adding the target {target} with rustup"));
     })?;
     progress.milestone("building the examples, for WebAssembly and natively");
-    workshop.build(|status| progress.detail(status))
+    let guests = GUESTS.iter().chain([&RIVALRY]);
+    workshop.build(guests.map(|guest| guest.name), |status| {
+        progress.detail(status);
+    })
 }
 
-/// Runs every example as often as the options ask for.
-fn measure(workshop: &Workshop, args: &DemoArgs) -> anyhow::Result<Vec<Section>> {
+/// Runs every example as often as the options ask for: both acts.
+fn measure(workshop: &Workshop, args: &DemoArgs) -> anyhow::Result<(Vec<Section>, Section)> {
     let plan = Plan::new(args);
-    let progress = Progress::with_steps(GUESTS.len() * plan.runs().count());
+    let scaling: Vec<Run> = plan.scaling().collect();
+    let rivalry: Vec<Run> = plan.rivalry().collect();
+    let progress = Progress::with_steps(GUESTS.len() * scaling.len() + rivalry.len());
     let engine = engine::build(true)?;
-    let measure = |guest: &Guest| {
+    let measure = |guest: &Guest, runs: &[Run]| {
         progress.milestone(&format!("{}: compiling to machine code", guest.name));
-        let module = workshop.load(&engine, guest)?;
-        measure_guest(workshop, &plan, guest, &module, &progress)
+        let module = Module::from_file(&engine, workshop.wasm(guest.name))?;
+        let mut section = Section::new(guest.name, guest.about);
+        for run in runs {
+            let (label, kind) = (run.label(), run.kind);
+            progress.detail(&format!("{}: {kind}, {label}", guest.name));
+            let answer = guest.run(
+                kind,
+                workshop,
+                &module,
+                run.threads,
+                run.library,
+                plan.quick,
+            )?;
+            section.add(&label, kind, &answer);
+            progress.step();
+        }
+        Ok(section)
     };
-    GUESTS.iter().map(measure).collect()
+    let sections = GUESTS.iter().map(|guest| measure(guest, &scaling));
+    let sections: anyhow::Result<_> = sections.collect();
+    Ok((sections?, measure(&RIVALRY, &rivalry)?))
 }
 
-fn measure_guest(
-    workshop: &Workshop,
-    plan: &Plan,
-    guest: &Guest,
-    module: &Module,
-    progress: &Progress,
-) -> anyhow::Result<Section> {
-    let mut section = Section::new(guest.name, guest.about);
-    for (threads, kind) in plan.runs() {
-        progress.detail(&format!(
-            "{}: {kind} on {}",
-            guest.name,
-            table::threads(threads)
-        ));
-        let answer = workshop.run(kind, guest, module, threads, plan.quick)?;
-        section.add(threads, kind, &answer);
-        progress.step();
-    }
-    Ok(section)
-}
-
-fn show(sections: &[Section], workshop: &Workshop) -> io::Result<()> {
+fn show(sections: &[Section], rivalry: &Section, workshop: &Workshop) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    write!(out, "{}", table::render(sections, table_width()))?;
-    for picture in workshop.pictures() {
+    write!(out, "{}", table::render(sections, rivalry, table_width()))?;
+    for picture in guests::pictures(workshop) {
         writeln!(out, "Picture: {}", picture.display())?;
     }
-    writeln!(out, "{}", table::summary(sections))
+    writeln!(out, "{}", table::summary(sections, rivalry))
+}
+
+/// One run of an example.
+#[derive(Clone, Copy)]
+struct Run {
+    threads: usize,
+    library: Option<&'static str>,
+    kind: Kind,
+}
+
+impl Run {
+    fn label(&self) -> String {
+        let threads = || table::threads(self.threads);
+        self.library.map_or_else(threads, ToOwned::to_owned)
+    }
 }
 
 /// Which runs an example goes through.
@@ -121,11 +137,30 @@ impl Plan {
         }
     }
 
-    /// All runs of one example. Both kinds take turns, so that a change of the
-    /// machine's speed hits both.
-    fn runs(&self) -> impl Iterator<Item = (usize, Kind)> {
-        let both = |&threads: &usize| [(threads, Kind::Wasm), (threads, Kind::Native)];
-        (0..self.repeats).flat_map(move |_| self.threads.iter().flat_map(both))
+    /// All runs of an example of the first act.
+    fn scaling(&self) -> impl Iterator<Item = Run> {
+        self.runs(self.threads.iter().map(|&threads| (threads, None)))
+    }
+
+    /// All runs of the second act.
+    fn rivalry(&self) -> impl Iterator<Item = Run> {
+        let most = self.threads.last().copied().unwrap_or(1);
+        self.runs(LIBRARIES.iter().map(move |&library| (most, Some(library))))
+    }
+
+    /// Both kinds take turns, so that a change of the machine's speed hits both.
+    fn runs(
+        &self,
+        rows: impl Iterator<Item = (usize, Option<&'static str>)> + Clone,
+    ) -> impl Iterator<Item = Run> {
+        let both = |(threads, library)| {
+            [Kind::Wasm, Kind::Native].map(|kind| Run {
+                threads,
+                library,
+                kind,
+            })
+        };
+        (0..self.repeats).flat_map(move |_| rows.clone().flat_map(both))
     }
 }
 
@@ -135,11 +170,6 @@ fn thread_counts(most: usize) -> Vec<usize> {
     let mut counts: Vec<usize> = powers.take_while(|n| *n < most).collect();
     counts.push(most);
     counts
-}
-
-fn wants_colour() -> bool {
-    let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    io::stdout().is_terminal() && !refused
 }
 
 fn table_width() -> usize {
@@ -169,7 +199,7 @@ mod tests {
             repeats: 2,
             quick: false,
         };
-        let kinds: Vec<Kind> = plan.runs().map(|(_, kind)| kind).collect();
+        let kinds: Vec<Kind> = plan.scaling().map(|run| run.kind).collect();
         assert_eq!(kinds, [Kind::Wasm, Kind::Native].repeat(4));
     }
 }

@@ -32,10 +32,10 @@ pub(crate) struct Section {
     rows: Vec<Row>,
 }
 
-/// The best times on one number of threads, in seconds.
-#[derive(Clone, Copy)]
+/// The best times on one number of threads, or with one library, in seconds.
+#[derive(Clone)]
 struct Row {
-    threads: usize,
+    label: String,
     wasm: f64,
     native: f64,
 }
@@ -53,11 +53,11 @@ impl Section {
 
     /// Takes in one run. Of several, the fastest counts: whatever disturbs a
     /// computation can only make it slower.
-    pub(crate) fn add(&mut self, threads: usize, kind: Kind, answer: &Answer) {
+    pub(crate) fn add(&mut self, label: &str, kind: Kind, answer: &Answer) {
         if !self.results.contains(&answer.result) {
             self.results.push(answer.result.clone());
         }
-        let row = self.row(threads);
+        let row = self.row(label);
         let best = match kind {
             Kind::Wasm => &mut row.wasm,
             Kind::Native => &mut row.native,
@@ -70,11 +70,11 @@ impl Section {
         self.results.len() == 1
     }
 
-    fn row(&mut self, threads: usize) -> &mut Row {
-        let found = self.rows.iter().position(|row| row.threads == threads);
+    fn row(&mut self, label: &str) -> &mut Row {
+        let found = self.rows.iter().position(|row| row.label == label);
         let index = found.unwrap_or_else(|| {
             self.rows.push(Row {
-                threads,
+                label: label.to_owned(),
                 wasm: f64::INFINITY,
                 native: f64::INFINITY,
             });
@@ -103,53 +103,57 @@ pub(crate) fn threads(count: usize) -> String {
     format!("{count} thread{}", if count == 1 { "" } else { "s" })
 }
 
-/// All sections, for a terminal of this many columns.
-pub(crate) fn render(sections: &[Section], width: usize) -> String {
+/// Both acts, for a terminal of this many columns.
+pub(crate) fn render(sections: &[Section], rivalry: &Section, width: usize) -> String {
     let bar = width
         .saturating_sub(OTHER_COLUMNS + 1)
         .clamp(SHORTEST_BAR, LONGEST_BAR);
-    let head = format!(
-        "{:before$}{:>TIME$}{:>SPEED_UP$}{:>RATIO$}",
-        "",
-        "time",
-        "speed-up",
-        "of native",
-        before = 2 + THREADS + KIND + bar,
-    );
+    let head = |speed_up: &str| {
+        let head = format!(
+            "{:before$}{:>TIME$}{speed_up:>SPEED_UP$}{:>RATIO$}",
+            "",
+            "time",
+            "of native",
+            before = 2 + THREADS + KIND + bar,
+        );
+        style(head).dim().to_string()
+    };
     let sections: String = sections
         .iter()
         .map(|section| render_section(section, bar))
         .collect();
-    format!("\n{}\n{sections}", style(head).dim())
+    let rivalry = render_section(rivalry, bar);
+    format!(
+        "\n{}\n{sections}{}\n{rivalry}",
+        head("speed-up"),
+        head("to std")
+    )
 }
 
-/// One sentence about all examples together, in two lines.
-pub(crate) fn summary(sections: &[Section]) -> String {
-    let first: Vec<Row> = sections
-        .iter()
-        .filter_map(|s| s.rows.first().copied())
-        .collect();
-    let last: Vec<Row> = sections
-        .iter()
-        .filter_map(|s| s.rows.last().copied())
-        .collect();
-    let speed_up = |time: fn(&Row) -> f64| {
-        geometric_mean(
-            first
-                .iter()
-                .zip(&last)
-                .map(|(first, last)| time(first) / time(last)),
-        )
+/// One sentence about both acts together, in two lines.
+pub(crate) fn summary(sections: &[Section], rivalry: &Section) -> String {
+    let ends = || {
+        let ends = |section: &Section| {
+            let first = section.rows.first().cloned();
+            first.zip(section.rows.last().cloned())
+        };
+        sections.iter().filter_map(ends)
     };
-    let answers = match sections.iter().filter(|section| !section.agreed()).count() {
+    let speed_up = |time: fn(&Row) -> f64| {
+        geometric_mean(ends().map(|(first, last)| time(&first) / time(&last)))
+    };
+    let all = sections.iter().chain([rivalry]);
+    let answers = match all.filter(|section| !section.agreed()).count() {
         0 => "all answers are the same".to_owned(),
         wrong => format!("BUT THE ANSWERS OF {wrong} DIFFER"),
     };
     format!(
         "On {}, WebAssembly runs at {} of native speed, {:.2}x as fast as on one\n\
          (native code: {:.2}x), and {answers}.",
-        threads(last.first().map_or(1, |row| row.threads)),
-        percent(geometric_mean(last.iter().map(Row::ratio))),
+        ends()
+            .next()
+            .map_or_else(String::new, |(_, last)| last.label),
+        percent(geometric_mean(ends().map(|(_, last)| last.ratio()))),
         speed_up(|row| row.wasm),
         speed_up(|row| row.native),
     )
@@ -173,9 +177,15 @@ fn render_section(section: &Section, bar_width: usize) -> String {
     };
     let (wasm, native) = (Style::new().cyan(), Style::new().yellow());
     for row in &section.rows {
-        let label = threads(row.threads);
         let ratio = percent(row.ratio());
-        text += &line(&label, "wasm", wasm.clone(), row.wasm, first.wasm, &ratio);
+        text += &line(
+            &row.label,
+            "wasm",
+            wasm.clone(),
+            row.wasm,
+            first.wasm,
+            &ratio,
+        );
         text += &line("", "native", native.clone(), row.native, first.native, "");
     }
     text + "\n"
@@ -230,10 +240,10 @@ mod tests {
 
     fn section(times: &[(usize, f64, f64)]) -> Section {
         let mut section = Section::new("pi", "Monte Carlo, scoped threads");
-        for &(threads, wasm, native) in times {
+        for &(count, wasm, native) in times {
             for (kind, seconds) in [(Kind::Wasm, wasm), (Kind::Native, native)] {
                 section.add(
-                    threads,
+                    &threads(count),
                     kind,
                     &Answer {
                         result: "785389324".into(),
@@ -249,6 +259,13 @@ mod tests {
     fn the_picture() {
         console::set_colors_enabled(false);
         let sections = [section(&[(1, 1.204, 0.843), (2, 0.602, 0.4215)])];
+        let mut rivalry = Section::new("queens", "three libraries");
+        for (library, seconds) in [("std", 0.5), ("threadwork", 0.25)] {
+            for kind in [Kind::Wasm, Kind::Native] {
+                let result = "92".into();
+                rivalry.add(library, kind, &Answer { result, seconds });
+            }
+        }
         let expected = "
                                                        time  speed-up  of native
 pi  Monte Carlo, scoped threads                               answer 785389324 ✓
@@ -257,10 +274,17 @@ pi  Monte Carlo, scoped threads                               answer 785389324 �
   2 threads   wasm    █████████████                 0.602 s     2.00x       70 %
               native  █████████▏                    0.421 s     2.00x
 
+                                                       time    to std  of native
+queens  three libraries                                              answer 92 ✓
+  std         wasm    ██████████████████████████    0.500 s     1.00x      100 %
+              native  ██████████████████████████    0.500 s     1.00x
+  threadwork  wasm    █████████████                 0.250 s     2.00x      100 %
+              native  █████████████                 0.250 s     2.00x
+
 ";
-        assert_eq!(render(&sections, 81), expected);
+        assert_eq!(render(&sections, &rivalry, 81), expected);
         assert_eq!(
-            summary(&sections),
+            summary(&sections, &rivalry),
             "On 2 threads, WebAssembly runs at 70 % of native speed, 2.00x as fast as on one\n\
              (native code: 2.00x), and all answers are the same."
         );
@@ -269,7 +293,7 @@ pi  Monte Carlo, scoped threads                               answer 785389324 �
     #[test]
     fn the_fastest_run_counts() {
         let mut section = section(&[(1, 2.0, 2.0), (1, 1.0, 3.0)]);
-        let row = section.row(1);
+        let row = section.row(&threads(1));
         assert_eq!((row.wasm, row.native), (1.0, 2.0));
     }
 
@@ -278,7 +302,7 @@ pi  Monte Carlo, scoped threads                               answer 785389324 �
         console::set_colors_enabled(false);
         let mut section = section(&[(1, 1.0, 1.0)]);
         section.add(
-            2,
+            &threads(2),
             Kind::Wasm,
             &Answer {
                 result: "7".into(),
@@ -286,7 +310,7 @@ pi  Monte Carlo, scoped threads                               answer 785389324 �
             },
         );
         assert!(!section.agreed());
-        assert!(render(&[section], 80).contains("answers differ: 785389324, 7 ✗"));
+        assert!(render(&[], &section, 80).contains("answers differ: 785389324, 7 ✗"));
     }
 
     #[test]
@@ -300,6 +324,7 @@ pi  Monte Carlo, scoped threads                               answer 785389324 �
     #[test]
     fn narrow_terminals_keep_a_bar() {
         console::set_colors_enabled(false);
-        assert!(render(&[section(&[(1, 1.0, 1.0)])], 20).contains(&"█".repeat(SHORTEST_BAR)));
+        let narrow = render(&[], &section(&[(1, 1.0, 1.0)]), 20);
+        assert!(narrow.contains(&"█".repeat(SHORTEST_BAR)));
     }
 }

@@ -1,8 +1,11 @@
 //! The specification of the `threadwork` command, run on the real binary.
 
+mod http;
 mod support;
 
 mod running;
+
+mod invoke;
 
 mod limits;
 
@@ -13,3 +16,9 @@ mod refusals;
 mod cargo_runner;
 
 mod demo;
+
+mod serve;
+
+mod bundle;
+
+mod node;

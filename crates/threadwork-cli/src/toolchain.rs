@@ -31,7 +31,7 @@ pub(crate) fn ensure_wasm_target(folder: &Path, announce: impl FnOnce()) -> anyh
     announce();
     let mut rustup = tool("RUSTUP", "rustup", folder);
     output(rustup.args(["target", "add", WASM_TARGET])).map_err(|error| {
-        anyhow!("`rustup target add {WASM_TARGET}`, which the demo needs, failed: {error:#}")
+        anyhow!("`rustup target add {WASM_TARGET}`, which this needs, failed: {error:#}")
     })?;
     Ok(())
 }

@@ -1,9 +1,17 @@
-//! What the user sees while the demo works.
+//! What the user sees while something long goes on.
 
+use std::env;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+/// From now on, standard output has colours if it is a terminal and `NO_COLOR` is not
+/// set.
+pub(crate) fn colour_terminals_only() {
+    let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    console::set_colors_enabled(io::stdout().is_terminal() && !refused);
+}
 
 /// One moving line on a terminal, which goes away when this is dropped;
 /// milestones as plain lines elsewhere.

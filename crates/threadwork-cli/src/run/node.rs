@@ -1,0 +1,244 @@
+//! `threadwork run --host node`: the program under Node, by the runtime of web pages.
+//!
+//! The runtime's scripts are in this binary, and Node wants them as files: they are put
+//! into the cache, once for each version. Then this process becomes Node's, so that
+//! nobody stands between it and the terminal, the signals and the exit code.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+use threadwork_engine::{Limit, Module};
+
+use super::{RunArgs, program_name, read};
+use crate::{engine, report, site};
+
+/// What Node starts: says so where Node is too old for the rest.
+const ENTRY: (&str, &str) = ("run.cjs", include_str!("node/run.cjs"));
+/// Runs the program and tells how it ended.
+const DRIVER: (&str, &str) = ("run.mjs", include_str!("node/run.mjs"));
+
+/// What the driver is told, besides the program's arguments: `run.mjs` reads it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Order<'a> {
+    /// The file that the user named, for messages.
+    file: String,
+    name: String,
+    /// The program as it is run.
+    program: PathBuf,
+    /// A folder to remove at the end.
+    temporary: Option<&'a Path>,
+    env: BTreeMap<&'a str, String>,
+    /// The guest's names of directories, and where they are.
+    directories: BTreeMap<&'a str, PathBuf>,
+    limits: BTreeMap<&'static str, LimitOrder>,
+    stats: bool,
+}
+
+/// A limit, and what is said when it was reached.
+#[derive(Serialize)]
+struct LimitOrder {
+    /// Milliseconds, bytes, or how many.
+    value: f64,
+    text: String,
+    option: &'static str,
+}
+
+/// Runs the program. Returns only where the system cannot replace one process by another.
+pub(super) fn run(args: &RunArgs) -> anyhow::Result<i32> {
+    let (file, guest_args) = args.command.split_first().context("no file given")?;
+    let file = Path::new(file);
+    let wasm = Module::rewrite(&read(file)?)
+        .map_err(|error| report::explain(format_args!("cannot run {}", file.display()), error))?;
+    let place = Place::choose(args.no_cache)
+        .map_err(|error| report::explain("cannot write the scripts for Node", error))?;
+    let program = place
+        .program(&wasm)
+        .map_err(|error| report::explain("cannot write the program for Node", error))?;
+    let order = Order {
+        file: file.display().to_string(),
+        name: program_name(file),
+        program,
+        temporary: place.temporary.then_some(&place.folder),
+        env: variables(args)?,
+        directories: directories(args)?,
+        limits: limits(args),
+        stats: args.stats,
+    };
+    let mut node = Command::new("node");
+    node.arg(place.scripts()?.join(ENTRY.0))
+        .arg(serde_json::to_string(&order)?)
+        .args(guest_args);
+    become_node(node)
+}
+
+/// Where the files for Node are.
+struct Place {
+    folder: PathBuf,
+    /// Whether they are for this run only.
+    temporary: bool,
+}
+
+impl Place {
+    fn choose(no_cache: bool) -> io::Result<Self> {
+        match engine::cache_folder().filter(|_| !no_cache) {
+            Some(folder) => Ok(Self {
+                folder,
+                temporary: false,
+            }),
+            None => Ok(Self {
+                folder: tempfile::Builder::new()
+                    .prefix("threadwork-")
+                    .tempdir()?
+                    .keep(),
+                temporary: true,
+            }),
+        }
+    }
+
+    /// The folder of the scripts, which are written if they are not there.
+    fn scripts(&self) -> anyhow::Result<PathBuf> {
+        let scripts =
+            || site::runtime().chain([ENTRY, DRIVER].map(|(path, text)| (path, text.as_bytes())));
+        let mut hash = blake3::Hasher::new();
+        for (path, bytes) in scripts() {
+            hash.update(path.as_bytes())
+                .update(blake3::hash(bytes).as_bytes());
+        }
+        let folder = self
+            .folder
+            .join(format!("node-{}", &hash.finalize().to_hex()[..32]));
+        let write = |path: &Path| {
+            scripts().try_for_each(|(name, bytes)| {
+                let file = path.join(name);
+                file.parent().map_or(Ok(()), fs::create_dir_all)?;
+                fs::write(file, bytes)
+            })
+        };
+        put(&folder, write)
+            .map_err(|error| report::explain("cannot write the scripts for Node", error))?;
+        Ok(folder)
+    }
+
+    fn program(&self, wasm: &[u8]) -> io::Result<PathBuf> {
+        let file = self
+            .folder
+            .join(format!("{}.wasm", blake3::hash(wasm).to_hex()));
+        put(&file, |path| fs::write(path, wasm))?;
+        Ok(file)
+    }
+}
+
+/// Makes what is at `path`, if nothing is: under another name first, so that nobody sees
+/// half of it. Names say what they hold, so who comes second has nothing to do.
+fn put(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    let unfinished = path.with_extension(format!("new-{}", std::process::id()));
+    write(&unfinished)?;
+    match fs::rename(&unfinished, path) {
+        Err(_) if path.exists() => {
+            // Another run was faster.
+            let _ = fs::remove_dir_all(&unfinished);
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+fn variables(args: &RunArgs) -> anyhow::Result<BTreeMap<&str, String>> {
+    let mut values = BTreeMap::new();
+    for variable in &args.variables {
+        if let Some(value) = variable.resolve()? {
+            values.insert(variable.name.as_str(), value);
+        }
+    }
+    Ok(values)
+}
+
+fn directories(args: &RunArgs) -> anyhow::Result<BTreeMap<&str, PathBuf>> {
+    let mut directories = BTreeMap::new();
+    for dir in &args.dirs {
+        let name = dir.host.display();
+        if !dir.host.is_dir() {
+            bail!("--dir {name}: there is no such directory");
+        }
+        let host = dir.host.canonicalize();
+        let host = host.map_err(|error| report::explain(format_args!("--dir {name}"), error))?;
+        directories.insert(dir.guest.as_str(), host);
+    }
+    Ok(directories)
+}
+
+fn limits(args: &RunArgs) -> BTreeMap<&'static str, LimitOrder> {
+    let milliseconds = |time: std::time::Duration| time.as_secs_f64() * 1e3;
+    let given = [
+        (
+            "threads",
+            args.threads
+                .map(|count| (count.into(), Limit::Threads(count))),
+        ),
+        // No memory of a program has more bytes than a double counts.
+        (
+            "memory",
+            args.max_memory
+                .map(|bytes| (bytes as f64, Limit::Memory(bytes))),
+        ),
+        (
+            "wallTime",
+            args.timeout
+                .map(|time| (milliseconds(time), Limit::WallTime(time))),
+        ),
+        (
+            "cpuTime",
+            args.max_cpu
+                .map(|time| (milliseconds(time), Limit::CpuTime(time))),
+        ),
+        (
+            "openFiles",
+            args.max_open_files
+                .map(|count| (count.into(), Limit::OpenFiles(count))),
+        ),
+    ];
+    let orders = given.into_iter().filter_map(|(name, limit)| {
+        let (value, limit) = limit?;
+        let (text, option) = (limit.to_string(), report::option_of(limit));
+        Some((
+            name,
+            LimitOrder {
+                value,
+                text,
+                option,
+            },
+        ))
+    });
+    orders.collect()
+}
+
+#[cfg(unix)]
+fn become_node(mut node: Command) -> anyhow::Result<i32> {
+    use std::os::unix::process::CommandExt;
+    Err(cannot_start(node.exec()))
+}
+
+#[cfg(not(unix))]
+fn become_node(mut node: Command) -> anyhow::Result<i32> {
+    let status = node.status().map_err(cannot_start)?;
+    Ok(status.code().unwrap_or(crate::exit_codes::INTERRUPTED))
+}
+
+fn cannot_start(error: io::Error) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => anyhow::anyhow!(
+            "there is no `node` in PATH: install Node 20.16 or newer, or leave --host out"
+        ),
+        _ => report::explain("cannot start node", error),
+    }
+}

@@ -1,0 +1,130 @@
+//! `threadwork selftest`: the acceptance tests, on the user's own machine.
+//!
+//! The tests are one guest program, `guests/acceptance`, which knows of no host. It is
+//! built for this machine and for WebAssembly, and each test runs as a process of its
+//! own on each host: so a test that crashes, hangs or blocks for ever is one cross in
+//! the table. How a process ends only its host can see; [`endings`] has what is
+//! demanded of that. The tests of the host interface run in this process ([`api`]).
+
+mod api;
+mod endings;
+mod engine_host;
+mod host;
+mod list;
+mod native_host;
+mod table;
+mod verdict;
+
+use std::io::{self, Write};
+
+use clap::{Args, ValueEnum};
+
+use crate::progress::{self, Progress};
+use crate::workshop::Workshop;
+use crate::{engine, exit_codes};
+use api::Api;
+use engine_host::EngineHost;
+use host::{Guest, Host};
+use list::Test;
+use native_host::NativeHost;
+use table::Table;
+
+/// The package of the tests, and its program.
+const GUEST: &str = "acceptance";
+
+/// The command line of `threadwork selftest`.
+#[derive(Args)]
+pub(crate) struct SelftestArgs {
+    /// Where to run the tests; may be given several times [default: all]
+    #[arg(long = "host", value_name = "HOST")]
+    hosts: Vec<HostName>,
+    /// Only tests with this in their name
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    filter: String,
+}
+
+/// Where tests can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum HostName {
+    /// As a program for this machine
+    Native,
+    /// As WebAssembly on the engine
+    Engine,
+    /// In the host program that drives a module's memory and workers
+    Api,
+}
+
+/// Runs the tests and returns the code to exit with. With `verbose`, each has its time.
+pub(crate) fn selftest(args: &SelftestArgs, verbose: bool) -> anyhow::Result<i32> {
+    progress::colour_terminals_only();
+    let workshop = Workshop::open()?;
+    build(&workshop)?;
+    let hosts = args
+        .chosen()
+        .iter()
+        .map(|name| name.open(&workshop))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let tests = list::read(&NativeHost::new(workshop.native(GUEST)), &args.filter)?;
+    let table = run(tests, &hosts, verbose);
+    write!(io::stdout(), "{}", table.render())?;
+    Ok(if table.passed() {
+        0
+    } else {
+        exit_codes::TEST_FAILED
+    })
+}
+
+fn build(workshop: &Workshop) -> anyhow::Result<()> {
+    let progress = Progress::without_end("looking for the toolchain");
+    workshop.ensure_wasm_target(|target| {
+        progress.milestone(&format!("adding the target {target} with rustup"));
+    })?;
+    progress.milestone("building the tests, for WebAssembly and natively");
+    workshop.build([GUEST], |status| progress.detail(status))
+}
+
+fn run(tests: Vec<Test>, hosts: &[Box<dyn Host>], verbose: bool) -> Table {
+    let progress = Progress::with_steps(tests.len() * hosts.len());
+    progress.milestone("running the tests");
+    let names = hosts.iter().map(|host| host.name());
+    let mut table = Table::new(names, verbose);
+    for test in tests {
+        let verdicts = hosts.iter().map(|host| {
+            progress.detail(&format!("{} on {}", test.name, host.name()));
+            let verdict = host.try_out(&test);
+            progress.step();
+            verdict
+        });
+        let verdicts = verdicts.collect();
+        table.add(test, verdicts);
+    }
+    table
+}
+
+impl SelftestArgs {
+    fn chosen(&self) -> &[HostName] {
+        match self.hosts.as_slice() {
+            [] => HostName::value_variants(),
+            chosen => chosen,
+        }
+    }
+}
+
+impl HostName {
+    fn open(self, workshop: &Workshop) -> anyhow::Result<Box<dyn Host>> {
+        Ok(match self {
+            Self::Native => Box::new(Guest::new(NativeHost::new(workshop.native(GUEST)))),
+            Self::Engine => {
+                let engine = engine::build(true)?;
+                let host = EngineHost::new(&engine, &workshop.wasm(GUEST))?;
+                Box::new(Guest::new(host))
+            }
+            Self::Api => Box::new(Api),
+        })
+    }
+}
