@@ -40,6 +40,7 @@
 //! | [`cpu`], [`child`], [`machine`] | CPU time and cores; a child process that speaks lines; what the machine is |
 //! | [`cli`] | the command line |
 //! | [`engine`] | the engine suite: the families, and the table of [`engine::hosts`] |
+//! | [`mod@alloc`] | the alloc suite: the allocator and its rivals |
 //! | [`mod@sync`] | the sync suite: the primitives and their rivals |
 //!
 //! The programs that are measured live in `workloads/`, a workspace of its own, so that
@@ -68,6 +69,7 @@
 //! assert_eq!(report.goals[0].reached, Some(true));
 //! ```
 
+pub mod alloc;
 pub mod case;
 pub mod child;
 pub mod cli;
@@ -75,7 +77,9 @@ pub mod cpu;
 pub mod engine;
 pub mod json;
 pub mod machine;
+pub mod memory;
 pub mod plot;
+pub mod pool;
 pub mod run;
 pub mod statistics;
 pub mod sync;
@@ -95,5 +99,20 @@ pub const SUITES: &[SuiteEntry] = &[
         name: "sync",
         about: "the primitives of threadwork-sync against std's and the best crates', natively and as wasm",
         build: sync::suite,
+    },
+    SuiteEntry {
+        name: "memory",
+        about: "thread-local storage, shared memory and threads of the library, against std's and the best crate's",
+        build: memory::suite,
+    },
+    SuiteEntry {
+        name: "alloc",
+        about: "the allocator against std's and the best ones, natively and as wasm",
+        build: alloc::suite,
+    },
+    SuiteEntry {
+        name: "pool",
+        about: "the thread pool against the best crates', natively and as wasm",
+        build: pool::suite,
     },
 ];

@@ -22,23 +22,37 @@ pub enum Program {
     PingPong,
     /// `workloads/sync/src/main.rs`: the primitives and their rivals.
     Sync,
+    /// `workloads/memory/src/main.rs`: thread-local storage, shared memory, and rivals.
+    Memory,
+    /// `workloads/pool/src/main.rs`: the thread pool and its rivals.
+    Pool,
+    /// `workloads/alloc/src/main.rs`: the allocator and its rivals.
+    Alloc,
+    /// The same program with the allocator as its global one.
+    AllocGlobal,
 }
 
 impl Program {
     /// The file for a host, built if need be.
     fn file(self, target: Target) -> Result<PathBuf> {
-        static BUILT: [OnceLock<Result<PathBuf, String>>; 4] = [const { OnceLock::new() }; 4];
-        let (slot, package, binary) = match (self, target) {
+        const PROGRAMS: usize = Program::AllocGlobal as usize + 1;
+        static BUILT: [[OnceLock<Result<PathBuf, String>>; 2]; PROGRAMS] =
+            [const { [const { OnceLock::new() }; 2] }; PROGRAMS];
+        let (program, package, binary) = match (self, target) {
             (Program::PingPong, Target::Wasm) => return Ok(folder().join("ping-pong.wat")),
-            (Program::Workload | Program::PingPong, Target::Native) => {
-                (0, "threadwork-workloads", "workload")
+            (Program::Workload | Program::PingPong, _) => {
+                (Program::Workload, "threadwork-workloads", "workload")
             }
-            (Program::Workload, Target::Wasm) => (1, "threadwork-workloads", "workload"),
-            (Program::Sync, Target::Native) => (2, "threadwork-sync-workloads", "sync-workload"),
-            (Program::Sync, Target::Wasm) => (3, "threadwork-sync-workloads", "sync-workload"),
+            (Program::Sync, _) => (self, "threadwork-sync-workloads", "sync-workload"),
+            (Program::Memory, _) => (self, "threadwork-memory-workloads", "memory-workload"),
+            (Program::Pool, _) => (self, "threadwork-pool-workloads", "pool-workload"),
+            (Program::Alloc, _) => (self, "threadwork-alloc-workloads", "alloc-workload"),
+            (Program::AllocGlobal, _) => {
+                (self, "threadwork-alloc-workloads", "alloc-workload-global")
+            }
         };
         let make = || build(target, package, binary).map_err(|error| format!("{error:#}"));
-        let built = BUILT[slot].get_or_init(make);
+        let built = BUILT[program as usize][target as usize].get_or_init(make);
         built.clone().map_err(|error| anyhow!("{error}"))
     }
 }
@@ -61,8 +75,17 @@ impl Work {
         }
     }
 
+    /// A contestant that does it under a host.
+    ///
+    /// # Errors
+    ///
+    /// If the host cannot run the program.
+    pub fn set_up(self, host: &Host) -> Result<Box<dyn Contestant>> {
+        Ok(Box::new(Served::start(host, self)?))
+    }
+
     /// The same by one of the rivals that the program knows.
-    fn done_by(&self, rival: &str) -> Self {
+    pub fn done_by(&self, rival: &str) -> Self {
         let (workload, numbers) = self.request.split_once(' ').unwrap_or_default();
         Work {
             request: format!("{workload}/{rival} {numbers}"),
