@@ -1,29 +1,41 @@
 #!/usr/bin/env bash
 # Runs every check and test of the repository. Installs the WebAssembly targets, Zig's C
-# compiler for the C guests, and Miri where there is a nightly toolchain; needs rustup
-# and python3 with pip.
+# compiler for the C guests, Debian's browsers where it may, and Miri where there is a
+# nightly toolchain; needs rustup and python3 with pip.
 # THREADWORK_FULL=1 runs the long versions of the sampled tests as well.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-step() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+step() { printf '\n\033[1m== %s (%s min)\033[0m\n' "$*" "$((SECONDS / 60))"; }
 
 step "tools"
 for tool in cargo rustup python3; do
   command -v "$tool" >/dev/null || { echo "missing: $tool"; exit 1; }
 done
-rustup target add wasm32-wasip1-threads wasm32-wasip1
+rustup target add wasm32-wasip1-threads wasm32-wasip1 wasm32-unknown-unknown
 python3 -m ziglang version >/dev/null 2>&1 ||
   python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore ziglang ||
   { echo "missing: ziglang, for the C guests (python3 -m pip install ziglang)"; exit 1; }
+hosts=()
+if command -v node >/dev/null; then hosts+=(node); else echo "missing: node; its tests are skipped"; fi
+for browser in chromium firefox-esr; do
+  command -v $browser >/dev/null ||
+    { [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null &&
+      { apt-get install -qq -y $browser >/dev/null 2>&1 ||
+        { apt-get update -qq >/dev/null && apt-get install -qq -y $browser >/dev/null 2>&1; }; }; } ||
+    { echo "missing: $browser; its tests are skipped"; continue; }
+  hosts+=("${browser%-esr}")
+done
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
 workloads=crates/threadwork-bench/workloads
+library=(-p wasm-futex -p threadwork-sync -p threadwork-alloc -p threadwork)
 
 step "formatting"
 cargo fmt --all --check
-cargo fmt --all --check --manifest-path guests/Cargo.toml
-cargo fmt --all --check --manifest-path "$workloads/Cargo.toml"
+for manifest in guests/Cargo.toml "$workloads/Cargo.toml" web/rewriter/Cargo.toml; do
+  cargo fmt --all --check --manifest-path "$manifest"
+done
 
 step "guests: lints and builds"
 for manifest in guests/Cargo.toml "$workloads/Cargo.toml"; do
@@ -34,22 +46,21 @@ done
 step "tests"
 cargo test --release --workspace
 
-step "the parking lot and the primitives under loom"
+step "the library under loom"
 RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$target/loom \
-  cargo test --release -p threadwork-parking -p threadwork-sync --test loom
+  cargo test --release "${library[@]:2}" -p threadwork-parking --test loom
 
 # Under the binary that the tests above have built.
-step "the primitives as WebAssembly"
+step "the library as WebAssembly"
 CARGO_TARGET_DIR=$target/guests \
 CARGO_TARGET_WASM32_WASIP1_THREADS_RUNNER="$target/release/threadwork run" \
-  cargo test --release -p wasm-futex -p threadwork-sync --tests \
-  --target wasm32-wasip1-threads
+  cargo test --release "${library[@]}" --tests --target wasm32-wasip1-threads
 
 step "the primitives with lock checking, as in debug builds"
-cargo test -p threadwork-sync --test primitives
+cargo test --release -p threadwork-sync --features lock-order --test primitives
 
 # In release: what ships, without lock checking, which takes most of the time there.
-step "the primitives under Miri"
+step "the library under Miri"
 if rustup run nightly rustc --version >/dev/null 2>&1; then
   rustup component add --toolchain nightly miri rust-src
   seeds=$([[ -n ${THREADWORK_FULL-} ]] && echo 0..16 || echo 0..1)
@@ -58,6 +69,11 @@ if rustup run nightly rustc --version >/dev/null 2>&1; then
     --test futex --test primitives
 else
   echo "skipped: there is no nightly toolchain (rustup toolchain install nightly)"
+fi
+
+step "the web host"
+if ((${#hosts[@]})); then
+  CARGO_TARGET_DIR=$target node web/test/run.js "${hosts[@]/#/--host=}"
 fi
 
 step "tests of the benchmarks' workloads"
