@@ -48,6 +48,7 @@ pub(crate) enum Rmw {
     Exchange,
 }
 
+// Named so that they clash with nothing of a user's who bounds a type by these traits.
 pub(crate) mod sealed {
     use super::Rmw;
 
@@ -56,8 +57,8 @@ pub(crate) mod sealed {
         /// An array of as many bytes.
         type Bytes: AsRef<[u8]> + AsMut<[u8]> + Default;
 
-        fn into_bytes(self) -> Self::Bytes;
-        fn from_bytes(bytes: Self::Bytes) -> Self;
+        fn into_number_bytes(self) -> Self::Bytes;
+        fn from_number_bytes(bytes: Self::Bytes) -> Self;
     }
 
     /// The atomic operations on an integer.
@@ -66,15 +67,19 @@ pub(crate) mod sealed {
         /// The atomic of the same size and alignment.
         type Atomic: 'static;
 
-        fn load(word: &Self::Atomic) -> Self;
-        fn store(word: &Self::Atomic, value: Self);
+        fn atomic_load(word: &Self::Atomic) -> Self;
+        fn atomic_store(word: &Self::Atomic, value: Self);
         #[expect(private_interfaces, reason = "nobody outside can name this trait")]
-        fn rmw(word: &Self::Atomic, op: Rmw, operand: Self) -> Self;
-        fn compare_exchange(word: &Self::Atomic, current: Self, new: Self) -> Result<Self, Self>;
+        fn atomic_rmw(word: &Self::Atomic, op: Rmw, operand: Self) -> Self;
+        fn atomic_compare_exchange(
+            word: &Self::Atomic,
+            current: Self,
+            new: Self,
+        ) -> Result<Self, Self>;
         /// The low bits of `bits`.
-        fn from_bits(bits: u64) -> Self;
+        fn from_word_bits(bits: u64) -> Self;
         /// With zeros, or with the sign, in the other bits.
-        fn into_bits(self) -> u64;
+        fn into_word_bits(self) -> u64;
     }
 }
 
@@ -85,11 +90,11 @@ macro_rules! number {
         impl sealed::Number for $number {
             type Bytes = [u8; size_of::<$number>()];
 
-            fn into_bytes(self) -> Self::Bytes {
+            fn into_number_bytes(self) -> Self::Bytes {
                 self.to_le_bytes()
             }
 
-            fn from_bytes(bytes: Self::Bytes) -> Self {
+            fn from_number_bytes(bytes: Self::Bytes) -> Self {
                 Self::from_le_bytes(bytes)
             }
         }
@@ -107,16 +112,16 @@ macro_rules! integer {
             const SIZE: u64 = size_of::<$integer>() as u64;
             type Atomic = $atomic;
 
-            fn load(word: &$atomic) -> Self {
+            fn atomic_load(word: &$atomic) -> Self {
                 word.load(Ordering::SeqCst)
             }
 
-            fn store(word: &$atomic, value: Self) {
+            fn atomic_store(word: &$atomic, value: Self) {
                 word.store(value, Ordering::SeqCst);
             }
 
             #[expect(private_interfaces, reason = "as in the trait")]
-            fn rmw(word: &$atomic, op: Rmw, operand: Self) -> Self {
+            fn atomic_rmw(word: &$atomic, op: Rmw, operand: Self) -> Self {
                 match op {
                     Rmw::Add => word.fetch_add(operand, Ordering::SeqCst),
                     Rmw::Sub => word.fetch_sub(operand, Ordering::SeqCst),
@@ -127,15 +132,15 @@ macro_rules! integer {
                 }
             }
 
-            fn compare_exchange(word: &$atomic, current: Self, new: Self) -> Result<Self, Self> {
+            fn atomic_compare_exchange(word: &$atomic, current: Self, new: Self) -> Result<Self, Self> {
                 word.compare_exchange(current, new, Ordering::SeqCst, Ordering::SeqCst)
             }
 
-            fn from_bits(bits: u64) -> Self {
+            fn from_word_bits(bits: u64) -> Self {
                 bits as Self
             }
 
-            fn into_bits(self) -> u64 {
+            fn into_word_bits(self) -> u64 {
                 self as u64
             }
         }

@@ -222,7 +222,7 @@ impl SharedMemory {
     pub fn read<T: Number>(&self, offset: u64) -> Result<T, MemoryError> {
         let mut bytes = T::Bytes::default();
         self.read_bytes(offset, bytes.as_mut())?;
-        Ok(T::from_bytes(bytes))
+        Ok(T::from_number_bytes(bytes))
     }
 
     /// Writes a number, wherever. Others may see parts of it; [`store`](Self::store) is
@@ -232,7 +232,7 @@ impl SharedMemory {
     ///
     /// [`MemoryError::OutOfBounds`].
     pub fn write<T: Number>(&self, offset: u64, value: T) -> Result<(), MemoryError> {
-        self.write_bytes(offset, value.into_bytes().as_ref())
+        self.write_bytes(offset, value.into_number_bytes().as_ref())
     }
 
     /// Copies bytes out of the memory. If others write there meanwhile, each byte is
@@ -276,7 +276,7 @@ impl SharedMemory {
     /// [`MemoryError::OutOfBounds`] or [`MemoryError::Misaligned`], here and of all
     /// atomic operations.
     pub fn load<T: Integer>(&self, offset: u64) -> Result<T, MemoryError> {
-        Ok(T::load(self.word::<T>(offset)?))
+        Ok(T::atomic_load(self.word::<T>(offset)?))
     }
 
     /// Writes an integer in one step.
@@ -285,7 +285,7 @@ impl SharedMemory {
     ///
     /// As [`load`](Self::load).
     pub fn store<T: Integer>(&self, offset: u64, value: T) -> Result<(), MemoryError> {
-        T::store(self.word::<T>(offset)?, value);
+        T::atomic_store(self.word::<T>(offset)?, value);
         Ok(())
     }
 
@@ -368,7 +368,11 @@ impl SharedMemory {
         current: T,
         new: T,
     ) -> Result<Result<T, T>, MemoryError> {
-        Ok(T::compare_exchange(self.word::<T>(offset)?, current, new))
+        Ok(T::atomic_compare_exchange(
+            self.word::<T>(offset)?,
+            current,
+            new,
+        ))
     }
 
     /// Orders what the calling thread has done with the memory before what it does
@@ -467,7 +471,7 @@ impl SharedMemory {
     }
 
     fn rmw<T: Integer>(&self, offset: u64, op: Rmw, operand: T) -> Result<T, MemoryError> {
-        Ok(T::rmw(self.word::<T>(offset)?, op, operand))
+        Ok(T::atomic_rmw(self.word::<T>(offset)?, op, operand))
     }
 
     fn word<T: Integer>(&self, offset: u64) -> Result<&T::Atomic, MemoryError> {

@@ -69,24 +69,24 @@ fn apply<T: AtomicWord>(
     action: Action,
 ) -> Result<i64, MemoryError> {
     let word = memory.word::<T>(offset)?;
-    let value = T::from_bits;
+    let value = T::from_word_bits;
     let result = match action {
-        Action::Load => T::load(word),
+        Action::Load => T::atomic_load(word),
         Action::Store(to) => {
-            T::store(word, value(to));
+            T::atomic_store(word, value(to));
             value(to)
         }
-        Action::Add(by) => T::add(word, value(by)),
-        Action::Sub(by) => T::sub(word, value(by)),
-        Action::And(with) => T::and(word, value(with)),
-        Action::Or(with) => T::or(word, value(with)),
-        Action::Xor(with) => T::xor(word, value(with)),
-        Action::Exchange(to) => T::exchange(word, value(to)),
+        Action::Add(by) => T::atomic_add(word, value(by)),
+        Action::Sub(by) => T::atomic_sub(word, value(by)),
+        Action::And(with) => T::atomic_and(word, value(with)),
+        Action::Or(with) => T::atomic_or(word, value(with)),
+        Action::Xor(with) => T::atomic_xor(word, value(with)),
+        Action::Exchange(to) => T::atomic_exchange(word, value(to)),
         Action::CompareExchange { expected, new } => {
-            T::compare_exchange(word, value(expected), value(new))
+            T::atomic_compare_exchange(word, value(expected), value(new))
         }
     };
-    Ok(result.to_bits())
+    Ok(result.into_word_bits())
 }
 
 impl AtomicBatch {
@@ -144,7 +144,7 @@ impl AtomicBatch {
 
     /// Then sets the word to `new` if it is `expected`.
     pub fn compare_exchange<T: AtomicWord>(self, offset: usize, expected: T, new: T) -> Self {
-        let (expected, new) = (expected.to_bits(), new.to_bits());
+        let (expected, new) = (expected.into_word_bits(), new.into_word_bits());
         self.with::<T>(offset, Action::CompareExchange { expected, new })
     }
 }
@@ -154,7 +154,7 @@ macro_rules! updates {
         impl AtomicBatch {$(
             $(#[$doc])*
             pub fn $name<T: AtomicWord>(self, offset: usize, value: T) -> Self {
-                self.with::<T>(offset, Action::$action(value.to_bits()))
+                self.with::<T>(offset, Action::$action(value.into_word_bits()))
             }
         )*}
     };
@@ -207,7 +207,7 @@ impl SharedMemory {
     pub fn load_run<T: AtomicWord>(&self, offset: usize, to: &mut [T]) -> Result<(), MemoryError> {
         let words = self.words::<T>(offset, to.len())?;
         for (to, word) in to.iter_mut().zip(words) {
-            *to = T::load(word);
+            *to = T::atomic_load(word);
         }
         Ok(())
     }
@@ -216,7 +216,7 @@ impl SharedMemory {
     pub fn store_run<T: AtomicWord>(&self, offset: usize, from: &[T]) -> Result<(), MemoryError> {
         let words = self.words::<T>(offset, from.len())?;
         for (from, word) in from.iter().zip(words) {
-            T::store(word, *from);
+            T::atomic_store(word, *from);
         }
         Ok(())
     }
@@ -229,7 +229,7 @@ impl SharedMemory {
         value: T,
     ) -> Result<(), MemoryError> {
         for word in self.words::<T>(offset, count)? {
-            T::store(word, value);
+            T::atomic_store(word, value);
         }
         Ok(())
     }
@@ -243,7 +243,7 @@ impl SharedMemory {
     ) -> Result<(), MemoryError> {
         let words = self.words::<T>(offset, values.len())?;
         for (value, word) in values.iter_mut().zip(words) {
-            *value = T::add(word, *value);
+            *value = T::atomic_add(word, *value);
         }
         Ok(())
     }

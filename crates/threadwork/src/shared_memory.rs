@@ -42,7 +42,6 @@ pub use plain::Plain;
 pub use word::AtomicWord;
 
 use segments::{PAGE, Segments};
-use word::sealed::Operations;
 
 /// A memory of zeroed pages that threads share, access by byte offsets, and grow.
 ///
@@ -275,7 +274,7 @@ impl SharedMemory {
         Ok((0..count).map(move |index| {
             let (word, _) = self.segments.locate(offset + index * size_of::<T>());
             // SAFETY: as in `word`.
-            unsafe { <T as Operations>::at(word) }
+            unsafe { T::atomic_at(word) }
         }))
     }
 
@@ -285,7 +284,7 @@ impl SharedMemory {
         let word = self.aligned(offset, size_of::<T>(), size_of::<T>())?;
         // SAFETY: the bytes are there, as long as `self` at least, and accessed by atomics
         // alone. The word is aligned, as its offset is, and pieces are.
-        Ok(unsafe { <T as Operations>::at(word) })
+        Ok(unsafe { T::atomic_at(word) })
     }
 
     /// The first of `len` bytes, in one piece if they cross no page.
@@ -314,13 +313,13 @@ impl SharedMemory {
     /// The value of the word.
     #[inline]
     pub fn load<T: AtomicWord>(&self, offset: usize) -> Result<T, MemoryError> {
-        Ok(T::load(self.word::<T>(offset)?))
+        Ok(T::atomic_load(self.word::<T>(offset)?))
     }
 
     /// Sets the word.
     #[inline]
     pub fn store<T: AtomicWord>(&self, offset: usize, value: T) -> Result<(), MemoryError> {
-        T::store(self.word::<T>(offset)?, value);
+        T::atomic_store(self.word::<T>(offset)?, value);
         Ok(())
     }
 
@@ -346,12 +345,16 @@ impl SharedMemory {
         expected: T,
         new: T,
     ) -> Result<T, MemoryError> {
-        Ok(T::compare_exchange(self.word::<T>(offset)?, expected, new))
+        Ok(T::atomic_compare_exchange(
+            self.word::<T>(offset)?,
+            expected,
+            new,
+        ))
     }
 }
 
 macro_rules! updates {
-    ($($(#[$doc:meta])* $name:ident)*) => {
+    ($($(#[$doc:meta])* $name:ident by $operation:ident)*) => {
         impl SharedMemory {$(
             $(#[$doc])*
             ///
@@ -361,7 +364,7 @@ macro_rules! updates {
             /// [`Unaligned`](MemoryError::Unaligned).
             #[inline]
             pub fn $name<T: AtomicWord>(&self, offset: usize, value: T) -> Result<T, MemoryError> {
-                Ok(T::$name(self.word::<T>(offset)?, value))
+                Ok(T::$operation(self.word::<T>(offset)?, value))
             }
         )*}
     };
@@ -369,17 +372,17 @@ macro_rules! updates {
 
 updates! {
     /// Adds to the word, wrapping around, and returns the value that it had.
-    add
+    add by atomic_add
     /// Subtracts from the word, wrapping around, and returns the value that it had.
-    sub
+    sub by atomic_sub
     /// Keeps the bits of the word that `value` has, too, and returns the value that it had.
-    and
+    and by atomic_and
     /// Sets the bits of the word that `value` has, and returns the value that it had.
-    or
+    or by atomic_or
     /// Flips the bits of the word that `value` has, and returns the value that it had.
-    xor
+    xor by atomic_xor
     /// Sets the word, and returns the value that it had.
-    exchange
+    exchange by atomic_exchange
 }
 
 macro_rules! views {

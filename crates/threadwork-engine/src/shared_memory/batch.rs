@@ -87,7 +87,7 @@ impl BatchResult {
     #[must_use]
     pub fn value<T: Integer>(&self) -> Option<T> {
         match self {
-            Self::Value(value) => Some(T::from_bits(*value)),
+            Self::Value(value) => Some(T::from_word_bits(*value)),
             _ => None,
         }
     }
@@ -96,7 +96,12 @@ impl BatchResult {
     #[must_use]
     pub fn values<T: Integer>(&self) -> Option<Vec<T>> {
         match self {
-            Self::Values(values) => Some(values.iter().map(|value| T::from_bits(*value)).collect()),
+            Self::Values(values) => Some(
+                values
+                    .iter()
+                    .map(|value| T::from_word_bits(*value))
+                    .collect(),
+            ),
             _ => None,
         }
     }
@@ -189,37 +194,37 @@ impl AtomicBatch {
 
     /// As [`SharedMemory::store`].
     pub fn store<T: Integer>(&mut self, offset: u64, value: T) -> &mut Self {
-        self.push::<T>(Code::Store, offset, value.into_bits(), 0)
+        self.push::<T>(Code::Store, offset, value.into_word_bits(), 0)
     }
 
     /// As [`SharedMemory::add`].
     pub fn add<T: Integer>(&mut self, offset: u64, value: T) -> &mut Self {
-        self.push::<T>(Code::Rmw(Rmw::Add), offset, value.into_bits(), 0)
+        self.push::<T>(Code::Rmw(Rmw::Add), offset, value.into_word_bits(), 0)
     }
 
     /// As [`SharedMemory::sub`].
     pub fn sub<T: Integer>(&mut self, offset: u64, value: T) -> &mut Self {
-        self.push::<T>(Code::Rmw(Rmw::Sub), offset, value.into_bits(), 0)
+        self.push::<T>(Code::Rmw(Rmw::Sub), offset, value.into_word_bits(), 0)
     }
 
     /// As [`SharedMemory::and`].
     pub fn and<T: Integer>(&mut self, offset: u64, value: T) -> &mut Self {
-        self.push::<T>(Code::Rmw(Rmw::And), offset, value.into_bits(), 0)
+        self.push::<T>(Code::Rmw(Rmw::And), offset, value.into_word_bits(), 0)
     }
 
     /// As [`SharedMemory::or`].
     pub fn or<T: Integer>(&mut self, offset: u64, value: T) -> &mut Self {
-        self.push::<T>(Code::Rmw(Rmw::Or), offset, value.into_bits(), 0)
+        self.push::<T>(Code::Rmw(Rmw::Or), offset, value.into_word_bits(), 0)
     }
 
     /// As [`SharedMemory::xor`].
     pub fn xor<T: Integer>(&mut self, offset: u64, value: T) -> &mut Self {
-        self.push::<T>(Code::Rmw(Rmw::Xor), offset, value.into_bits(), 0)
+        self.push::<T>(Code::Rmw(Rmw::Xor), offset, value.into_word_bits(), 0)
     }
 
     /// As [`SharedMemory::exchange`].
     pub fn exchange<T: Integer>(&mut self, offset: u64, value: T) -> &mut Self {
-        self.push::<T>(Code::Rmw(Rmw::Exchange), offset, value.into_bits(), 0)
+        self.push::<T>(Code::Rmw(Rmw::Exchange), offset, value.into_word_bits(), 0)
     }
 
     /// As [`SharedMemory::compare_exchange`]. Its result is what the word was: it was
@@ -228,8 +233,8 @@ impl AtomicBatch {
         self.push::<T>(
             Code::CompareExchange,
             offset,
-            new.into_bits(),
-            current.into_bits(),
+            new.into_word_bits(),
+            current.into_word_bits(),
         )
     }
 
@@ -245,7 +250,7 @@ impl AtomicBatch {
 
     /// Stores `value` to each of `count` words from `offset` on.
     pub fn fill_run<T: Integer>(&mut self, offset: u64, count: u64, value: T) -> &mut Self {
-        self.push::<T>(Code::FillRun, offset, value.into_bits(), count)
+        self.push::<T>(Code::FillRun, offset, value.into_word_bits(), count)
     }
 
     /// Adds each of `values`, to words from `offset` on.
@@ -256,7 +261,7 @@ impl AtomicBatch {
     fn push_run<T: Integer>(&mut self, code: Code, offset: u64, values: &[T]) -> &mut Self {
         let start = self.values.len() as u64;
         self.values
-            .extend(values.iter().map(|value| value.into_bits()));
+            .extend(values.iter().map(|value| value.into_word_bits()));
         self.push::<T>(code, offset, start, values.len() as u64)
     }
 
@@ -352,20 +357,20 @@ impl Operation {
             let word = memory.word::<T>(self.offset)?;
             let operand = self.operand as T;
             let before = match self.code {
-                Code::Load => T::load(word),
+                Code::Load => T::atomic_load(word),
                 Code::Store => {
-                    T::store(word, operand);
+                    T::atomic_store(word, operand);
                     0
                 }
-                Code::Rmw(op) => T::rmw(word, op, operand),
+                Code::Rmw(op) => T::atomic_rmw(word, op, operand),
                 Code::CompareExchange => {
                     let expected = self.extra as T;
-                    let old = T::compare_exchange(word, expected, operand);
+                    let old = T::atomic_compare_exchange(word, expected, operand);
                     old.unwrap_or_else(|old| old)
                 }
                 Code::LoadRun | Code::StoreRun | Code::FillRun | Code::AddRun => 0,
             };
-            Ok(before.into_bits())
+            Ok(before.into_word_bits())
         })
     }
 
@@ -379,7 +384,7 @@ impl Operation {
         by_width!(self.width, T => {
             let words = self.part::<T>(memory, &numbers)?;
             for (number, word) in numbers.zip(words) {
-                body(number, T::load(word).into_bits());
+                body(number, T::atomic_load(word).into_word_bits());
             }
             Ok(())
         })
@@ -397,13 +402,13 @@ impl Operation {
             match self.code {
                 Code::FillRun => {
                     let value = self.operand as T;
-                    words.iter().for_each(|word| T::store(word, value));
+                    words.iter().for_each(|word| T::atomic_store(word, value));
                 }
                 Code::AddRun => for (number, word) in numbers.zip(words) {
-                    T::rmw(word, Rmw::Add, at(number) as T);
+                    T::atomic_rmw(word, Rmw::Add, at(number) as T);
                 },
                 _ => for (number, word) in numbers.zip(words) {
-                    T::store(word, at(number) as T);
+                    T::atomic_store(word, at(number) as T);
                 },
             }
             Ok(())

@@ -233,42 +233,42 @@ impl<T: Integer> CacheAligned<T> {
     /// Reads it.
     #[must_use]
     pub fn load(&self) -> T {
-        T::load(self.word())
+        T::atomic_load(self.word())
     }
 
     /// Writes it.
     pub fn store(&self, value: T) {
-        T::store(self.word(), value);
+        T::atomic_store(self.word(), value);
     }
 
     /// Adds to it, wrapping; returns what it was.
     pub fn add(&self, value: T) -> T {
-        T::rmw(self.word(), Rmw::Add, value)
+        T::atomic_rmw(self.word(), Rmw::Add, value)
     }
 
     /// Subtracts from it, wrapping; returns what it was.
     pub fn sub(&self, value: T) -> T {
-        T::rmw(self.word(), Rmw::Sub, value)
+        T::atomic_rmw(self.word(), Rmw::Sub, value)
     }
 
     /// Keeps the bits that `value` has, too; returns what it was.
     pub fn and(&self, value: T) -> T {
-        T::rmw(self.word(), Rmw::And, value)
+        T::atomic_rmw(self.word(), Rmw::And, value)
     }
 
     /// Sets the bits that `value` has; returns what it was.
     pub fn or(&self, value: T) -> T {
-        T::rmw(self.word(), Rmw::Or, value)
+        T::atomic_rmw(self.word(), Rmw::Or, value)
     }
 
     /// Flips the bits that `value` has; returns what it was.
     pub fn xor(&self, value: T) -> T {
-        T::rmw(self.word(), Rmw::Xor, value)
+        T::atomic_rmw(self.word(), Rmw::Xor, value)
     }
 
     /// Replaces it; returns what it was.
     pub fn exchange(&self, value: T) -> T {
-        T::rmw(self.word(), Rmw::Exchange, value)
+        T::atomic_rmw(self.word(), Rmw::Exchange, value)
     }
 
     /// Replaces it by `new` if it is `current`; returns what it was, as `Ok` if it was
@@ -278,7 +278,7 @@ impl<T: Integer> CacheAligned<T> {
     ///
     /// What it was, if that is not `current`.
     pub fn compare_exchange(&self, current: T, new: T) -> Result<T, T> {
-        T::compare_exchange(self.word(), current, new)
+        T::atomic_compare_exchange(self.word(), current, new)
     }
 
     fn word(&self) -> &T::Atomic {

@@ -15,7 +15,8 @@ pub(crate) mod sealed {
     use super::Ordering;
 
     /// The operations, all of them sequentially consistent, as WebAssembly's are. What
-    /// changes the word returns the old value.
+    /// changes the word returns the old value. Named so that they clash with nothing of a
+    /// user's who bounds a type by `AtomicWord`.
     pub trait Operations: Copy + Sized {
         /// The atomic type of this width.
         type Atomic: Sync;
@@ -24,20 +25,20 @@ pub(crate) mod sealed {
         ///
         /// `word` is aligned, and points to a word of this width that lives for `'a` and
         /// that is meanwhile accessed by atomics alone.
-        unsafe fn at<'a>(word: *mut u8) -> &'a Self::Atomic;
-        fn load(word: &Self::Atomic) -> Self;
-        fn store(word: &Self::Atomic, value: Self);
-        fn add(word: &Self::Atomic, value: Self) -> Self;
-        fn sub(word: &Self::Atomic, value: Self) -> Self;
-        fn and(word: &Self::Atomic, value: Self) -> Self;
-        fn or(word: &Self::Atomic, value: Self) -> Self;
-        fn xor(word: &Self::Atomic, value: Self) -> Self;
-        fn exchange(word: &Self::Atomic, value: Self) -> Self;
-        fn compare_exchange(word: &Self::Atomic, expected: Self, new: Self) -> Self;
+        unsafe fn atomic_at<'a>(word: *mut u8) -> &'a Self::Atomic;
+        fn atomic_load(word: &Self::Atomic) -> Self;
+        fn atomic_store(word: &Self::Atomic, value: Self);
+        fn atomic_add(word: &Self::Atomic, value: Self) -> Self;
+        fn atomic_sub(word: &Self::Atomic, value: Self) -> Self;
+        fn atomic_and(word: &Self::Atomic, value: Self) -> Self;
+        fn atomic_or(word: &Self::Atomic, value: Self) -> Self;
+        fn atomic_xor(word: &Self::Atomic, value: Self) -> Self;
+        fn atomic_exchange(word: &Self::Atomic, value: Self) -> Self;
+        fn atomic_compare_exchange(word: &Self::Atomic, expected: Self, new: Self) -> Self;
         /// Its bits, extended by the sign if it has one.
-        fn to_bits(self) -> i64;
+        fn into_word_bits(self) -> i64;
         /// The lowest bits.
-        fn from_bits(bits: i64) -> Self;
+        fn from_word_bits(bits: i64) -> Self;
     }
 
     // Ordering: SeqCst, each of them: the one order of all threads that WebAssembly
@@ -53,65 +54,65 @@ macro_rules! words {
             type Atomic = $atomic;
 
             #[inline]
-            unsafe fn at<'a>(word: *mut u8) -> &'a $atomic {
+            unsafe fn atomic_at<'a>(word: *mut u8) -> &'a $atomic {
                 // SAFETY: the caller's promise is that of `from_ptr`.
                 unsafe { <$atomic>::from_ptr(word.cast()) }
             }
 
             #[inline]
-            fn load(word: &$atomic) -> $type {
+            fn atomic_load(word: &$atomic) -> $type {
                 word.load(sealed::ORDER)
             }
 
             #[inline]
-            fn store(word: &$atomic, value: $type) {
+            fn atomic_store(word: &$atomic, value: $type) {
                 word.store(value, sealed::ORDER);
             }
 
             #[inline]
-            fn add(word: &$atomic, value: $type) -> $type {
+            fn atomic_add(word: &$atomic, value: $type) -> $type {
                 word.fetch_add(value, sealed::ORDER)
             }
 
             #[inline]
-            fn sub(word: &$atomic, value: $type) -> $type {
+            fn atomic_sub(word: &$atomic, value: $type) -> $type {
                 word.fetch_sub(value, sealed::ORDER)
             }
 
             #[inline]
-            fn and(word: &$atomic, value: $type) -> $type {
+            fn atomic_and(word: &$atomic, value: $type) -> $type {
                 word.fetch_and(value, sealed::ORDER)
             }
 
             #[inline]
-            fn or(word: &$atomic, value: $type) -> $type {
+            fn atomic_or(word: &$atomic, value: $type) -> $type {
                 word.fetch_or(value, sealed::ORDER)
             }
 
             #[inline]
-            fn xor(word: &$atomic, value: $type) -> $type {
+            fn atomic_xor(word: &$atomic, value: $type) -> $type {
                 word.fetch_xor(value, sealed::ORDER)
             }
 
             #[inline]
-            fn exchange(word: &$atomic, value: $type) -> $type {
+            fn atomic_exchange(word: &$atomic, value: $type) -> $type {
                 word.swap(value, sealed::ORDER)
             }
 
             #[inline]
-            fn compare_exchange(word: &$atomic, expected: $type, new: $type) -> $type {
+            fn atomic_compare_exchange(word: &$atomic, expected: $type, new: $type) -> $type {
                 match word.compare_exchange(expected, new, sealed::ORDER, sealed::ORDER) {
                     Ok(old) | Err(old) => old,
                 }
             }
 
             #[inline]
-            fn to_bits(self) -> i64 {
+            fn into_word_bits(self) -> i64 {
                 self as i64
             }
 
             #[inline]
-            fn from_bits(bits: i64) -> $type {
+            fn from_word_bits(bits: i64) -> $type {
                 bits as $type
             }
         }
