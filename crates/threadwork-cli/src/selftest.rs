@@ -22,7 +22,7 @@ use clap::{Args, ValueEnum};
 use crate::progress::{self, Progress};
 use crate::workshop::Workshop;
 use crate::{engine, exit_codes};
-use api::Api;
+use api::{Api, LIBRARY};
 use engine_host::EngineHost;
 use host::{Guest, Host};
 use list::Test;
@@ -85,7 +85,7 @@ fn build(workshop: &Workshop) -> anyhow::Result<()> {
         progress.milestone(&format!("adding the target {target} with rustup"));
     })?;
     progress.milestone("building the tests, for WebAssembly and natively");
-    workshop.build([GUEST], |status| progress.detail(status))
+    workshop.build([GUEST, LIBRARY], |status| progress.detail(status))
 }
 
 fn run(tests: Vec<Test>, hosts: &[Box<dyn Host>], verbose: bool) -> Table {
@@ -124,7 +124,7 @@ impl HostName {
                 let host = EngineHost::new(&engine, &workshop.wasm(GUEST))?;
                 Box::new(Guest::new(host))
             }
-            Self::Api => Box::new(Api),
+            Self::Api => Box::new(Api::new(&engine::build(true)?, &workshop.wasm(LIBRARY))?),
         })
     }
 }

@@ -2,7 +2,7 @@
 //! functions, and what the host does with a shared memory.
 //!
 //! Each module is a chapter. Guests are short texts that make one point each, and
-//! libraries in Rust and C that are built here (`tests/fixtures`).
+//! libraries in Rust and C that are built here (`tests/fixtures`, `guests/library`).
 //!
 //! `THREADWORK_FULL=1` makes the tests of `flat`, `litmus` and `model` long.
 

@@ -168,8 +168,8 @@ pub(crate) fn rust_library() -> &'static Module {
     MODULE.get_or_init(|| {
         let mut cargo = scrubbed("cargo");
         cargo
-            .current_dir(fixtures().join("library"))
-            .args(["build", "--release", "--quiet"])
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests"))
+            .args(["build", "--release", "--quiet", "--package", "library"])
             .args(["--target", "wasm32-wasip1-threads", "--target-dir"])
             .arg(target());
         run(&mut cargo);
