@@ -6,7 +6,7 @@ use loom::future::block_on;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
-use threadwork::model::pool::{Handle, Husk, Stood, task};
+use threadwork::model::pool::{Handle, Husk, Stood, child, task};
 use threadwork::{Priority, TaskError};
 
 use crate::model;
@@ -147,19 +147,23 @@ fn what_a_closure_held_is_dropped_once() {
         let canceller = thread::spawn(move || handle.cancel());
         let ran = husk.run_ahead(0).is_some();
         assert_ne!(canceller.join().unwrap(), ran);
+        drop(husk);
         assert_eq!(Arc::strong_count(&data), 1);
         assert_eq!(data.get(), u32::from(ran));
     });
 }
 
 /// A result that nobody waits for is dropped by the worker or with the handle: once, and
-/// before whoever else knows the task.
+/// before the parent forgets the task.
 #[test]
 fn a_detached_result_is_dropped_once() {
     model(4, || {
-        let (data, husk, handle) = writer();
-        // Somebody who only knows the task, as a parent does.
-        let kin = husk.clone();
+        let data = Data::new();
+        let inner = data.clone();
+        let (husk, kin, handle) = child(move || {
+            inner.add();
+            inner
+        });
         let worker = thread::spawn(move || assert!(husk.pop(0)));
         drop(handle);
         worker.join().unwrap();
