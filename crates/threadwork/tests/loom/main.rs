@@ -1,7 +1,8 @@
 //! The pool and the fork-join scheduler under loom: every interleaving with a bounded number of preemptions.
 //!
 //! Run with `RUSTFLAGS="--cfg loom" cargo test --release -p threadwork --test loom`.
-//! Each model is seen to fail by the seeded bugs of `tests/mutations`.
+//! Each model is seen to fail by the seeded bugs of `tests/mutations`. `THREADWORK_FULL=1`
+//! explores the largest ones to their full bound.
 //!
 //! The models run the code that ships, those of fork-join with smaller numbers: a shelf has one place, so that
 //! it is used again; a search is one look; nobody naps, but for the watch, whose nap may end
@@ -29,4 +30,10 @@ fn model(preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
     model.preemption_bound = Some(preemptions);
     model.max_branches = 20_000;
     model.check(body);
+}
+
+/// The bound of a model that takes many minutes with it: one less, unless all is asked for.
+fn large(preemptions: usize) -> usize {
+    let is_full = std::env::var_os("THREADWORK_FULL").is_some();
+    preemptions - usize::from(!is_full)
 }

@@ -7,7 +7,7 @@ use loom::thread;
 use threadwork::join;
 use threadwork::model::fork_join::{Group, Member};
 
-use crate::model;
+use crate::{large, model};
 
 /// A count that can be waited for.
 struct Count {
@@ -129,7 +129,7 @@ fn a_job_is_found() {
 /// the other.
 #[test]
 fn jobs_of_two_owners_are_found() {
-    model(1, || {
+    model(large(1), || {
         let pool = Pool::new(3);
         let workers = start(&pool, 2);
         let member = pool.group.enter();
@@ -173,7 +173,7 @@ fn two_tasks_are_found() {
 /// The one who counted as searching does the job, and so not the task.
 #[test]
 fn a_task_and_a_job_are_found() {
-    model(1, || {
+    model(large(1), || {
         let pool = Pool::new(3);
         let workers = start(&pool, 2);
         let member = pool.group.enter();
