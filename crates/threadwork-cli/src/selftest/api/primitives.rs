@@ -58,7 +58,7 @@ fn finish<const N: usize>(guests: [TaskHandle; N]) -> Result<u64, String> {
 
 /// 27
 pub(super) fn mutex(stage: &Stage) -> Check {
-    const TIMES: u64 = 5_000;
+    const TIMES: u64 = 200_000;
     let runtime = stage.runtime(2, 2)?;
     let memory = runtime.memory();
     let (mutex, pair) = (memory.mutex().or_fail("a mutex")?, Pair::new(&memory)?);

@@ -159,7 +159,11 @@ pub(super) fn resource_management(stage: &Stage) -> Check {
     };
     let before = run(TASKS / 10)?;
     let after = run(TASKS)?;
-    check_eq!(after, before);
+    // Far less than a block for each task.
+    check!(
+        after < before + (1 << 20),
+        "the memory grew from {before} to {after} bytes"
+    );
     let workers = runtime.workers();
     let are_idle = workers.iter().all(|worker| *worker == WorkerStatus::Idle);
     check!(
