@@ -147,7 +147,10 @@ fn what_a_closure_held_is_dropped_once() {
         let canceller = thread::spawn(move || handle.cancel());
         let ran = husk.run_ahead(0).is_some();
         assert_ne!(canceller.join().unwrap(), ran);
-        drop(husk);
+        if ran {
+            // It keeps the result.
+            drop(husk);
+        }
         assert_eq!(Arc::strong_count(&data), 1);
         assert_eq!(data.get(), u32::from(ran));
     });

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::SystemTime;
 
+mod fork_join;
 mod memory;
 mod pool;
 mod threads;
@@ -64,6 +65,8 @@ enum Run {
 
 const LISTS: &[(Run, &[Mutation])] = &[
     (Run::Loom("loom"), pool::MUTATIONS),
+    (Run::Loom("loom"), fork_join::LOOM),
+    (Run::Native("fork_join"), fork_join::NATIVE),
     (Run::Native("memory"), memory::NATIVE),
     (Run::Miri("memory"), memory::MIRI),
     (Run::Native("threads"), threads::NATIVE),
@@ -151,7 +154,9 @@ impl Workshop {
     /// Why the mutation was not caught, if it was not.
     fn try_out(&self, run: Run, mutation: &Mutation) -> Option<String> {
         let path = self.root.join("crates/threadwork/src").join(mutation.file);
-        let source = fs::read_to_string(&path).unwrap();
+        let Ok(source) = fs::read_to_string(&path) else {
+            return Some("there is no such file".to_owned());
+        };
         let found = source.matches(mutation.from).count();
         if found != 1 {
             return Some(format!(
