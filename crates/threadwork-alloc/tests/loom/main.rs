@@ -1,7 +1,7 @@
 //! The heaps under loom: every interleaving with a bounded number of preemptions.
 //!
 //! Run with `RUSTFLAGS="--cfg loom" cargo test --release -p threadwork-alloc --test loom`.
-//! Each model is seen to fail by the seeded bugs of `tests/mutations`.
+//! Each model is seen to fail by the seeded bugs of `tests/seeded_bugs`.
 //!
 //! A [`Witness`] has a cell of loom's for each block: who takes a block, writes there, and
 //! who gives it back, reads. If two threads have a block at one time, or one after the other

@@ -1,7 +1,7 @@
 //! The primitives under loom: every interleaving with a bounded number of preemptions.
 //!
 //! Run with `RUSTFLAGS="--cfg loom" cargo test --release -p threadwork-sync --test loom`.
-//! Each model is seen to fail by the seeded bugs of `tests/mutations`.
+//! Each model is seen to fail by the seeded bugs of `tests/seeded_bugs`.
 //!
 //! Loom's threads sleep in a futex made of its own mutex and condition variable
 //! (`src/system.rs`). A wait with a timeout may time out at any moment; `LOSSES` is 1, so

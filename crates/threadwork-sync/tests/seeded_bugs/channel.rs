@@ -1,23 +1,23 @@
 //! What can be wrong in a channel.
 
-use crate::Mutation;
+use seeded_bugs::Bug;
 
-pub(crate) const MUTATIONS: &[Mutation] = &[
-    Mutation {
+pub(crate) const BUGS: &[Bug] = &[
+    Bug {
         name: "a stamp publishes nothing",
         file: "channel/ring.rs",
         from: "claim.slot.stamp.store(claim.stamp, Ordering::Release);",
         to: "claim.slot.stamp.store(claim.stamp, Ordering::Relaxed);",
         caught_by: "channel::what_is_inside_survives_the_senders",
     },
-    Mutation {
+    Bug {
         name: "who reads a stamp sees nothing",
         file: "channel/ring.rs",
         from: "slot.stamp.load(Ordering::Acquire)",
         to: "slot.stamp.load(Ordering::Relaxed)",
         caught_by: "channel::what_is_inside_survives_the_senders",
     },
-    Mutation {
+    Bug {
         name: "a slot is free before the message is taken out",
         file: "channel/ring.rs",
         from: "let message = claim.slot.message.with_mut(|place| {",
@@ -25,147 +25,147 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
              let message = claim.slot.message.with_mut(|place| {",
         caught_by: "channel::messages_arrive_once_and_in_order",
     },
-    Mutation {
+    Bug {
         name: "stamps as in Vyukov's ring, where the full of one lap is the free of the next",
         file: "channel/ring.rs",
         from: "let wanted = lap.wrapping_mul(2).wrapping_add(end as u32);",
         to: "let wanted = lap.wrapping_add(end as u32);",
         caught_by: "channel::messages_arrive_once_and_in_order",
     },
-    Mutation {
+    Bug {
         name: "a sleeper is not notified",
         file: "channel/ring.rs",
         from: "System.notify(&raw const self.sequence, count);",
         to: "let _ = count;",
         caught_by: "channel::a_second_receiver_is_announced_anew",
     },
-    Mutation {
+    Bug {
         name: "a notify leaves the sequence as it was",
         file: "channel/ring.rs",
         from: "self.sequence.fetch_add(1, Ordering::Release);",
         to: "",
         caught_by: "channel::messages_arrive_once_and_in_order",
     },
-    Mutation {
+    Bug {
         name: "a sleeper announces itself without a look at the ring",
         file: "channel/ring.rs",
         from: "            .ok()\n            .map(|_| (sequence, value))",
         to: "            .map_or(Some((sequence, value)), |_| Some((sequence, value)))",
         caught_by: "channel::a_second_receiver_is_announced_anew",
     },
-    Mutation {
+    Bug {
         name: "the sequence is read after the announcement",
         file: "channel/ring.rs",
         from: ".map(|_| (sequence, value))",
         to: ".map(|_| (sequence, sequence.load(Ordering::Acquire)))",
         caught_by: "channel::messages_arrive_once_and_in_order",
     },
-    Mutation {
+    Bug {
         name: "receiving wakes no sender",
         file: "channel/ring.rs",
         from: "self.stamp(End::Receiver, claim);",
         to: "claim.slot.stamp.store(claim.stamp, Ordering::Release);",
         caught_by: "channel::two_senders_that_wait_are_both_woken",
     },
-    Mutation {
+    Bug {
         name: "a woken receiver forgets the others",
         file: "channel/ring.rs",
         from: "if crowd.counted.fetch_sub(1, Ordering::AcqRel) == 1 {",
         to: "if crowd.counted.fetch_sub(1, Ordering::AcqRel) > 0 {",
         caught_by: "channel::two_receivers_that_wait_are_both_woken",
     },
-    Mutation {
+    Bug {
         name: "a woken sender forgets the others",
         file: "channel/ring.rs",
         from: "if crowd.counted.fetch_sub(1, Ordering::AcqRel) == 1 {",
         to: "if crowd.counted.fetch_sub(1, Ordering::AcqRel) == 1 || end == End::Sender {",
         caught_by: "channel::two_senders_that_wait_are_both_woken",
     },
-    Mutation {
+    Bug {
         name: "who passes on does not wake the next",
         file: "channel/ring.rs",
         from: "crowd.wake(1);\n                return;",
         to: "return;",
         caught_by: "channel::two_receivers_that_wait_are_both_woken",
     },
-    Mutation {
+    Bug {
         name: "who passes on does not announce the next",
         file: "channel/ring.rs",
         from: "            match other.compare_exchange(\n                across,\n                across | WAITING,",
         to: "            match other.compare_exchange(\n                across,\n                across,",
         caught_by: "channel::a_second_receiver_is_announced_anew",
     },
-    Mutation {
+    Bug {
         name: "a receiver that gives up keeps its wake-up",
         file: "channel.rs",
         from: "        self.place.leave();\n        None",
         to: "        None",
         caught_by: "channel::a_receiving_future_that_is_dropped_leaves_nobody_asleep",
     },
-    Mutation {
+    Bug {
         name: "a sender that gives up keeps its wake-up",
         file: "channel.rs",
         from: "        self.place.leave();\n        Some(Err(",
         to: "        Some(Err(",
         caught_by: "channel::a_sending_future_that_is_dropped_leaves_nobody_asleep",
     },
-    Mutation {
+    Bug {
         name: "empty while a message is on its way",
         file: "channel/ring.rs",
         from: "if across & !FLAGS == self.limit(end, position) {",
         to: "if across & !FLAGS == self.limit(end, position) || end == End::Receiver {",
         caught_by: "channel::what_was_sent_is_there",
     },
-    Mutation {
+    Bug {
         name: "full while a message is taken out",
         file: "channel/ring.rs",
         from: "if across & !FLAGS == self.limit(end, position) {",
         to: "if across & !FLAGS == self.limit(end, position) || end == End::Sender {",
         caught_by: "channel::what_was_received_makes_room",
     },
-    Mutation {
+    Bug {
         name: "nobody hears that the channel is closed",
         file: "channel/ring.rs",
         from: "crowd.wake(u32::MAX);",
         to: "let _ = crowd;",
         caught_by: "channel::the_last_sender_wakes_the_receiver",
     },
-    Mutation {
+    Bug {
         name: "only one hears that the channel is closed",
         file: "channel/ring.rs",
         from: "crowd.wake(u32::MAX);",
         to: "crowd.wake(1);",
         caught_by: "channel::the_last_sender_wakes_all_receivers",
     },
-    Mutation {
+    Bug {
         name: "closing does not see who announced itself",
         file: "channel/ring.rs",
         from: "self.position(end).fetch_or(CLOSED, Ordering::AcqRel);",
         to: "self.position(end).fetch_or(CLOSED, Ordering::Relaxed);",
         caught_by: "channel::the_last_sender_wakes_the_receiver",
     },
-    Mutation {
+    Bug {
         name: "receivers do not see that the channel is closed",
         file: "channel/ring.rs",
         from: "self.position(end).fetch_or(CLOSED, Ordering::AcqRel);",
         to: "self.head.fetch_or(CLOSED, Ordering::AcqRel);",
         caught_by: "channel::the_last_sender_wakes_the_receiver",
     },
-    Mutation {
+    Bug {
         name: "the end of the senders hides what is inside",
         file: "channel/ring.rs",
         from: "if end == End::Sender && position & CLOSED != 0 {",
         to: "if position & CLOSED != 0 {",
         caught_by: "channel::what_is_inside_survives_the_senders",
     },
-    Mutation {
+    Bug {
         name: "messages outlive the last receiver",
         file: "channel.rs",
         from: "self.try_iter().for_each(drop);",
         to: "",
         caught_by: "channel::nothing_leaks_when_both_ends_hang_up",
     },
-    Mutation {
+    Bug {
         name: "a message can be sent after the last receiver has looked",
         file: "channel/ring.rs",
         from: "if end == End::Sender && position & CLOSED != 0 {",

@@ -1,321 +1,330 @@
 //! What can be wrong.
 
-use crate::Mutation;
+use seeded_bugs::Bug;
 
-pub(crate) const MUTATIONS: &[Mutation] = &[
-    Mutation {
+/// In the meeting of threads.
+pub(crate) const LOOM: &[Bug] = &[
+    Bug {
         name: "who frees for others publishes nothing",
         file: "block.rs",
         from: "Ordering::Release, Ordering::Relaxed)",
         to: "Ordering::Relaxed, Ordering::Relaxed)",
-        caught_by: "loom::what_another_frees_is_used_again",
+        caught_by: "what_another_frees_is_used_again",
     },
-    Mutation {
+    Bug {
         name: "who comes for the inbox sees nothing",
         file: "block.rs",
         from: "self.head.swap(ptr::null_mut(), Ordering::Acquire)",
         to: "self.head.swap(ptr::null_mut(), Ordering::Relaxed)",
-        caught_by: "loom::what_another_frees_is_used_again",
+        caught_by: "what_another_frees_is_used_again",
     },
-    Mutation {
+    Bug {
         name: "what is in the inbox already is forgotten",
         file: "block.rs",
         from: "Block(address).link(head)",
         to: "Block(address).link(ptr::null_mut())",
-        caught_by: "loom::two_threads_free_for_a_third",
+        caught_by: "two_threads_free_for_a_third",
     },
-    Mutation {
+    Bug {
         name: "who finds that the inbox has changed overwrites it",
         file: "block.rs",
         from: "Err(now) => head = now,",
         to: "Err(_) => return self.head.store(link, Ordering::Release),",
-        caught_by: "loom::two_threads_free_for_a_third",
+        caught_by: "two_threads_free_for_a_third",
     },
-    Mutation {
+    Bug {
         name: "the inbox is not emptied",
         file: "block.rs",
         from: "self.head.swap(ptr::null_mut(), Ordering::Acquire)",
         to: "self.head.load(Ordering::Acquire)",
-        caught_by: "loom::what_another_frees_is_used_again",
+        caught_by: "what_another_frees_is_used_again",
     },
-    Mutation {
-        name: "alignments are forgotten",
-        file: "class.rs",
-        from: "layout.size().wrapping_sub(1) | (layout.align() - 1)",
-        to: "layout.size().wrapping_sub(1)",
-        caught_by: "alloc::layouts::a_small_block_can_have_a_large_alignment",
-    },
-    Mutation {
-        name: "blocks are a step too small",
-        file: "class.rs",
-        from: "(index - shift * 4 + 1)",
-        to: "(index - shift * 4 + (index < 8) as u32)",
-        caught_by: "lib::class::tests::blocks_are_large_enough_and_no_larger_than_need_be",
-    },
-    Mutation {
-        name: "a slab that is taken is still free, but for its first unit",
-        file: "segment.rs",
-        from: "self.free.get() & !units(head, order)",
-        to: "self.free.get() & !units(head, 0)",
-        caught_by: "alloc::model::one_thread",
-    },
-    Mutation {
-        name: "only the first unit of a slab has the new owner",
-        file: "segment.rs",
-        from: "self.owners[unit as usize].set(Some(owner));",
-        to: "self.owners[head as usize].set(Some(owner));",
-        caught_by: "alloc::model::one_thread",
-    },
-    Mutation {
-        name: "slabs are not aligned to their size",
-        file: "segment.rs",
-        from: "runs & EVERY[order as usize]",
-        to: "runs & EVERY[order as usize / 8]",
-        caught_by: "lib::segment::tests::runs_are_aligned_and_free",
-    },
-    Mutation {
-        name: "the first slab's blocks are not aligned",
-        file: "segment.rs",
-        from: "METADATA.next_multiple_of(align)",
-        to: "METADATA.next_multiple_of(align.min(64))",
-        caught_by: "alloc::layouts::every_small_size_in_every_alignment",
-    },
-    Mutation {
-        name: "the last slab is larger than the segment",
-        file: "segment.rs",
-        from: "end.min(SEGMENT - TAIL) - start",
-        to: "end - start",
-        caught_by: "alloc::exhaustion::what_was_given_back_is_there_again",
-    },
-    Mutation {
-        name: "only a part of a slab is given back",
-        file: "segment.rs",
-        from: "units(head, slab.order())",
-        to: "units(head, slab.order().min(1))",
-        caught_by: "alloc::exhaustion::what_was_given_back_is_there_again",
-    },
-    Mutation {
+    Bug {
         name: "memory is cut into blocks again and again",
         file: "slab.rs",
         from: "self.fresh.set(unsafe { fresh.add(count * size) });",
         to: "let _ = unsafe { fresh.add(count * size) };",
-        caught_by: "loom::what_another_frees_is_used_again",
+        caught_by: "what_another_frees_is_used_again",
     },
-    Mutation {
-        name: "memory is cut into more blocks than there is room for",
-        file: "slab.rs",
-        from: "let count = count.min(self.uncut.get() as usize);",
-        to: "let count = if self.uncut.get() == 0 { 0 } else { count.max(9) };",
-        caught_by: "alloc::exhaustion::a_pool_gives_everything_back",
-    },
-    Mutation {
+    Bug {
         name: "a full slab is not found again",
         file: "slab.rs",
         from: "        self.live.set(1);\n        self.is_full.set(true);",
         to: "        self.is_full.set(true);",
-        caught_by: "loom::what_another_frees_is_used_again",
+        caught_by: "what_another_frees_is_used_again",
     },
-    Mutation {
-        name: "a slab that was full counts a block too many",
-        file: "slab.rs",
-        from: "self.live.set(self.capacity.get() - 1);",
-        to: "self.live.set(self.capacity.get());",
-        caught_by: "alloc::exhaustion::segments_that_are_not_needed_go_back",
-    },
-    Mutation {
-        name: "a slab that was full counts a block too few",
-        file: "slab.rs",
-        from: "self.live.set(self.capacity.get() - 1);",
-        to: "self.live.set(self.capacity.get() - 2);",
-        caught_by: "alloc::model::one_thread",
-    },
-    Mutation {
-        name: "a slab keeps its blocks when it goes to another class",
-        file: "slab.rs",
-        from: "self.free.clear();",
-        to: "",
-        caught_by: "alloc::exhaustion::what_was_given_back_is_there_again",
-    },
-    Mutation {
-        name: "nobody looks into the inbox",
-        file: "heap.rs",
-        from: "        loop {\n            self.collect(depot);",
-        to: "        loop {",
-        caught_by: "alloc::threads::a_consumer_feeds_its_producer",
-    },
-    Mutation {
-        name: "everybody frees everything as their own",
-        file: "heap.rs",
-        from: "if owner == Some(own) {",
-        to: "if owner.is_some() {",
-        caught_by: "alloc::model::eight_threads_that_swap",
-    },
-    Mutation {
-        name: "a slab that blocks are taken from is queued, too",
-        file: "heap.rs",
-        from: "                bin.current.set(none());\n                current.fill();",
-        to: "                current.fill();",
-        caught_by: "alloc::model::one_thread",
-    },
-    Mutation {
-        name: "a slab that is given back is still queued",
-        file: "heap.rs",
-        from: "                if slab.live() == 0 {\n                    bin.remove(slab);",
-        to: "                if slab.live() == 0 {",
-        caught_by: "alloc::exhaustion::what_was_given_back_is_there_again",
-    },
-    Mutation {
-        name: "slabs are given back that are in use",
-        file: "heap.rs",
-        from: "                if slab.live() == 0 {\n                    bin.remove(slab);",
-        to: "                if slab.live() < 3 {\n                    bin.remove(slab);",
-        caught_by: "alloc::thread_ends::a_few_blocks_outlive_their_thread",
-    },
-    Mutation {
-        name: "a heap without a thread keeps its empty slabs",
-        file: "heap.rs",
-        from: "bin.current().filter(|slab| slab.live() == 1)",
-        to: "bin.current().filter(|slab| slab.live() == 0)",
-        caught_by: "alloc::thread_ends::many_threads_weigh_no_more_than_a_few",
-    },
-    Mutation {
-        name: "no empty slab is ever given back",
-        file: "heap.rs",
-        from: "last.live() == 0)",
-        to: "last.live() == u32::MAX)",
-        caught_by: "alloc::exhaustion::segments_that_are_not_needed_go_back",
-    },
-    Mutation {
-        name: "a heap gives up without looking for what it does not need",
-        file: "heap.rs",
-        from: "            self.tidy(depot);\n            depot.take",
-        to: "            depot.take",
-        caught_by: "alloc::exhaustion::what_a_heap_keeps_ready_is_given_up_in_need",
-    },
-    Mutation {
+    Bug {
         name: "the depot has no lock",
         file: "depot.rs",
         from: "        self.lock.lock_with(&System);\n",
         to: "        let _ = self.lock.try_lock();\n",
-        caught_by: "loom::slabs_go_from_heap_to_heap",
+        caught_by: "slabs_go_from_heap_to_heap",
     },
-    Mutation {
+    Bug {
         name: "two threads adopt one heap",
         file: "depot.rs",
         from: "None => self.idle.set(next),",
         to: "None => self.idle.set(Some(heap)),",
-        caught_by: "loom::a_heap_goes_from_thread_to_thread",
+        caught_by: "a_heap_goes_from_thread_to_thread",
     },
-    Mutation {
-        name: "heaps behind the one that is adopted are forgotten",
-        file: "depot.rs",
-        from: "let next = heap.listed.next_idle.take();",
-        to: "let next = None;",
-        caught_by: "alloc::thread_ends::heaps_that_wait_are_all_used",
-    },
-    Mutation {
+    Bug {
         name: "nobody looks after the heaps of the dead",
         file: "depot.rs",
         from: "slab.is_some() || !self.look_after_one()",
         to: "slab.is_some() || true",
-        caught_by: "loom::the_dead_are_looked_after",
+        caught_by: "the_dead_are_looked_after",
     },
-    Mutation {
+    Bug {
         name: "who has looked after a heap keeps it",
         file: "depot.rs",
         from: "            heap.tidy(self);\n            self.leave(heap);",
         to: "            heap.tidy(self);",
-        caught_by: "loom::the_dead_are_looked_after",
+        caught_by: "the_dead_are_looked_after",
     },
-    Mutation {
+];
+
+/// In what blocks are.
+pub(crate) const NATIVE: &[Bug] = &[
+    Bug {
+        name: "alignments are forgotten",
+        file: "class.rs",
+        from: "layout.size().wrapping_sub(1) | (layout.align() - 1)",
+        to: "layout.size().wrapping_sub(1)",
+        caught_by: "layouts::a_small_block_can_have_a_large_alignment",
+    },
+    Bug {
+        name: "a slab that is taken is still free, but for its first unit",
+        file: "segment.rs",
+        from: "self.free.get() & !units(head, order)",
+        to: "self.free.get() & !units(head, 0)",
+        caught_by: "model::one_thread",
+    },
+    Bug {
+        name: "only the first unit of a slab has the new owner",
+        file: "segment.rs",
+        from: "self.owners[unit as usize].set(Some(owner));",
+        to: "self.owners[head as usize].set(Some(owner));",
+        caught_by: "model::one_thread",
+    },
+    Bug {
+        name: "the first slab's blocks are not aligned",
+        file: "segment.rs",
+        from: "METADATA.next_multiple_of(align)",
+        to: "METADATA.next_multiple_of(align.min(64))",
+        caught_by: "layouts::every_small_size_in_every_alignment",
+    },
+    Bug {
+        name: "the last slab is larger than the segment",
+        file: "segment.rs",
+        from: "end.min(SEGMENT - TAIL) - start",
+        to: "end - start",
+        caught_by: "exhaustion::what_was_given_back_is_there_again",
+    },
+    Bug {
+        name: "only a part of a slab is given back",
+        file: "segment.rs",
+        from: "units(head, slab.order())",
+        to: "units(head, slab.order().min(1))",
+        caught_by: "exhaustion::what_was_given_back_is_there_again",
+    },
+    Bug {
+        name: "memory is cut into more blocks than there is room for",
+        file: "slab.rs",
+        from: "let count = count.min(self.uncut.get() as usize);",
+        to: "let count = if self.uncut.get() == 0 { 0 } else { count.max(9) };",
+        caught_by: "exhaustion::a_pool_gives_everything_back",
+    },
+    Bug {
+        name: "a slab that was full counts a block too many",
+        file: "slab.rs",
+        from: "self.live.set(self.capacity.get() - 1);",
+        to: "self.live.set(self.capacity.get());",
+        caught_by: "exhaustion::segments_that_are_not_needed_go_back",
+    },
+    Bug {
+        name: "a slab that was full counts a block too few",
+        file: "slab.rs",
+        from: "self.live.set(self.capacity.get() - 1);",
+        to: "self.live.set(self.capacity.get() - 2);",
+        caught_by: "model::one_thread",
+    },
+    Bug {
+        name: "a slab keeps its blocks when it goes to another class",
+        file: "slab.rs",
+        from: "self.free.clear();",
+        to: "",
+        caught_by: "exhaustion::what_was_given_back_is_there_again",
+    },
+    Bug {
+        name: "nobody looks into the inbox",
+        file: "heap.rs",
+        from: "        loop {\n            self.collect(depot);",
+        to: "        loop {",
+        caught_by: "threads::a_consumer_feeds_its_producer",
+    },
+    Bug {
+        name: "everybody frees everything as their own",
+        file: "heap.rs",
+        from: "if owner == Some(own) {",
+        to: "if owner.is_some() {",
+        caught_by: "model::eight_threads_that_swap",
+    },
+    Bug {
+        name: "a slab that blocks are taken from is queued, too",
+        file: "heap.rs",
+        from: "                bin.current.set(none());\n                current.fill();",
+        to: "                current.fill();",
+        caught_by: "model::one_thread",
+    },
+    Bug {
+        name: "a slab that is given back is still queued",
+        file: "heap.rs",
+        from: "                if slab.live() == 0 {\n                    bin.remove(slab);",
+        to: "                if slab.live() == 0 {",
+        caught_by: "exhaustion::what_was_given_back_is_there_again",
+    },
+    Bug {
+        name: "slabs are given back that are in use",
+        file: "heap.rs",
+        from: "                if slab.live() == 0 {\n                    bin.remove(slab);",
+        to: "                if slab.live() < 3 {\n                    bin.remove(slab);",
+        caught_by: "thread_ends::a_few_blocks_outlive_their_thread",
+    },
+    Bug {
+        name: "a heap without a thread keeps its empty slabs",
+        file: "heap.rs",
+        from: "bin.current().filter(|slab| slab.live() == 1)",
+        to: "bin.current().filter(|slab| slab.live() == 0)",
+        caught_by: "thread_ends::many_threads_weigh_no_more_than_a_few",
+    },
+    Bug {
+        name: "no empty slab is ever given back",
+        file: "heap.rs",
+        from: "last.live() == 0)",
+        to: "last.live() == u32::MAX)",
+        caught_by: "exhaustion::segments_that_are_not_needed_go_back",
+    },
+    Bug {
+        name: "a heap gives up without looking for what it does not need",
+        file: "heap.rs",
+        from: "            self.tidy(depot);\n            depot.take",
+        to: "            depot.take",
+        caught_by: "exhaustion::what_a_heap_keeps_ready_is_given_up_in_need",
+    },
+    Bug {
+        name: "heaps behind the one that is adopted are forgotten",
+        file: "depot.rs",
+        from: "let next = heap.listed.next_idle.take();",
+        to: "let next = None;",
+        caught_by: "thread_ends::heaps_that_wait_are_all_used",
+    },
+    Bug {
         name: "a segment goes back that has slabs in use",
         file: "depot.rs",
         from: "whole.get() == Some(segment) && segment.next.get().is_some()",
         to: "segment.next.get().is_some()",
-        caught_by: "alloc::exhaustion::segments_that_are_not_needed_go_back",
+        caught_by: "exhaustion::segments_that_are_not_needed_go_back",
     },
-    Mutation {
+    Bug {
         name: "segments go back of which one should stay",
         file: "depot.rs",
         from: "whole.get() == Some(segment) && segment.next.get().is_some()",
         to: "whole.get() == Some(segment)",
-        caught_by: "alloc::exhaustion::the_last_segment_stays",
+        caught_by: "exhaustion::the_last_segment_stays",
     },
-    Mutation {
+    Bug {
         name: "no segment goes back",
         file: "depot.rs",
         from: "is_spare.then(|| {",
         to: "(is_spare && false).then(|| {",
-        caught_by: "alloc::exhaustion::segments_that_are_not_needed_go_back",
+        caught_by: "exhaustion::segments_that_are_not_needed_go_back",
     },
-    Mutation {
+    Bug {
         name: "a pool keeps its heaps when it is dropped",
         file: "depot.rs",
         from: "unsafe { self.backend.dealloc(heap.cast(), Layout::new::<Heap>()) };",
         to: "",
-        caught_by: "alloc::exhaustion::a_pool_gives_everything_back",
+        caught_by: "exhaustion::a_pool_gives_everything_back",
     },
-    Mutation {
+    Bug {
         name: "realloc keeps only half",
         file: "operations.rs",
         from: "layout.size().min(size)",
         to: "layout.size().min(size) / 2",
-        caught_by: "alloc::realloc::contents_survive_all_the_way_up_and_down",
+        caught_by: "realloc::contents_survive_all_the_way_up_and_down",
     },
-    Mutation {
+    Bug {
         name: "realloc stays in place where there is no room",
         file: "operations.rs",
         from: "size <= room && size > room / 2",
         to: "size <= room * 2 && size > room / 2",
-        caught_by: "alloc::realloc::contents_survive_all_the_way_up_and_down",
+        caught_by: "realloc::contents_survive_all_the_way_up_and_down",
     },
-    Mutation {
+    Bug {
         name: "realloc never stays in place",
         file: "operations.rs",
         from: "size <= room && size > room / 2",
         to: "size <= room && size > room",
-        caught_by: "alloc::realloc::a_block_stays_where_it_is_while_it_fits",
+        caught_by: "realloc::a_block_stays_where_it_is_while_it_fits",
     },
-    Mutation {
+    Bug {
         name: "realloc keeps a block that is far too large",
         file: "operations.rs",
         from: "size <= room && size > room / 2",
         to: "size <= room",
-        caught_by: "alloc::realloc::a_block_that_is_twice_too_large_is_given_up",
+        caught_by: "realloc::a_block_that_is_twice_too_large_is_given_up",
     },
-    Mutation {
+    Bug {
         name: "realloc frees a block that could not be moved",
         file: "operations.rs",
         from: "    other\n}",
         to: "    if other.is_null() {\n        unsafe { dealloc(front, block, layout) };\n    }\n    other\n}",
-        caught_by: "alloc::exhaustion::a_block_that_cannot_grow_stays_as_it_was",
+        caught_by: "exhaustion::a_block_that_cannot_grow_stays_as_it_was",
     },
-    Mutation {
+    Bug {
         name: "zeroes are not written",
         file: "operations.rs",
         from: "unsafe { block.write_bytes(0, layout.size()) };",
         to: "",
-        caught_by: "alloc::model::one_thread",
+        caught_by: "model::one_thread",
     },
-    Mutation {
+    Bug {
         name: "a thread that ends keeps its heap",
         file: "allocator.rs",
         from: "        heap.tidy(&DEPOT);\n        DEPOT.leave(heap);",
         to: "        heap.tidy(&DEPOT);",
-        caught_by: "alloc::thread_ends::a_thread_that_ends_leaves_its_heap",
+        caught_by: "thread_ends::a_thread_that_ends_leaves_its_heap",
     },
-    Mutation {
+    Bug {
         name: "a thread goes on to use the heap that it has left",
         file: "allocator.rs",
         from: "HEAP.replace(ENDED.heap())",
         to: "HEAP.get()",
-        caught_by: "alloc::thread_ends::destructors_may_allocate",
+        caught_by: "thread_ends::destructors_may_allocate",
     },
-    Mutation {
+    Bug {
         name: "a heap that was borrowed is not returned",
         file: "allocator.rs",
         from: "            DEPOT.leave(borrowed);\n",
         to: "",
-        caught_by: "alloc::thread_ends::destructors_may_allocate",
+        caught_by: "thread_ends::destructors_may_allocate",
+    },
+];
+
+/// In what only the library itself sees.
+pub(crate) const LIBRARY: &[Bug] = &[
+    Bug {
+        name: "blocks are a step too small",
+        file: "class.rs",
+        from: "(index - shift * 4 + 1)",
+        to: "(index - shift * 4 + (index < 8) as u32)",
+        caught_by: "class::tests::blocks_are_large_enough_and_no_larger_than_need_be",
+    },
+    Bug {
+        name: "slabs are not aligned to their size",
+        file: "segment.rs",
+        from: "runs & EVERY[order as usize]",
+        to: "runs & EVERY[order as usize / 8]",
+        caught_by: "segment::tests::runs_are_aligned_and_free",
     },
 ];

@@ -1,163 +1,163 @@
 //! What can be wrong in a priority mutex.
 
-use crate::Mutation;
+use seeded_bugs::Bug;
 
-pub(crate) const MUTATIONS: &[Mutation] = &[
-    Mutation {
+pub(crate) const BUGS: &[Bug] = &[
+    Bug {
         name: "the unlock publishes nothing",
         file: "priority_mutex.rs",
         from: ".compare_exchange(state, 0, Ordering::Release, Ordering::Relaxed)",
         to: ".compare_exchange(state, 0, Ordering::Relaxed, Ordering::Relaxed)",
         caught_by: "priority_mutex::two_threads_exclude_each_other",
     },
-    Mutation {
+    Bug {
         name: "the token publishes nothing",
         file: "priority_mutex.rs",
         from: "compare_exchange_weak(value, next, Ordering::Release, Ordering::Acquire)",
         to: "compare_exchange_weak(value, next, Ordering::Relaxed, Ordering::Acquire)",
         caught_by: "priority_mutex::two_threads_exclude_each_other",
     },
-    Mutation {
+    Bug {
         name: "who takes the token sees nothing",
         file: "priority_mutex.rs",
         from: "                value & !TOKEN,\n                Ordering::Acquire,",
         to: "                value & !TOKEN,\n                Ordering::Relaxed,",
         caught_by: "priority_mutex::two_threads_exclude_each_other",
     },
-    Mutation {
+    Bug {
         name: "who robs the token sees nothing",
         file: "priority_mutex.rs",
         from: "compare_exchange_weak(value, next, Ordering::AcqRel, Ordering::Relaxed)",
         to: "compare_exchange_weak(value, next, Ordering::Release, Ordering::Relaxed)",
         caught_by: "priority_mutex::data_goes_with_a_robbed_token",
     },
-    Mutation {
+    Bug {
         name: "the unlock wakes nobody",
         file: "priority_mutex.rs",
         from: "                futex.notify(address, 1);",
         to: "                let _ = (futex, address);",
         caught_by: "priority_mutex::two_threads_exclude_each_other",
     },
-    Mutation {
+    Bug {
         name: "the lowest class goes first",
         file: "priority_mutex.rs",
         from: "[Priority::High, Priority::Normal, Priority::Low];",
         to: "[Priority::Low, Priority::Normal, Priority::High];",
         caught_by: "priority_mutex::the_highest_class_goes_first",
     },
-    Mutation {
+    Bug {
         name: "all classes wait at one gate",
         file: "priority_mutex.rs",
         from: "&self.mutex.gates[self.contender.priority as usize]",
         to: "&self.mutex.gates[0]",
         caught_by: "priority_mutex::the_highest_class_goes_first",
     },
-    Mutation {
+    Bug {
         name: "a newcomer takes the token of those before it",
         file: "priority_mutex.rs",
         from: "(value != self.found || resumed == Resumed::Woken)",
         to: "true",
         caught_by: "priority_mutex::a_newcomer_leaves_the_token_to_those_before_it",
     },
-    Mutation {
+    Bug {
         name: "a waiter that is woken leaves the token that it found",
         file: "priority_mutex.rs",
         from: "(value != self.found || resumed == Resumed::Woken)",
         to: "value != self.found",
         caught_by: "priority_mutex::who_is_woken_takes_any_token",
     },
-    Mutation {
+    Bug {
         name: "a token that is given up keeps its number",
         file: "priority_mutex.rs",
         from: "self.renew_token();",
         to: "",
         caught_by: "priority_mutex::a_token_that_is_given_up_goes_to_those_who_left_it",
     },
-    Mutation {
+    Bug {
         name: "a token that is given up wakes nobody",
         file: "priority_mutex.rs",
         from: "                    self.futex.notify(gate, 1);",
         to: "",
         caught_by: "priority_mutex::a_token_that_is_given_up_goes_to_those_who_left_it",
     },
-    Mutation {
+    Bug {
         name: "who is chosen and gives up says nothing",
         file: "priority_mutex.rs",
         from: "value | GONE };",
         to: "value };",
         caught_by: "priority_mutex::a_grant_to_nobody_frees_the_lock",
     },
-    Mutation {
+    Bug {
         name: "who gives up leaves the token where it is",
         file: "priority_mutex.rs",
         from: "if let Some(outcome) = self.refuse() {\n                    return outcome;",
         to: "if let Some(_) = self.refuse() {\n                    return None;",
         caught_by: "priority_mutex::a_grant_to_nobody_frees_the_lock",
     },
-    Mutation {
+    Bug {
         name: "the unlock does not see that its choice is gone",
         file: "priority_mutex.rs",
         from: "let refused = value & (GONE | REVOKED) != 0;",
         to: "let refused = value & REVOKED != 0;",
         caught_by: "priority_mutex::a_grant_to_nobody_frees_the_lock",
     },
-    Mutation {
+    Bug {
         name: "who is gone is counted back in",
         file: "priority_mutex.rs",
         from: "} else if value & GONE == 0 {",
         to: "} else {",
         caught_by: "priority_mutex::a_grant_to_nobody_frees_the_lock",
     },
-    Mutation {
+    Bug {
         name: "a revoked waiter is forgotten",
         file: "priority_mutex.rs",
         from: "self.state.fetch_add(class.one(), Ordering::Relaxed);",
         to: "",
         caught_by: "priority_mutex::a_lower_class_that_does_not_run_is_robbed",
     },
-    Mutation {
+    Bug {
         name: "a grant on its way is not revoked",
         file: "priority_mutex.rs",
         from: "value | REVOKED\n",
         to: "value\n",
         caught_by: "priority_mutex::a_lower_class_that_does_not_run_is_robbed",
     },
-    Mutation {
+    Bug {
         name: "nobody is robbed",
         file: "priority_mutex.rs",
         from: "if state & HOLDER == GRANTED {",
         to: "if false {",
         caught_by: "priority_mutex::a_lower_class_that_does_not_run_is_robbed",
     },
-    Mutation {
+    Bug {
         name: "a robbed waiter is forgotten",
         file: "priority_mutex.rs",
         from: ".wrapping_add(class.one())",
         to: ".wrapping_add(0)",
         caught_by: "priority_mutex::a_lower_class_that_does_not_run_is_robbed",
     },
-    Mutation {
+    Bug {
         name: "a robber still waits",
         file: "priority_mutex.rs",
         from: ".wrapping_sub(own.one());",
         to: ".wrapping_sub(0);",
         caught_by: "priority_mutex::a_lower_class_that_does_not_run_is_robbed",
     },
-    Mutation {
+    Bug {
         name: "the hook does not hear who was waited for when it came",
         file: "priority_mutex.rs",
         from: "tell_all(News::Raise, (before & !HOLDER) | own);",
         to: "let _ = before;",
         caught_by: "priority_mutex::the_hook_hears_the_end_of_all_that_it_heard_begin",
     },
-    Mutation {
+    Bug {
         name: "the hook hears of each waiter",
         file: "priority_mutex.rs",
         from: "        } else if class.count(state) == 0 {",
         to: "        } else {",
         caught_by: "priority_mutex::the_hook_hears_the_end_of_all_that_it_heard_begin",
     },
-    Mutation {
+    Bug {
         name: "the hook does not hear who gave up",
         file: "priority_mutex.rs",
         from: "if left && class.count(state) == 1 {",

@@ -1,128 +1,128 @@
 //! What can be wrong in a barrier.
 
-use crate::Mutation;
+use seeded_bugs::Bug;
 
-pub(crate) const MUTATIONS: &[Mutation] = &[
-    Mutation {
+pub(crate) const BUGS: &[Bug] = &[
+    Bug {
         name: "the phase is read after the arrival",
         file: "barrier.rs",
         from: "let (phase, position) = split(self.state.fetch_add(1, Ordering::AcqRel));",
         to: "let (_, position) = split(self.state.fetch_add(1, Ordering::AcqRel));\n        let (phase, _) = split(self.state.load(Ordering::Relaxed));",
         caught_by: "barrier::two_threads_go_through_phases",
     },
-    Mutation {
+    Bug {
         name: "an arrival publishes nothing",
         file: "barrier.rs",
         from: "self.state.fetch_add(1, Ordering::AcqRel)",
         to: "self.state.fetch_add(1, Ordering::Acquire)",
         caught_by: "barrier::three_threads_see_what_each_did_before",
     },
-    Mutation {
+    Bug {
         name: "the last sees nothing",
         file: "barrier.rs",
         from: "self.state.fetch_add(1, Ordering::AcqRel)",
         to: "self.state.fetch_add(1, Ordering::Release)",
         caught_by: "barrier::three_threads_see_what_each_did_before",
     },
-    Mutation {
+    Bug {
         name: "the gate publishes nothing",
         file: "barrier.rs",
         from: "            (seen & !SLEEPERS).wrapping_add(PHASE),\n            Ordering::Release,",
         to: "            (seen & !SLEEPERS).wrapping_add(PHASE),\n            Ordering::Relaxed,",
         caught_by: "barrier::three_threads_see_what_each_did_before",
     },
-    Mutation {
+    Bug {
         name: "who looks at the gate sees nothing",
         file: "barrier.rs",
         from: "let mut gate = word.load(Ordering::Acquire);",
         to: "let mut gate = word.load(Ordering::Relaxed);",
         caught_by: "barrier::three_threads_see_what_each_did_before",
     },
-    Mutation {
+    Bug {
         name: "who fails to announce its sleep sees nothing",
         file: "barrier.rs",
         from: "word.compare_exchange(gate, next, Ordering::Relaxed, Ordering::Acquire)",
         to: "word.compare_exchange(gate, next, Ordering::Relaxed, Ordering::Relaxed)",
         caught_by: "barrier::three_threads_see_what_each_did_before",
     },
-    Mutation {
+    Bug {
         name: "the last wakes nobody",
         file: "barrier.rs",
         from: "            futex.notify(gate, u32::MAX);",
         to: "            let _ = (futex, gate);",
         caught_by: "barrier::two_threads_go_through_phases",
     },
-    Mutation {
+    Bug {
         name: "the last wakes one",
         file: "barrier.rs",
         from: "futex.notify(gate, u32::MAX)",
         to: "futex.notify(gate, 1)",
         caught_by: "barrier::three_threads_see_what_each_did_before",
     },
-    Mutation {
+    Bug {
         name: "a sleeper does not say so",
         file: "barrier.rs",
         from: "                let next = gate | SLEEPERS;",
         to: "                let next = gate;",
         caught_by: "barrier::two_threads_go_through_phases",
     },
-    Mutation {
+    Bug {
         name: "the count is reset without regard to who has come",
         file: "barrier.rs",
         from: "        self.state.fetch_add(reset, Ordering::Relaxed);",
         to: "        let next = (self.state.load(Ordering::Relaxed) + reset) >> 32 << 32;\n        self.state.swap(next, Ordering::Relaxed);",
         caught_by: "barrier::four_threads_share_a_barrier_of_two",
     },
-    Mutation {
+    Bug {
         name: "the count is reset after the gate",
         file: "barrier.rs",
         from: "        if seen & SLEEPERS != 0 {",
         to: "        self.state.fetch_add(reset, Ordering::Relaxed);\n        self.state.fetch_sub(reset, Ordering::Relaxed);\n        if seen & SLEEPERS != 0 {",
         caught_by: "barrier::the_last_does_not_touch_the_barrier_after_it_let_others_go",
     },
-    Mutation {
+    Bug {
         name: "an early thread takes its phase for the one before",
         file: "barrier.rs",
         from: "(phase.wrapping_add(ahead), position == self.others())",
         to: "(phase, position == self.others())",
         caught_by: "barrier::one_too_many_does_not_pass",
     },
-    Mutation {
+    Bug {
         name: "the gate is set without a look at who went to sleep",
         file: "barrier.rs",
         from: "            seen,\n            (seen & !SLEEPERS).wrapping_add(PHASE),",
         to: "            self.gate.load(Ordering::Relaxed),\n            (seen & !SLEEPERS).wrapping_add(PHASE),",
         caught_by: "barrier::two_threads_go_through_phases",
     },
-    Mutation {
+    Bug {
         name: "another phase lets through, not a later one",
         file: "barrier.rs",
         from: "over.cast_signed() > 0",
         to: "over != 0",
         caught_by: "barrier::one_too_many_does_not_pass",
     },
-    Mutation {
+    Bug {
         name: "a thread gives up without withdrawing",
         file: "barrier.rs",
         from: "        if self.barrier.withdraw(self.phase?) {",
         to: "        self.phase?;\n        if true {",
         caught_by: "barrier::a_thread_that_gives_up_is_not_counted",
     },
-    Mutation {
+    Bug {
         name: "a withdrawal does not look at the phase",
         file: "barrier.rs",
         from: "let ahead = phase.wrapping_sub(current).cast_signed();",
         to: "let ahead = phase.wrapping_sub(current).cast_signed() * 0;",
         caught_by: "barrier::a_late_withdrawal_leaves_the_next_phase_alone",
     },
-    Mutation {
+    Bug {
         name: "a withdrawal does not look at the count",
         file: "barrier.rs",
         from: "u64::from(arrived) >= (u64::from(ahead) + 1) * u64::from(self.parties())",
         to: "arrived == 0 && ahead > 1",
         caught_by: "barrier::a_late_withdrawal_leaves_the_next_phase_alone",
     },
-    Mutation {
+    Bug {
         name: "who is too late to give up does not wait for the gate",
         file: "barrier.rs",
         from: "        Some(block_forever(self.futex, late))",

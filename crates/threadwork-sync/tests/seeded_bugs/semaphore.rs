@@ -1,142 +1,142 @@
 //! What can be wrong in a semaphore.
 
-use crate::Mutation;
+use seeded_bugs::Bug;
 
-pub(crate) const MUTATIONS: &[Mutation] = &[
-    Mutation {
+pub(crate) const BUGS: &[Bug] = &[
+    Bug {
         name: "a release publishes nothing",
         file: "semaphore.rs",
         from: "            Ordering::Release,\n            Ordering::Relaxed,\n        ) {\n            word = now;",
         to: "            Ordering::Relaxed,\n            Ordering::Relaxed,\n        ) {\n            word = now;",
         caught_by: "semaphore::one_permit_is_a_lock",
     },
-    Mutation {
+    Bug {
         name: "the fast path sees nothing",
         file: "semaphore.rs",
         from: "                word - permits * ONE,\n                Ordering::Acquire,",
         to: "                word - permits * ONE,\n                Ordering::Relaxed,",
         caught_by: "semaphore::one_permit_is_a_lock",
     },
-    Mutation {
+    Bug {
         name: "who waited sees nothing",
         file: "semaphore.rs",
         from: "address.compare_exchange_weak(word, next, Ordering::Acquire, Ordering::Relaxed)",
         to: "address.compare_exchange_weak(word, next, Ordering::Relaxed, Ordering::Relaxed)",
         caught_by: "semaphore::one_permit_is_a_lock",
     },
-    Mutation {
+    Bug {
         name: "a release wakes nobody",
         file: "semaphore.rs",
         from: "        if word & (WAITERS | STARVING) != 0 {\n            futex.notify(address, 1);",
         to: "        if word & (WAITERS | STARVING) != 0 {\n            let _ = (futex, address);",
         caught_by: "semaphore::one_permit_is_a_lock",
     },
-    Mutation {
+    Bug {
         name: "a release while somebody starves wakes nobody",
         file: "semaphore.rs",
         from: "        if word & (WAITERS | STARVING) != 0 {",
         to: "        if word & STARVING == 0 && word & WAITERS != 0 {",
         caught_by: "semaphore::one_permit_is_a_lock",
     },
-    Mutation {
+    Bug {
         name: "who was woken and leaves permits does not wake the next",
         file: "semaphore.rs",
         from: "if responsible && left > 0 {",
         to: "if false {",
         caught_by: "semaphore::one_release_of_two_wakes_two",
     },
-    Mutation {
+    Bug {
         name: "who was woken forgets the others",
         file: "semaphore.rs",
         from: "(true, true) => self.kept(word) | WAITERS,",
         to: "(true, true) => self.kept(word),",
         caught_by: "semaphore::three_threads_share_one_permit",
     },
-    Mutation {
+    Bug {
         name: "who was woken is not responsible",
         file: "semaphore.rs",
         from: "let responsible = self.woken || self.starving;",
         to: "let responsible = self.starving;",
         caught_by: "semaphore::two_releases_wake_two",
     },
-    Mutation {
+    Bug {
         name: "nobody may pass a starving thread, not even itself",
         file: "semaphore.rs",
         from: "let may_take = word & STARVING == 0 || responsible;",
         to: "let may_take = word & STARVING == 0;",
         caught_by: "semaphore::one_permit_is_a_lock",
     },
-    Mutation {
+    Bug {
         name: "the bit of a starving thread stays set",
         file: "semaphore.rs",
         from: "            flags & !STARVING\n",
         to: "            flags\n",
         caught_by: "semaphore::one_permit_is_a_lock",
     },
-    Mutation {
+    Bug {
         name: "a starving thread that gives up stays in the way",
         file: "semaphore.rs",
         from: "if !woken && !self.starving && collected == 0 {",
         to: "if !woken && collected == 0 {",
         caught_by: "semaphore::a_starving_waiter_that_gives_up_is_in_nobodys_way",
     },
-    Mutation {
+    Bug {
         name: "a dropped future keeps its wake-up",
         file: "semaphore.rs",
         from: "if !woken && !self.starving && collected == 0 {",
         to: "if !self.starving && collected == 0 {",
         caught_by: "semaphore::a_future_that_is_dropped_leaves_nobody_asleep",
     },
-    Mutation {
+    Bug {
         name: "who gives up takes what it has collected along",
         file: "semaphore.rs",
         from: "let permits = more(word, collected);",
         to: "let permits = more(word, 0);",
         caught_by: "semaphore::a_collector_that_gives_up_gives_back",
     },
-    Mutation {
+    Bug {
         name: "who gives up while none is free does not say that others wait",
         file: "semaphore.rs",
         from: "                self.kept(word) | WAITERS\n            };",
         to: "                self.kept(word)\n            };",
         caught_by: "semaphore::a_future_that_is_dropped_leaves_nobody_asleep",
     },
-    Mutation {
+    Bug {
         name: "several collect at once",
         file: "semaphore.rs",
         from: "            let (next, outcome) = if state == 0 {",
         to: "            let (next, outcome) = if true {",
         caught_by: "semaphore::two_that_want_all_do_not_stop_each_other",
     },
-    Mutation {
+    Bug {
         name: "who has collected keeps the turn",
         file: "semaphore.rs",
         from: "            self.end_turn();\n        }\n        step",
         to: "        }\n        step",
         caught_by: "semaphore::two_that_want_all_do_not_stop_each_other",
     },
-    Mutation {
+    Bug {
         name: "who gives up collecting keeps the turn",
         file: "semaphore.rs",
         from: "            self.end_turn();\n        }\n        None",
         to: "        }\n        None",
         caught_by: "semaphore::a_dropped_future_passes_the_turn_on",
     },
-    Mutation {
+    Bug {
         name: "the end of a turn wakes nobody",
         file: "semaphore.rs",
         from: "if turn.fetch_sub(TAKEN, Ordering::Relaxed) > TAKEN {",
         to: "if turn.fetch_sub(TAKEN, Ordering::Relaxed) > u32::MAX - 1 {",
         caught_by: "semaphore::the_turn_goes_on",
     },
-    Mutation {
+    Bug {
         name: "who waits for the turn no more keeps its wake-up",
         file: "semaphore.rs",
         from: "if before & TAKEN == 0 && before > WAITER {",
         to: "if false {",
         caught_by: "semaphore::a_dropped_future_passes_the_turn_on",
     },
-    Mutation {
+    Bug {
         name: "who waits for the turn no more stays counted",
         file: "semaphore.rs",
         from: "            self.unqueue();\n",

@@ -1,0 +1,43 @@
+//! The models of `tests/loom` catch these seeded bugs: a file of them for each primitive.
+//! See the crate `seeded-bugs`.
+
+#![cfg(not(any(loom, miri, target_family = "wasm")))]
+
+use std::path::Path;
+
+use seeded_bugs::{Run, Suite};
+
+mod barrier;
+mod channel;
+mod condvar;
+mod latch;
+mod mutex;
+mod once;
+mod parker;
+mod priority_mutex;
+mod rwlock;
+mod semaphore;
+mod wait_group;
+
+#[test]
+fn each_is_caught() {
+    Suite {
+        package: "threadwork-sync",
+        needs: &["wasm-futex"],
+        lists: &[
+            (Run::Loom("loom"), barrier::BUGS),
+            (Run::Loom("loom"), channel::BUGS),
+            (Run::Loom("loom"), condvar::BUGS),
+            (Run::Loom("loom"), latch::BUGS),
+            (Run::Loom("loom"), mutex::BUGS),
+            (Run::Loom("loom"), once::BUGS),
+            (Run::Loom("loom"), parker::BUGS),
+            (Run::Loom("loom"), priority_mutex::BUGS),
+            (Run::Loom("loom"), rwlock::BUGS),
+            (Run::Loom("loom"), semaphore::BUGS),
+            (Run::Loom("loom"), wait_group::BUGS),
+        ],
+        sample: 6,
+    }
+    .check(Path::new(env!("CARGO_TARGET_TMPDIR")));
+}
