@@ -1,5 +1,9 @@
 /** Runs threaded WebAssembly in browsers, Node and Deno. */
 
+import type { SharedMemory } from './sync.js';
+
+export * from './sync.js';
+
 // ---- Programs ----
 
 export interface LoadOptions {
@@ -137,6 +141,11 @@ export interface ProcessOptions {
   /** Records what threads do when, for `on('thread')`. */
   trace?: boolean;
   /**
+   * Refuses with NO_SHARED_MEMORY where memory cannot be shared, instead of running without
+   * threads.
+   */
+  requireThreads?: boolean;
+  /**
    * A script whose default export makes host functions of your own:
    * `(context: ImportContext) => ({ module: { name: function } })`. It is imported by every worker.
    */
@@ -220,7 +229,10 @@ export class Process {
   stats(): Stats;
   /** Returns a function that takes the listener back. */
   on(event: 'thread', listener: (event: ThreadEvent) => void): () => void;
-  /** The shared memory; null if there is none, and after the end. */
+  /**
+   * The shared memory; null if there is none, and after the end. Who has it could notify any
+   * thread, so from then on no deadlock is reported.
+   */
   readonly memory: WebAssembly.Memory | null;
   readonly stdin: WritableStream<Uint8Array | string> | null;
   readonly stdout: ReadableStream<Uint8Array> | null;
@@ -233,6 +245,76 @@ export class Process {
   readFile(path: string): Promise<Uint8Array>;
   /** Makes or replaces a file while the process runs. */
   writeFile(path: string, data: string | BufferSource): Promise<void>;
+}
+
+// ---- Runtimes ----
+
+export interface RuntimeOptions extends Omit<ProcessOptions, 'poolSize'> {
+  /** Workers that run tasks; 4 by default. */
+  poolSize?: number;
+  /** Workers and threads that tasks start, at one time; 16 by default. */
+  maxThreads?: number;
+  /** Bytes of shared memory at first, where the module allows; 16 MiB by default. */
+  memorySize?: number;
+  /** Bytes of stack of each worker, where the module exports `__stack_pointer`; 1 MiB by default. */
+  stackSize?: number;
+  /**
+   * Bytes of thread-local data where the module exports a mutable `__tls_base` but does not
+   * say how much it needs; 1024 by default.
+   */
+  tlsSlotSize?: number;
+}
+
+/** A task, as a promise of its results. A trap breaks it with TRAPPED. */
+export interface TaskHandle extends Promise<Value | Value[] | undefined> {
+  /** Unique in its runtime, from 1. */
+  readonly id: number;
+  /**
+   * Takes it out of the queue, or ends its worker, whatever it does: the promise is broken
+   * with CANCELLED. False if it is over. Locks that it holds are never unlocked.
+   */
+  cancel(): boolean;
+}
+
+export type WorkerStatus =
+  | { state: 'idle' }
+  | { state: 'busy'; task: number }
+  | { state: 'terminated' };
+
+/** The workers of a runtime. */
+export class ThreadPool {
+  private constructor();
+  /**
+   * Calls an export on a worker that is idle, or on the first that will be.
+   *
+   * @throws {ThreadworkError} NO_EXPORT, SHUT_DOWN
+   */
+  execute(entry: string, ...args: Value[]): TaskHandle;
+  /** Kept when no task is queued or runs. */
+  waitAll(): Promise<void>;
+  readonly workers: WorkerStatus[];
+  /** Tasks that wait for a worker. */
+  readonly queued: number;
+  /** Lets all tasks come to their end; kept with how the runtime ended. */
+  shutdown(): Promise<ExitStatus>;
+  /** Ends the workers at once; what runs or is queued is broken with ENDED. */
+  shutdownNow(): Promise<ExitStatus>;
+}
+
+/** A module's exported functions on a pool of workers, over one shared memory. */
+export class ThreadRuntime {
+  /** @throws {ThreadworkError} UNSHARED, UNEXPORTED, NO_SHARED_MEMORY, OUT_OF_MEMORY */
+  constructor(program: Program, options?: RuntimeOptions);
+  readonly pool: ThreadPool;
+  readonly memory: SharedMemory;
+  readonly process: Process;
+  /** Starts the workers ahead of the first task. */
+  start(): Promise<void>;
+  execute(entry: string, ...args: Value[]): TaskHandle;
+  waitAll(): Promise<void>;
+  readonly workers: WorkerStatus[];
+  shutdown(): Promise<ExitStatus>;
+  shutdownNow(): Promise<ExitStatus>;
 }
 
 // ---- Engines, errors, statuses ----
@@ -257,10 +339,6 @@ export class Engine {
   close(): Promise<void>;
 }
 
-/** A failure that is not the guest's. */
-export class ThreadworkError extends Error {
-  readonly code: string;
-}
 
 /** The exit code of a command-line program that reports this status; as `threadwork run`'s. */
 export function exitCode(status: ExitStatus): number;

@@ -12,8 +12,11 @@ const FOLDERS: [(&str, &str); 3] = [
     ("../../web/src", "runtime/src/"),
 ];
 
-/// The runtime's entry, beside its folder.
-const ENTRY: (&str, &str) = ("../../web/index.js", "runtime/index.js");
+/// The runtime's entries, beside its folder.
+const ENTRIES: [(&str, &str); 2] = [
+    ("../../web/index.js", "runtime/index.js"),
+    ("../../web/sync.js", "runtime/sync.js"),
+];
 
 /// What a browser or Node loads. Types, pictures for people and notes stay behind.
 const KINDS: [&str; 4] = ["html", "css", "js", "svg"];
@@ -26,9 +29,10 @@ fn main() {
         println!("cargo::rerun-if-changed={folder}");
         collect(&crate_dir.join(folder), site, &mut files);
     }
-    let (entry, site) = ENTRY;
-    println!("cargo::rerun-if-changed={entry}");
-    files.push((site.to_owned(), crate_dir.join(entry)));
+    for (entry, site) in ENTRIES {
+        println!("cargo::rerun-if-changed={entry}");
+        files.push((site.to_owned(), crate_dir.join(entry)));
+    }
     // Neither the order of folders nor the machine shows in the binary.
     files.sort();
     let mut list = String::from("[\n");

@@ -70,6 +70,9 @@ export const W = {
   READY: 35,
 };
 
+/** In `W.ASLEEP`: with this bit, which no count reaches, never as many sleep as live. */
+export const NEVER_ALL = 1 << 15;
+
 /** Why a process ends; the value of `W.CAUSE`. */
 export const Cause = { EXITED: 1, TRAPPED: 2, DEADLOCK: 3, LIMIT: 4, KILLED: 5, FAILED: 6 };
 
@@ -96,7 +99,11 @@ export const S = {
   ASLEEP: 13,
   /** When the activity began, as a double in ms. */
   SINCE: 14,
-  VALUES: 16,
+  /** Where its own stack is, if it was given one; see stack.js. */
+  STACK: 16,
+  /** How many locks its worker holds or waits for; see lock.js. */
+  LOCKS: 17,
+  VALUES: 18,
 };
 const SEAT_WORDS = 64;
 

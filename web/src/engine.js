@@ -4,6 +4,12 @@
 import { ThreadworkError } from './errors.js';
 import { Child, cores } from './platform.js';
 
+/**
+ * After so many processes the workers are replaced, as soon as none has a process: each
+ * holds something of every process that it had until its collector finds the time.
+ */
+const GENERATION = 128;
+
 export class Engine {
   static #default = null;
 
@@ -16,6 +22,8 @@ export class Engine {
   #supervisor = null;
   #started = null;
   #processes = new Map();
+  /** Processes that these workers have begun. */
+  #begun = 0;
   #isClosed = false;
 
   /**
@@ -56,12 +64,10 @@ export class Engine {
         () => fail(`it did not start within ${startTimeout} ms`),
         startTimeout,
       );
-      const start = (Worker) =>
-        supervisorUrl
-          ? new Worker(supervisorUrl, { type: 'module' })
-          : new Worker(new URL('./supervisor.js', import.meta.url), { type: 'module' });
+      const start = () => new Worker(new URL('./supervisor.js', import.meta.url), { type: 'module' });
+      const what = { url: supervisorUrl, start };
       try {
-        this.#supervisor = new Child(start, {
+        this.#supervisor = new Child(what, {
           failed: fail,
           message: (message) => {
             if (!message.started) return this.#processes.get(message.id)?.receive(message);
@@ -92,6 +98,7 @@ export class Engine {
   async begin(process, begin) {
     await this.#start();
     this.#processes.set(begin.id, process);
+    this.#begun += 1;
     this.#keepAlive();
     this.#supervisor.post({ begin });
   }
@@ -104,6 +111,20 @@ export class Engine {
   /** @internal The process is gone. */
   forget(id) {
     this.#processes.delete(id);
+    if (this.#begun >= GENERATION) this.makeRoom();
     this.#keepAlive();
+  }
+
+  /**
+   * @internal Replaces the workers, if no process needs them. What they held of memories that
+   * nobody uses any more would be freed by their collectors only, which see small objects there
+   * and take their time, while Chromium has address space for about a hundred memories.
+   */
+  makeRoom() {
+    if (this.#processes.size > 0 || this.#begun === 0) return;
+    this.#begun = 0;
+    // Its workers end with it.
+    this.#supervisor?.terminate();
+    this.#supervisor = this.#started = null;
   }
 }

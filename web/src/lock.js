@@ -13,6 +13,31 @@ const HELD = 1;
 const WAITED = 2;
 const CLOSED = 3;
 
+/** In the count of a worker's locks: it gets no more of them. */
+export const STOP = 1 << 30;
+
+/** The word that counts the locks of this worker, if it is one that may be terminated. */
+let holder = null;
+
+/**
+ * From now on counts the locks that this worker holds or waits for, so that it can be
+ * terminated in the middle of a process when it has none.
+ */
+export function countLocks(words, index) {
+  holder = words && { words, index };
+}
+
+/** False if it may have no more locks. */
+function mayHold() {
+  if (!holder || Atomics.add(holder.words, holder.index, 1) < STOP) return true;
+  return letGo();
+}
+
+function letGo() {
+  if (holder) Atomics.sub(holder.words, holder.index, 1);
+  return false;
+}
+
 export class Lock {
   constructor(words, index) {
     this.words = words;
@@ -21,10 +46,11 @@ export class Lock {
 
   /** False if the lock is closed. */
   acquire() {
+    if (!mayHold()) return false;
     const { words, index } = this;
     let state = Atomics.compareExchange(words, index, FREE, HELD);
     while (state !== FREE) {
-      if (state === CLOSED) return false;
+      if (state === CLOSED) return letGo();
       if (state === WAITED || Atomics.compareExchange(words, index, HELD, WAITED) === HELD) {
         Atomics.wait(words, index, WAITED);
       }
@@ -35,11 +61,13 @@ export class Lock {
 
   release() {
     const { words, index } = this;
-    if (Atomics.compareExchange(words, index, HELD, FREE) === HELD) return;
-    // Waited for, or closed meanwhile.
-    if (Atomics.compareExchange(words, index, WAITED, FREE) === WAITED) {
-      Atomics.notify(words, index, 1);
+    if (Atomics.compareExchange(words, index, HELD, FREE) !== HELD) {
+      // Waited for, or closed meanwhile.
+      if (Atomics.compareExchange(words, index, WAITED, FREE) === WAITED) {
+        Atomics.notify(words, index, 1);
+      }
     }
+    letGo();
   }
 
   close() {

@@ -11,7 +11,7 @@
 // Invariant: a thread that is counted asleep has in its seat where it sleeps, and what it
 // expects there.
 
-import { Activity, Cause, S, W } from './control.js';
+import { Activity, Cause, LIMITS, S, W } from './control.js';
 
 const WAKE_UP = 1 << 16;
 
@@ -26,7 +26,8 @@ const PENDING = 1;
 /** The functions that a rewritten module imports, for the thread on a seat. */
 export function observedCalls(seat) {
   const calls = {};
-  for (const { memory, index } of seat.join.memories) {
+  const { words } = seat.control;
+  for (const { memory, index, isLimited } of seat.join.memories) {
     const watched = new Watched(seat, memory);
     calls[`wait32:${index}`] = (...operands) => watched.wait(4, ...operands);
     calls[`wait64:${index}`] = (...operands) => watched.wait(8, ...operands);
@@ -35,6 +36,7 @@ export function observedCalls(seat) {
       try {
         return memory.grow(pages >>> 0);
       } catch {
+        if (isLimited) Atomics.or(words, W.LIMITS_MET, 1 << LIMITS.indexOf('memory'));
         return -1;
       }
     };

@@ -27,7 +27,8 @@ const nodeWorker = () =>
   class extends threads.Worker {
     constructor(url) {
       const execArgv = node.execArgv.filter((flag) => !/^(--input-type|--eval|--print|-e|-p)/.test(flag));
-      super(url, { execArgv });
+      // Flags that are given are checked, and V8's refused; those that are inherited are not.
+      super(url, execArgv.length < node.execArgv.length ? { execArgv } : {});
     }
   };
 
@@ -46,27 +47,40 @@ export const canShare =
 /** Whether a thread that may not block can wait for a word to change. */
 export const canWaitAsync = typeof Atomics.waitAsync === 'function';
 
-/**
- * A running worker script. `start` makes the worker: it holds the literal
- * `new Worker(new URL(...))` that bundlers look for.
- */
+/** Calls `start`, which stands on a global `Worker`; Node has none. */
+function withGlobalWorker(start) {
+  if (!isNode) return start();
+  const before = globalThis.Worker;
+  globalThis.Worker = HostWorker;
+  try {
+    return start();
+  } finally {
+    // A program may have made one of its own.
+    if (before) globalThis.Worker = before;
+    else delete globalThis.Worker;
+  }
+}
+
+/** A running worker script. */
 export class Child {
   #worker;
   #over = false;
 
   /**
-   * @param {(W: typeof Worker) => Worker} start
+   * @param {{url?: string | URL, start: () => Worker}} what where the script is, if not where
+   *   `start` says. That holds `new Worker(new URL(...))` in words, with the global `Worker`:
+   *   bundlers look for exactly that.
    * @param {{message: (data: any) => void, failed: (message: string) => void}} to
    *   `failed` is called at most once: the script could not be loaded, or threw.
    */
-  constructor(start, to) {
+  constructor({ url, start }, to) {
     const failed = (message) => {
       if (this.#over) return;
       this.#over = true;
       to.failed(message);
     };
     if (!HostWorker) throw new Error('there are no workers here');
-    this.#worker = start(HostWorker);
+    this.#worker = url ? new HostWorker(url, { type: 'module' }) : withGlobalWorker(start);
     if (isNode) {
       this.#worker.on('message', to.message);
       this.#worker.on('messageerror', (error) => failed(String(error)));

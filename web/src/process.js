@@ -13,6 +13,7 @@ import {
   LIMITS,
   Mailbox,
   MOST_VALUES,
+  NEVER_ALL,
   Reply,
   S,
   W,
@@ -30,6 +31,9 @@ const PAGE = 65536;
 const MOST_THREADS = 64;
 /** How often the trace is looked at, in ms. */
 const TRACE_PERIOD = 50;
+/** How long to wait for room for a memory, and how often to look, in ms. */
+const ROOM_PATIENCE = 5000;
+const ROOM_PERIOD = 50;
 /** The stack of an instance that runs tasks. */
 const STACK_SIZE = 1 << 20;
 
@@ -51,6 +55,10 @@ export class Process {
   #kind;
   #control = null;
   #memories = [];
+  /** Why there was no room for them, if there was none. */
+  #shortage = null;
+  /** Their bytes at the end. */
+  #lastMemory = 0;
   #stdin = null;
   #outputs = [];
   #started = deferred();
@@ -85,8 +93,9 @@ export class Process {
   // ---- What it is given ----
 
   get #mostThreads() {
-    if (this.#kind === 'pool') return this.#options.pool - 1;
-    return this.#program.spawns && !this.#isSolo ? (this.#options.maxThreads ?? MOST_THREADS) : 0;
+    if (!this.#program.spawns || this.#isSolo) return 0;
+    const { maxThreads = MOST_THREADS, pool = 0 } = this.#options;
+    return maxThreads - pool;
   }
 
   /** Whether everything has to happen on one worker, because memory cannot be shared. */
@@ -104,32 +113,67 @@ export class Process {
     if (!Number.isInteger(most) || most < 0 || most > 4095) {
       throw new RangeError('maxThreads must be a whole number from 0 to 4095');
     }
-    this.#control = new Control(Control.create(most + 1, { trace, shared: !this.#isSolo }));
+    this.#control = new Control(Control.create(most + this.#callSeats, { trace, shared: !this.#isSolo }));
     const { words } = this.#control;
     words[W.MOST_THREADS] = most;
-    words[W.ALIVE] = words[W.PEAK] = words[W.STARTED] = this.#kind === 'pool' ? 0 : 1;
+    words[W.ALIVE] = words[W.PEAK] = words[W.STARTED] = 1;
+    // The host has more to do for a pool than its workers know.
+    if (this.#kind === 'pool') words[W.ASLEEP] = NEVER_ALL;
     words[W.STREAM_FD + 1] = 1;
     words[W.STREAM_FD + 2] = 2;
     words[W.BY_MESSAGE] = canWaitAsync ? 0 : 1;
-    if (!this.#isSolo) this.#memories = this.#makeMemories();
+    if (!this.#isSolo) this.#tryMemories();
     const drain = () => this.#look();
     this.#outputs = [new Output(stdout, 1, drain), new Output(stderr, 2, drain)];
     // Without a shared ring, the whole input is sent along.
     this.#stdin = this.#isSolo ? null : new Input(stdin, this.#control.rings[0]);
   }
 
-  #makeMemories() {
-    const { memory: limit } = this.#options.limits ?? {};
+  /** The memories that it imports, within its limit, by their numbers in the module. */
+  #planMemories() {
+    const { memorySize = 0, limits: { memory: limit = Infinity } = {} } = this.#options;
     return this.#program.sharedMemories.map(({ module, name, minimum, maximum }, index) => {
-      const most = limit === undefined ? maximum : Math.min(maximum, Math.floor(limit / PAGE));
+      const most = Math.min(maximum, Math.floor(limit / PAGE));
       if (most < minimum) {
         throw new ThreadworkError(
           'OUT_OF_MEMORY',
           `the program needs ${minimum * PAGE} bytes of memory at first, and the limit is ${limit}: raise it`,
         );
       }
-      return { module, name, index, memory: reserve(minimum, most, limit !== undefined) };
+      // Room is left for what has to be added.
+      const wanted = Math.min(Math.ceil(memorySize / PAGE), Math.floor((minimum + most) / 2));
+      const first = Math.max(minimum, wanted);
+      return { module, name, index, minimum: first, maximum: most, isLimited: most < maximum };
     });
+  }
+
+  #makeMemories() {
+    return this.#planMemories().map(({ minimum, maximum, ...place }) => ({
+      ...place,
+      memory: reserve(minimum, maximum, place.isLimited),
+    }));
+  }
+
+  /** Whether the host has room for its memories now. */
+  #tryMemories() {
+    try {
+      this.#memories = this.#makeMemories();
+      this.#shortage = null;
+    } catch (error) {
+      if (error.cause === undefined) throw error;
+      this.#shortage = error;
+    }
+    return this.#shortage === null;
+  }
+
+  /** Waits for room: that of processes which have ended is free when their workers are gone. */
+  async #makeRoom() {
+    const end = monotonic() + ROOM_PATIENCE;
+    this.#engine.makeRoom();
+    while (!this.#tryMemories()) {
+      if (monotonic() > end) throw this.#shortage;
+      await new Promise((done) => setTimeout(done, ROOM_PERIOD));
+    }
   }
 
   #environment() {
@@ -144,7 +188,7 @@ export class Process {
 
   #begin() {
     const { args = [], arg0 = this.#program.name, tty = false, limits = {} } = this.#options;
-    const { poolSize = Math.min(this.#mostThreads, cores), stackSize = STACK_SIZE } = this.#options;
+    const { poolSize = Math.min(this.#mostThreads, cores), stackSize = STACK_SIZE, tlsSize = 0 } = this.#options;
     const { imports, data } = this.#options;
     const control = { buffer: this.#control.words.buffer, seats: this.#control.seats, trace: this.#control.trace !== 0 };
     return {
@@ -152,6 +196,7 @@ export class Process {
       program: this.#kind,
       module: this.#program.module,
       laterModule: this.#program.laterModule,
+      isReusable: this.#program.isReusable,
       exports: this.#program.exports.map(({ name }) => name),
       isObserved: this.#program.isObserved,
       control,
@@ -171,6 +216,7 @@ export class Process {
       poolSize: this.#kind === 'pool' ? this.#options.pool : Math.min(poolSize, this.#mostThreads),
       wallTime: limits.wallTime,
       stackSize,
+      tlsSize,
     };
   }
 
@@ -185,8 +231,9 @@ export class Process {
       this.#hasBegun = true;
       this.#beginning = monotonic();
       try {
+        if (this.#shortage) await this.#makeRoom();
         const begin = this.#begin();
-        if (this.#isSolo) Object.assign(begin, await soloParts(this.#program, this.#options));
+        if (this.#isSolo) Object.assign(begin, await soloParts(this.#program, this.#options), { memories: this.#planMemories() });
         await this.#engine.begin(this, begin);
         if (this.#kind === 'command') this.#started.resolve();
         this.#listen();
@@ -215,7 +262,16 @@ export class Process {
 
   /** Ends it, whatever its threads do. `wait` tells when they are gone. */
   kill() {
-    if (this.#control.end(Cause.KILLED) && !this.#hasBegun) {
+    this.#stop(Cause.KILLED);
+  }
+
+  /** @internal Ends it well. */
+  dismiss() {
+    this.#stop(Cause.EXITED);
+  }
+
+  #stop(cause) {
+    if (this.#control.end(cause) && !this.#hasBegun) {
       this.#hasBegun = true;
       this.#finish({});
     } else {
@@ -231,6 +287,7 @@ export class Process {
     else if (message.output) this.#outputs[message.output.stream - 1].take(message.output.bytes);
     else if (message.result) this.#takeResult(message.result);
     else if (message.initialized) this.#started.resolve();
+    else if (message.replaced !== undefined) this.#replaced(message.replaced);
     else if (message.failure) {
       this.#failures.set(message.failure.index, message.failure);
       this.#look();
@@ -255,7 +312,10 @@ export class Process {
     this.#files = report.files ?? {};
     const { words } = this.#control;
     // What the control block would have said, if it were shared.
-    if (report.cause) [words[W.CAUSE], words[W.CAUSE_CODE]] = [report.cause, report.code];
+    if (report.cause) {
+      [words[W.CAUSE], words[W.CAUSE_CODE]] = [report.cause, report.code];
+      words[W.LIMITS_MET] = report.limitsMet ?? 0;
+    }
     if (words[W.CAUSE] === Cause.FAILED) {
       const error = new ThreadworkError('FAILED', report.message ?? 'a worker failed');
       return this.#fail(error);
@@ -275,6 +335,7 @@ export class Process {
   /** The last output, and the streams' ends. */
   #settle() {
     this.#end = monotonic();
+    this.#lastMemory = sizeOf(this.#memories);
     clearInterval(this.#trace.timer);
     this.#readTrace();
     this.#outputs.forEach((output, n) => output.finish(this.#control.rings[n + 1]));
@@ -380,24 +441,67 @@ export class Process {
    * that is free. Numbers are i32, f32 and f64; bigints are i64.
    */
   async call(name, ...args) {
+    return this.submit(name, args).promise;
+  }
+
+  /** @internal As `call`; what it returns can be given to `cancel`. */
+  submit(name, args) {
     if (this.#kind === 'command') {
       throw new ThreadworkError('COMMAND', 'the process runs `_start` and takes no calls');
     }
     const number = this.#program.exports.findIndex((e) => e.name === name && e.kind === 'function');
     if (number < 0) throw new ThreadworkError('NO_EXPORT', `the module exports no function \`${name}\``);
     if (args.length > MOST_VALUES) throw new RangeError(`at most ${MOST_VALUES} arguments`);
-    await this.start();
-    if (this.#end !== 0) await this.#refuse();
-    const { promise, resolve, reject } = deferred();
-    const request = ++ids;
-    if (this.#isSolo) {
-      this.#running.set(request, { resolve, reject });
-      this.#engine.post({ call: { id: this.id, request, name, args } });
+    const call = { number, args, ...deferred() };
+    if (this.#end !== 0) {
+      call.resolve(this.#refuse());
+    } else if (this.#isSolo) {
+      const request = ++ids;
+      this.#running.set(request, call);
+      const post = () => this.#engine.post({ call: { id: this.id, request, name, args } });
+      this.start().then(post, () => {});
     } else {
-      this.#calls.push({ number, args, resolve, reject });
+      this.#calls.push(call);
+      this.start().catch(() => {});
       this.#giveCalls();
     }
-    return promise;
+    return call;
+  }
+
+  /**
+   * @internal Takes a call back that waits for a seat, or ends the worker that a pool has it
+   * on; false if it is over.
+   */
+  cancel(call) {
+    const at = this.#calls.indexOf(call);
+    if (at >= 0) {
+      this.#calls.splice(at, 1);
+      call.reject(cancelled());
+      return true;
+    }
+    const index = [...this.#running].find(([, running]) => running === call)?.[0];
+    if (index === undefined || this.#control.isEnding) return false;
+    if (!call.isCancelled) this.#engine.post({ replace: { id: this.id, index } });
+    call.isCancelled = true;
+    return true;
+  }
+
+  /** The worker of a cancelled call is gone. */
+  #replaced(index) {
+    this.#running.get(index).reject(cancelled());
+    this.#running.delete(index);
+    this.#failures.delete(index);
+    this.#giveCalls();
+  }
+
+  /** @internal How many calls wait for a seat. */
+  get queuedCalls() {
+    return this.#calls.length;
+  }
+
+  /** @internal The call that a seat has. */
+  callOn(index) {
+    return this.#running.get(index);
   }
 
   /** Says that it has ended, and how. */
@@ -414,7 +518,7 @@ export class Process {
   }
 
   get #callSeats() {
-    return this.#kind === 'pool' ? this.#control.seats : 1;
+    return this.#options.pool ?? 1;
   }
 
   /** Hands waiting calls to seats that are idle. */
@@ -441,6 +545,7 @@ export class Process {
   #takeReplies() {
     const { words } = this.#control;
     for (const [index, call] of this.#running) {
+      if (call.isCancelled) continue;
       const at = this.#control.seat(index);
       const reply = Atomics.load(words, at + S.REPLY);
       const failure = this.#failures.get(index);
@@ -461,9 +566,14 @@ export class Process {
 
   // ---- What can be seen of it ----
 
-  /** The shared memory of the program; null if it has none, or the process has ended. */
+  /**
+   * The shared memory of the program; null if it has none, or the process has ended. Who has
+   * it could notify any thread, so from then on no deadlock is reported.
+   */
   get memory() {
-    return this.#memories[0]?.memory ?? null;
+    if (this.#end !== 0 || this.#memories.length === 0) return null;
+    Atomics.or(this.#control.words, W.ASLEEP, NEVER_ALL);
+    return this.#memories[0].memory;
   }
 
   /** The threads that exist now, by id. */
@@ -496,7 +606,7 @@ export class Process {
       waitsNotEqual: words[W.NOT_EQUAL] >>> 0,
       notifies: words[W.NOTIFIES] >>> 0,
       woken: words[W.WOKEN] >>> 0,
-      memory: this.#memories.reduce((sum, { memory }) => sum + memory.buffer.byteLength, 0),
+      memory: isOver ? this.#lastMemory : sizeOf(this.#memories),
       wallTime: this.#beginning === 0 ? 0 : now - this.#beginning,
       traceLost: this.#trace.lost,
     };
@@ -532,9 +642,13 @@ async function soloParts(program, { stdin = 'null' }) {
     isSolo: true,
     module: await WebAssembly.compile(unshare(program.bytes)),
     laterModule: null,
-    memories: program.sharedMemories,
     input: new Uint8Array(await new Response(bytes).arrayBuffer()),
   };
+}
+
+/** The bytes of shared memories. Growth by a thread is seen here when growing, if by nothing. */
+function sizeOf(memories) {
+  return memories.reduce((sum, { memory }) => sum + memory.grow(0) * PAGE, 0);
 }
 
 /** A shared memory; with less room to grow where the host has no address space for more. */
@@ -554,6 +668,8 @@ function reserve(initial, maximum, isLimited) {
     }
   }
 }
+
+const cancelled = () => new ThreadworkError('CANCELLED', 'the task was cancelled');
 
 /** How the process ended. */
 function statusOf({ words }, { limits = {}, maxThreads = MOST_THREADS }, report) {

@@ -3,7 +3,8 @@
 import { ThreadworkError } from './errors.js';
 import { avoidCompilerBug } from './liftoff.js';
 import { fetchBytes } from './fetch.js';
-import { memories, withoutActiveData } from './sections.js';
+import { importMemory, memories, withoutActiveData } from './sections.js';
+import { isReusable } from './reusable.js';
 import { KNOWN_IMPORTS } from './wasi/abi.js';
 
 const WASI = 'wasi_snapshot_preview1';
@@ -20,6 +21,8 @@ export class Program {
     this.bytes = bytes;
     this.imports = WebAssembly.Module.imports(module);
     this.exports = WebAssembly.Module.exports(module);
+    /** Whether an instance can run one thread after another; `threadwork:reset` is another way. */
+    this.isReusable = bytes !== null && this.spawns && !this.isObserved && isReusable(bytes);
   }
 
   /** Whether it runs by itself, from `_start`; else its exports are there to be called. */
@@ -91,6 +94,12 @@ async function assemble(bytes, compiled, name) {
     module = (await compiled) ?? (await WebAssembly.compile(bytes));
   } catch (error) {
     throw new ThreadworkError('COMPILE', `${name} is refused by this host's compiler: ${error.message}`, { cause: error });
+  }
+  // One that defines its shared memory is meant for one instance; a runtime has several.
+  const importing = importMemory(bytes, 'threadwork', 'memory');
+  if (importing) {
+    bytes = importing;
+    module = await WebAssembly.compile(bytes);
   }
   const all = memories(bytes);
   if (all.some(({ wide }) => wide)) {

@@ -1,6 +1,6 @@
 // A seat: a worker's place in a process. It has an instance of the module before there is
-// work for it, and a new one for each thread, because what an instance keeps for itself (its
-// stack pointer, its thread-local base) must be as new.
+// work for it, and one that is as new for each thread: what an instance keeps for itself (its
+// stack pointer, its thread-local base) must not be seen by the next.
 //
 // Invariant: a failure of the guest ends the process or is the answer to a call; it never
 // ends the worker.
@@ -8,8 +8,10 @@
 import { Activity, Cause, Control, Job, Reply, S, W } from './control.js';
 import { ENDED, Environment } from './environment.js';
 import { GuestMemory } from './guest-memory.js';
+import { addImports, checkComplete } from './imports.js';
+import { countLocks } from './lock.js';
 import { judge, observedCalls } from './observed.js';
-import { settle } from './stack.js';
+import { initialize, settle } from './stack.js';
 import { nextJob, spawn, threadEnded } from './threads.js';
 import { trapOf, wasmFrames } from './trap.js';
 import { wasiCalls } from './wasi/calls.js';
@@ -28,7 +30,9 @@ export class Seat {
     this.at = this.control.seat(join.index);
     this.memory = new GuestMemory();
     /** Only one instance writes the module's data. */
-    this.isFirst = join.index === MAIN;
+    this.isFirst = join.index === MAIN && !join.isLater;
+    // The workers of a pool can be terminated while the others go on.
+    countLocks(join.program === 'pool' ? this.control.words : null, this.at + S.LOCKS);
   }
 
   get isMain() {
@@ -37,6 +41,12 @@ export class Seat {
 
   get isFirstSeat() {
     return this.join.index === MAIN;
+  }
+
+  /** Whether the host's calls are its work; others' is threads. */
+  get takesCalls() {
+    const { program, index, poolSize } = this.join;
+    return program === 'pool' ? index < poolSize : this.isFirstSeat;
   }
 
   /** Runs the seat's threads until the process ends. */
@@ -75,8 +85,7 @@ export class Seat {
 
   serveJobs() {
     const { control, join, at } = this;
-    const takesThreads = !this.isMain && join.program !== 'pool';
-    while (nextJob(control, join.index, takesThreads, this.environment.ringHost)) {
+    while (nextJob(control, join.index, !this.takesCalls, this.environment.ringHost)) {
       if (control.words[at + S.JOB] === Job.CALL) {
         this.answer();
         continue;
@@ -100,9 +109,11 @@ export class Seat {
     this.instance = new WebAssembly.Instance(this.isFirst ? module : laterModule, this.imports);
     const { memory, ['threadwork:memory']: own } = this.instance.exports;
     if (!this.memory.isAttached || !this.join.memories.length) this.memory.attach(own ?? memory);
-    if (this.join.program === 'pool') {
+    if (this.join.program === 'pool' && this.takesCalls) {
       this.enter();
+      if (this.isFirst) initialize(this);
       settle(this);
+      if (this.isFirst) this.post({ initialized: true });
     }
     if (this.isFirst) this.control.setReady();
     this.isFirst = false;
@@ -112,7 +123,7 @@ export class Seat {
   renew() {
     const reset = this.instance.exports['threadwork:reset'];
     if (reset) reset();
-    else this.instantiate();
+    else if (!this.join.isReusable) this.instantiate();
   }
 
   /** What instantiation did before the module was rewritten, if it was. */
@@ -228,16 +239,13 @@ export class Seat {
     };
     Object.assign(into('threadwork'), observedCalls(this));
     if (join.imports) {
-      const source = await import(/* @vite-ignore */ /* webpackIgnore: true */ join.imports);
-      const context = {
+      await addImports(imports, join.imports, {
         data: join.data,
         memory: raw,
         thread: () => control.threadOf(at),
         exports: () => this.instance.exports,
-      };
-      for (const [module, names] of Object.entries(await source.default(context))) {
-        Object.assign(into(module), names);
-      }
+      });
+      checkComplete(join.module, imports);
     }
     return imports;
   }

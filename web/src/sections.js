@@ -1,6 +1,6 @@
 // Reads what the host must know of a module that JavaScript's API does not tell: the
-// limits of its memory. Changes two things that are a byte or a section: whether the
-// memory is shared, and data that every instance would write.
+// limits of its memory. Changes what is a byte or a section: whether the memory is shared
+// or imported, and data that every instance would write.
 //
 // The bytes are a module that the engine accepts, or it will be refused when compiled: so
 // nothing is validated here, and a read past the end is the end.
@@ -14,7 +14,7 @@ const WIDE = 4;
 
 const text = new TextDecoder();
 
-class Reader {
+export class Reader {
   constructor(bytes, at = 0, end = bytes.length) {
     this.bytes = bytes;
     this.at = at;
@@ -67,7 +67,7 @@ class Reader {
 }
 
 /** Where each section is. */
-function* sections(bytes) {
+export function* sections(bytes) {
   const reader = new Reader(bytes, 8);
   while (reader.at < bytes.length) {
     const begin = reader.at;
@@ -118,6 +118,36 @@ export function unshare(bytes) {
   const copy = bytes.slice();
   for (const { shared, place } of memories(bytes)) if (shared) copy[place] &= ~SHARED;
   return copy;
+}
+
+/**
+ * The same module with its own shared memory as an import, so that all its instances can
+ * have the same; undefined if it has none.
+ */
+export function importMemory(bytes, module, name) {
+  const [memory, ...others] = memories(bytes);
+  if (others.length > 0 || !memory?.shared || memory.module !== undefined) return undefined;
+  const all = [...sections(bytes)];
+  const own = all.find(({ id }) => id === MEMORY);
+  const count = new Reader(bytes, own.body);
+  count.number();
+  const text = (string) => [string.length, ...new TextEncoder().encode(string)];
+  const entry = [...text(module), ...text(name), 2, ...bytes.subarray(count.at, own.end)];
+  const imports = all.find(({ id }) => id === IMPORT);
+  const reader = new Reader(bytes, imports?.body);
+  const before = imports ? reader.number() : 0;
+  const rest = imports ? bytes.subarray(reader.at, imports.end) : [];
+  const body = concat([leb(before + 1), rest, entry]);
+  // Types come first, and custom sections may be anywhere.
+  const at = imports?.begin ?? all.find(({ id }) => id > IMPORT).begin;
+  return concat([
+    bytes.subarray(0, at),
+    [IMPORT],
+    leb(body.length),
+    body,
+    bytes.subarray(imports?.end ?? at, own.begin),
+    bytes.subarray(own.end),
+  ]);
 }
 
 function leb(number) {

@@ -3,10 +3,12 @@
 // core busy. Nothing can be given to the program while it runs, so its input is there from
 // the start.
 
-import { Cause } from './control.js';
+import { Cause, LIMITS } from './control.js';
 import { ENDED } from './environment.js';
+import { NO_SHARED_MEMORY } from './errors.js';
 import { LocalFiles } from './files/local.js';
 import { GuestMemory } from './guest-memory.js';
+import { addImports, checkComplete } from './imports.js';
 import { trapOf } from './trap.js';
 import { wasiCalls } from './wasi/calls.js';
 
@@ -21,6 +23,10 @@ export class Solo {
   #instance = null;
   #input;
   #isOver = false;
+  /** Whether it has asked for what there is not without shared memory. */
+  #missesThreads = false;
+  /** The bits of the limits that it has met. */
+  #limitsMet = 0;
   /** The descriptors of the standard streams. */
   #streams = [0, 1, 2];
 
@@ -35,11 +41,15 @@ export class Solo {
     try {
       const imports = await this.#imports(memories);
       this.#files = await LocalFiles.open(this.#memory, files, {
+        limitMet: () => this.#meet('openFiles'),
         streamMoved: (stream, fd) => void (this.#streams[stream] = fd),
       });
       this.#instance = new WebAssembly.Instance(this.#join.module, imports);
-      const { memory, _start, _initialize } = this.#instance.exports;
-      if (!this.#memory.isAttached) this.#memory.attach(memory);
+      const { exports } = this.#instance;
+      const { memory, _start, _initialize } = exports;
+      if (!this.#memory.isAttached) this.#memory.attach(exports['threadwork:memory'] ?? memory);
+      // What instantiation did before the module was rewritten, if it was.
+      exports['threadwork:enter']?.(1);
       if (program === 'command') {
         _start();
         this.#end({ cause: Cause.EXITED, code: 0 });
@@ -76,33 +86,63 @@ export class Solo {
   #fail(error) {
     if (error === ENDED) return;
     const trap = trapOf(error);
-    if (!trap) this.#end({ cause: Cause.FAILED, message: error.message });
-    else this.#end({ cause: Cause.TRAPPED, ...trap, message: explained(trap.message) });
+    if (!trap) return this.#end({ cause: Cause.FAILED, message: error.message });
+    // A wait in a module that was not rewritten traps by itself, in the engine's words.
+    const isWait = /shared|wait/i.test(trap.message);
+    const why = this.#missesThreads || isWait ? ` (${NO_SHARED_MEMORY})` : '';
+    const message = trap.message + why;
+    this.#end({ cause: Cause.TRAPPED, ...trap, message, limitsMet: this.#limitsMet });
+  }
+
+  #meet(limit) {
+    this.#limitsMet |= 1 << LIMITS.indexOf(limit);
   }
 
   async #imports(memories) {
     const imports = {};
     const into = (module) => (imports[module] ??= {});
-    for (const { module, name, minimum, maximum } of memories) {
-      const memory = new WebAssembly.Memory({ initial: minimum, maximum });
-      into(module)[name] = memory;
+    for (const plan of memories) {
+      const memory = new WebAssembly.Memory({ initial: plan.minimum, maximum: plan.maximum });
+      into(plan.module)[plan.name] = memory;
       this.#memory.attach(memory);
+      Object.assign(into('threadwork'), this.#observedCalls(memory, plan));
     }
     Object.assign(into('wasi_snapshot_preview1'), wasiCalls(this.#environment()));
-    into('wasi')['thread-spawn'] = () => REFUSED;
+    into('wasi')['thread-spawn'] = () => {
+      this.#missesThreads = true;
+      return REFUSED;
+    };
     if (this.#join.imports) {
-      const { default: define } = await import(/* @vite-ignore */ /* webpackIgnore: true */ this.#join.imports);
-      const context = {
+      await addImports(imports, this.#join.imports, {
         data: this.#join.data,
         memory: undefined,
         thread: () => 0,
         exports: () => this.#instance.exports,
-      };
-      for (const [module, names] of Object.entries(await define(context))) {
-        Object.assign(into(module), names);
-      }
+      });
+      checkComplete(this.#join.module, imports);
     }
     return imports;
+  }
+
+  /** What a rewritten module imports: the same as its instructions on memory that is not shared. */
+  #observedCalls(memory, { index, isLimited }) {
+    const wait = () => {
+      this.#missesThreads = true;
+      throw new WebAssembly.RuntimeError('a wait that nobody could end');
+    };
+    return {
+      [`wait32:${index}`]: wait,
+      [`wait64:${index}`]: wait,
+      [`notify:${index}`]: () => 0,
+      [`grow:${index}`]: (pages) => {
+        try {
+          return memory.grow(pages >>> 0);
+        } catch {
+          if (isLimited) this.#meet('memory');
+          return -1;
+        }
+      },
+    };
   }
 
   #environment() {
@@ -147,10 +187,4 @@ export class Solo {
     }
     return moved;
   }
-}
-
-/** A wait on memory that is not shared traps; engines say why in words of their own. */
-function explained(message) {
-  if (!/shared|wait/i.test(message)) return message;
-  return `${message} (the program waits for another thread; it has none, because memory cannot be shared here)`;
 }

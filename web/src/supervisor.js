@@ -10,7 +10,9 @@ import { readPath, writePath } from './files/access.js';
 import { contents, makeTable, openPreopens } from './files/open.js';
 import { run } from './files/table.js';
 import { GuestMemory } from './guest-memory.js';
+import { STOP } from './lock.js';
 import { canWaitAsync, Child, onMessage, postToParent } from './platform.js';
+import { untilGone } from './runtime/life.js';
 import { claimShortage } from './threads.js';
 import { FILE_CALLS } from './wasi/abi.js';
 
@@ -20,6 +22,8 @@ import { FILE_CALLS } from './wasi/abi.js';
  */
 const GRACE = 100;
 const GRACE_COMPUTING = 2;
+/** After a deadlock nobody computes, and everybody says where it slept: a browser's first stack is slow. */
+const GRACE_REPORT = 10_000;
 
 /** Idle workers that are kept for processes to come. */
 let keep = 0;
@@ -39,11 +43,9 @@ class ThreadWorker {
   #timer;
 
   constructor() {
-    const start = (Worker) =>
-      workerUrl
-        ? new Worker(workerUrl, { type: 'module' })
-        : new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
-    this.child = new Child(start, {
+    const start = () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+    const what = { url: workerUrl, start };
+    this.child = new Child(what, {
       message: (message) => this.#receive(message),
       failed: (message) => this.#fail(message),
     });
@@ -151,13 +153,14 @@ class SupervisedProcess {
     if (canWaitAsync) this.#listen();
   }
 
-  #addSeat() {
-    const index = this.#freeSeats.pop();
+  #addSeat(index = this.#freeSeats.pop(), isLater = false) {
     const { files, memories, ...rest } = this.start;
     const worker = takeWorker();
+    // The name by which a pool can tell that one of its workers is gone.
+    worker.life = rest.program === 'pool' ? crypto.randomUUID() : undefined;
     this.#seats.set(worker, index);
     // A memory that is not shared comes with its instance, and so must its files.
-    worker.join(this, { ...rest, index, memories, files: memories.length > 0 ? null : files });
+    worker.join(this, { ...rest, index, isLater, life: worker.life, memories, files: memories.length > 0 ? null : files });
   }
 
   async #listen() {
@@ -224,6 +227,29 @@ class SupervisedProcess {
     }
   }
 
+  /** Ends the worker of a seat, whatever it does, and gives the seat to another. */
+  replace(index) {
+    const { words, control } = this;
+    const [worker] = [...this.#seats].find(([, at]) => at === index) ?? [];
+    const seat = control.seat(index);
+    Atomics.or(words, seat + S.LOCKS, STOP);
+    const attempt = async () => {
+      if (this.#isEnding || this.#seats.get(worker) !== index) return;
+      // Others wait for what it holds.
+      if (Atomics.load(words, seat + S.LOCKS) !== STOP) return void setTimeout(attempt, 1);
+      await worker.terminate();
+      // Until then it may use what its successor gets: its words, its stack.
+      await untilGone(worker.life);
+      this.#seats.delete(worker);
+      if (this.#isEnding) return void this.#checkGone();
+      for (const word of [S.MAILBOX, S.REPLY, S.LOCKS]) Atomics.store(words, seat + word, 0);
+      control.setActivity(seat, Activity.NONE);
+      postToParent({ id: this.id, replaced: index });
+      this.#addSeat(index, true);
+    };
+    attempt();
+  }
+
   workerFailed(worker, message) {
     this.#seats.delete(worker);
     this.fail(message);
@@ -272,7 +298,8 @@ class SupervisedProcess {
       const guest = new Int32Array(start.memories[0].memory.buffer);
       Atomics.notify(guest, (words[seat + S.ADDRESS] >>> 0) / 4);
     }
-    const grace = activity === Activity.RUNNING ? GRACE_COMPUTING : GRACE;
+    let grace = activity === Activity.RUNNING ? GRACE_COMPUTING : GRACE;
+    if (words[W.CAUSE] === Cause.DEADLOCK) grace = GRACE_REPORT;
     if (elapsed < grace || worker.isTerminated) return;
     worker.terminate().then(() => {
       this.#seats.delete(worker);
@@ -360,6 +387,7 @@ onMessage((message) => {
     process.begin();
   }
   if (message.kill) processes.get(message.kill)?.takeDown();
+  if (message.replace) processes.get(message.replace.id)?.replace(message.replace.index);
   if (message.call) processes.get(message.call.id)?.call(message.call);
   if (message.access) processes.get(message.access.id)?.access(message.access);
 });

@@ -23,6 +23,8 @@ const LINGER = 20;
 /** Starts a thread: its id, or a negative number. */
 export function spawn(control, argument, ringSupervisor) {
   if (!admit(control)) {
+    // A process that ends refuses, too, and that is no limit.
+    if (control.isEnding) return REFUSED;
     Atomics.add(control.words, W.REFUSED, 1);
     Atomics.or(control.words, W.LIMITS_MET, 1 << LIMITS.indexOf('threads'));
     return REFUSED;

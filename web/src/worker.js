@@ -5,6 +5,7 @@
 // comes back to its event loop, and can be given to the next one.
 
 import { onMessage, postToParent } from './platform.js';
+import { live } from './runtime/life.js';
 import { Seat } from './seat.js';
 
 let solo = null;
@@ -17,7 +18,9 @@ onMessage(async ({ join, call }) => {
     return solo.serve();
   }
   const seat = new Seat(join, postToParent);
+  const leave = await live(join.life);
   await seat.serve();
+  leave();
   postToParent({ left: { files: seat.localFiles?.finish() } });
 });
 

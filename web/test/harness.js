@@ -65,10 +65,10 @@ export const text = (bytes) => new TextDecoder().decode(bytes);
 
 // ---- Running ----
 
-/** Runs the tests one after another; tells `report` of each. */
-export async function run(filter, report, patience) {
-  for (const { name, body, hosts } of tests) {
-    if (!name.includes(filter)) continue;
+/** Runs the tests one after another, `repeat` times; tells `report` of each. */
+export async function run({ filter, repeat, patience }, report) {
+  const chosen = tests.filter(({ name }) => name.includes(filter));
+  for (const { name, body, hosts } of Array(repeat).fill(chosen).flat()) {
     if (!hosts.includes(host.name)) {
       await report({ name, skipped: true });
       continue;

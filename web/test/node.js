@@ -9,5 +9,5 @@ await import('./cases.js');
 const post = (message) =>
   fetch(new URL('/report', settings.base), { method: 'POST', body: JSON.stringify(message) });
 
-await run(settings.filter, post, settings.patience);
+await run(settings, post);
 await post({ done: true });

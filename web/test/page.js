@@ -8,7 +8,7 @@ const settings = await (await post({ settings: true })).json();
 Object.assign(host, settings);
 try {
   await import('./cases.js');
-  await run(settings.filter, post, settings.patience);
+  await run(settings, post);
 } catch (error) {
   await post({ name: 'loading the cases', error: String(error) });
 }

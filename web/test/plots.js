@@ -140,3 +140,11 @@ export const crowd = (count, what, options) =>
        (call $do (i32.const ${what})))`,
     options,
   );
+
+/** Grows its shared memory from one page to four, and traps if it cannot. */
+export const GROWING = `
+  (module
+    (import "env" "memory" (memory 1 8 shared))
+    (func (export "_start")
+      (if (i32.eq (memory.grow (i32.const 1)) (i32.const -1)) (then unreachable))
+      (if (i32.eq (memory.grow (i32.const 2)) (i32.const -1)) (then unreachable))))`;

@@ -1,17 +1,19 @@
 // Runs the tests: `node test/run.js [--host node|chromium|firefox]... [--filter TEXT]
-// [--skip-build]`, on all hosts by default. THREADWORK_FULL=1 runs the long forms.
+// [--repeat N] [--skip-build]`, on all hosts by default. THREADWORK_FULL=1 runs the long
+// forms.
 //
 // The guests are built first, into the repository's target folder or CARGO_TARGET_DIR.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { serve } from './server.js';
 
-const PATIENCE = 60_000;
+/** How long a case may take; browsers take a second to end a worker that computes. */
+const PATIENCE = process.env.THREADWORK_FULL === '1' ? 300_000 : 60_000;
 const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
 const TARGET = process.env.CARGO_TARGET_DIR ?? join(REPOSITORY, 'target');
 
@@ -27,6 +29,7 @@ const BROWSERS = {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
+      '--disable-popup-blocking',
       `--user-data-dir=${profile}`,
       url,
     ],
@@ -41,12 +44,14 @@ const { values } = parseArgs({
   options: {
     host: { type: 'string', multiple: true, default: ['node', 'chromium', 'firefox'] },
     filter: { type: 'string', default: '' },
+    repeat: { type: 'string', default: '1' },
     'skip-build': { type: 'boolean', default: false },
   },
 });
 const isFull = process.env.THREADWORK_FULL === '1';
 
 if (!values['skip-build']) build();
+const mandelbrot = drawNatively();
 let report = () => {};
 const server = await serve({
   guests: join(TARGET, 'guests/wasm32-wasip1-threads/release'),
@@ -55,6 +60,7 @@ const server = await serve({
 });
 let failed = 0;
 for (const host of values.host) failed += await runOn(host);
+if (values.host.includes('chromium') && values.filter === '') failed += testBundlers() + testPage();
 server.close();
 process.exit(failed === 0 ? 0 : 1);
 
@@ -67,10 +73,11 @@ function build() {
     });
     if (status !== 0) throw new Error(`${folder} does not build: see above`);
   };
-  const packages = ['conformance', 'pi', 'merge-sort', 'pipeline', 'mandelbrot'];
+  const packages = ['conformance', 'library', 'pi', 'merge-sort', 'pipeline', 'mandelbrot'];
   const selected = packages.flatMap((name) => ['--package', name]);
   const target = ['--target', 'wasm32-wasip1-threads', '--target-dir', join(TARGET, 'guests')];
   cargo('guests', ...selected, ...target);
+  buildExample();
   if (existsSync(join(REPOSITORY, 'web/rewriter/rewriter.wasm'))) return;
   const { status } = spawnSync(join(REPOSITORY, 'web/rewriter/build.sh'), { stdio: 'inherit' });
   if (status !== 0) {
@@ -78,12 +85,50 @@ function build() {
   }
 }
 
+/** Builds the page of the Mandelbrot example. */
+function buildExample() {
+  const env = { ...process.env, CARGO_TARGET_DIR: join(TARGET, 'guests') };
+  const { status } = spawnSync(join(REPOSITORY, 'web/examples/mandelbrot/build.sh'), { stdio: 'inherit', env });
+  if (status !== 0) throw new Error('examples/mandelbrot does not build: see above');
+}
+
+/** What the Mandelbrot example's picture is natively. */
+function drawNatively() {
+  const [view, colours, width, height] = [{ re: -0.75, im: 0, width: 4 }, 500, 960, 600];
+  const args = ['run', '--release', '--quiet', '--example', 'checksum', '--'];
+  const { status, stdout, stderr } = spawnSync('cargo', [...args, ...Object.values(view), colours, width, height], {
+    cwd: join(REPOSITORY, 'web/examples/mandelbrot'),
+    env: { ...process.env, CARGO_TARGET_DIR: join(TARGET, 'guests') },
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`examples/mandelbrot does not run natively: ${stderr}`);
+  return { view, colours, width, height, checksum: stdout.trim() };
+}
+
+/** The examples as sites; 1 if any of them fails. */
+function testBundlers() {
+  const { status } = spawnSync(process.execPath, [fileURLToPath(new URL('./bundlers.js', import.meta.url))], { stdio: 'inherit' });
+  return status === 0 ? 0 : 1;
+}
+
+/** The page of `threadwork serve` and `bundle`, with the binary of the release profile; 1 if any of it fails. */
+function testPage() {
+  if (!existsSync(join(TARGET, 'release/threadwork'))) {
+    console.log('# page: skipped, there is no release/threadwork: cargo build --release -p threadwork-cli');
+    return 0;
+  }
+  const folder = fileURLToPath(new URL('./page/', import.meta.url));
+  const files = ['parts.test.js', 'page.test.js'].map((name) => join(folder, name));
+  const { status } = spawnSync(process.execPath, ['--test', ...files], { stdio: 'inherit' });
+  return status === 0 ? 0 : 1;
+}
+
 /** Runs the cases on one host; how many failed. */
 async function runOn(name) {
   const begin = performance.now();
   const counts = { passed: 0, failed: 0, skipped: 0 };
   console.log(`# ${name}`);
-  const settings = { name, base: server.base, isFull, filter: values.filter, patience: PATIENCE };
+  const settings = { name, base: server.base, isFull, filter: values.filter, repeat: Number(values.repeat), patience: PATIENCE, mandelbrot };
   await new Promise((done) => {
     let last = performance.now();
     report = (message) => {
@@ -138,6 +183,8 @@ function startBrowser(name, base, ended) {
   const command = commands.find(exists);
   if (!command) throw new Error(`there is no ${name} here: install one of ${commands.join(', ')}`);
   const profile = mkdtempSync(join(tmpdir(), `threadwork-${name}-`));
+  // Firefox's way to say that pages may open windows.
+  writeFileSync(join(profile, 'user.js'), 'user_pref("dom.disable_open_during_load", false);\n');
   const child = spawn(command, args(profile, `${base}test/page.html`), { stdio: 'ignore', detached: true });
   child.on('exit', () => {
     rmSync(profile, { recursive: true, force: true, maxRetries: 5 });

@@ -72,6 +72,8 @@ export async function serve({ guests, repository, report }) {
       response.end(error.message);
     }
   });
+  // A test may be silent for longer than a connection is kept, and then ask on it.
+  server.keepAliveTimeout = 0;
   await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
   return { base: `http://localhost:${server.address().port}/`, close: () => server.close() };
 }

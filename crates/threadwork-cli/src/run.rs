@@ -1,7 +1,7 @@
 //! `threadwork run`: one program, from its file to its exit code.
 
 mod invoke;
-mod node;
+pub(crate) mod node;
 
 use std::fs;
 use std::path::Path;

@@ -4,16 +4,20 @@
 //! built for this machine and for WebAssembly, and each test runs as a process of its
 //! own on each host: so a test that crashes, hangs or blocks for ever is one cross in
 //! the table. How a process ends only its host can see; [`endings`] has what is
-//! demanded of that. The tests of the host interface run in this process ([`api`]).
+//! demanded of that. The tests of the host interface run in this process ([`api`]); Node
+//! and browsers get theirs from a site on this machine ([`web_host`]).
 
 mod api;
+mod client;
 mod endings;
 mod engine_host;
+pub(crate) mod exchange;
 mod host;
 mod list;
 mod native_host;
 mod table;
 mod verdict;
+mod web_host;
 
 use std::io::{self, Write};
 
@@ -23,11 +27,13 @@ use crate::progress::{self, Progress};
 use crate::workshop::Workshop;
 use crate::{engine, exit_codes};
 use api::{Api, LIBRARY};
+use client::Kind;
 use engine_host::EngineHost;
 use host::{Guest, Host};
 use list::Test;
 use native_host::NativeHost;
 use table::Table;
+use web_host::WebHost;
 
 /// The package of the tests, and its program.
 const GUEST: &str = "acceptance";
@@ -35,7 +41,7 @@ const GUEST: &str = "acceptance";
 /// The command line of `threadwork selftest`.
 #[derive(Args)]
 pub(crate) struct SelftestArgs {
-    /// Where to run the tests; may be given several times [default: all]
+    /// Where to run the tests; may be given several times [default: native, engine, api]
     #[arg(long = "host", value_name = "HOST")]
     hosts: Vec<HostName>,
     /// Only tests with this in their name
@@ -57,11 +63,23 @@ enum HostName {
     Engine,
     /// In the host program that drives a module's memory and workers
     Api,
+    /// Under Node, by the runtime of web pages
+    Node,
+    /// In Chromium, without a window
+    Chromium,
+    /// In Firefox, without a window
+    Firefox,
 }
+
+/// Those that need nothing but this program.
+const USUAL: [HostName; 3] = [HostName::Native, HostName::Engine, HostName::Api];
 
 /// Runs the tests and returns the code to exit with. With `verbose`, each has its time.
 pub(crate) fn selftest(args: &SelftestArgs, verbose: bool) -> anyhow::Result<i32> {
     progress::colour_terminals_only();
+    // Before anything is built.
+    let kinds = args.chosen().iter().filter_map(|name| name.client());
+    kinds.map(Kind::find).collect::<anyhow::Result<Vec<_>>>()?;
     let workshop = Workshop::open()?;
     build(&workshop)?;
     let hosts = args
@@ -109,14 +127,25 @@ fn run(tests: Vec<Test>, hosts: &[Box<dyn Host>], verbose: bool) -> Table {
 impl SelftestArgs {
     fn chosen(&self) -> &[HostName] {
         match self.hosts.as_slice() {
-            [] => HostName::value_variants(),
+            [] => &USUAL,
             chosen => chosen,
         }
     }
 }
 
 impl HostName {
+    /// What has to be on this machine for it, if anything.
+    fn client(self) -> Option<Kind> {
+        match self {
+            Self::Native | Self::Engine | Self::Api => None,
+            Self::Node => Some(Kind::Node),
+            Self::Chromium => Some(Kind::Chromium),
+            Self::Firefox => Some(Kind::Firefox),
+        }
+    }
+
     fn open(self, workshop: &Workshop) -> anyhow::Result<Box<dyn Host>> {
+        let web = |kind| WebHost::start(kind, &workshop.wasm(GUEST));
         Ok(match self {
             Self::Native => Box::new(Guest::new(NativeHost::new(workshop.native(GUEST)))),
             Self::Engine => {
@@ -125,6 +154,9 @@ impl HostName {
                 Box::new(Guest::new(host))
             }
             Self::Api => Box::new(Api::new(&engine::build(true)?, &workshop.wasm(LIBRARY))?),
+            Self::Node => Box::new(Guest::new(web(Kind::Node)?)),
+            Self::Chromium => Box::new(Guest::new(web(Kind::Chromium)?)),
+            Self::Firefox => Box::new(Guest::new(web(Kind::Firefox)?)),
         })
     }
 }

@@ -12,7 +12,7 @@
 //!   └──── site        what there is to serve (with `bundle`)
 //! ```
 
-mod answer;
+pub(crate) mod answer;
 mod browser;
 mod encoding;
 mod request;
@@ -20,11 +20,15 @@ mod server;
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
 
+pub(crate) use crate::serve::answer::Answer;
 use crate::serve::answer::Answerer;
+pub(crate) use crate::serve::request::{Method, Request};
+pub(crate) use crate::serve::server::{Answers, start};
 use crate::site::{Site, SiteArgs};
 use crate::{report, signals};
 
@@ -54,7 +58,7 @@ pub(crate) fn serve(args: &ServeArgs) -> anyhow::Result<i32> {
     let listener = listen(args.port)?;
     let address = listener.local_addr().context("cannot listen")?;
     let interrupts = signals::catch_interrupts()?;
-    server::start(listener, Answerer::new(site)).context("cannot start the server")?;
+    start(listener, Arc::new(Answerer::new(site))).context("cannot start the server")?;
     let address = format!("http://{address}/");
     // A server without a terminal still serves.
     let _ = writeln!(io::stdout(), "Serving {name} at {address}\nCtrl-C ends it");

@@ -309,6 +309,15 @@ pub(crate) fn runtime() -> impl Iterator<Item = (&'static str, &'static [u8])> {
     all.filter(|(path, _)| path.starts_with(RUNTIME))
 }
 
+/// A script of the runtime, by its path on a site.
+pub(crate) fn runtime_page(path: &str) -> Option<Page> {
+    let bytes = path.starts_with(RUNTIME).then(|| asset(path))??;
+    Some(Page {
+        kind: kind(path),
+        bytes: bytes.into(),
+    })
+}
+
 /// The media type of a path. What a user gives is never a page or a script of ours.
 fn kind(path: &str) -> &'static str {
     let extension = Path::new(path).extension().and_then(OsStr::to_str);

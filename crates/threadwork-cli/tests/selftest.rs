@@ -106,6 +106,55 @@ fn hosts_and_tests_can_be_chosen() {
     );
 }
 
+/// Every test on a host that not every machine has.
+fn all_tests_pass_on(host: &str, commands: &[&str]) {
+    let folders = env::var_os("PATH").unwrap_or_default();
+    let has = |name: &&str| env::split_paths(&folders).any(|folder| folder.join(name).is_file());
+    if !commands.iter().any(has) {
+        println!("skipped: there is no {host} here");
+        return;
+    }
+    let outcome = selftest(&["--host", host]).expect_code(0);
+    let rows = rows(&outcome);
+    let passed: Vec<&str> = rows
+        .iter()
+        .filter(|row| row[2] == "✓")
+        .map(|row| row[1])
+        .collect();
+    assert_eq!(passed, TESTS, "{outcome:#?}");
+}
+
+#[test]
+fn all_tests_pass_on_node() {
+    all_tests_pass_on("node", &["node"]);
+}
+
+#[test]
+fn all_tests_pass_in_chromium() {
+    let commands = ["chromium", "chromium-browser", "google-chrome"];
+    all_tests_pass_on("chromium", &commands);
+}
+
+#[test]
+fn all_tests_pass_in_firefox() {
+    all_tests_pass_on("firefox", &["firefox-esr", "firefox"]);
+}
+
+#[test]
+fn a_host_that_is_not_installed_is_named() {
+    for (host, command) in [
+        ("node", "node"),
+        ("chromium", "chromium"),
+        ("firefox", "firefox-esr"),
+    ] {
+        let mut command_line = threadwork();
+        command_line.args(["selftest", "--host", host]);
+        let outcome = finish(command_line.env("PATH", "")).expect_code(125);
+        let outcome = outcome.expect_stderr(&[command, "install", "--host"]);
+        assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:#?}");
+    }
+}
+
 #[test]
 fn what_there_is_not_is_refused() {
     selftest(&["--host", "nowhere"]).expect_code(2);

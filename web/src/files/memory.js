@@ -28,7 +28,7 @@ class Node {
   }
 }
 
-class File extends Node {
+export class MemoryFile extends Node {
   kind = 'file';
   #bytes;
   #size;
@@ -162,7 +162,7 @@ export class MemoryDirectory extends Node {
   }
 
   createFile(name) {
-    return this.#put(name, new File());
+    return this.#put(name, new MemoryFile());
   }
 
   createDirectory(name) {
@@ -203,10 +203,10 @@ export class MemoryDirectory extends Node {
 }
 
 function nodeOf(value) {
-  if (typeof value === 'string') return new File(utf8.encode(value));
-  if (value instanceof ArrayBuffer) return new File(new Uint8Array(value.slice(0)));
+  if (typeof value === 'string') return new MemoryFile(utf8.encode(value));
+  if (value instanceof ArrayBuffer) return new MemoryFile(new Uint8Array(value.slice(0)));
   if (ArrayBuffer.isView(value)) {
-    return new File(new Uint8Array(value.buffer, value.byteOffset, value.byteLength).slice());
+    return new MemoryFile(new Uint8Array(value.buffer, value.byteOffset, value.byteLength).slice());
   }
   return MemoryDirectory.from(value);
 }

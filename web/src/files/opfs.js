@@ -1,9 +1,12 @@
 // A directory of a browser's origin-private file system.
 //
 // A file may be open once only there, so that all opens of a file share one access handle,
-// and all lookups of a name lead to one node.
+// and all lookups of a name lead to one node. Nor can a file be moved or removed while it is
+// open: to be moved it is closed for a moment, and when its name is removed, what is open
+// lives on in memory.
 
 import { E, Errno } from '../wasi/abi.js';
+import { MemoryFile } from './memory.js';
 
 let inodes = 0n;
 
@@ -39,16 +42,39 @@ class Node {
   setTimes() {}
 }
 
+/** A file's contents where they are stored; the same functions as those of a file in memory. */
+async function stored(handle) {
+  const access = await attempt(handle.createSyncAccessHandle());
+  const guard = (call) => (...args) => {
+    try {
+      return call(...args);
+    } catch (error) {
+      return fail(error);
+    }
+  };
+  return {
+    read: guard((at, target) => access.read(target, { at })),
+    write: guard((at, source) => access.write(source, { at })),
+    size: guard(() => access.getSize()),
+    resize: guard((size) => access.truncate(size)),
+    sync: guard(() => access.flush()),
+    close: () => access.close(),
+  };
+}
+
 class File extends Node {
   kind = 'file';
-  #access = null;
+  /** Not null while it is open. */
+  #contents = null;
   #opens = 0;
+  /** In memory, once its name has been removed. */
+  #nameless = null;
 
   async stat() {
-    const access = await this.#access?.catch(() => null);
+    if (this.#nameless) return { ...this.#nameless.stat(), ino: this.ino, nlink: 0 };
     const file = await attempt(this.handle.getFile());
     const time = BigInt(file.lastModified) * 1_000_000n;
-    const size = access ? access.getSize() : file.size;
+    const size = this.#contents?.size() ?? file.size;
     return { ino: this.ino, size, atime: time, mtime: time, ctime: time };
   }
 
@@ -57,38 +83,42 @@ class File extends Node {
   }
 
   async open() {
+    this.#contents ??= await stored(this.handle);
     this.#opens += 1;
-    this.#access ??= this.handle.createSyncAccessHandle();
-    let access;
-    try {
-      access = await this.#access;
-    } catch (error) {
-      this.#release();
-      fail(error);
-    }
-    const guard = (call) => (...args) => {
-      try {
-        return call(...args);
-      } catch (error) {
-        return fail(error);
-      }
-    };
     return {
-      read: guard((at, target) => access.read(target, { at })),
-      write: guard((at, source) => access.write(source, { at })),
-      size: guard(() => access.getSize()),
-      resize: guard((size) => access.truncate(size)),
-      sync: guard(() => access.flush()),
+      read: (at, target) => this.#contents.read(at, target),
+      write: (at, source) => this.#contents.write(at, source),
+      size: () => this.#contents.size(),
+      resize: (size) => this.#contents.resize(size),
+      sync: () => this.#contents.sync(),
       close: () => {
-        if (this.#opens === 1) access.close();
-        this.#release();
+        this.#opens -= 1;
+        if (this.#opens > 0) return;
+        this.#contents.close();
+        this.#contents = null;
       },
     };
   }
 
-  #release() {
-    this.#opens -= 1;
-    if (this.#opens === 0) this.#access = null;
+  /** Goes on in memory, if it is open: the name is about to be removed. */
+  loseName() {
+    if (!this.isOpen) return;
+    const bytes = new Uint8Array(this.#contents.size());
+    this.#contents.read(0, bytes);
+    this.#contents.close();
+    this.#nameless = new MemoryFile(bytes);
+    this.#contents = this.#nameless.open();
+  }
+
+  /** Closes it while `change` moves it, if it is open. */
+  async whileClosed(change) {
+    if (!this.isOpen) return change();
+    this.#contents.close();
+    try {
+      return await change();
+    } finally {
+      this.#contents = await stored(this.handle);
+    }
   }
 }
 
@@ -142,6 +172,7 @@ export class OpfsDirectory extends Node {
   }
 
   async removeFile(name) {
+    this.#nodes.get(name)?.loseName?.();
     await attempt(this.handle.removeEntry(name));
     this.#nodes.delete(name);
   }
@@ -153,12 +184,13 @@ export class OpfsDirectory extends Node {
 
   async rename(name, to, toName) {
     const node = await this.lookup(name);
-    if (node.isOpen) throw new Errno(E.BUSY);
     if (typeof node.handle.move !== 'function') throw new Errno(E.NOTSUP);
     const old = await to.lookup(toName);
+    if (old === node) return;
     if (old) await to.removeFile(toName);
-    await attempt(node.handle.move(to.handle, toName));
+    const move = () => attempt(node.handle.move(to.handle, toName));
+    await (node.whileClosed?.(move) ?? move());
     this.#nodes.delete(name);
-    to.#nodes.delete(toName);
+    to.#nodes.set(toName, node);
   }
 }

@@ -2,7 +2,7 @@
 
 import { Engine, load, Process } from '../../index.js';
 import { browsers, check, equal, failure, guest, pause, test, until, url, wat } from '../harness.js';
-import { crowd, onStage, plot, WAIT } from '../plots.js';
+import { crowd, GROWING, onStage, plot, WAIT } from '../plots.js';
 
 const report = async (promise, ...parts) => {
   const error = await failure(promise);
@@ -39,7 +39,7 @@ test('failures: a script of imports that does not load, or throws', async () => 
   const throwing = 'data:text/javascript,export default () => { throw new Error("no stage") }';
   await report(new Process(program, { imports: throwing }).run(), 'no stage');
   const lacking = 'data:text/javascript,export default () => ({ stage: {} })';
-  await report(new Process(program, { imports: lacking }).run(), 'stage');
+  await report(new Process(program, { imports: lacking }).run(), '`imports`', 'stage.say (a function)');
 });
 
 test('failures: worker scripts that do not load', async () => {
@@ -118,6 +118,21 @@ test('failures: a limit that was met is named when the program traps', async () 
   equal([status.kind, status.limit, status.value, status.trap.thread], ['limit', 'threads', 0, 0]);
 });
 
+test('failures: a limit of memory is named when the program traps', async () => {
+  const program = await load(await wat(GROWING), { deadlockDetection: true });
+  const grow = async (memory) => {
+    const process = new Process(program, { limits: { memory } });
+    const { trap, ...status } = await process.run();
+    return { ...status, trapped: trap !== undefined, memory: process.stats().memory };
+  };
+  equal(await grow(2 << 16), { kind: 'limit', limit: 'memory', value: 2 << 16, trapped: true, memory: 2 << 16 });
+  equal(await grow(8 << 16), { kind: 'exited', code: 0, trapped: false, memory: 4 << 16 });
+  // The program's own maximum is no limit that was set.
+  const own = GROWING.replace('1 8 shared', '1 2 shared');
+  const { kind } = await new Process(await load(await wat(own), { deadlockDetection: true })).run();
+  equal(kind, 'trapped');
+});
+
 test('failures: options that make no sense', async () => {
   const program = await load(guest('hello'));
   for (const options of [{ maxThreads: -1 }, { maxThreads: 1.5 }, { maxThreads: 1e6 }, { stdout: 'nowhere' }]) {
@@ -143,14 +158,20 @@ test('failures: the strictest policy is enough', async () => {
 }, browsers);
 
 test('failures: without isolation a program without threads runs, and others say why not', async () => {
-  const { frame, answer } = await inFrame(url('/plain/test/pages/alone.html'));
-  const { isolated, single, spawning, pool } = await answer;
+  // In a window: an isolated page shows no frame that is not isolated.
+  const answers = new BroadcastChannel('alone');
+  const answer = new Promise((resolve) => (answers.onmessage = ({ data }) => resolve(data)));
+  open(url('/plain/test/pages/alone.html'));
+  const { isolated, runs, limited, pool } = await answer;
+  answers.close();
   equal(isolated, false);
-  equal(single, { status: { kind: 'exited', code: 0 }, output: 'fib(12) = 144\nok fib-single\n' });
-  equal(spawning.kind, 'trapped');
-  check(spawning.message.includes('Cross-Origin-Opener-Policy'), spawning.message);
+  for (const { single, spawning } of runs) {
+    equal(single, { status: { kind: 'exited', code: 0 }, output: 'fib(12) = 144\nok fib-single\n' });
+    equal(spawning.kind, 'trapped');
+    check(spawning.message.includes('Cross-Origin-Opener-Policy'), spawning.message);
+  }
+  equal([limited.kind, limited.limit, limited.value], ['limit', 'memory', 2 << 16]);
   check(pool.includes('Cross-Origin-Opener-Policy'), pool);
-  frame.remove();
 }, browsers);
 
 test('failures: a page that goes away takes its threads with it', async () => {
@@ -161,7 +182,7 @@ test('failures: a page that goes away takes its threads with it', async () => {
     await pause(50);
     return Atomics.load(words, 0) !== before;
   };
-  check(await isCounting());
+  await until(isCounting);
   frame.remove();
   await until(async () => !(await isCounting()));
 }, browsers);

@@ -1,14 +1,26 @@
 // Runs programs where memory cannot be shared.
 import { load, Process } from '../../index.js';
+import { host, wat } from '../harness.js';
+import { GROWING } from '../plots.js';
 
+host.base = location.origin;
 const text = (bytes) => new TextDecoder().decode(bytes);
-const run = async (name, args) => {
-  const process = new Process(await load(`/guests/${name}.wasm`), { args, stdout: 'collect', stderr: 'null' });
+const run = async (name, options, args) => {
+  const program = await load(`/guests/${name}.wasm`, options);
+  const process = new Process(program, { args, stdout: 'collect', stderr: 'null' });
   return { status: await process.run(), output: text(process.stdoutBytes) };
 };
-const single = await run('fib-single', ['12']);
-const { status: spawning } = await run('hello', []);
+const runs = [];
+for (const deadlockDetection of [false, true]) {
+  const single = await run('fib-single', { deadlockDetection }, ['12']);
+  const { status: spawning } = await run('hello', { deadlockDetection }, []);
+  runs.push({ single, spawning });
+}
+const growing = await load(await wat(GROWING), { deadlockDetection: true });
+const limited = await new Process(growing, { limits: { memory: 2 << 16 } }).run();
 const pool = await load('/guests/hello.wasm')
   .then((program) => new Process(program, { requireThreads: true }))
   .catch(({ message }) => message);
-parent.postMessage({ isolated: crossOriginIsolated, single, spawning, pool }, '*');
+const answers = new BroadcastChannel('alone');
+answers.postMessage({ isolated: crossOriginIsolated, runs, limited, pool });
+close();

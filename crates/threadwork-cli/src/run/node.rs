@@ -15,11 +15,12 @@ use serde::Serialize;
 use threadwork_engine::{Limit, Module};
 
 use super::{RunArgs, program_name, read};
+use crate::selftest::exchange::SCRIPT as SELFTEST;
 use crate::{engine, report, site};
 
 /// What Node starts: says so where Node is too old for the rest.
 const ENTRY: (&str, &str) = ("run.cjs", include_str!("node/run.cjs"));
-/// Runs the program and tells how it ended.
+/// Runs the program and tells how it ended: what the entry loads.
 const DRIVER: (&str, &str) = ("run.mjs", include_str!("node/run.mjs"));
 
 /// What the driver is told, besides the program's arguments: `run.mjs` reads it.
@@ -71,7 +72,8 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<i32> {
         stats: args.stats,
     };
     let mut node = Command::new("node");
-    node.arg(place.scripts()?.join(ENTRY.0))
+    node.arg(entry(&place.scripts()?))
+        .arg(DRIVER.0)
         .arg(serde_json::to_string(&order)?)
         .args(guest_args);
     become_node(node)
@@ -103,8 +105,6 @@ impl Place {
 
     /// The folder of the scripts, which are written if they are not there.
     fn scripts(&self) -> anyhow::Result<PathBuf> {
-        let scripts =
-            || site::runtime().chain([ENTRY, DRIVER].map(|(path, text)| (path, text.as_bytes())));
         let mut hash = blake3::Hasher::new();
         for (path, bytes) in scripts() {
             hash.update(path.as_bytes())
@@ -113,14 +113,7 @@ impl Place {
         let folder = self
             .folder
             .join(format!("node-{}", &hash.finalize().to_hex()[..32]));
-        let write = |path: &Path| {
-            scripts().try_for_each(|(name, bytes)| {
-                let file = path.join(name);
-                file.parent().map_or(Ok(()), fs::create_dir_all)?;
-                fs::write(file, bytes)
-            })
-        };
-        put(&folder, write)
+        put(&folder, write_scripts)
             .map_err(|error| report::explain("cannot write the scripts for Node", error))?;
         Ok(folder)
     }
@@ -132,6 +125,27 @@ impl Place {
         put(&file, |path| fs::write(path, wasm))?;
         Ok(file)
     }
+}
+
+/// Everything that Node loads: the runtime, and what stands on it.
+fn scripts() -> impl Iterator<Item = (&'static str, &'static [u8])> {
+    let own = [ENTRY, DRIVER, SELFTEST];
+    site::runtime().chain(own.map(|(path, text)| (path, text.as_bytes())))
+}
+
+/// Writes them into a folder.
+pub(crate) fn write_scripts(folder: &Path) -> io::Result<()> {
+    scripts().try_for_each(|(name, bytes)| {
+        let file = folder.join(name);
+        file.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(file, bytes)
+    })
+}
+
+/// What Node is to start in such a folder; its first argument is the name of the script
+/// to go on with, the others are for that.
+pub(crate) fn entry(folder: &Path) -> PathBuf {
+    folder.join(ENTRY.0)
 }
 
 /// Makes what is at `path`, if nothing is: under another name first, so that nobody sees

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use crate::serve::encoding::{Compressor, Encoding};
 use crate::serve::request::{Method, Request};
+use crate::serve::server::Answers;
 use crate::site::{Missing, Page, Site};
 
 /// What the page may do: load its own scripts and styles, compile WebAssembly, and
@@ -61,13 +62,13 @@ impl Status {
 }
 
 /// What goes back to the client.
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub(super) head: String,
     pub(super) body: Body,
 }
 
 /// The bytes after the head; empty for HEAD.
-pub(super) enum Body {
+pub(crate) enum Body {
     Plain(Cow<'static, [u8]>),
     Shared(Arc<[u8]>),
 }
@@ -93,34 +94,14 @@ impl Answerer {
         Self { site, compressor }
     }
 
-    /// The answer to a request.
-    pub(super) fn answer(&self, request: &Request) -> Answer {
-        // A name of somebody else's that leads here is how a foreign page would read the
-        // files of this machine (DNS rebinding).
-        if !request.host.as_deref().is_some_and(is_this_machine) {
-            return refusal(
-                Status::MisdirectedRequest,
-                request.keep_alive,
-                "this server answers to localhost only",
-            );
-        }
-        if request.method == Method::Other {
-            return refusal(
-                Status::MethodNotAllowed,
-                request.keep_alive,
-                "this server knows GET and HEAD only",
-            );
-        }
-        let Some(path) = clean(&request.path) else {
-            return refusal(
-                Status::BadRequest,
-                request.keep_alive,
-                "no such path can be",
-            );
+    fn page(&self, request: &Request) -> Answer {
+        let path = match path(request) {
+            Ok(path) => path,
+            Err(refusal) => return refusal,
         };
         let mut answer = match self.site.get(&path) {
             Ok(page) => self.found(request, &path, page),
-            Err(missing) => self.missing(request, &missing),
+            Err(missing) => absent(&missing, request.keep_alive),
         };
         if request.method == Method::Head {
             answer.body = Body::Plain(Cow::Borrowed(b""));
@@ -148,18 +129,64 @@ impl Answerer {
         }
         head.with_length(body)
     }
+}
 
-    fn missing(&self, request: &Request, missing: &Missing) -> Answer {
-        let (status, text) = match missing {
-            Missing::Unknown => (Status::NotFound, "there is no such file"),
-            Missing::Forbidden => (
-                Status::Forbidden,
-                "this file is outside of the directory that was given",
+impl Answers for Answerer {
+    fn answer(&self, request: &Request, _body: &[u8]) -> Answer {
+        match request.method {
+            _ if is_foreign(request) => misdirected(request),
+            Method::Get | Method::Head => self.page(request),
+            Method::Post | Method::Other => refusal(
+                Status::MethodNotAllowed,
+                request.keep_alive,
+                "this server knows GET and HEAD only",
             ),
-            Missing::Broken(text) => (Status::InternalError, text.as_str()),
-        };
-        refusal(status, request.keep_alive, text)
+        }
     }
+}
+
+/// A page as it is, or why there is none.
+pub(crate) fn whole(page: Result<Page, Missing>, keep_alive: bool) -> Answer {
+    match page {
+        Ok(page) => Head::new(Status::Ok, keep_alive)
+            .with("Content-Type", page.kind)
+            .with_length(Body::Plain(page.bytes)),
+        Err(missing) => absent(&missing, keep_alive),
+    }
+}
+
+fn absent(missing: &Missing, keep_alive: bool) -> Answer {
+    let (status, text) = match missing {
+        Missing::Unknown => (Status::NotFound, "there is no such file"),
+        Missing::Forbidden => (
+            Status::Forbidden,
+            "this file is outside of the directory that was given",
+        ),
+        Missing::Broken(text) => (Status::InternalError, text.as_str()),
+    };
+    refusal(status, keep_alive, text)
+}
+
+/// The path that is asked for, as the site has it, or the answer if there can be none.
+pub(crate) fn path(request: &Request) -> Result<String, Answer> {
+    if is_foreign(request) {
+        return Err(misdirected(request));
+    }
+    clean(&request.path).ok_or_else(|| {
+        let text = "no such path can be";
+        refusal(Status::BadRequest, request.keep_alive, text)
+    })
+}
+
+/// A name of somebody else's that leads here is how a foreign page would read the files of
+/// this machine (DNS rebinding).
+fn is_foreign(request: &Request) -> bool {
+    !request.host.as_deref().is_some_and(is_this_machine)
+}
+
+fn misdirected(request: &Request) -> Answer {
+    let text = "this server answers to localhost only";
+    refusal(Status::MisdirectedRequest, request.keep_alive, text)
 }
 
 /// An answer of one line.

@@ -7,26 +7,29 @@ const MOST_HEADERS: usize = 64;
 
 /// What is asked for.
 #[derive(Debug, PartialEq)]
-pub(super) enum Method {
+pub(crate) enum Method {
     Get,
     Head,
+    Post,
     /// Anything else, which the server does not do.
     Other,
 }
 
 /// One request, as far as the server looks at it.
 #[derive(Debug, PartialEq)]
-pub(super) struct Request {
-    pub(super) method: Method,
+pub(crate) struct Request {
+    pub(crate) method: Method,
     /// As sent, with escapes, without the query.
     pub(super) path: String,
     /// The host's name, without the port.
     pub(super) host: Option<String>,
     pub(super) accept_encoding: String,
     pub(super) if_none_match: String,
+    /// The bytes of the body, if the client says how many.
+    pub(super) length: usize,
     /// Whether the connection is good for another request: not if a body follows, which
-    /// the server does not read.
-    pub(super) keep_alive: bool,
+    /// the server may not read.
+    pub(crate) keep_alive: bool,
 }
 
 /// What a prefix of a connection's bytes is.
@@ -70,12 +73,16 @@ fn request(head: &httparse::Request<'_, '_>) -> Request {
         method: match head.method {
             Some("GET") => Method::Get,
             Some("HEAD") => Method::Head,
+            Some("POST") => Method::Post,
             _ => Method::Other,
         },
         path: path(head.path.unwrap_or_default()),
         host: header("host").map(|host| host_name(&host)),
         accept_encoding: header("accept-encoding").unwrap_or_default(),
         if_none_match: header("if-none-match").unwrap_or_default(),
+        length: header("content-length")
+            .and_then(|length| length.trim().parse().ok())
+            .unwrap_or(0),
         keep_alive: stays && !has_body,
     }
 }
@@ -123,6 +130,7 @@ mod tests {
             host: Some("localhost".into()),
             accept_encoding: "gzip, br".into(),
             if_none_match: "\"x\"".into(),
+            length: 0,
             keep_alive: true,
         };
         assert_eq!(whole(text), expected);

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::report;
-use crate::serve::answer::{self, Answer, Answerer, Status};
-use crate::serve::request::{self, LONGEST_HEAD, Parsed};
+use crate::serve::answer::{self, Answer, Status};
+use crate::serve::request::{self, LONGEST_HEAD, Parsed, Request};
 
 /// Connections at one time. A browser opens six.
 const MOST_CONNECTIONS: usize = 128;
@@ -22,38 +22,49 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How long to wait for others to close files when the system has no more.
 const BREATH: Duration = Duration::from_millis(50);
 
+/// What a server answers from.
+pub(crate) trait Answers: Send + Sync + 'static {
+    /// How much of a request's body is read.
+    const LONGEST_BODY: usize = 0;
+
+    /// The answer to a request.
+    fn answer(&self, request: &Request, body: &[u8]) -> Answer;
+}
+
 /// Answers on threads of its own until the program ends.
-pub(super) fn start(listener: TcpListener, answerer: Answerer) -> io::Result<()> {
-    let accept = move || accept_for_ever(&listener, &Arc::new(answerer));
+pub(crate) fn start<A: Answers>(listener: TcpListener, answerer: Arc<A>) -> io::Result<()> {
+    let connections = Arc::new(());
+    let accept = move || accept_for_ever(&listener, &answerer, &connections);
     thread::Builder::new()
         .name("server".to_owned())
         .spawn(accept)?;
     Ok(())
 }
 
-fn accept_for_ever(listener: &TcpListener, answerer: &Arc<Answerer>) {
+fn accept_for_ever<A: Answers>(listener: &TcpListener, answerer: &Arc<A>, connections: &Arc<()>) {
     loop {
         match listener.accept() {
-            Ok((client, _)) => serve(client, answerer),
+            Ok((client, _)) => serve(client, answerer, connections),
             // The client may be gone already, or the system out of files.
             Err(_) => thread::sleep(BREATH),
         }
     }
 }
 
-/// Starts the thread of a connection. Each holds one reference to `answerer`, and that
+/// Starts the thread of a connection. Each holds one reference to `connections`, and that
 /// is how they are counted.
-fn serve(mut client: TcpStream, answerer: &Arc<Answerer>) {
-    if Arc::strong_count(answerer) > MOST_CONNECTIONS {
+fn serve<A: Answers>(mut client: TcpStream, answerer: &Arc<A>, connections: &Arc<()>) {
+    if Arc::strong_count(connections) > MOST_CONNECTIONS {
         let busy = answer::refusal(Status::Unavailable, false, "too many connections");
         // The client learns it, or is gone.
         let _ = prepare(&client).and_then(|()| send(&mut client, &busy));
         return;
     }
-    let answerer = Arc::clone(answerer);
+    let (answerer, connection) = (Arc::clone(answerer), Arc::clone(connections));
     let converse = move || {
+        let _counted = connection;
         // A connection that breaks is the client's affair.
-        let _ = prepare(&client).and_then(|()| converse(&mut client, &answerer));
+        let _ = prepare(&client).and_then(|()| converse(&mut client, &*answerer));
     };
     if let Err(error) = thread::Builder::new().spawn(converse) {
         report::error(&report::explain("cannot answer a browser", error), false);
@@ -66,14 +77,16 @@ fn prepare(client: &TcpStream) -> io::Result<()> {
 }
 
 /// Request, answer, request, answer.
-fn converse(client: &mut TcpStream, answerer: &Answerer) -> io::Result<()> {
+fn converse<A: Answers>(client: &mut TcpStream, answerer: &A) -> io::Result<()> {
     let mut received = Vec::new();
     loop {
         let deadline = Instant::now() + PATIENCE;
         let refused = match receive(client, &mut received, deadline)? {
             Parsed::Whole(request, taken) => {
                 received.drain(..taken);
-                send(client, &answerer.answer(&request))?;
+                let length = request.length.min(A::LONGEST_BODY);
+                let body = receive_body(client, &mut received, length, deadline)?;
+                send(client, &answerer.answer(&request, &body))?;
                 match request.keep_alive {
                     true => continue,
                     false => return linger(client),
@@ -101,17 +114,37 @@ fn receive(
         if parsed != Parsed::Partial {
             return Ok(parsed);
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        client.set_read_timeout(Some(left))?;
-        let mut bytes = [0; LONGEST_HEAD];
-        match client.read(&mut bytes)? {
-            0 => return Ok(Parsed::Partial),
-            count => received.extend_from_slice(&bytes[..count]),
+        if receive_more(client, received, deadline)? == 0 {
+            return Ok(Parsed::Partial);
         }
     }
+}
+
+/// Takes `length` bytes of what follows a head; fewer if the client has left.
+fn receive_body(
+    client: &mut TcpStream,
+    received: &mut Vec<u8>,
+    length: usize,
+    deadline: Instant,
+) -> io::Result<Vec<u8>> {
+    while received.len() < length && receive_more(client, received, deadline)? > 0 {}
+    Ok(received.drain(..length.min(received.len())).collect())
+}
+
+fn receive_more(
+    client: &mut TcpStream,
+    received: &mut Vec<u8>,
+    deadline: Instant,
+) -> io::Result<usize> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    client.set_read_timeout(Some(left))?;
+    let mut bytes = [0; LONGEST_HEAD];
+    let count = client.read(&mut bytes)?;
+    received.extend_from_slice(&bytes[..count]);
+    Ok(count)
 }
 
 fn send(client: &mut TcpStream, answer: &Answer) -> io::Result<()> {

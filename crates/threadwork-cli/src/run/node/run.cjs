@@ -1,5 +1,5 @@
-// What `threadwork run --host node` starts. It is as old as it can be, so that an old
-// Node gets as far as the message.
+// What `threadwork` starts Node with: the name of the script to go on with, and its
+// arguments. It is as old as it can be, so that an old Node gets as far as the message.
 'use strict';
 
 const NEEDED = [20, 16];
@@ -12,5 +12,6 @@ if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
   );
   process.exitCode = 125;
 } else {
-  import('./run.mjs').then(({ main }) => main(...process.argv.slice(2)));
+  const [script, ...args] = process.argv.slice(2);
+  import(`./${script}`).then(({ main }) => main(...args));
 }

@@ -1,0 +1,40 @@
+// What users load: scripts, and of peers the glue; never the program.
+
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
+
+const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
+const MODULES = fileURLToPath(new URL('./node_modules', import.meta.url));
+
+const scripts = (folder) =>
+  readdirSync(folder, { recursive: true }).filter((name) => name.endsWith('.js')).map((name) => join(folder, name));
+
+function size(name, files, more = {}) {
+  const missing = files.find((file) => !existsSync(file));
+  if (files.length === 0 || missing) return { name, reason: `not here: ${relative(PACKAGE, missing ?? PACKAGE)}` };
+  const contents = files.map((file) => readFileSync(file));
+  const sum = (length) => contents.reduce((sum, content) => sum + length(content), 0);
+  return {
+    name,
+    files: files.length,
+    plain: sum((content) => content.length),
+    gzip: sum((content) => gzipSync(content, { level: 9 }).length),
+    brotli: sum((content) => brotliCompressSync(content).length),
+    ...more,
+  };
+}
+
+export function packageSizes({ out }) {
+  const source = scripts(join(PACKAGE, 'src'));
+  const site = join(PACKAGE, 'examples/vite/dist/assets');
+  const util = join(MODULES, '@tybys/wasm-util/dist/wasm-util.esm.min.js');
+  return [
+    size('threadwork, as it is', [join(PACKAGE, 'index.js'), ...source]),
+    size('threadwork, by Vite (examples/vite)', existsSync(site) ? scripts(site) : [], { isRuntime: true }),
+    size('@emnapi/wasi-threads + wasm-util', [join(MODULES, '@emnapi/wasi-threads/dist/wasi-threads.js'), util]),
+    size('Emscripten', ['bench.js', 'bench.worker.js'].map((name) => join(out, 'emscripten', name))),
+    size('wasm-bindgen-rayon', existsSync(join(out, 'wasm-bindgen-rayon')) ? scripts(join(out, 'wasm-bindgen-rayon')) : []),
+  ];
+}

@@ -1,0 +1,138 @@
+// Where JavaScript waits for a word in shared memory: asleep in a worker, as a promise on
+// a thread that may not block. Both meet the guest's waits and notifies.
+//
+// The slow path of each primitive is written once, as a generator, a *waiter*: it yields
+// what to wait for, and is told why it goes on. Two drivers run it. A waiter that is told
+// TIMED_OUT leaves the primitive as if it had not come.
+
+import { ThreadworkError } from '../errors.js';
+
+/** Why a waiter goes on. */
+export const STARTED = 0;
+/** It has watched. */
+export const WATCHED = 1;
+/** It slept and was notified. */
+export const WOKEN = 2;
+/** It did not sleep, since the word had another value. */
+export const CHANGED = 3;
+export const TIMED_OUT = 4;
+
+const WHY = { ok: WOKEN, 'not-equal': CHANGED, 'timed-out': TIMED_OUT };
+
+/** Looks at a word before a thread sleeps: about a critical section. */
+const LOOKS = 100;
+
+/** Where nobody can tell when a word changes, it is looked at; in ms. */
+const LONGEST_PAUSE = 16;
+
+/** What a waiter yields: look at a word for a while, in the hope that it changes. */
+export const watch = (index, expected) => ({ index, expected, isWatch: true });
+
+/** What a waiter yields: sleep while the word is as expected; `isLast` is without a timeout. */
+export const sleepOn = (index, expected, isLast = false) => ({ index, expected, isLast });
+
+let mayBlock;
+
+/** Fails on a thread that may not block. */
+export function mustBlock() {
+  if (mayBlock === undefined) {
+    try {
+      // Refused before it is compared, where it is.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 1);
+      mayBlock = true;
+    } catch {
+      mayBlock = false;
+    }
+  }
+  if (mayBlock) return;
+  throw new ThreadworkError(
+    'MAY_NOT_BLOCK',
+    'this thread may not block: await the method whose name ends in Async, or do this in a worker',
+  );
+}
+
+/** A timeout in ms, if it is one. */
+export function checked(timeout = Infinity) {
+  if (timeout >= 0) return timeout;
+  throw new RangeError('a timeout is in ms, not negative; without one the wait is for ever');
+}
+
+/** Atomics.wait, with checks. */
+export function sleep(words, index, expected, timeout) {
+  mustBlock();
+  return Atomics.wait(words, index, expected, checked(timeout));
+}
+
+/** The same as a promise. */
+export async function sleepAsync(words, index, expected, timeout) {
+  timeout = checked(timeout);
+  if (typeof Atomics.waitAsync !== 'function') return poll(words, index, expected, timeout);
+  return Atomics.waitAsync(words, index, expected, timeout).value;
+}
+
+/** Without Atomics.waitAsync: a notify that leaves the word as it is goes unseen. */
+async function poll(words, index, expected, timeout) {
+  // As the words hold it.
+  const [wanted] = words.constructor.of(expected);
+  if (Atomics.load(words, index) !== wanted) return 'not-equal';
+  const end = performance.now() + timeout;
+  for (let pause = 0; ; pause = Math.min(pause * 2 + 1, LONGEST_PAUSE)) {
+    const left = end - performance.now();
+    if (left <= 0) return 'timed-out';
+    await new Promise((done) => setTimeout(done, Math.min(pause, left)));
+    if (Atomics.load(words, index) !== wanted) return 'not-equal';
+  }
+}
+
+/** Runs a waiter to its end, on a thread that sleeps. */
+export function block(words, waiter, timeout) {
+  mustBlock();
+  const end = performance.now() + checked(timeout);
+  let why = STARTED;
+  for (;;) {
+    const { done, value } = waiter.next(why);
+    if (done) return value;
+    const { index, expected, isWatch, isLast } = value;
+    if (isWatch) {
+      look(words, index, expected | 0);
+      why = WATCHED;
+      continue;
+    }
+    const left = isLast ? Infinity : end - performance.now();
+    why = left > 0 ? WHY[Atomics.wait(words, index, expected | 0, left)] : TIMED_OUT;
+  }
+}
+
+/** Runs a waiter to its end, as a promise. */
+export async function blockAsync(words, waiter, timeout) {
+  const end = performance.now() + checked(timeout);
+  let why = STARTED;
+  for (;;) {
+    const { done, value } = waiter.next(why);
+    if (done) return value;
+    const { index, expected, isWatch, isLast } = value;
+    const left = isLast ? Infinity : end - performance.now();
+    if (isWatch) why = WATCHED;
+    else why = left > 0 ? WHY[await sleepAsync(words, index, expected | 0, left)] : TIMED_OUT;
+  }
+}
+
+function look(words, index, expected) {
+  for (let looks = LOOKS; looks > 0 && Atomics.load(words, index) === expected; looks--) {
+    Atomics.pause?.();
+  }
+}
+
+/**
+ * Replaces a word by what `change` makes of it, in one step, unless that is undefined.
+ * Returns what it was and what it is.
+ */
+export function update(words, index, change) {
+  let old = Atomics.load(words, index);
+  for (;;) {
+    const now = change(old);
+    const seen = now === undefined ? old : Atomics.compareExchange(words, index, old, now);
+    if (seen === old) return { old, now };
+    old = seen;
+  }
+}
