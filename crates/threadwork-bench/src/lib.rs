@@ -40,6 +40,9 @@
 //! | [`cpu`], [`child`], [`machine`] | CPU time and cores; a child process that speaks lines; what the machine is |
 //! | [`cli`] | the command line |
 //! | [`engine`] | the engine suite: the families, and the table of [`engine::hosts`] |
+//! | [`fork_join`] | the fork_join suite: joins, loops, sorts and their rivals |
+//! | [`mod@memory`] | the memory suite: thread-local storage, shared memory, threads and their rivals |
+//! | [`mod@pool`] | the pool suite: the thread pool and its rivals |
 //! | [`mod@alloc`] | the alloc suite: the allocator and its rivals |
 //! | [`mod@sync`] | the sync suite: the primitives and their rivals |
 //!
@@ -75,6 +78,7 @@ pub mod child;
 pub mod cli;
 pub mod cpu;
 pub mod engine;
+pub mod fork_join;
 pub mod json;
 pub mod machine;
 pub mod memory;
@@ -114,5 +118,10 @@ pub const SUITES: &[SuiteEntry] = &[
         name: "pool",
         about: "the thread pool against the best crates', natively and as wasm",
         build: pool::suite,
+    },
+    SuiteEntry {
+        name: "fork_join",
+        about: "joins, parallel loops and sorts against rayon's and chili's, natively and as wasm",
+        build: fork_join::suite,
     },
 ];

@@ -73,23 +73,35 @@ pub use parts::{Chunks, Enumerate, IntoParts, Parts, Zip};
 pub use scope::{Scope, scope};
 
 use job::{Half, StackJob};
-use stack::Stack;
 
 /// Runs both closures, possibly at the same time, and returns both results.
 ///
 /// The calling thread runs `a`. Meanwhile another thread of the pool may take `b`; if none
-/// does, the calling thread runs it, too. It does other jobs, or blocks, when `b` is still
-/// being run elsewhere. A join that nobody takes part in costs a nanosecond or two (three on
-/// WebAssembly), so there is no need to stop dividing early: a thousand instructions are
-/// more than enough for a leaf.
+/// does, the calling thread runs it, too. A join that nobody takes part in costs a nanosecond
+/// or two, and some four as WebAssembly; so there is no need to stop dividing early: a thousand
+/// instructions are more than enough for a leaf.
 ///
 /// Called on a worker of a [`ThreadPool`](crate::ThreadPool), it is that pool's threads that
 /// may help. Called elsewhere, the thread joins the [global](crate::global) pool until
 /// the call returns, which costs some ten nanoseconds once; if that has no more room for
 /// it, both are run one after the other.
 ///
-/// The closures should not wait for each other, nor hold a lock across a call of
-/// `join`: the thread may run other jobs within it, which may want that lock.
+/// # Blocking
+///
+/// When `b` is still being run elsewhere, the thread does other jobs, and sleeps when there are
+/// none. A thread that may not sleep (a page's main thread) waits awake. The closures should not
+/// wait for each other, nor hold a lock across a call of `join`: the thread may run other jobs
+/// within it, which may want that lock.
+///
+/// # Hosts
+///
+/// All that have threads. On a host without, or as WebAssembly without atomics, both are run one
+/// after the other.
+///
+/// # Source
+///
+/// Work first (Frigo, Leiserson, Randall 1998) with split deques (van Dijk, van de Pol
+/// 2014); that most jobs are private, and offers wake nobody, is told in `fork_join.rs`.
 ///
 /// # Panics
 ///
@@ -111,7 +123,7 @@ use stack::Stack;
 /// let numbers: Vec<u64> = (0..10_000).collect();
 /// assert_eq!(sum(&numbers), 49_995_000);
 /// ```
-#[inline]
+#[inline(always)]
 pub fn join<A, B, RA, RB>(a: A, b: B) -> (RA, RB)
 where
     A: FnOnce() -> RA + Send,
@@ -119,6 +131,8 @@ where
     RA: Send,
     RB: Send,
 {
+    // Always inlined: a closure of more than two words would be copied twice on its way here,
+    // which takes longer than all the rest.
     let stack = stack::current();
     let job = StackJob::new(b);
     // SAFETY: it stays here, and is unlinked below or by the guard: after all that `a`
@@ -126,29 +140,30 @@ where
     let Some(older) = (unsafe { stack.push(job.as_half()) }) else {
         // SAFETY: it was not linked: it is still this thread's.
         let b = unsafe { job.take_work() };
-        return join_outside(a, b);
+        return join_outside((a, b));
     };
-    let linked = Linked {
-        stack,
-        job: &job,
-        older,
-    };
+    let linked = Linked { job: &job, older };
     let ra = a();
     mem::forget(linked);
-    let rb = if stack.pop(job.as_half(), older) {
+    // SAFETY: it is still here.
+    let mine = unsafe { stack.pop(job.as_half(), older) };
+    let rb = if mine {
         // SAFETY: popped.
         let b = unsafe { job.take_work() };
         b()
     } else {
-        wait_for(stack, &job).unwrap_or_else(|payload| panic::resume_unwind(payload))
+        wait_for(&job).unwrap_or_else(|payload| panic::resume_unwind(payload))
     };
     (ra, rb)
 }
 
 /// The join of a thread that is no member of a group.
+///
+/// Takes a pair, which is made where this is called: arguments of their own would be put in
+/// memory by every join.
 #[cold]
 #[inline(never)]
-fn join_outside<A, B, RA, RB>(a: A, b: B) -> (RA, RB)
+fn join_outside<A, B, RA, RB>((a, b): (A, B)) -> (RA, RB)
 where
     A: FnOnce() -> RA + Send,
     B: FnOnce() -> RB + Send,
@@ -164,20 +179,16 @@ where
 /// What a thief got of a job that was stolen.
 #[cold]
 #[inline(never)]
-fn wait_for<B: FnOnce() -> RB, RB>(
-    stack: &Stack,
-    job: &StackJob<B, RB>,
-) -> Result<RB, job::Payload> {
+fn wait_for<B: FnOnce() -> RB, RB>(job: &StackJob<B, RB>) -> Result<RB, job::Payload> {
     // SAFETY: what was stolen had been prepared.
     let latch = unsafe { job.latch() };
-    idle::wait(stack, latch);
+    idle::wait(stack::current(), latch);
     // SAFETY: the latch is open, and the job is over with this.
     unsafe { job.take_result() }
 }
 
 /// Unlinks the job of a join when its first half unwinds.
 struct Linked<'a, B: FnOnce() -> RB, RB> {
-    stack: &'a Stack,
     job: &'a StackJob<B, RB>,
     older: *const Half,
 }
@@ -186,17 +197,19 @@ impl<B: FnOnce() -> RB, RB> Drop for Linked<'_, B, RB> {
     // Inlined, so that it exists in registers only.
     #[inline(always)]
     fn drop(&mut self) {
-        unlink(self.stack, self.job, self.older);
+        unlink(self.job, self.older);
     }
 }
 
 #[cold]
 #[inline(never)]
-fn unlink<B: FnOnce() -> RB, RB>(stack: &Stack, job: &StackJob<B, RB>, older: *const Half) {
-    if stack.pop(job.as_half(), older) {
+fn unlink<B: FnOnce() -> RB, RB>(job: &StackJob<B, RB>, older: *const Half) {
+    // SAFETY: the join that unwinds has it.
+    let mine = unsafe { stack::current().pop(job.as_half(), older) };
+    if mine {
         // SAFETY: popped.
         drop(unsafe { job.take_work() });
     } else {
-        drop(wait_for(stack, job));
+        drop(wait_for(job));
     }
 }

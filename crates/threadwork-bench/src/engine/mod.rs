@@ -2,11 +2,12 @@
 //! same program as native code.
 //!
 //! One file for each family of cases. The runtimes are those of [`hosts`]; the
-//! programs are in `workloads/`. Two families need no child process: `kill` calls the
-//! engine itself, and `parking` its parking lot.
+//! programs are in `workloads/`. Three families need no child process: `kill` and `batch` call
+//! the engine itself, and `parking` its parking lot.
 
 use crate::case::{Effort, Suite};
 
+mod batch;
 mod compute;
 pub mod hosts;
 mod kill;
@@ -31,6 +32,7 @@ pub fn suite(effort: Effort) -> Suite {
         kill::cases,
         startup::cases,
         parking::cases,
+        batch::cases,
     ];
     Suite {
         cases: families

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use super::hosts::{HOSTS, Host, Target};
 use crate::case::{Case, Contestant, Sample, Unit};
 use crate::child::Child;
+use crate::cpu;
 
 /// A program that both kinds of host can run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum Program {
     Memory,
     /// `workloads/pool/src/main.rs`: the thread pool and its rivals.
     Pool,
+    /// `workloads/fork-join/src/main.rs`: fork-join and its rivals.
+    ForkJoin,
     /// `workloads/alloc/src/main.rs`: the allocator and its rivals.
     Alloc,
     /// The same program with the allocator as its global one.
@@ -46,6 +49,9 @@ impl Program {
             (Program::Sync, _) => (self, "threadwork-sync-workloads", "sync-workload"),
             (Program::Memory, _) => (self, "threadwork-memory-workloads", "memory-workload"),
             (Program::Pool, _) => (self, "threadwork-pool-workloads", "pool-workload"),
+            (Program::ForkJoin, _) => {
+                (self, "threadwork-fork-join-workloads", "fork-join-workload")
+            }
             (Program::Alloc, _) => (self, "threadwork-alloc-workloads", "alloc-workload"),
             (Program::AllocGlobal, _) => {
                 (self, "threadwork-alloc-workloads", "alloc-workload-global")
@@ -63,6 +69,7 @@ pub struct Work {
     program: Program,
     request: String,
     cores: Option<u32>,
+    by_cpu_time: bool,
 }
 
 impl Work {
@@ -72,6 +79,7 @@ impl Work {
             program,
             request: format!("{workload} {threads} {iterations}"),
             cores: None,
+            by_cpu_time: false,
         }
     }
 
@@ -97,6 +105,14 @@ impl Work {
     pub fn on_cores(self, count: u32) -> Self {
         Work {
             cores: Some(count),
+            ..self
+        }
+    }
+
+    /// The same, but the figure is the CPU time of the whole process for all of it.
+    pub fn by_cpu_time(self) -> Self {
+        Work {
+            by_cpu_time: true,
             ..self
         }
     }
@@ -180,6 +196,7 @@ pub fn memory_case(name: impl Into<String>, threads: u32) -> Case {
 struct Served {
     child: Child,
     request: String,
+    by_cpu_time: bool,
 }
 
 impl Served {
@@ -190,18 +207,31 @@ impl Served {
         Ok(Served {
             child,
             request: work.request,
+            by_cpu_time: work.by_cpu_time,
         })
     }
 }
 
 impl Contestant for Served {
     fn sample(&mut self) -> Result<Sample> {
-        parse(&self.child.ask(&self.request)?)
+        if !self.by_cpu_time {
+            return parse(&self.child.ask(&self.request)?);
+        }
+        let before = cpu_time(&self.child)?;
+        let sample = parse(&self.child.ask(&self.request)?)?;
+        Ok(Sample {
+            value: (cpu_time(&self.child)? - before).as_nanos() as f64,
+            ..sample
+        })
     }
 
     fn process(&self) -> Option<u32> {
         Some(self.child.id())
     }
+}
+
+fn cpu_time(child: &Child) -> Result<Duration> {
+    cpu::time(Some(child.id())).context("CPU time is not known on this platform")
 }
 
 /// `ns_per_op=<f64> answer=<u64>`, or `error=<text>`.

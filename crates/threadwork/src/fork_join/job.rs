@@ -46,8 +46,11 @@ impl Job {
 /// store counts there.
 #[repr(C)]
 pub(super) struct Half {
-    job: Job,
+    /// Initialized when it is offered.
+    job: UnsafeCell<MaybeUninit<Job>>,
     latch: UnsafeCell<MaybeUninit<Latch>>,
+    /// What runs it, until it is offered. Owner only.
+    private: Cell<Option<unsafe fn(*const Job)>>,
     /// The next newer job of the same owner, who alone uses this. Initialized while there
     /// is one.
     newer: Cell<MaybeUninit<*const Half>>,
@@ -57,8 +60,9 @@ impl Half {
     #[inline]
     const fn new(run: unsafe fn(*const Job)) -> Self {
         Half {
-            job: Job { run },
+            job: UnsafeCell::new(MaybeUninit::uninit()),
             latch: UnsafeCell::new(MaybeUninit::uninit()),
+            private: Cell::new(Some(run)),
             newer: Cell::new(MaybeUninit::uninit()),
         }
     }
@@ -69,6 +73,18 @@ impl Half {
             unreachable!("the end of a list of jobs was taken for a job")
         }
         Half::new(never)
+    }
+
+    /// Whether it was never offered. For the owner.
+    ///
+    /// # Safety
+    ///
+    /// `this` is alive, and belongs to the calling thread.
+    #[inline]
+    pub(super) unsafe fn is_private(this: *const Half) -> bool {
+        // SAFETY: alive.
+        let cell = unsafe { &(*this).private };
+        cell.get().is_some()
     }
 
     /// # Safety
@@ -98,9 +114,13 @@ impl Half {
     /// `this` is alive, and nobody else knows it yet.
     pub(super) unsafe fn prepare(this: *const Half) -> *const Job {
         // SAFETY: alive.
-        let cell = unsafe { &(*this).latch };
-        // SAFETY: nobody else uses it.
-        unsafe { &mut *cell.get() }.write(Latch::new(1));
+        let half = unsafe { &*this };
+        if let Some(run) = half.private.take() {
+            // SAFETY: nobody else uses it.
+            unsafe { &mut *half.job.get() }.write(Job { run });
+            // SAFETY: nobody else uses it.
+            unsafe { &mut *half.latch.get() }.write(Latch::new(1));
+        }
         this.cast()
     }
 

@@ -1,11 +1,12 @@
 //! [`par`]: loops that are divided over the threads of a pool.
 //!
-//! A loop is divided when somebody can use a part of it, and not before (*lazy binary
-//! splitting*): it runs blocks of items, and looks at its member's shelf between two.
-//! If a thief was there, or the shelf is empty, half of what is left is put there. So a loop
-//! that nobody helps with is hardly more than a loop, and one whose items take unequally
-//! long is divided where it is slow. A block is a small part of what is left, so
-//! that the look is soon whatever an item costs; there is nothing to tune.
+//! A loop is divided into a *share* for each member of the group, as long as the shelf has
+//! room. When nothing is on the shelf, a share is divided once more, for whoever comes late.
+//! When a part was stolen, somebody has time: then the thief divides what it has got, and the
+//! owner what it has left, into shares again (*lazy binary splitting*). So a loop that nobody
+//! helps with is hardly more than a loop: it has as many divisions as threads. And one whose
+//! items take unequally long is divided where it is slow. A share is run in a few blocks, between
+//! which its thread looks whether something was stolen; there is nothing to tune.
 //!
 //! Source: Tzannes, Caragea, Barua, Vishkin 2010, "Lazy binary-splitting".
 
@@ -17,11 +18,19 @@ use super::parts::{Chunks, Enumerate, IntoParts, Parts, Zip};
 use super::stack;
 use crate::join;
 
-/// Blocks that are run between two divisions, roughly: a loop of one thread that others want
-/// to help with goes on for so small a part of what it has left before it sees that.
-const BLOCKS: usize = 32;
+/// A share is run in so many blocks: so large a part of it may be done before its thread sees
+/// that somebody has time.
+const BLOCKS: usize = 3;
 
 /// A loop over the items of `source`, to be run by the threads of the pool: see [`Par`].
+///
+/// Nothing happens, and nothing blocks or panics, before one of its methods runs it. On a host
+/// without threads they run on the calling thread, as a loop.
+///
+/// # Source
+///
+/// Lazy binary splitting (Tzannes, Caragea, Barua, Vishkin 2010): a loop is divided into a part
+/// for each thread, and again only when somebody has time.
 ///
 /// # Example
 ///
@@ -220,32 +229,63 @@ impl<P: Parts> Par<P> {
         fold: &(impl Fn(R, P) -> R + Sync),
         combine: &(impl Fn(R, R) -> R + Sync),
     ) -> R {
-        let _member = stack::current().ensure_member();
-        divide(self.parts, self.least, identity, fold, combine)
+        let stack = stack::current();
+        let _member = stack.ensure_member();
+        let share = share_of(self.parts.size(), stack.members());
+        divide(self.parts, self.least, share, identity, fold, combine)
     }
+}
+
+/// So many items have a thread each, if there are any: also threads that are about to come.
+const FEW: usize = 8;
+
+fn share_of(size: usize, members: usize) -> usize {
+    if size <= FEW { 1 } else { size / members }
 }
 
 /// See the head of this file.
 fn divide<P: Parts, R: Send>(
     mut parts: P,
     least: usize,
+    share: usize,
     identity: &(impl Fn() -> R + Sync),
     fold: &(impl Fn(R, P) -> R + Sync),
     combine: &(impl Fn(R, R) -> R + Sync),
 ) -> R {
     let stack = stack::current();
+    let thefts = stack.thefts();
+    let block = (share / BLOCKS).max(least);
     let mut result = identity();
     loop {
-        let size = parts.size();
-        if size / 2 >= least && stack.has_room() {
+        let (size, members) = (parts.size(), stack.members());
+        let stolen = thefts != stack.thefts();
+        let share = if stolen {
+            share_of(size, members)
+        } else {
+            share
+        };
+        let wanted = if size > share {
+            stack.has_room()
+        } else {
+            size > share / 2 && members > 1 && stack.offers_nothing()
+        };
+        if wanted && size / 2 >= least {
+            let owner = ptr::from_ref(stack).addr();
             let (left, right) = parts.divide(size / 2);
             let (left, right) = join(
-                || divide(left, least, identity, fold, combine),
-                || divide(right, least, identity, fold, combine),
+                || divide(left, least, share, identity, fold, combine),
+                || {
+                    let stolen = ptr::from_ref(stack::current()).addr() != owner;
+                    let share = if stolen {
+                        right.size() / members
+                    } else {
+                        share
+                    };
+                    divide(right, least, share, identity, fold, combine)
+                },
             );
             return combine(result, combine(left, right));
         }
-        let block = (size / BLOCKS).max(least);
         if block >= size {
             return fold(result, parts);
         }

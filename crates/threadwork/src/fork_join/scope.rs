@@ -34,14 +34,24 @@ pub struct Scope<'scope> {
 ///
 /// [`spawn`](Scope::spawn) offers a job to the other threads of the pool. They may borrow
 /// whatever was there before the scope. The calling thread runs `body` itself, and
-/// then helps with the jobs until all are done. It blocks when others do the last of them.
-/// Jobs run in no particular order, and possibly all on one thread: none may wait for
+/// then helps with the jobs until all are done. Jobs run in no particular order, and possibly all on one thread: none may wait for
 /// another but by [`join`](crate::join) or a scope. Each costs an allocation and some
 /// ten nanoseconds; for iterations use [`par`](crate::par).
 ///
 /// Called on a worker of a [`ThreadPool`](crate::ThreadPool), the jobs are that pool's.
 /// Called elsewhere, the thread joins the [global](crate::global) pool until the scope
-/// ends. If that has no more room for it, each job is run when it is spawned.
+/// ends. If that has no more room for it, or the host has no threads, each job is run when it
+/// is spawned.
+///
+/// # Blocking
+///
+/// When others do the last of the jobs, the thread does other jobs of the pool, and sleeps when
+/// there are none. A thread that may not sleep (a page's main thread) waits awake. So `body` and
+/// the jobs should hold no lock when they call `scope` or [`join`](crate::join).
+///
+/// # Source
+///
+/// Cilk's `spawn` and `sync`, with jobs in a list for each thread and one count for each scope.
 ///
 /// # Panics
 ///

@@ -118,6 +118,20 @@ impl Shelf {
         self.word.load(Ordering::Relaxed) == state.0
     }
 
+    /// Whether nothing is there. Owner only.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        // Ordering: Relaxed; a hint.
+        State(self.word.load(Ordering::Relaxed)).is_empty()
+    }
+
+    /// How many jobs were stolen, modulo 2^16. A hint.
+    #[inline]
+    pub(super) fn thefts(&self) -> u16 {
+        // Ordering: Relaxed; a hint.
+        State(self.word.load(Ordering::Relaxed)).tail()
+    }
+
     /// The same as `look`, as a read-modify-write: whoever writes the word later sees
     /// what the caller did before.
     pub(super) fn stamp(&self) -> State {

@@ -159,11 +159,17 @@ impl Stack {
 
     /// Unlinks a job that `push` has linked. False if it was stolen: then it must be
     /// waited for.
+    ///
+    /// # Safety
+    ///
+    /// The job is alive, and `older` is what `push` returned for it.
     #[inline(always)]
-    pub(super) fn pop(&self, job: *const Half, older: *const Half) -> bool {
+    pub(super) unsafe fn pop(&self, job: *const Half, older: *const Half) -> bool {
         debug_assert!(ptr::eq(self.newest.get(), job));
         self.newest.set(older);
-        !ptr::eq(self.offered.get(), job) || self.take_back(job, older)
+        // SAFETY: alive, and this thread's.
+        let private = unsafe { Half::is_private(job) };
+        private || self.take_back(job, older)
     }
 
     /// Unlinks a job that was put on the shelf.
@@ -228,6 +234,18 @@ impl Stack {
             // SAFETY: taken.
             unsafe { Job::run(job) };
         }
+    }
+
+    /// Whether there is nothing of this thread for others to take.
+    #[inline]
+    pub(super) fn offers_nothing(&self) -> bool {
+        self.place().is_some_and(|(_, seat)| seat.shelf.is_empty())
+    }
+
+    /// Changes when a job of this thread is stolen.
+    #[inline]
+    pub(super) fn thefts(&self) -> u16 {
+        self.place().map_or(0, |(_, seat)| seat.shelf.thefts())
     }
 
     /// Whether another job would go to the shelf at once.
