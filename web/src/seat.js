@@ -218,6 +218,9 @@ export class Seat {
     const into = (module) => (imports[module] ??= {});
     for (const { module, name, memory } of join.memories) into(module)[name] = memory;
     const raw = join.memories[0]?.memory;
+    // V8 checks atomics against the size that a worker knows, and forgets to tell it of a growth
+    // that comes while it receives the memory. Growing by nothing fetches the size.
+    for (const { memory } of join.memories) memory.grow(0);
     if (raw) memory.attach(raw);
 
     let localFiles = null;

@@ -32,7 +32,10 @@ use stage::Stage;
 /// The package of the guests.
 pub(crate) const LIBRARY: &str = "library";
 
-const TESTS: [(&str, fn(&Stage) -> Check); 35] = [
+/// A name, and what to do.
+type Trial = (&'static str, fn(&Stage) -> Check);
+
+const TESTS: [Trial; 35] = [
     ("creation", memory::creation),
     ("initialization", memory::initialization),
     ("multi_thread_access", memory::multi_thread_access),
