@@ -33,7 +33,7 @@ library=(-p wasm-futex -p threadwork-sync -p threadwork-alloc -p threadwork)
 
 step "formatting"
 cargo fmt --all --check
-for manifest in guests/Cargo.toml "$workloads/Cargo.toml" web/rewriter/Cargo.toml; do
+for manifest in guests/Cargo.toml "$workloads/Cargo.toml" web/{rewriter,examples/mandelbrot,bench/guest}/Cargo.toml; do
   cargo fmt --all --check --manifest-path "$manifest"
 done
 

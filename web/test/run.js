@@ -60,7 +60,9 @@ const server = await serve({
 });
 let failed = 0;
 for (const host of values.host) failed += await runOn(host);
-if (values.host.includes('chromium') && values.filter === '') failed += testBundlers() + testPage();
+if (values.host.includes('chromium') && values.filter === '' && hasPlaywright()) {
+  failed += testBundlers() + testPage();
+}
 server.close();
 process.exit(failed === 0 ? 0 : 1);
 
@@ -103,6 +105,15 @@ function drawNatively() {
   });
   if (status !== 0) throw new Error(`examples/mandelbrot does not run natively: ${stderr}`);
   return { view, colours, width, height, checksum: stdout.trim() };
+}
+
+/** Whether there is what drives the pages; installs it if npm can. */
+function hasPlaywright() {
+  const web = join(REPOSITORY, 'web');
+  const isThere = () => existsSync(join(web, 'node_modules/playwright-core'));
+  if (!isThere()) spawnSync('npm', ['ci', '--silent', '--no-audit', '--no-fund'], { cwd: web, stdio: 'inherit' });
+  if (!isThere()) console.log('# page, bundlers: skipped, without playwright-core (npm ci in web/)');
+  return isThere();
 }
 
 /** The examples as sites; 1 if any of them fails. */

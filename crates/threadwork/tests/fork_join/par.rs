@@ -1,5 +1,6 @@
 //! `par`: each item once, results in order.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 
@@ -151,28 +152,35 @@ fn few_long_iterations_are_spread() {
 }
 
 /// Says that it has more items than it has.
-struct Liar(usize);
+struct Liar(usize, Arc<()>);
 
 impl Parts for Liar {
-    type Item = Box<u32>;
-    type Items = std::vec::IntoIter<Box<u32>>;
+    type Item = Arc<()>;
+    type Items = std::vec::IntoIter<Arc<()>>;
 
     fn size(&self) -> usize {
         self.0
     }
     fn divide(self, at: usize) -> (Self, Self) {
-        (Liar(at), Liar(self.0 - at))
+        (Liar(at, self.1.clone()), Liar(self.0 - at, self.1))
     }
     fn items(self) -> Self::Items {
-        vec![Box::new(1); self.0 / 2].into_iter()
+        vec![self.1; self.0 / 2].into_iter()
     }
 }
 
 #[test]
 fn parts_that_lie_do_no_harm() {
-    par(Liar(up_to(1_000))).for_each(drop);
+    let item = Arc::new(());
+    par(Liar(up_to(1_000), item.clone())).for_each(drop);
     #[cfg(panic = "unwind")]
-    assert!(std::panic::catch_unwind(|| par(Liar(100)).map_collect(|item| item)).is_err());
+    {
+        let liar = Liar(100, item.clone());
+        let collect = std::panic::AssertUnwindSafe(|| par(liar).map_collect(|item| item));
+        assert!(std::panic::catch_unwind(collect).is_err());
+    }
+    // Each was dropped, and once.
+    assert_eq!(Arc::strong_count(&item), 1);
 }
 
 #[test]

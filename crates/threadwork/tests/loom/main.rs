@@ -1,7 +1,7 @@
 //! The pool and the fork-join scheduler under loom: every interleaving with a bounded number of preemptions.
 //!
 //! Run with `RUSTFLAGS="--cfg loom" cargo test --release -p threadwork --test loom`.
-//! Each model is seen to fail by the seeded bugs of `tests/mutations`. `THREADWORK_FULL=1`
+//! Each model is seen to fail by the seeded bugs of `tests/seeded_bugs`. `THREADWORK_FULL=1`
 //! explores the largest ones to their full bound.
 //!
 //! The models run the code that ships, those of fork-join with smaller numbers: a shelf has one place, so that

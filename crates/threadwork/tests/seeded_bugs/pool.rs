@@ -1,268 +1,268 @@
 //! What can be wrong in the pool.
 
-use crate::Mutation;
+use seeded_bugs::Bug;
 
-pub(crate) const MUTATIONS: &[Mutation] = &[
-    Mutation {
+pub(crate) const BUGS: &[Bug] = &[
+    Bug {
         name: "the end publishes nothing",
         file: "pool/task.rs",
         from: "self.state.fetch_or(DONE, Ordering::Release)",
         to: "self.state.fetch_or(DONE, Ordering::Relaxed)",
         caught_by: "pool_task::a_waiter_gets_the_result",
     },
-    Mutation {
+    Bug {
         name: "the end wakes nobody",
         file: "pool/task.rs",
         from: "if before & WAITED != 0 {",
         to: "if before == 0 {",
         caught_by: "pool_task::a_waiter_gets_the_result",
     },
-    Mutation {
+    Bug {
         name: "the end wakes no future",
         file: "pool/task.rs",
         from: "if before & WAITED != 0 {",
         to: "if before == 0 {",
         caught_by: "pool_task::a_future_gets_the_result",
     },
-    Mutation {
+    Bug {
         name: "a cancel wakes nobody",
         file: "pool/task.rs",
         from: "            return false;\n        };\n        self.wake(before);",
         to: "            return false;\n        };\n        let _ = before;",
         caught_by: "pool_task::a_cancel_wakes_the_waiter",
     },
-    Mutation {
+    Bug {
         name: "a claim claims nothing",
         file: "pool/task.rs",
         from: "                state | bits,",
         to: "                state,",
         caught_by: "pool_task::a_task_runs_once_and_counts_once",
     },
-    Mutation {
+    Bug {
         name: "a task that runs elsewhere is counted by who pops it",
         file: "pool/task.rs",
         from: "self.state.fetch_or(POPPED, Ordering::Acquire) & DONE != 0",
         to: "self.state.fetch_or(POPPED, Ordering::Acquire) & CLAIMED != 0",
         caught_by: "pool_task::a_task_runs_once_and_counts_once",
     },
-    Mutation {
+    Bug {
         name: "who pops a task that runs elsewhere does not say so",
         file: "pool/task.rs",
         from: "self.state.fetch_or(POPPED, Ordering::Acquire) & DONE != 0",
         to: "self.state.load(Ordering::Acquire) & DONE != 0",
         caught_by: "pool_task::a_task_runs_once_and_counts_once",
     },
-    Mutation {
+    Bug {
         name: "who runs a task does not look whether it was popped",
         file: "pool/task.rs",
         from: "        before & POPPED != 0\n",
         to: "        false\n",
         caught_by: "pool_task::a_task_runs_once_and_counts_once",
     },
-    Mutation {
+    Bug {
         name: "a claim forgets the class",
         file: "pool/task.rs",
         from: "                state | bits,",
         to: "                (state & !CLASS) | bits,",
         caught_by: "pool_task::a_raise_is_not_lost",
     },
-    Mutation {
+    Bug {
         name: "a raise takes a task that runs for a queued one",
         file: "pool/task.rs",
         from: "Ok(_) if state & CLAIMED == 0 => return Raised::Queued",
         to: "Ok(_) if state & DONE == 0 => return Raised::Queued",
         caught_by: "pool_task::a_raise_is_not_lost",
     },
-    Mutation {
+    Bug {
         name: "a detached result is kept",
         file: "pool/task.rs",
         from: "if before & DETACHED != 0 {",
         to: "if before & DETACHED == 1 {",
         caught_by: "pool_task::a_detached_result_is_dropped_once",
     },
-    Mutation {
+    Bug {
         name: "an outcome that comes late leaves the result",
         file: "pool/task.rs",
         from: "drop(unsafe { self.result() });",
         to: "",
         caught_by: "pool_task::a_detached_result_is_dropped_once",
     },
-    Mutation {
+    Bug {
         name: "an outcome that comes early takes the result",
         file: "pool/task.rs",
         from: "        if state & DONE != 0 {\n            // SAFETY: as it says.",
         to: "        if state & DONE != 0 || true {\n            // SAFETY: as it says.",
         caught_by: "pool_task::a_detached_result_is_dropped_once",
     },
-    Mutation {
+    Bug {
         name: "a child is not adopted",
         file: "pool/task.rs",
         from: "self.state.store(state | ADOPTED, Ordering::Relaxed)",
         to: "self.state.store(state, Ordering::Relaxed)",
         caught_by: "pool_task::a_detached_result_is_dropped_once",
     },
-    Mutation {
+    Bug {
         name: "an outcome does not say that it is gone",
         file: "pool/task.rs",
         from: "self.task.state.fetch_or(DETACHED, Ordering::Acquire)",
         to: "self.task.state.fetch_or(0, Ordering::Acquire)",
         caught_by: "pool_task::a_detached_result_is_dropped_once",
     },
-    Mutation {
+    Bug {
         name: "an outcome sees no result",
         file: "pool/task.rs",
         from: "self.task.state.fetch_or(DETACHED, Ordering::Acquire)",
         to: "self.task.state.fetch_or(DETACHED, Ordering::Relaxed)",
         caught_by: "pool_task::a_detached_result_is_dropped_once",
     },
-    Mutation {
+    Bug {
         name: "a cancelled closure stays",
         file: "pool/task.rs",
         from: "unsafe { (self.operations.discard)(self.0) };\n        true",
         to: "true",
         caught_by: "pool_task::what_a_closure_held_is_dropped_once",
     },
-    Mutation {
+    Bug {
         name: "a cancelled task is not cancelled",
         file: "pool/task.rs",
         from: "if state & CANCELLED != 0 {",
         to: "if state & REFUSED != 0 {",
         caught_by: "pool_task::a_cancel_is_in_time_or_not",
     },
-    Mutation {
+    Bug {
         name: "a link publishes nothing",
         file: "pool/lanes.rs",
         from: "                .store(task, Ordering::Release)",
         to: "                .store(task, Ordering::Relaxed)",
         caught_by: "pool_queue::one_threads_tasks_keep_their_order",
     },
-    Mutation {
+    Bug {
         name: "the front publishes nothing",
         file: "pool/lanes.rs",
         from: "self.fronts[class as usize].store(task, Ordering::Release)",
         to: "self.fronts[class as usize].store(task, Ordering::Relaxed)",
         caught_by: "pool_queue::tasks_of_two_threads_are_all_taken",
     },
-    Mutation {
+    Bug {
         name: "the last task is taken while another is on its way",
         file: "pool/lanes.rs",
         from: "if emptied.is_err() {",
         to: "if emptied.is_err() && false {",
         caught_by: "pool_queue::one_threads_tasks_keep_their_order",
     },
-    Mutation {
+    Bug {
         name: "the front is cleared after the end",
         file: "pool/lanes.rs",
         from: "            if emptied.is_err() {",
         to: "            if emptied.is_ok() {\n                front.store(ptr::null_mut(), Ordering::Relaxed);\n            }\n            if emptied.is_err() {",
         caught_by: "pool_queue::one_threads_tasks_keep_their_order",
     },
-    Mutation {
+    Bug {
         name: "a task that cannot be taken yet is forgotten",
         file: "pool/lanes.rs",
         from: "front.store(task.as_ptr(), Ordering::Relaxed);\n                    return",
         to: "return",
         caught_by: "pool_queue::one_threads_tasks_keep_their_order",
     },
-    Mutation {
+    Bug {
         name: "a closed queue takes a task",
         file: "pool/queue.rs",
         from: "        if before & CLOSED != 0 {",
         to: "        if before == CLOSED + 1 {",
         caught_by: "pool_queue::a_closed_queue_loses_no_task",
     },
-    Mutation {
+    Bug {
         name: "a refused task is never finished",
         file: "pool/queue.rs",
         from: "            self.finish(1);\n            return Err(id);",
         to: "            return Err(id);",
         caught_by: "pool_queue::refused_tasks_count_as_finished",
     },
-    Mutation {
+    Bug {
         name: "a queue is drained while a task comes",
         file: "pool/queue.rs",
         from: "if turn.last == Some(turn.taken) {",
         to: "if turn.last.is_some() {",
         caught_by: "pool_queue::a_closed_queue_loses_no_task",
     },
-    Mutation {
+    Bug {
         name: "a queue that was emptied before is never drained",
         file: "pool/queue.rs",
         from: "        self.look_whether_drained(&turn);\n    }\n\n    pub(crate) fn is_closed",
         to: "    }\n\n    pub(crate) fn is_closed",
         caught_by: "pool_queue::a_closed_queue_loses_no_task",
     },
-    Mutation {
+    Bug {
         name: "quiet wakes nobody",
         file: "pool/queue.rs",
         from: "System.notify(&raw const self.quiet, u32::MAX);",
         to: "",
         caught_by: "pool_queue::quiet_comes_after_the_last_task",
     },
-    Mutation {
+    Bug {
         name: "quiet wakes one",
         file: "pool/queue.rs",
         from: "System.notify(&raw const self.quiet, u32::MAX);",
         to: "System.notify(&raw const self.quiet, 1);",
         caught_by: "pool_queue::all_who_wait_for_quiet_are_woken",
     },
-    Mutation {
+    Bug {
         name: "who waits for quiet does not say so",
         file: "pool/queue.rs",
         from: "turn.is_awaited = true;",
         to: "",
         caught_by: "pool_queue::quiet_comes_after_the_last_task",
     },
-    Mutation {
+    Bug {
         name: "the number of a wait is read without the lock",
         file: "pool/queue.rs",
         from: "                self.quiet.load(Ordering::Relaxed)\n            };",
         to: "                0\n            };\n            let number = number + self.quiet.load(Ordering::Relaxed);",
         caught_by: "pool_queue::quiet_comes_after_the_last_task",
     },
-    Mutation {
+    Bug {
         name: "a thread too many is started",
         file: "pool/staff.rs",
         from: "blocked.threads() < self.most {",
         to: "blocked.threads() <= self.most {",
         caught_by: "pool_staff::one_thread_is_started_for_two_that_block",
     },
-    Mutation {
+    Bug {
         name: "one too few is active",
         file: "pool/staff.rs",
         from: "(counts.active() > self.size).then_some",
         to: "(counts.active() >= self.size).then_some",
         caught_by: "pool_staff::one_of_two_rests",
     },
-    Mutation {
+    Bug {
         name: "a spare is not called",
         file: "pool/staff.rs",
         from: "            self.calls.release(1);\n",
         to: "",
         caught_by: "pool_staff::a_spare_that_never_leaves_is_called",
     },
-    Mutation {
+    Bug {
         name: "a spare that was called leaves",
         file: "pool/staff.rs",
         from: "(counts.spares() > 0).then(||",
         to: "(counts.threads() > 0).then(||",
         caught_by: "pool_staff::a_spare_is_called_or_has_left",
     },
-    Mutation {
+    Bug {
         name: "who makes itself spare does not ask whether it is over",
         file: "pool/staff.rs",
         from: "        if is_over() {",
         to: "        if is_over() && false {",
         caught_by: "pool_staff::nobody_rests_after_the_end",
     },
-    Mutation {
+    Bug {
         name: "a recall publishes nothing",
         file: "pool/staff.rs",
         from: "compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Relaxed)",
         to: "compare_exchange_weak(now, next, Ordering::Relaxed, Ordering::Relaxed)",
         caught_by: "pool_staff::nobody_rests_after_the_end",
     },
-    Mutation {
+    Bug {
         name: "a recall calls nobody",
         file: "pool/staff.rs",
         from: "        self.calls.release(spares as u32);\n",

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use seeded_bugs::{Bug as Mutation, Run, Suite, bug as mutation};
+use seeded_bugs::{Run, Suite};
 
 mod fork_join;
 mod memory;
@@ -13,14 +13,15 @@ mod pool;
 mod threads;
 
 #[test]
-fn each_seeded_bug_is_caught() {
+fn each_is_caught() {
     Suite {
         package: "threadwork",
         needs: &["threadwork-alloc", "threadwork-sync", "wasm-futex"],
         lists: &[
             (Run::Loom("loom"), fork_join::LOOM),
+            (Run::Loom("loom"), fork_join::LARGE),
             (Run::Native("fork_join"), fork_join::NATIVE),
-            (Run::Loom("loom"), pool::MUTATIONS),
+            (Run::Loom("loom"), pool::BUGS),
             (Run::Native("memory"), memory::NATIVE),
             (Run::Miri("memory"), memory::MIRI),
             (Run::Native("threads"), threads::NATIVE),

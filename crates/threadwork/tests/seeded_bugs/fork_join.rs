@@ -1,6 +1,6 @@
 //! What can be wrong in fork-join.
 
-use crate::{Mutation, mutation};
+use seeded_bugs::{Bug, bug};
 
 const JOIN: &str = "fork_join.rs";
 const IDLE: &str = "fork_join/idle.rs";
@@ -8,118 +8,119 @@ const JOB: &str = "fork_join/job.rs";
 const LATCH: &str = "fork_join/latch.rs";
 const PAR: &str = "fork_join/par.rs";
 const SCOPE: &str = "fork_join/scope.rs";
+const SORT: &str = "fork_join/sort.rs";
 const SHELF: &str = "fork_join/shelf.rs";
 const STACK: &str = "fork_join/stack.rs";
 const WATCH: &str = "fork_join/watch.rs";
 
 /// What a model shows.
-pub(crate) const LOOM: &[Mutation] = &[
-    mutation(
+pub(crate) const LOOM: &[Bug] = &[
+    bug(
         "what is put is not published",
         SHELF,
         "self.word.fetch_add(SPLIT + TAG, Ordering::AcqRel);",
         "self.word.fetch_add(SPLIT + TAG, Ordering::Relaxed);",
         "shelf::one_thief",
     ),
-    mutation(
+    bug(
         "a thief does not see what was put",
         SHELF,
         "State(self.word.load(Ordering::Acquire))",
         "State(self.word.load(Ordering::Relaxed))",
         "shelf::one_thief",
     ),
-    mutation(
+    bug(
         "another job in the same place looks the same",
         SHELF,
         "self.word.fetch_add(SPLIT + TAG, Ordering::AcqRel);",
         "self.word.fetch_add(SPLIT, Ordering::AcqRel);",
         "shelf::a_job_that_looks_like_the_one_before",
     ),
-    mutation(
+    bug(
         "the owner takes back without asking",
         SHELF,
         "                Ok(_) => return Some((job, State(next))),\n                Err(now) => state = State(now),",
         "                Ok(_) | Err(_) => return Some((job, State(next))),",
         "shelf::one_thief",
     ),
-    mutation(
+    bug(
         "the end publishes nothing",
         LATCH,
         "fetch_sub(ONE, Ordering::Release)",
         "fetch_sub(ONE, Ordering::Relaxed)",
         "latch::the_waiter_sees_what_was_done",
     ),
-    mutation(
+    bug(
         "the waiter does not see what was done",
         LATCH,
         "self.word.load(Ordering::Acquire) < ONE",
         "self.word.load(Ordering::Relaxed) < ONE",
         "latch::the_waiter_sees_what_was_done",
     ),
-    mutation(
+    bug(
         "the last one wakes nobody",
         LATCH,
         "if before == ONE | SLEEPER {",
         "if before == ONE {",
         "latch::the_waiter_sees_what_was_done",
     ),
-    mutation(
+    bug(
         "the waiter sleeps on what it finds",
         LATCH,
         "System.wait(&self.word, word, timeout);",
         "System.wait(&self.word, self.word.load(Ordering::Relaxed), timeout);",
         "latch::the_waiter_sees_what_was_done",
     ),
-    mutation(
+    bug(
         "an open latch is touched",
         LATCH,
         "            System.notify(word, 1);",
         "            unsafe { &*word }.fetch_or(SLEEPER, Ordering::Relaxed);\n            System.notify(word, 1);",
         "latch::nobody_touches_an_open_latch",
     ),
-    mutation(
+    bug(
         "a job that was offered counts as private",
         JOB,
         "half.private.take()",
         "half.private.get()",
         "join::each_half_is_run_once",
     ),
-    mutation(
+    bug(
         "a job that is over stays in the list",
         STACK,
         "        self.offered.set(older);\n        mine",
         "        mine",
         "join::joins_one_after_the_other",
     ),
-    mutation(
+    bug(
         "a scope ends before its jobs",
         SCOPE,
         "    if !scope.latch.is_open() {\n        idle::wait(stack, &scope.latch);\n    }",
         "",
         "join::spawned_jobs_are_run_once",
     ),
-    mutation(
+    bug(
         "an offer wakes nobody",
         STACK,
         "            group.watch.offered(group);",
         "            let _ = group;",
         "sleep::a_job_is_found",
     ),
-    mutation(
+    bug(
         "the last look only reads",
         SHELF,
         "State(self.word.fetch_add(TAG, Ordering::AcqRel).wrapping_add(TAG))",
         "State(self.word.load(Ordering::Acquire))",
         "sleep::a_job_is_found",
     ),
-    mutation(
+    bug(
         "whoever goes to bed last does not look again",
         WATCH,
         "let stay_up = group.stamp_all()",
         "let stay_up = false && group.stamp_all()",
         "sleep::a_job_is_found",
     ),
-    mutation(
+    bug(
         "a sleeper does not ask for tasks",
         WATCH,
         "if queued() && self.change(",
@@ -128,27 +129,59 @@ pub(crate) const LOOM: &[Mutation] = &[
     ),
 ];
 
+/// What a model shows, explored to its full bound.
+pub(crate) const LARGE: &[Bug] = &[
+    bug(
+        "whoever leaves the watch does not look again",
+        WATCH,
+        "        if sleepers && group.stamp_all() {",
+        "        if sleepers && false {",
+        "sleep::jobs_of_two_owners_are_found",
+    ),
+    bug(
+        "a searcher that does a job calls nobody for the task",
+        IDLE,
+        "            if queued() {\n                group.wake_one();",
+        "            if queued() && false {\n                group.wake_one();",
+        "sleep::a_task_and_a_job_are_found",
+    ),
+];
+
 /// What every machine shows.
-pub(crate) const NATIVE: &[Mutation] = &[
-    mutation(
+pub(crate) const NATIVE: &[Bug] = &[
+    bug(
         "what an unwound join holds is not dropped",
         JOIN,
         "        drop(unsafe { job.take_work() });",
         "        std::mem::forget(unsafe { job.take_work() });",
         "panics::what_the_halves_hold_is_dropped_once",
     ),
-    mutation(
+    bug(
         "the watch never goes to bed",
         IDLE,
         "} else if survey.quiet && watch",
         "} else if survey.quiet && false && watch",
         "sleep::an_idle_pool_sleeps_for_good",
     ),
-    mutation(
+    bug(
         "a loop offers nothing",
         PAR,
         "if wanted && size / 2 >= least {",
         "if wanted && false {",
         "par::few_long_iterations_are_spread",
+    ),
+    bug(
+        "results with a gap are taken for one piece",
+        PAR,
+        "if ptr::eq(self.first.wrapping_add(self.count), next.first) {",
+        "if true {",
+        "par::parts_that_lie_do_no_harm",
+    ),
+    bug(
+        "a merge that panics leaves its elements in the buffer",
+        SORT,
+        "        unsafe { ptr::copy_nonoverlapping(self.from, self.into, self.count) };\n    }\n}\n\n/// A sorted run",
+        "        let _ = (self.from, self.into, self.count);\n    }\n}\n\n/// A sorted run",
+        "panics::a_sort_that_panics_keeps_the_elements",
     ),
 ];

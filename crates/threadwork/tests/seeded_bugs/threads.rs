@@ -1,6 +1,6 @@
 //! What can be wrong in threads, their manager and their locals.
 
-use crate::{Mutation, mutation};
+use seeded_bugs::{Bug, bug};
 
 const PLACES: &str = "thread_local/places.rs";
 const TABLE: &str = "thread_local/table.rs";
@@ -11,218 +11,218 @@ const THREADS: &str = "threads.rs";
 const RECORD: &str = "threads/record.rs";
 
 /// What every machine shows.
-pub(crate) const NATIVE: &[Mutation] = &[
-    mutation(
+pub(crate) const NATIVE: &[Bug] = &[
+    bug(
         "places are not used again",
         PLACES,
         "FREE.lock().numbers.push(Reverse(number));",
         "let _ = Reverse(number);",
         "thread_local::values_are_taken_over",
     ),
-    mutation(
+    bug(
         "a place is freed before its values are dropped",
         PLACES,
         "        for end in self.ends.take() {",
         "        FREE.lock().numbers.push(Reverse(number));\n        for end in self.ends.take() {",
         "thread_bound::a_new_thread_begins_anew_while_others_end",
     ),
-    mutation(
+    bug(
         "nobody is told that a thread ends",
         PLACES,
         "        ends.push(end);",
         "        drop(end);",
         "thread_bound::it_is_dropped_when_the_thread_ends",
     ),
-    mutation(
+    bug(
         "the list of those who are told is never tidied, nor is it kept",
         PLACES,
         "ends.retain(|end| end.strong_count() > 0);",
         "ends.retain(|end| end.strong_count() == 0);",
         "thread_bound::a_thread_tells_all",
     ),
-    mutation(
+    bug(
         "a late value is kept in a place",
         BOUND,
         "        if !places::at_end(Arc::downgrade(&table)) {\n            return body(&value);\n        }",
         "        let _ = places::at_end(Arc::downgrade(&table));",
         "thread_bound::a_late_destructor_gets_a_value_for_a_call",
     ),
-    mutation(
+    bug(
         "the object leaves the values to whoever ends last",
         BOUND,
         "        unsafe { self.table.clear() };",
         "        let _ = &self.table;",
         "thread_bound::a_thread_that_ends_holds_up_nobody",
     ),
-    mutation(
+    bug(
         "an outer initializer of a bound value wins",
         BOUND,
         "            return body(earlier);",
         "            let _ = earlier;",
         "thread_bound::an_initializer_may_make_the_value_itself",
     ),
-    mutation(
+    bug(
         "an outer initializer wins",
         LOCAL,
         "            Some(earlier) => earlier,",
         "            Some(_) if true => unsafe { self.table.insert(place, value) },\n            Some(earlier) => earlier,",
         "thread_local::an_initializer_may_make_the_value_itself",
     ),
-    mutation(
+    bug(
         "rows begin at the wrong place",
         TABLE,
         "slots.add(place - length(row))",
         "slots.add((place - length(row)) / 2)",
         "thread_local::values_stay_when_their_threads_end",
     ),
-    mutation(
+    bug(
         "the last row is not visited",
         TABLE,
         "length(row(place)).checked_mul(2).unwrap_or(NOWHERE)",
         "NOWHERE",
         "thread_local::rows_that_nobody_uses_are_skipped",
     ),
-    mutation(
+    bug(
         "a row is replaced by another",
         TABLE,
         "        let made = self.far[number].compare_exchange(\n            ptr::null_mut(),\n            slots.cast(),\n            Ordering::Release,\n            Ordering::Relaxed,\n        );",
         "        self.far[number].store(slots.cast(), Ordering::Release);\n        let made: Result<(), ()> = Ok(());",
         "thread_local::rows_are_made_once",
     ),
-    mutation(
+    bug(
         "the last slot counts as outside",
         SLOTS,
         "None | Some(0) => return",
         "None | Some(0 | 1) => return",
         "slots::slots_are_zero_until_they_are_set",
     ),
-    mutation(
+    bug(
         "the first key outside is inside",
         SLOTS,
         "None | Some(0) => return",
         "None => return",
         "slots::keys_and_sizes_are_checked",
     ),
-    mutation(
+    bug(
         "a short value clears its slot",
         SLOTS,
         "let mut bytes = slot.get().to_ne_bytes();",
         "let mut bytes = [0; SLOT];",
         "slots::a_value_comes_back_as_it_was",
     ),
-    mutation(
+    bug(
         "a block that is too large ends the program",
         SLOTS,
         "            .try_reserve_exact(self.keys)\n            .map_err(|_| SlotError::OutOfMemory { slot_size })?;",
         "            .try_reserve_exact(0)\n            .map_err(|_| SlotError::OutOfMemory { slot_size })?;",
         "slots::too_large_a_block_is_an_error",
     ),
-    mutation(
+    bug(
         "one thread more than allowed",
         THREADS,
         "if table.live >= self.max_threads {",
         "if table.live > self.max_threads {",
         "manager::one_too_many_is_refused",
     ),
-    mutation(
+    bug(
         "a thread that was not started is counted",
         THREADS,
         "self.shared.table.lock().live -= 1;\n                return",
         "return",
         "manager::a_thread_that_is_not_started_is_not_counted",
     ),
-    mutation(
+    bug(
         "a thread that has ended is counted",
         THREADS,
         "            table.live -= 1;\n            if detached",
         "            if detached",
         "manager::as_many_as_allowed_run_and_no_more",
     ),
-    mutation(
+    bug(
         "a joined thread is remembered",
         THREADS,
         "        if !matches!(joined, Err(JoinError::AlreadyJoined { .. })) {\n            self.forget(record);\n        }",
         "",
         "manager::one_joiner_wins",
     ),
-    mutation(
+    bug(
         "a detached thread is remembered when it ends",
         THREADS,
         "            if detached {\n                table.records.remove(&record.id());\n            }",
         "            let _ = detached;",
         "manager::the_status_follows_the_thread",
     ),
-    mutation(
+    bug(
         "a thread that has ended and is detached is remembered",
         THREADS,
         "if record.detach()? == Left::Yes {",
         "if record.detach()? == Left::Yes && false {",
         "manager::a_detached_thread_is_forgotten",
     ),
-    mutation(
+    bug(
         "a thread runs before it is listed",
         THREADS,
         "            record.wait_listed();\n",
         "",
         "manager::a_thread_finds_itself_in_the_list",
     ),
-    mutation(
+    bug(
         "an id that was given out is unknown",
         THREADS,
         "None if id.0 < table.next => Err(JoinError::AlreadyJoined { id }),",
         "None if id.0 < table.next && false => Err(JoinError::AlreadyJoined { id }),",
         "manager::a_thread_without_a_handle_can_be_joined_by_its_id",
     ),
-    mutation(
+    bug(
         "join_all joins those that have handles",
         THREADS,
         "                && !record.has_handle()\n",
         "",
         "manager::join_all_waits_for_all",
     ),
-    mutation(
+    bug(
         "join_all waits for its own thread",
         RECORD,
         "            Some(thread) if thread.thread().id() == std::thread::current().id() => false,\n",
         "",
         "manager::join_all_from_inside_leaves_out_the_caller",
     ),
-    mutation(
+    bug(
         "a thread may wait for itself",
         RECORD,
         "                return Err(JoinError::Itself { id });",
         "",
         "manager::a_thread_cannot_join_itself",
     ),
-    mutation(
+    bug(
         "a join does not wait for the end of the thread",
         RECORD,
         "let _ = thread.join();",
         "drop(thread);",
         "manager::a_join_waits_for_thread_locals",
     ),
-    mutation(
+    bug(
         "a join after the timeout is no longer possible",
         RECORD,
         "            Some(_) => return Err(JoinError::TimedOut { id }),",
         "            Some(_) => {\n                self.state.lock().thread = None;\n                return Err(JoinError::TimedOut { id });\n            }",
         "manager::a_timeout_leaves_the_thread_to_join",
     ),
-    mutation(
+    bug(
         "a panic is lost",
         RECORD,
         "Outcome::Panicked(payload) => payload.take(),",
         "Outcome::Panicked(_) => None,",
         "manager::a_panic_reaches_who_joins",
     ),
-    mutation(
+    bug(
         "a name may contain a zero byte",
         "thread/builder.rs",
         "if name.contains('\\0') {",
         "if name.is_empty() {",
         "thread::a_name_with_a_zero_byte_is_an_error",
     ),
-    mutation(
+    bug(
         "the size of the stack is forgotten",
         "thread/builder.rs",
         "std = std.stack_size(bytes);",
@@ -232,36 +232,36 @@ pub(crate) const NATIVE: &[Mutation] = &[
 ];
 
 /// What only a weaker memory model shows, or a checked heap.
-pub(crate) const MIRI: &[Mutation] = &[
-    mutation(
+pub(crate) const MIRI: &[Bug] = &[
+    bug(
         "a thread keeps a place that it has freed",
         PLACES,
         "        PLACE.set(NOWHERE);\n        FREE",
         "        FREE",
         "thread_local::a_late_destructor_has_a_value_of_its_own",
     ),
-    mutation(
+    bug(
         "a value is published without what is in it",
         TABLE,
         "slot.store(value, Ordering::Release);",
         "slot.store(value, Ordering::Relaxed);",
         "thread_local::a_visitor_sees_whole_values",
     ),
-    mutation(
+    bug(
         "a visitor does not see what is in a value",
         TABLE,
         "let value = self.slot(place)?.load(Ordering::Acquire);",
         "let value = self.slot(place)?.load(Ordering::Relaxed);",
         "thread_local::a_visitor_sees_whole_values",
     ),
-    mutation(
+    bug(
         "rows are not freed",
         TABLE,
         "drop(unsafe { Box::from_raw(row) });",
         "let _ = row;",
         "thread_local::values_stay_when_their_threads_end",
     ),
-    mutation(
+    bug(
         "values are not dropped with the table",
         TABLE,
         "        unsafe { self.clear() };\n        for",
