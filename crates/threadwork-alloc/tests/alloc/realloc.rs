@@ -42,10 +42,16 @@ fn contents_survive_all_the_way_up_and_down() {
         .flat_map(|bits| [1 << bits, (1 << bits) + 1, 3 << (bits - 1)])
         .collect();
     let mut held = Held::take(&ALLOCATOR, layout(1), 7).unwrap();
+    let mut neighbours = Vec::new();
     for size in sizes.iter().chain(sizes.iter().rev()) {
         assert!(held.resize(&ALLOCATOR, *size));
+        // In the way of one that grows where it has no room.
+        neighbours.push(Held::take(&ALLOCATOR, layout(*size), 8).unwrap());
     }
     held.give(&ALLOCATOR);
+    for neighbour in neighbours {
+        neighbour.give(&ALLOCATOR);
+    }
 }
 
 #[test]
