@@ -6,11 +6,8 @@ use threadwork_workloads::{Measured, share, timed};
 
 use crate::Workload;
 
-pub(crate) const WORKLOADS: &[(&str, Workload)] = &[
-    ("trees", trees),
-    ("words", words),
-    ("vectors", vectors),
-];
+pub(crate) const WORKLOADS: &[(&str, Workload)] =
+    &[("trees", trees), ("words", words), ("vectors", vectors)];
 
 struct Node {
     children: Option<[Box<Node>; 2]>,
@@ -18,12 +15,18 @@ struct Node {
 
 impl Node {
     fn of_height(height: u32) -> Box<Node> {
-        let children = (height > 0).then(|| [Node::of_height(height - 1), Node::of_height(height - 1)]);
+        let children =
+            (height > 0).then(|| [Node::of_height(height - 1), Node::of_height(height - 1)]);
         Box::new(Node { children })
     }
 
     fn count(&self) -> u64 {
-        1 + self.children.iter().flatten().map(|child| child.count()).sum::<u64>()
+        1 + self
+            .children
+            .iter()
+            .flatten()
+            .map(|child| child.count())
+            .sum::<u64>()
     }
 }
 

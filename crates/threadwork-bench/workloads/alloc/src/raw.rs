@@ -269,7 +269,11 @@ pub(crate) fn scaling_random<R: Rival>(threads: u32, iterations: u64) -> Measure
 /// 1,023 bytes, on so many threads, then gives every second one back and takes it again
 /// in another size; calls `look` while all are live, and says how many bytes they asked
 /// for.
-pub(crate) fn fill<R: Rival>(threads: u32, iterations: u64, look: impl FnOnce() -> u64) -> (u64, u64) {
+pub(crate) fn fill<R: Rival>(
+    threads: u32,
+    iterations: u64,
+    look: impl FnOnce() -> u64,
+) -> (u64, u64) {
     let filled: Vec<Vec<Block>> = std::thread::scope(|scope| {
         let running: Vec<_> = (0..threads)
             .map(|index| {

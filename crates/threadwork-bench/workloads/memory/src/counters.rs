@@ -32,7 +32,8 @@ fn packed(threads: u32, iterations: u64) -> Measured {
 }
 
 fn aligned(threads: u32, iterations: u64) -> Measured {
-    let counters: [CacheAligned<AtomicU64>; COUNTERS] = std::array::from_fn(|_| CacheAligned::default());
+    let counters: [CacheAligned<AtomicU64>; COUNTERS] =
+        std::array::from_fn(|_| CacheAligned::default());
     count(&counters, threads, iterations)
 }
 

@@ -118,7 +118,11 @@ fn count<L: Local>(threads: u32, iterations: u64) -> Measured {
 pub(crate) const WORKLOADS: &[Entry] = &[
     entry("local", "std", count::<Constant>),
     entry("local", "std-lazy", count::<Lazy>),
-    entry("local", "thread_local", count::<thread_local::ThreadLocal<Cell<u64>>>),
+    entry(
+        "local",
+        "thread_local",
+        count::<thread_local::ThreadLocal<Cell<u64>>>,
+    ),
     entry("local", "threadwork", count::<ThreadLocal<Cell<u64>>>),
     entry("local", "threadwork-bound", count::<ThreadBound<Cell<u64>>>),
     entry("local", "threadwork-slots", count::<ThreadLocalStorage>),
