@@ -51,6 +51,7 @@ impl Local for Lazy {
     }
     fn add(&self) -> u64 {
         thread_local! {
+            #[expect(clippy::missing_const_for_thread_local, reason = "it is lazy on purpose")]
             static OWN: Droppable = Droppable(Cell::new(std::hint::black_box(0)));
         }
         OWN.with(|own| increment(&own.0))
