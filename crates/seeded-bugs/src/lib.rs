@@ -74,7 +74,7 @@ pub const fn bug(
 /// How the test that must fail is run, and which file of `tests/` it is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Run {
-    /// With `--cfg loom`, and `THREADWORK_FULL=1`: to the full bound of the model.
+    /// With `--cfg loom`.
     Loom(&'static str),
     /// As it ships.
     Native(&'static str),
@@ -229,11 +229,7 @@ impl Workshop {
             Run::Library => (&["test", "--release", "--lib"], "", "plain"),
             Run::Miri(file) => (&["+nightly", "miri", "test", "--test", file], "", "miri"),
         };
-        let mut command = Command::new("timeout");
-        if matches!(run, Run::Loom(_)) {
-            command.env("THREADWORK_FULL", "1");
-        }
-        command
+        Command::new("timeout")
             .args(["180", "cargo"])
             .args(words)
             .args(["--quiet", "-p", self.package])

@@ -129,24 +129,6 @@ pub(crate) const LOOM: &[Bug] = &[
     ),
 ];
 
-/// What a model shows, explored to its full bound.
-pub(crate) const LARGE: &[Bug] = &[
-    bug(
-        "whoever leaves the watch does not look again",
-        WATCH,
-        "        if sleepers && group.stamp_all() {",
-        "        if sleepers && false {",
-        "sleep::jobs_of_two_owners_are_found",
-    ),
-    bug(
-        "a searcher that does a job calls nobody for the task",
-        IDLE,
-        "            if queued() {\n                group.wake_one();",
-        "            if queued() && false {\n                group.wake_one();",
-        "sleep::a_task_and_a_job_are_found",
-    ),
-];
-
 /// What every machine shows.
 pub(crate) const NATIVE: &[Bug] = &[
     bug(

@@ -19,7 +19,6 @@ fn each_is_caught() {
         needs: &["threadwork-alloc", "threadwork-sync", "wasm-futex"],
         lists: &[
             (Run::Loom("loom"), fork_join::LOOM),
-            (Run::Loom("loom"), fork_join::LARGE),
             (Run::Native("fork_join"), fork_join::NATIVE),
             (Run::Loom("loom"), pool::BUGS),
             (Run::Native("memory"), memory::NATIVE),

@@ -1,9 +1,11 @@
 //! Values that end with their threads.
 
 use std::cell::{Cell, RefCell};
+use std::sync::mpsc;
 use std::sync::{Arc, Barrier};
 
 use threadwork::ThreadBound;
+use threadwork::sync::Latch;
 use threadwork::thread::{self, Thread};
 
 use crate::support::{Census, rounds};
@@ -124,28 +126,40 @@ fn a_new_thread_begins_anew() {
     }
 }
 
-/// Also while the one before it is still ending.
+/// Also while the one before it is still ending, with one of its values dropped and one not.
 #[test]
 fn a_new_thread_begins_anew_while_others_end() {
-    /// Takes its time to end.
-    struct Slow(Cell<u32>);
+    struct Slow(mpsc::Sender<()>, Arc<Latch>);
     impl Drop for Slow {
         fn drop(&mut self) {
-            for _ in 0..5 {
-                thread::yield_now();
-            }
+            let _ = self.0.send(());
+            self.1.wait();
         }
     }
-    let bound = ThreadBound::<Slow>::new();
-    for _ in 0..rounds(300) {
-        thread::scope(|scope| {
-            // They are let go before their values are dropped.
-            scope.spawn(|| bound.with_or(|| Slow(Cell::new(0)), |own| own.0.set(1)));
+    let bounds: Arc<[ThreadBound<Slow>; 2]> = Arc::default();
+    let (ends, has_begun_to_end) = mpsc::channel();
+    let go_on = Arc::new(Latch::new());
+    let ending = thread::spawn({
+        let (bounds, go_on) = (bounds.clone(), go_on.clone());
+        move || {
+            for bound in bounds.iter() {
+                bound.with_or(|| Slow(ends.clone(), go_on.clone()), |_| ());
+            }
+        }
+    });
+    has_begun_to_end.recv().unwrap();
+    let another = ThreadBound::new();
+    let begins_anew = thread::scope(|scope| {
+        let new = scope.spawn(|| {
+            // Only who has a value somewhere has a place, which could be the other's.
+            another.with_or(|| 0, |_| ());
+            bounds.iter().all(|bound| bound.with(|own| own.is_none()))
         });
-        thread::scope(|scope| {
-            scope.spawn(|| assert!(bound.with(|own| own.is_none()), "of another thread"));
-        });
-    }
+        new.join().unwrap()
+    });
+    go_on.open();
+    ending.join().unwrap();
+    assert!(begins_anew, "it has values of another thread");
 }
 
 /// The object drops the values of those that live, even while a thread that ends is busy
