@@ -95,20 +95,6 @@ pub(crate) const NATIVE: &[Bug] = &[
         "access::an_aligned_number_is_never_torn",
     ),
     bug(
-        "the atomics are relaxed",
-        WORD,
-        "pub(super) const ORDER: Ordering = Ordering::SeqCst;",
-        "pub(super) const ORDER: Ordering = Ordering::Relaxed;",
-        "litmus::store_buffering",
-    ),
-    bug(
-        "the fence lets loads pass stores",
-        MEMORY,
-        "std::sync::atomic::fence(Ordering::SeqCst);",
-        "std::sync::atomic::fence(Ordering::AcqRel);",
-        "litmus::store_buffering_with_fences",
-    ),
-    bug(
         "a subtraction adds",
         WORD,
         "word.fetch_sub(value, sealed::ORDER)",
@@ -265,5 +251,19 @@ pub(crate) const MIRI: &[Bug] = &[
         "std::sync::atomic::fence(Ordering::SeqCst);",
         "std::sync::atomic::fence(Ordering::Acquire);",
         "litmus::message_passing_with_fences",
+    ),
+    bug(
+        "the atomics are relaxed",
+        WORD,
+        "pub(super) const ORDER: Ordering = Ordering::SeqCst;",
+        "pub(super) const ORDER: Ordering = Ordering::Relaxed;",
+        "litmus::store_buffering",
+    ),
+    bug(
+        "the fence lets loads pass stores",
+        MEMORY,
+        "std::sync::atomic::fence(Ordering::SeqCst);",
+        "std::sync::atomic::fence(Ordering::AcqRel);",
+        "litmus::store_buffering_with_fences",
     ),
 ];
