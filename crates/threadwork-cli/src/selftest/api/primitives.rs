@@ -167,7 +167,8 @@ pub(super) fn rwlock(stage: &Stage) -> Check {
         }
         Ok(())
     })?;
-    check_eq!(pair.read()?, finish(guests)? + 2 * TIMES / EVERY);
+    let written = finish(guests)? + 2 * TIMES / EVERY;
+    check_eq!(pair.read()?, written);
 
     let readers = [lock.read().or_fail("read")?, lock.read().or_fail("read")?];
     check!(
