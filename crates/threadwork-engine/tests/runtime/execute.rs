@@ -382,8 +382,9 @@ fn the_runtime_is_a_process() {
         .unwrap();
     assert_eq!(call(&runtime, "hello", []), 0);
     assert_eq!(runtime.process().stdout_buffer(), b"hello\n");
-    let stats = runtime.process().stats();
-    assert_eq!((stats.threads_started, stats.threads_alive), (3, 2));
+    // The one that started the program may still be about to end.
+    until(|| runtime.process().stats().threads_alive == 2);
+    assert_eq!(runtime.process().stats().threads_started, 3);
     assert!(runtime.shutdown().success());
     assert_eq!(runtime.process().stats().threads_alive, 0);
 }
