@@ -2,7 +2,8 @@
 // [--repeat N] [--skip-build]`, on all hosts by default. THREADWORK_FULL=1 runs the long
 // forms.
 //
-// The guests are built first, into the repository's target folder or CARGO_TARGET_DIR.
+// Needs what `npm ci` installs. The guests are built first, into the repository's target folder or
+// CARGO_TARGET_DIR.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -60,9 +61,7 @@ const server = await serve({
 });
 let failed = 0;
 for (const host of values.host) failed += await runOn(host);
-if (values.host.includes('chromium') && values.filter === '' && hasPlaywright()) {
-  failed += testBundlers() + testPage();
-}
+if (values.host.includes('chromium') && values.filter === '') failed += testBundlers() + testPage();
 server.close();
 process.exit(failed === 0 ? 0 : 1);
 
@@ -105,15 +104,6 @@ function drawNatively() {
   });
   if (status !== 0) throw new Error(`examples/mandelbrot does not run natively: ${stderr}`);
   return { view, colours, width, height, checksum: stdout.trim() };
-}
-
-/** Whether there is what drives the pages; installs it if npm can. */
-function hasPlaywright() {
-  const web = join(REPOSITORY, 'web');
-  const isThere = () => existsSync(join(web, 'node_modules/playwright-core'));
-  if (!isThere()) spawnSync('npm', ['ci', '--silent', '--no-audit', '--no-fund'], { cwd: web, stdio: 'inherit' });
-  if (!isThere()) console.log('# page, bundlers: skipped, without playwright-core (npm ci in web/)');
-  return isThere();
 }
 
 /** The examples as sites; 1 if any of them fails. */
