@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 mod blocked;
 mod compute;
+pub mod contest;
 #[cfg(all(
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")
@@ -60,7 +61,7 @@ impl fmt::Display for Measured {
 }
 
 /// A workload: threads and iterations in, a measurement out.
-type Workload = fn(u32, u64) -> Measured;
+pub type Workload = fn(u32, u64) -> Measured;
 
 /// All workloads, by name.
 const WORKLOADS: &[(&str, Workload)] = &[

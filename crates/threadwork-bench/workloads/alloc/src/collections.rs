@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use threadwork_workloads::{Measured, share, timed};
 
-use crate::Workload;
+use threadwork_workloads::Workload;
 
 pub(crate) const WORKLOADS: &[(&str, Workload)] =
     &[("trees", trees), ("words", words), ("vectors", vectors)];

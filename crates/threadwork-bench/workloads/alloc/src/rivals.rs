@@ -10,7 +10,7 @@ use crate::raw::{
     Rival, batches, blocks, growth, handed, pairs, random, scaling_batches, scaling_pairs,
     scaling_random, threads,
 };
-use crate::{Entry, entry};
+use threadwork_workloads::contest::{Entry, entry};
 
 macro_rules! rivals {
     ($($(#[$cfg:meta])* $name:literal $rival:ident: $type:ty = $value:expr;)*) => {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use threadwork_workloads::Measured;
 
 use crate::contestants::{Loops, Rayon, Sequential, Threadwork};
-use crate::{Entry, entry};
+use threadwork_workloads::contest::{Entry, entry};
 
 fn timed<R>(work: impl FnOnce() -> R) -> (Duration, R) {
     let start = Instant::now();

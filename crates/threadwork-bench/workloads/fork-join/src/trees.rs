@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use threadwork_workloads::Measured;
 
 use crate::contestants::{Chili, Fork, Rayon, Sequential, Threadwork};
-use crate::{Entry, entry};
+use threadwork_workloads::contest::{Entry, entry};
 
 #[derive(Clone, Default)]
 struct Node {

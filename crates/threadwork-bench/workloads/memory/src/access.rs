@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use threadwork::SharedMemory;
 use threadwork_workloads::{Measured, share, timed};
 
-use crate::{Entry, entry};
+use threadwork_workloads::contest::{Entry, entry};
 
 /// How many words are gone through, one after another.
 const WORDS: usize = 4096;

@@ -3,7 +3,7 @@
 use threadwork::{AtomicBatch, SharedMemory};
 use threadwork_workloads::{Measured, timed};
 
-use crate::{Entry, entry};
+use threadwork_workloads::contest::{Entry, entry};
 
 const INSIDE: &str = "the words are inside, and aligned";
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use threadwork::CacheAligned;
 use threadwork_workloads::{Measured, share, timed};
 
-use crate::{Entry, entry};
+use threadwork_workloads::contest::{Entry, entry};
 
 /// The most threads.
 const COUNTERS: usize = 64;

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use threadwork::{ThreadBound, ThreadLocal, ThreadLocalStorage};
 use threadwork_workloads::{Measured, share, timed};
 
-use crate::{Entry, entry};
+use threadwork_workloads::contest::{Entry, entry};
 
 /// A counter for each thread.
 trait Local: Sync {

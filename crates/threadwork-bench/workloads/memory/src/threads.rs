@@ -5,7 +5,7 @@ use std::time::Instant;
 use threadwork::ThreadManager;
 use threadwork_workloads::Measured;
 
-use crate::{Entry, entry};
+use threadwork_workloads::contest::{Entry, entry};
 
 const BURST: u64 = 100;
 

@@ -13,25 +13,8 @@ use std::sync::{Arc, LazyLock, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use threadwork_workloads::{Measured, parse_line, serve, share};
-
-/// A workload for one contestant: threads and iterations in, a measurement out.
-type Workload = fn(u32, u64) -> Measured;
-
-/// A workload by the name of what is done, and the name of who does it.
-struct Entry {
-    workload: &'static str,
-    contestant: &'static str,
-    run: Workload,
-}
-
-const fn entry(workload: &'static str, contestant: &'static str, run: Workload) -> Entry {
-    Entry {
-        workload,
-        contestant,
-        run,
-    }
-}
+use threadwork_workloads::contest::{Contest, Entry, entry};
+use threadwork_workloads::{Measured, share};
 
 /// No more than the workloads need of a pool.
 trait Pool: Send + Sync + 'static {
@@ -272,75 +255,15 @@ const TABLES: &[[Entry; 5]] = &[
     entries!("threadwork", Threadwork),
 ];
 
+fn contest() -> Contest {
+    TABLES.iter().flatten().collect()
+}
+
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let result = match args[..] {
-        ["serve"] => serve(run_line),
-        ["list"] => {
-            entries().for_each(|entry| println!("{}/{}", entry.workload, entry.contestant));
-            Ok(())
-        }
-        _ => Err(std::io::Error::other("usage: pool-workload serve | list")),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    contest().main()
 }
 
-fn entries() -> impl Iterator<Item = &'static Entry> {
-    TABLES.iter().flatten()
-}
-
-fn run_line(line: &str) -> Result<Measured, String> {
-    let (name, threads, iterations) = parse_line(line)?;
-    if name == "hello" {
-        return Ok(Measured {
-            ns_per_op: 0.0,
-            answer: 0,
-        });
-    }
-    let (workload, contestant) = name
-        .rsplit_once('/')
-        .ok_or_else(|| format!("want `<workload>/<contestant>`, got `{name}`"))?;
-    let entry = entries()
-        .find(|entry| entry.workload == workload && entry.contestant == contestant)
-        .ok_or_else(|| format!("no {contestant} for {workload} on this target"))?;
-    if threads == 0 || iterations == 0 {
-        return Err("threads and iterations must not be zero".to_string());
-    }
-    Ok((entry.run)(threads, iterations))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn contestants_agree_about_the_answers() {
-        for entry in entries() {
-            let own = (entry.run)(2, 50).answer;
-            let first = entries()
-                .find(|other| other.workload == entry.workload)
-                .map(|first| (first.run)(2, 50).answer);
-            assert_eq!(Some(own), first, "{}/{}", entry.workload, entry.contestant);
-        }
-    }
-
-    #[test]
-    fn lines_are_checked() {
-        assert!(run_line("pool-tasks/threadwork 1 10").is_ok());
-        for line in [
-            "",
-            "pool-tasks 1 1",
-            "pool-tasks/none 1 1",
-            "pool-tasks/rayon 0 1",
-        ] {
-            assert!(run_line(line).is_err(), "{line}");
-        }
-    }
+#[test]
+fn contestants_agree_and_nonsense_is_refused() {
+    contest().check(2, 50);
 }

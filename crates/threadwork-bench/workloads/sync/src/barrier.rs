@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use threadwork_workloads::{Measured, share, timed};
 
-use crate::{Entry, entry};
+use threadwork_workloads::contest::{Entry, entry};
 
 /// Threads that wait for each other.
 trait Barrier: Sync {

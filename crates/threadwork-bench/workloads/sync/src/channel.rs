@@ -2,7 +2,7 @@
 
 use threadwork_workloads::{Measured, share, timed};
 
-use crate::{Entry, entry};
+use threadwork_workloads::contest::{Entry, entry};
 
 /// Both ends of a bounded channel of numbers.
 trait Channel: Sync {

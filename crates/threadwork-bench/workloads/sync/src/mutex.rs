@@ -4,7 +4,7 @@ use threadwork_workloads::{Measured, share, timed};
 
 use crate::cell::work;
 use crate::waits::{Figure, shares, time, waits};
-use crate::{Entry, entry};
+use threadwork_workloads::contest::{Entry, entry};
 
 /// A lock around a counter.
 trait Lock: Sync {

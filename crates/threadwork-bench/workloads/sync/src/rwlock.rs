@@ -4,7 +4,7 @@ use threadwork_workloads::{Measured, share, timed};
 
 use crate::cell::work;
 use crate::waits::{Figure, time, waits};
-use crate::{Entry, entry};
+use threadwork_workloads::contest::{Entry, entry};
 
 /// A reader-writer lock around a counter.
 trait Lock: Sync {

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use threadwork_workloads::{Measured, share, timed};
 
 use crate::cell::work;
-use crate::{Entry, entry};
+use threadwork_workloads::contest::{Entry, entry};
 
 /// A notify that finds nobody: what most of them do.
 macro_rules! notify_nobody {
