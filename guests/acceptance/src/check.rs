@@ -71,8 +71,11 @@ pub(crate) fn on_threads(threads: u32, work: impl Fn(u32) -> Check + Sync) -> Ch
 }
 
 /// Waits for something that another thread is about to do.
+#[track_caller]
 pub(crate) fn until(mut condition: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
     while !condition() {
+        assert!(began.elapsed().as_secs() < 60, "this has not come in a minute");
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }

@@ -285,15 +285,16 @@ fn a_holder_inherits() -> Check {
         let log = log.clone();
         move || log.lock().push(what)
     };
-    let (holds, go_on) = (Arc::new(Latch::new()), Arc::new(Latch::new()));
+    let holds = Arc::new(Latch::new());
     let holder = pool.task().priority(Priority::Low).execute({
-        let (pool, lock, holds, go_on) = (pool.clone(), lock.clone(), holds.clone(), go_on.clone());
+        let (pool, lock, holds) = (pool.clone(), lock.clone(), holds.clone());
         let (before, after) = (note("needed"), note("needed"));
         move || {
             let _guard = lock.lock();
             let before = pool.task().priority(Priority::Low).execute(before);
             holds.open();
-            go_on.wait();
+            // The urgent thread counts as waiting before it has told the pool.
+            until(|| before.priority() == Priority::High);
             let after = pool.task().priority(Priority::Low).execute(after);
             // Not a wait for the tasks, which would run them here.
             blocking(|| until(|| before.is_finished() && after.is_finished()));
@@ -305,8 +306,6 @@ fn a_holder_inherits() -> Check {
     }
     thread::scope(|scope| {
         let urgent = scope.spawn(|| drop(lock.lock_as(Priority::High)));
-        until(|| lock.raw().waiting(Priority::High) == 1);
-        go_on.open();
         urgent.join().map_err(|_| "the urgent thread panicked")
     })?;
     holder.wait().or_fail("the holder")?;

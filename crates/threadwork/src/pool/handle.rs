@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use threadwork_sync::Wait;
+use threadwork_sync::{Priority, Wait};
 
 use super::name::TaskId;
 use super::task::{Finish, Outcome};
@@ -64,6 +64,22 @@ impl<T> TaskHandle<T> {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.outcome.task().label().name.as_deref()
+    }
+
+    /// The class that the task is queued at now: its own, or one that it inherited from
+    /// whoever waits for it, or for a lock of the task that spawned it. Never blocks.
+    ///
+    /// ```
+    /// use threadwork::{Priority, ThreadPool};
+    ///
+    /// let pool = ThreadPool::new(1)?;
+    /// let task = pool.task().priority(Priority::Low).execute(|| 1);
+    /// assert_eq!(task.priority(), Priority::Low);
+    /// # Ok::<(), threadwork::Error>(())
+    /// ```
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.outcome.task().class()
     }
 
     /// Waits for the result. Blocks, but see above on waits within a task; a thread that

@@ -342,11 +342,13 @@ fn a_waiter_raises_what_it_waits_for() {
     for _ in 0..50 {
         drop(log.task(&pool, Priority::Normal, "medium"));
     }
+    assert_eq!(low.priority(), Priority::Low);
     // With a timeout it does not run it itself.
     let high = pool.task().priority(Priority::High).execute(move || {
         low.wait_timeout(std::time::Duration::from_secs(3600))
             .unwrap()
             .unwrap();
+        assert_eq!(low.priority(), Priority::High);
     });
     plug.pull();
     high.wait().unwrap();
