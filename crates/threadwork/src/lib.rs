@@ -99,7 +99,7 @@ pub use {
 /// What `tests/loom` explores.
 #[cfg(loom)]
 #[doc(hidden)]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "models are no interface")]
 pub mod model {
     pub use crate::fork_join::model as fork_join;
     pub use crate::pool::model as pool;

@@ -5,7 +5,7 @@
 
 #![cfg(not(any(loom, miri)))]
 // In helpers as in tests, an `unwrap` is an assertion.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -116,10 +116,18 @@ fn traps_limits_and_deadlocks_end_as_they_do_for_programs() {
 #[test]
 #[cfg(unix)]
 fn interrupt_ends_it() {
-    let (_folder, path) = module(MODULE);
+    let spin = r#"(module
+        (import "wasi_snapshot_preview1" "fd_write"
+          (func $write (param i32 i32 i32 i32) (result i32)))
+        (memory 1 1 shared)
+        (data (i32.const 0) "\10\00\00\00\06\00\00\00") (data (i32.const 16) "ready\n")
+        (func (export "spin")
+          (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+          (loop (br 0))))"#;
+    let (_folder, path) = module(spin);
     let mut command = threadwork();
-    let running = Running::start(command.args(["run", "--invoke", "spin"]).arg(path));
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    let mut running = Running::start(command.args(["run", "--invoke", "spin"]).arg(path));
+    running.wait_until_ready();
     let id = rustix::process::Pid::from_child(&running.child);
     rustix::process::kill_process(id, rustix::process::Signal::INT).expect("the child is alive");
     assert_eq!(running.finish().expect_code(130).stderr, "");

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use crate::support::{
     Outcome, Running, file, finish, run_guest, temporary_folder, text_guest, threadwork,
@@ -157,11 +156,7 @@ fn ctrl_c() {
     use rustix::process::{Pid, Signal, kill_process};
     for program in ["spin", "sleep", "wait"] {
         let mut running = Running::start(&mut node(&[], &[program]));
-        if program != "wait" {
-            running.wait_until_ready();
-        } else {
-            std::thread::sleep(Duration::from_secs(2));
-        }
+        running.wait_until_ready();
         kill_process(Pid::from_child(&running.child), Signal::INT).expect("a signal");
         let outcome = running.finish().expect_code(130);
         assert_eq!(outcome.stderr, "");

@@ -8,7 +8,7 @@
 //! `THREADWORK_FULL=1` makes the tests of `flat` as long as the acceptance asks for.
 
 // In helpers as in tests, an `unwrap` is an assertion.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod backtrace;
 mod bad_input;

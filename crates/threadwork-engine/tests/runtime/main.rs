@@ -7,7 +7,7 @@
 //! `THREADWORK_FULL=1` makes the tests of `flat`, `litmus` and `model` long.
 
 // In helpers as in tests, an `unwrap` is an assertion.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod batch;
 mod deadlock;

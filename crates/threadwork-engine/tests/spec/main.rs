@@ -11,7 +11,7 @@
 //! `guest` and `script` are what they run on, `numbers` is where chance comes from.
 
 // In helpers as in tests, an `unwrap` is an assertion.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod differential;
 mod guest;

@@ -13,7 +13,7 @@ pub struct Group(Arc<group::Group>);
 pub struct Member(group::Member);
 
 impl Group {
-    #[allow(clippy::new_without_default)]
+    #[allow(clippy::new_without_default, reason = "models are no interface")]
     pub fn new(workers: usize) -> Self {
         Group(group::Group::new(workers))
     }
@@ -53,7 +53,7 @@ fn job(number: usize) -> *const Job {
 }
 
 impl Shelf {
-    #[allow(clippy::new_without_default)]
+    #[allow(clippy::new_without_default, reason = "models are no interface")]
     pub fn new() -> Self {
         Shelf(shelf::Shelf::new())
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use threadwork::sync::Latch;
 use threadwork::{TaskError, ThreadPool, WorkerStatus};
 
-use crate::support::{Plug, Random, count, pool, rounds, until};
+use crate::support::{OpensAtDrop, Plug, Random, count, pool, rounds, until};
 
 fn counting(pool: &ThreadPool, tasks: usize) -> Arc<AtomicUsize> {
     let ran = Arc::new(AtomicUsize::new(0));
@@ -83,17 +83,19 @@ fn shutdown_now_cancels_what_is_queued() {
 #[test]
 fn drop_waits_for_what_runs() {
     let pool = pool(1);
-    let started = Arc::new(Latch::new());
+    let (started, cancelled) = (Arc::new(Latch::new()), Arc::new(Latch::new()));
     let runs = pool.execute({
-        let started = started.clone();
+        let (started, cancelled) = (started.clone(), cancelled.clone());
         move || {
             started.open();
+            cancelled.wait();
             thread::sleep(Duration::from_millis(20));
             7
         }
     });
     started.wait();
-    let queued = pool.execute(|| 8);
+    let opens = OpensAtDrop(cancelled);
+    let queued = pool.execute(move || drop(opens));
     drop(pool);
     assert!(runs.is_finished());
     assert_eq!(runs.wait().unwrap(), 7);

@@ -87,22 +87,15 @@ fn what_has_begun_cannot_be_cancelled() {
 fn a_cancel_ends_a_wait() {
     let pool = pool(1);
     let plug = Plug::insert(&pool);
-    let task = Arc::new(pool.execute(|| ()));
-    // A waiter that is asleep by means of a future, since a handle has one owner.
-    let canceller = thread::spawn({
-        let task = task.clone();
-        move || {
-            thread::sleep(SHORT);
-            assert!(task.cancel());
-        }
+    let task = pool.execute(|| ());
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| task.wait());
+        // Then it is asleep, most likely.
+        thread::sleep(SHORT);
+        scope.spawn(|| pool.shutdown_now());
+        assert!(matches!(waiter.join().unwrap(), Err(TaskError::Cancelled)));
+        plug.pull();
     });
-    while !task.is_finished() {
-        thread::yield_now();
-    }
-    canceller.join().unwrap();
-    let task = Arc::into_inner(task).unwrap();
-    assert!(matches!(task.wait(), Err(TaskError::Cancelled)));
-    plug.pull();
 }
 
 #[test]

@@ -67,6 +67,15 @@ impl Plug {
     }
 }
 
+/// Held by the closure of a task, it tells that the task was dropped.
+pub(crate) struct OpensAtDrop(pub(crate) Arc<Latch>);
+
+impl Drop for OpensAtDrop {
+    fn drop(&mut self) {
+        self.0.open();
+    }
+}
+
 /// Waits until `fact` holds. The test's time limit is that of the test runner.
 pub(crate) fn until(fact: impl Fn() -> bool) {
     while !fact() {

@@ -2,7 +2,7 @@
 
 #![cfg(not(loom))]
 // In helpers as in tests, an `unwrap` is an assertion.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -183,17 +183,23 @@ fn drop_ends_everything() {
     .unwrap();
     let started = Arc::new(Latch::new());
     let ended = Arc::new(AtomicUsize::new(0));
+    // Its closure is dropped when it is cancelled, which the end of the runtime begins with.
+    let in_queue = Arc::new(());
+    let dropped = Arc::downgrade(&in_queue);
     let work = {
         let (started, ended) = (started.clone(), ended.clone());
         move || {
             started.open();
+            while dropped.strong_count() > 0 {
+                std::thread::yield_now();
+            }
             std::thread::sleep(Duration::from_millis(20));
             ended.fetch_add(1, Ordering::Relaxed);
         }
     };
     let runs = runtime.pool().execute(work.clone());
     started.wait();
-    let queued = runtime.pool().execute(|| ());
+    let queued = runtime.pool().execute(move || drop(in_queue));
     let thread = runtime.threads().spawn(work).unwrap();
     drop(runtime);
     assert_eq!(ended.fetch_add(0, Ordering::Relaxed), 2);
