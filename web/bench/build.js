@@ -39,6 +39,7 @@ export function buildAll() {
   cargo(join(REPOSITORY, 'guests'), out, [...programs, '--target', WASM], EXPORTS);
   cargo(join(REPOSITORY, 'guests'), out, programs);
   copyFileSync(join(native, 'examples/native'), join(native, 'native'));
+  run('node', [join(REPOSITORY, 'web/build.js')]);
   return { out, wasm, native, peers: { ...emnapi(), ...emscripten(out), ...rayon(out) } };
 }
 

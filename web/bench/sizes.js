@@ -27,12 +27,12 @@ function size(name, files, more = {}) {
 }
 
 export function packageSizes({ out }) {
-  const source = scripts(join(PACKAGE, 'src'));
+  const built = scripts(join(PACKAGE, 'dist/src'));
   const site = join(PACKAGE, 'examples/vite/dist/assets');
   const util = join(MODULES, '@tybys/wasm-util/dist/wasm-util.esm.min.js');
   return [
-    size('threadwork, as it is', [join(PACKAGE, 'index.js'), ...source]),
-    size('threadwork, by Vite (examples/vite)', existsSync(site) ? scripts(site) : [], { isRuntime: true }),
+    size('threadwork', built, { isRuntime: true }),
+    size('threadwork, by Vite (examples/vite)', existsSync(site) ? scripts(site) : []),
     size('@emnapi/wasi-threads + wasm-util', [join(MODULES, '@emnapi/wasi-threads/dist/wasi-threads.js'), util]),
     size('Emscripten', ['bench.js', 'bench.worker.js'].map((name) => join(out, 'emscripten', name))),
     size('wasm-bindgen-rayon', existsSync(join(out, 'wasm-bindgen-rayon')) ? scripts(join(out, 'wasm-bindgen-rayon')) : []),

@@ -1,5 +1,5 @@
 // The functions that a program imports beside those of this host: the user's script makes
-// them, and must make all of them.
+// them, and must make all of them. Loaded where there is such a script.
 
 import { ThreadworkError } from './errors.js';
 

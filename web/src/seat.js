@@ -8,7 +8,6 @@
 import { Activity, Cause, Control, Job, Reply, S, W } from './control.js';
 import { ENDED, Environment } from './environment.js';
 import { GuestMemory } from './guest-memory.js';
-import { addImports, checkComplete } from './imports.js';
 import { countLocks } from './lock.js';
 import { judge, observedCalls } from './observed.js';
 import { initialize, settle } from './stack.js';
@@ -242,6 +241,7 @@ export class Seat {
     };
     Object.assign(into('threadwork'), observedCalls(this));
     if (join.imports) {
+      const { addImports, checkComplete } = await import('./imports.js');
       await addImports(imports, join.imports, {
         data: join.data,
         memory: raw,

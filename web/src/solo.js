@@ -8,7 +8,6 @@ import { ENDED } from './environment.js';
 import { NO_SHARED_MEMORY } from './errors.js';
 import { LocalFiles } from './files/local.js';
 import { GuestMemory } from './guest-memory.js';
-import { addImports, checkComplete } from './imports.js';
 import { trapOf } from './trap.js';
 import { wasiCalls } from './wasi/calls.js';
 
@@ -113,6 +112,7 @@ export class Solo {
       return REFUSED;
     };
     if (this.#join.imports) {
+      const { addImports, checkComplete } = await import('./imports.js');
       await addImports(imports, this.#join.imports, {
         data: this.#join.data,
         memory: undefined,

@@ -61,7 +61,7 @@ const server = await serve({
 });
 let failed = 0;
 for (const host of values.host) failed += await runOn(host);
-if (values.host.includes('chromium') && values.filter === '') failed += testBundlers() + testPage();
+if (values.host.includes('chromium') && values.filter === '') failed += testPackage() + testPage();
 server.close();
 process.exit(failed === 0 ? 0 : 1);
 
@@ -106,9 +106,9 @@ function drawNatively() {
   return { view, colours, width, height, checksum: stdout.trim() };
 }
 
-/** The examples as sites; 1 if any of them fails. */
-function testBundlers() {
-  const { status } = spawnSync(process.execPath, [fileURLToPath(new URL('./bundlers.js', import.meta.url))], { stdio: 'inherit' });
+/** The package as it is published, and the examples as sites; 1 if any of it fails. */
+function testPackage() {
+  const { status } = spawnSync(process.execPath, [fileURLToPath(new URL('./package.js', import.meta.url))], { stdio: 'inherit' });
   return status === 0 ? 0 : 1;
 }
 

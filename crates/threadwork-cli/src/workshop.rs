@@ -25,7 +25,7 @@ impl Workshop {
         let sources = find_sources()?;
         let target = match env::var_os("CARGO_TARGET_DIR") {
             Some(target) => std::path::absolute(target)?,
-            None => sources.join("../target"),
+            None => sources.with_file_name("target"),
         };
         let host = toolchain::host_target(&sources)?;
         Ok(Self {

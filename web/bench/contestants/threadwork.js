@@ -1,6 +1,6 @@
-// Threadwork itself.
+// Threadwork itself, as it is published.
 
-import { Engine, load, Process } from '../../index.js';
+import { Engine, load, Process } from '../../dist/src/index.js';
 import { lastChange, pollUntil, programRatio } from './common.js';
 
 export const name = 'threadwork';

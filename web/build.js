@@ -1,0 +1,44 @@
+// Builds the package as it is published: `npm run build [-- FOLDER]`, by default into dist/.
+//
+// A worker asks for each of its modules again, and Chromium takes 2 ms for each answer, also
+// from its cache. So the page's scripts, the worker's and the supervisor's are one file each;
+// they lie where their sources do, because they find each other by their places.
+
+import { build } from 'esbuild';
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const HERE = fileURLToPath(new URL('.', import.meta.url));
+const AS_THEY_ARE = ['README.md', 'index.d.ts', 'sync.d.ts', 'page', 'sw', 'rewriter/rewriter.wasm'];
+
+const manifest = JSON.parse(readFileSync(join(HERE, 'package.json'), 'utf8'));
+const out = process.argv[2] ?? join(HERE, 'dist');
+
+if (!existsSync(join(HERE, 'rewriter/rewriter.wasm'))) {
+  console.error('missing: rewriter/rewriter.wasm (run rewriter/build.sh)');
+  process.exit(1);
+}
+rmSync(out, { recursive: true, force: true });
+for (const name of AS_THEY_ARE) cpSync(join(HERE, name), join(out, name), { recursive: true });
+
+const options = {
+  absWorkingDir: HERE,
+  bundle: true,
+  format: 'esm',
+  minify: true,
+  outdir: join(out, 'src'),
+  platform: 'neutral',
+  sourcemap: 'linked',
+  target: 'es2022',
+};
+// What the page does not use at once stays apart.
+await build({ ...options, entryPoints: ['index.js', 'sync.js'], splitting: true });
+const apart = { external: ['./imports.js'] };
+await build({ ...options, ...apart, entryPoints: ['src/worker.js', 'src/supervisor.js'] });
+// With its white space go the comments that tell bundlers to leave the user's script alone.
+await build({ ...options, entryPoints: ['src/imports.js'], minify: false });
+
+const { devDependencies, files, scripts, exports, ...rest } = manifest;
+const built = JSON.parse(JSON.stringify(exports).replaceAll(/\.\/(index|sync)\.js/g, './src/$1.js'));
+writeFileSync(join(out, 'package.json'), `${JSON.stringify({ ...rest, exports: built }, null, 2)}\n`);

@@ -1,0 +1,128 @@
+// The package as it is published: by itself in Node and in a real Chromium, and what Vite and
+// webpack make of it under the strict policy. Also the Mandelbrot page on a host that sends no
+// headers. `node test/package.js`, with the guests and the Mandelbrot example built before.
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, readdirSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { closeBrowser, guest, open, PATIENCE, plainHost } from './page/support.js';
+import { serve } from './server.js';
+
+const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
+const EXAMPLES = join(PACKAGE, 'examples');
+/** How npm says that there is no registry. */
+const OFFLINE = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|E40[13]/;
+
+let server;
+before(async () => {
+  const { status } = spawnSync(process.execPath, [join(PACKAGE, 'build.js')], { stdio: 'inherit' });
+  assert.equal(status, 0, 'the package is built');
+  server = await serve({ guests: dirname(guest('hello')) });
+});
+after(() => {
+  server.close();
+  return closeBrowser();
+});
+
+/** Installs what the lock file says, unless it is there; false if no registry answers. */
+function install(folder) {
+  const there = join(folder, 'node_modules/.package-lock.json');
+  const age = (path) => statSync(path).mtimeMs;
+  if (existsSync(there) && age(there) > age(join(folder, 'package-lock.json'))) return true;
+  const { status, stderr } = spawnSync('npm', ['ci'], { cwd: folder, encoding: 'utf8' });
+  if (status !== 0 && !OFFLINE.test(stderr)) throw new Error(stderr);
+  return status === 0;
+}
+
+function build(folder) {
+  copyFileSync(guest('hello'), join(folder, 'src/hello.wasm'));
+  const { status, stdout, stderr } = spawnSync('npm', ['run', 'build'], { cwd: folder, encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${stdout}\n${stderr}`);
+}
+
+/** Programs and features that need all files of the package: how each ended, and what it printed. */
+async function tour({ entry, guests, script }) {
+  const { describe, load, Process } = await import(entry);
+  const { Mutex, SharedMemory } = await import(entry.replace('index.js', 'sync.js'));
+  const decoder = new TextDecoder();
+  const run = async (name, loadOptions, options) => {
+    const program = await load(`${guests}/${name}.wasm`, loadOptions);
+    const process = new Process(program, { stdout: 'collect', stderr: 'null', ...options });
+    return `${describe(await process.run())}: ${decoder.decode(process.stdoutBytes).trim().split('\n').at(-1)}`;
+  };
+  const memory = new SharedMemory(1);
+  const mutex = new Mutex(memory, 64);
+  return [
+    await run('hello'),
+    await run('hello', { deadlockDetection: true }),
+    await run('hello', {}, { imports: script }),
+    await run('fib-single', {}, { args: ['12'] }),
+    mutex.tryLock() && !mutex.tryLock() ? 'locked' : 'not locked',
+  ];
+}
+
+const TOUR = [...Array(3).fill('exited with code 0: ok hello'), 'exited with code 0: ok fib-single', 'locked'];
+
+test('the package by itself, in Node', () => {
+  const settings = {
+    entry: pathToFileURL(join(PACKAGE, 'dist/src/index.js')),
+    guests: dirname(guest('hello')),
+    script: pathToFileURL(join(PACKAGE, 'test/stage.js')),
+  };
+  const text = `${tour}\nconsole.log(JSON.stringify(await tour(${JSON.stringify(settings)})));`;
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', text], { encoding: 'utf8' });
+  assert.deepEqual({ stderr, ends: JSON.parse(stdout) }, { stderr: '', ends: TOUR });
+});
+
+test('the package by itself, in a page', async () => {
+  const page = await open(`${server.base}strict/package.json`);
+  const settings = { entry: '/strict/dist/src/index.js', guests: '/guests', script: '/test/stage.js' };
+  assert.deepEqual(await page.evaluate(`(${tour})(${JSON.stringify(settings)})`), TOUR);
+  await page.context().close();
+});
+
+test('the package by itself, where memory cannot be shared', async () => {
+  const page = await open(`${server.base}plain/package.json`);
+  const status = page.evaluate(async () => {
+    const { load, Process } = await import('/plain/dist/src/index.js');
+    return new Process(await load('/guests/fib-single.wasm'), { args: ['12'], stdout: 'null' }).run();
+  });
+  assert.deepEqual(await status, { kind: 'exited', code: 0 });
+  await page.context().close();
+});
+
+for (const bundler of ['vite', 'webpack']) {
+  test(`the package in a site made by ${bundler}`, async (t) => {
+    const folder = join(EXAMPLES, bundler);
+    if (!install(folder)) return t.skip(`npm ci reaches no registry, so ${bundler} is not tried`);
+    build(folder);
+    // Modules that a bundler missed would be at their old places.
+    const names = readdirSync(join(folder, 'dist'), { recursive: true });
+    assert.deepEqual(names.filter((name) => /(^|\/)(worker|supervisor)\.js$/.test(name)), []);
+    for (const observed of ['', '?observed']) {
+      const page = await open(`${server.base}strict/examples/${bundler}/dist/index.html${observed}`);
+      await page.waitForFunction(() => document.title !== 'Running', null, { timeout: PATIENCE });
+      assert.equal(await page.title(), 'exited with code 0');
+      assert.match(await page.textContent('output'), /hello from a thread\n(.*\n)*ok hello\n$/);
+      assert.deepEqual(page.mistakes.filter((text) => !/favicon|404/.test(text)), []);
+      const rewriters = page.requests.filter((url) => /\.wasm$/.test(url)).length;
+      assert.equal(rewriters, observed ? 2 : 1, 'the rewriter is fetched when it is wanted');
+      await page.context().close();
+    }
+  });
+}
+
+test('the Mandelbrot page on a host without headers', async (t) => {
+  const host = await plainHost(join(EXAMPLES, 'mandelbrot/dist'), '/somewhere/');
+  t.after(host.close);
+  const page = await open(host.address);
+  await page.waitForFunction(() => /done|failed/.test(document.body.dataset.state), null, { timeout: PATIENCE });
+  assert.match(await page.textContent('#status'), /960 x 600 pixels, \d+ threads/);
+  await page.focus('canvas');
+  await page.keyboard.press('+');
+  await page.waitForFunction(() => document.body.dataset.state === 'done');
+  assert.match(await page.getAttribute('canvas', 'aria-label'), /2 wide/);
+});
