@@ -69,7 +69,7 @@ impl World {
 }
 
 fn next(done: &Receiver<(u32, WaitResult)>) -> (u32, WaitResult) {
-    done.recv_timeout(Duration::from_secs(20))
+    done.recv_timeout(Duration::from_secs(120))
         .expect("a waiter should have been woken")
 }
 

@@ -53,7 +53,7 @@ fn interrupt_ends_it_quickly() {
         let outcome = running.finish().expect_code(130);
         assert_eq!(outcome.stderr, "");
         assert!(
-            start.elapsed() < Duration::from_secs(2),
+            start.elapsed() < Duration::from_secs(10),
             "{program}: {:?}",
             start.elapsed()
         );

@@ -4,108 +4,16 @@
 //! Each test runs itself again as a program of its own, so that what it counts is
 //! nobody else's.
 
+use crate::holdings::{Holdings, Random, alone};
 use crate::support::{Watch, on_stage, plot};
-use std::fs;
-use std::process::Command;
-use std::thread;
 use std::time::{Duration, Instant};
 use threadwork_engine::{Limits, Module, Output, Stdin};
-
-/// Runs the test `name` of this chapter, which is ignored otherwise, by itself.
-#[track_caller]
-fn alone(name: &str) {
-    let _watch = Watch::with(Duration::from_secs(1200));
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            &format!("flat::{name}"),
-            "--ignored",
-            "--nocapture",
-        ])
-        .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{stdout}\n{stderr}");
-    // A name that matches no test would succeed, too.
-    assert!(stdout.contains("1 passed"), "{stdout}");
-}
 
 fn rounds() -> u32 {
     match std::env::var("THREADWORK_FULL").as_deref() {
         Ok("1") => 10_000,
         _ => 2_000,
     }
-}
-
-/// What a host program has of everything that may leak.
-#[derive(Debug)]
-struct Holdings {
-    threads: usize,
-    files: usize,
-    mappings: usize,
-    resident_kib: usize,
-}
-
-impl Holdings {
-    /// Counted when idle workers have gone home.
-    fn now() -> Self {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while workers() > 0 && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(20));
-        }
-        Self::as_it_is()
-    }
-
-    /// While a process goes on, whose workers come and go.
-    fn but_threads() -> Self {
-        Self {
-            threads: 0,
-            ..Self::as_it_is()
-        }
-    }
-
-    fn as_it_is() -> Self {
-        let status = fs::read_to_string("/proc/self/status").unwrap();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let resident = resident.and_then(|rest| rest.split_whitespace().next());
-        Self {
-            threads: count("/proc/self/task"),
-            files: count("/proc/self/fd"),
-            mappings: fs::read_to_string("/proc/self/maps")
-                .unwrap()
-                .lines()
-                .count(),
-            resident_kib: resident.unwrap().parse().unwrap(),
-        }
-    }
-
-    #[track_caller]
-    fn must_not_exceed(&self, before: &Self) {
-        println!("before: {before:?}\nafter:  {self:?}");
-        assert!(self.threads <= before.threads, "threads leak");
-        assert!(self.files <= before.files, "file descriptors leak");
-        // The allocator's arenas come and go, by a few.
-        assert!(self.mappings <= before.mappings + 16, "mappings leak");
-        // 2 KiB for each of 2,000 processes would be 4 MiB.
-        assert!(
-            self.resident_kib <= before.resident_kib + 4096,
-            "memory leaks"
-        );
-    }
-}
-
-fn count(folder: &str) -> usize {
-    fs::read_dir(folder).unwrap().count()
-}
-
-/// Threads of the engine that run guests; those that compile are kept by `rayon`.
-fn workers() -> usize {
-    let tasks = fs::read_dir("/proc/self/task").unwrap();
-    tasks
-        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok())
-        .filter(|name| name == "threadwork\n")
-        .count()
 }
 
 /// Runs `round` for a tenth of the rounds to warm up, and then for all of them.
@@ -116,21 +24,9 @@ fn stays_flat(mut round: impl FnMut(u32)) {
         round(number);
     };
     (0..rounds / 10).for_each(|number| watched(number, &mut round));
-    let before = Holdings::now();
+    let before = Holdings::now(0);
     (0..rounds).for_each(|number| watched(number, &mut round));
-    Holdings::now().must_not_exceed(&before);
-}
-
-/// xorshift*: the same delays in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) % end
-    }
+    Holdings::now(0).must_not_exceed(&before);
 }
 
 /// Main starts a thread for each thing that threads can do, again and again.
@@ -287,7 +183,10 @@ fn threads_of_one_process() {
         stage.open();
         let at = |n: i32| {
             while stage.hear() < n {}
-            Holdings::but_threads()
+            // While the process goes on, whose workers come and go.
+            let mut holdings = Holdings::now(usize::MAX);
+            holdings.threads = 0;
+            holdings
         };
         let before = at(3000);
         at(rounds() as i32 * 5).must_not_exceed(&before);

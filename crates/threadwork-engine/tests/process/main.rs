@@ -16,6 +16,8 @@ mod cache;
 mod deadlock;
 mod ending;
 mod flat;
+#[path = "../shared/holdings.rs"]
+mod holdings;
 mod limits;
 mod reactor;
 mod rules;
@@ -23,3 +25,5 @@ mod stack;
 mod support;
 mod unmodified;
 mod wasi;
+#[path = "../shared/watch.rs"]
+mod watch;

@@ -4,102 +4,10 @@
 //! Each test runs itself again as a program of its own, so that what it counts is
 //! nobody else's.
 
+use crate::holdings::{Holdings, Random, alone};
 use crate::support::{Watch, call, execute, is_full, memory, module, workers_of};
-use std::fs;
-use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use threadwork_engine::{Limits, TaskError};
-
-/// Runs the test `name` of this chapter, which is ignored otherwise, by itself.
-#[track_caller]
-fn alone(name: &str) {
-    let _watch = Watch::with(Duration::from_secs(1200));
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            &format!("flat::{name}"),
-            "--ignored",
-            "--nocapture",
-        ])
-        .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{stdout}\n{stderr}");
-    // A name that matches no test would succeed, too.
-    assert!(stdout.contains("1 passed"), "{stdout}");
-}
-
-/// What a host program has of everything that may leak.
-#[derive(Debug)]
-struct Holdings {
-    threads: usize,
-    files: usize,
-    mappings: usize,
-    resident_kib: usize,
-}
-
-impl Holdings {
-    /// Counted when idle workers have gone home.
-    fn now(workers_left: usize) -> Self {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while workers() > workers_left && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(20));
-        }
-        let status = fs::read_to_string("/proc/self/status").unwrap();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let resident = resident.and_then(|rest| rest.split_whitespace().next());
-        Self {
-            threads: count("/proc/self/task"),
-            files: count("/proc/self/fd"),
-            mappings: fs::read_to_string("/proc/self/maps")
-                .unwrap()
-                .lines()
-                .count(),
-            resident_kib: resident.unwrap().parse().unwrap(),
-        }
-    }
-
-    #[track_caller]
-    fn must_not_exceed(&self, before: &Self) {
-        println!("before: {before:?}\nafter:  {self:?}");
-        assert!(self.threads <= before.threads, "threads leak");
-        assert!(self.files <= before.files, "file descriptors leak");
-        // The allocator's arenas come and go, by a few.
-        assert!(self.mappings <= before.mappings + 16, "mappings leak");
-        // 2 KiB for each of 2,000 rounds would be 4 MiB.
-        assert!(
-            self.resident_kib <= before.resident_kib + 4096,
-            "memory leaks"
-        );
-    }
-}
-
-fn count(folder: &str) -> usize {
-    fs::read_dir(folder).unwrap().count()
-}
-
-/// Threads of the engine that run guests.
-fn workers() -> usize {
-    let tasks = fs::read_dir("/proc/self/task").unwrap();
-    tasks
-        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok())
-        .filter(|name| name == "threadwork\n")
-        .count()
-}
-
-/// xorshift: the same choices in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
 
 const TASKS: &str = r#"
   (func (export "work") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))

@@ -13,6 +13,8 @@ mod batch;
 mod deadlock;
 mod execute;
 mod flat;
+#[path = "../shared/holdings.rs"]
+mod holdings;
 mod litmus;
 mod memory;
 mod model;
@@ -22,3 +24,5 @@ mod primitives;
 mod refusals;
 mod stop;
 mod support;
+#[path = "../shared/watch.rs"]
+mod watch;

@@ -155,7 +155,7 @@ fn the_guests_allocator_and_ours_do_not_meet() {
     let runtime = ThreadRuntime::new(rust_library()).unwrap();
     let memory = runtime.memory();
     let guests: Vec<_> = (1..=40)
-        .map(|seed| execute(&runtime, "churn", [20_000, seed]))
+        .map(|seed| execute(&runtime, "churn", [8_000, seed]))
         .collect();
     let mut objects: Vec<(u8, usize, Object)> = Vec::new();
     let mut seed = 12_345_u64;

@@ -18,7 +18,7 @@ use wasmtime::{
 pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().unwrap());
 
 /// For what should not take long at all: past it, a test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Fails the whole run if it is not dropped in time: threads of a guest that are not
 /// woken can be neither joined nor ended.

@@ -64,7 +64,7 @@ const TURNS: &str = "(loop $turn
       (i32.const 0))))";
 
 /// Until when interleavings must have been seen.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Message passing: who sees the flag sees the message.
 const MP: Litmus = Litmus {

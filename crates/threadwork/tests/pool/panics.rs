@@ -6,7 +6,7 @@ use std::sync::Arc;
 use threadwork::sync::{Mutex, Priority};
 use threadwork::{TaskError, TaskPanic, WorkerStatus};
 
-use crate::support::{Plug, count, pool, rounds};
+use crate::support::{Plug, count, pool, rounds, until};
 
 fn panic_of<T: std::fmt::Debug>(result: Result<T, TaskError>) -> TaskPanic {
     match result {
@@ -68,10 +68,10 @@ fn a_panic_within_a_task_that_waits() {
         panic_of(fails.wait()).message().to_string()
     });
     assert_eq!(outer.wait().unwrap(), "inner");
-    crate::support::until(|| Arc::strong_count(&pool) == 1);
+    until(|| Arc::strong_count(&pool) == 1);
 }
 
-/// A result that panics as it is dropped, by the worker since nobody waits.
+/// Panics as it is dropped.
 struct Bomb;
 
 impl Drop for Bomb {
@@ -83,7 +83,17 @@ impl Drop for Bomb {
 #[test]
 fn results_and_closures_that_panic_when_dropped() {
     let pool = pool(1);
+    // The worker drops a result that nobody waits for any more.
+    let plug = Plug::insert(&pool);
     drop(pool.execute(|| Bomb));
+    plug.pull();
+    pool.wait_all().unwrap();
+
+    // One that was there before is dropped with the handle.
+    let task = pool.execute(|| Bomb);
+    until(|| task.is_finished());
+    assert!(panic::catch_unwind(AssertUnwindSafe(|| drop(task))).is_err());
+
     let closure = Bomb;
     let moved = pool.execute(move || {
         let _here = closure;

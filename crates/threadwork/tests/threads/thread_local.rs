@@ -161,8 +161,8 @@ fn values_are_taken_over() {
     });
     let counts: Vec<u32> = local.into_iter().map(Cell::into_inner).collect();
     assert_eq!(counts.iter().sum::<u32>(), threads);
-    // The other tests have threads, too, and a joined scoped thread may still be ending.
-    assert!(counts.len() <= 64, "{} values", counts.len());
+    // The other tests have threads, too: one has 70 at once, see `MANY`.
+    assert!(counts.len() <= 200, "{} values", counts.len());
 }
 
 /// More threads at once than there are slots in the object.
