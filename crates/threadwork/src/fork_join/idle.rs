@@ -28,7 +28,7 @@ const LONG_NAP: Duration = Duration::from_micros(400);
 const LONGEST_NAP: Duration = Duration::from_millis(10);
 
 /// What was found. A job is taken.
-enum Found {
+pub(super) enum Found {
     Job(*const Job),
     Task,
 }
@@ -44,6 +44,13 @@ impl Member {
     /// sleeps. Returns as soon as `queued` is true, which must be followed by a
     /// [`wake_one`](super::Group::wake_one) whenever it becomes true.
     pub(crate) fn idle(&self, queued: &dyn Fn() -> bool) {
+        if let Found::Job(job) = self.find(queued) {
+            // SAFETY: taken.
+            unsafe { stack::current().run(job) };
+        }
+    }
+
+    pub(super) fn find(&self, queued: &dyn Fn() -> bool) -> Found {
         let group = self.group();
         let watch = &group.watch;
         watch.begin_search();
@@ -53,14 +60,11 @@ impl Member {
         if watching {
             watch.leave(group);
         }
-        if let Found::Job(job) = found {
-            // Others may have counted on this search.
-            if queued() {
-                group.wake_one();
-            }
-            // SAFETY: taken.
-            unsafe { stack::current().run(job) };
+        // Others may have counted on this search.
+        if matches!(found, Found::Job(_)) && queued() {
+            group.wake_one();
         }
+        found
     }
 
     fn seek(&self, queued: &dyn Fn() -> bool, watching: &mut bool) -> Found {

@@ -6,7 +6,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::job::Job;
-use super::{group, latch, shelf};
+use super::{group, idle, latch, shelf};
 
 pub struct Group(Arc<group::Group>);
 
@@ -30,6 +30,32 @@ impl Group {
     pub fn wake_all(&self) {
         self.0.wake_all();
     }
+
+    /// False if the seat has the watch now, since nobody had.
+    pub fn turn_in(&self, seat: u32) -> bool {
+        self.0.watch.turn_in(&self.0, seat)
+    }
+
+    pub fn leave_the_watch(&self) {
+        self.0.watch.leave(&self.0);
+    }
+
+    /// Puts a job on a shelf, which nobody is to run.
+    pub fn offer(&self, seat: u32) {
+        let shelf = &self.0.seat(seat).shelf;
+        shelf.put(shelf.look(), job(1));
+        self.0.watch.offered(&self.0);
+    }
+
+    /// Takes it back, if nobody has taken it.
+    pub fn withdraw(&self, seat: u32) {
+        self.0.seat(seat).shelf.take_back(ptr::null());
+    }
+
+    /// Whether the sleep in this seat's bed has been ended.
+    pub fn is_called(&self, seat: u32) -> bool {
+        self.0.seat(seat).bed.call().is_some()
+    }
 }
 
 impl Member {
@@ -39,6 +65,11 @@ impl Member {
 
     pub fn idle(&self, queued: &dyn Fn() -> bool) {
         self.0.idle(queued);
+    }
+
+    /// Whether a job was found first.
+    pub fn finds_a_job(&self, queued: &dyn Fn() -> bool) -> bool {
+        matches!(self.0.find(queued), idle::Found::Job(_))
     }
 }
 

@@ -366,7 +366,7 @@ impl Bed {
         self.word.store(1 + call as u32, Ordering::Release);
     }
 
-    fn call(&self) -> Option<Call> {
+    pub(super) fn call(&self) -> Option<Call> {
         // Ordering: Acquire; pairs with the release in `end`: what the caller has seen to be
         // done is seen.
         let word = self.word.load(Ordering::Acquire);

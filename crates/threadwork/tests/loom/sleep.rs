@@ -202,3 +202,55 @@ fn the_end_reaches_all() {
         pool.end(workers);
     });
 }
+
+/// The watch is left while a job is offered: who leaves sees the job, or who offers sees that
+/// nobody watches.
+#[test]
+fn the_watch_is_not_left_for_a_job() {
+    const WATCH: u32 = 1;
+    const SLEEPER: u32 = 2;
+    model(3, || {
+        let group = Arc::new(Group::new(3));
+        let owner = group.enter();
+        assert!(!group.turn_in(WATCH));
+        assert!(group.turn_in(SLEEPER));
+        let watch = thread::spawn({
+            let group = group.clone();
+            move || group.leave_the_watch()
+        });
+        group.offer(0);
+        watch.join().unwrap();
+        group.withdraw(0);
+        drop(owner);
+        assert!(group.is_called(SLEEPER));
+    });
+}
+
+/// A task is queued while the only one who searches finds a job: the task is seen, or a
+/// sleeper is called for it.
+#[test]
+fn a_search_is_not_ended_for_a_task() {
+    const WATCH: u32 = 2;
+    const SLEEPER: u32 = 3;
+    model(3, || {
+        let group = Arc::new(Group::new(4));
+        let owner = group.enter();
+        assert!(!group.turn_in(WATCH));
+        assert!(group.turn_in(SLEEPER));
+        group.offer(0);
+        let queued = Arc::new(AtomicUsize::new(0));
+        let searcher = thread::spawn({
+            let (group, queued) = (group.clone(), queued.clone());
+            move || {
+                let is_queued = || queued.load(Ordering::Acquire) > 0;
+                group.enter().finds_a_job(&is_queued)
+            }
+        });
+        queued.store(1, Ordering::Release);
+        group.wake_one();
+        let has_job = searcher.join().unwrap();
+        group.withdraw(0);
+        drop(owner);
+        assert!(!has_job || group.is_called(SLEEPER));
+    });
+}

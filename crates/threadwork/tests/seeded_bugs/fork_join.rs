@@ -127,6 +127,20 @@ pub(crate) const LOOM: &[Bug] = &[
         "if false && queued() && self.change(",
         "sleep::a_task_is_found",
     ),
+    bug(
+        "whoever leaves the watch does not look again",
+        WATCH,
+        "        if sleepers && group.stamp_all() {",
+        "        if sleepers && false && group.stamp_all() {",
+        "sleep::the_watch_is_not_left_for_a_job",
+    ),
+    bug(
+        "a searcher that does a job calls nobody for a task",
+        IDLE,
+        "if matches!(found, Found::Job(_)) && queued() {",
+        "if false && matches!(found, Found::Job(_)) && queued() {",
+        "sleep::a_search_is_not_ended_for_a_task",
+    ),
 ];
 
 /// What every machine shows.
