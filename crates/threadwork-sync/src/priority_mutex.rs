@@ -8,7 +8,7 @@
 //! | 0 | `state`, 64 bits | who holds the lock, and how many wait in each class |
 //! | 8, 12, 16 | `gates`, 32 bits each | where `Low`, `Normal`, `High` wait |
 //!
-//! 24 bytes, aligned to 8; the last four are padding.
+//! 24 bytes, aligned to 8; the last four are not used.
 //!
 //! | bits of `state` | meaning |
 //! |---|---|
@@ -455,6 +455,9 @@ impl Inherited {
 pub struct RawPriorityMutex {
     state: AtomicU64,
     gates: [AtomicU32; 3],
+    /// No padding: unlike an atomic, that would have to stay there until an `unlock` has
+    /// returned, while whoever locks next may free the lock.
+    unused: AtomicU32,
 }
 
 impl RawPriorityMutex {
@@ -465,6 +468,7 @@ impl RawPriorityMutex {
             RawPriorityMutex {
                 state: AtomicU64::new(0),
                 gates: [AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0)],
+                unused: AtomicU32::new(0),
             }
         }
     }

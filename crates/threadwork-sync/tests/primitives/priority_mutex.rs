@@ -567,12 +567,13 @@ fn threads_and_futures_of_all_classes_exclude_each_other() {
 /// Who unlocks last frees the lock, while the others may still be inside `unlock`.
 #[test]
 fn the_lock_may_be_freed_by_who_had_it_last() {
-    struct Shared(*mut PriorityMutex<u32>);
+    // Of 64 bits, so that there is no padding: see `RawPriorityMutex`.
+    struct Shared(*mut PriorityMutex<u64>);
     // SAFETY: the last of them frees it, and says so under its lock.
     unsafe impl Sync for Shared {}
     for round in 0..rounds(2_000) {
         let threads = 2 + round % 3;
-        let shared = Shared(Box::into_raw(Box::new(PriorityMutex::new(threads))));
+        let shared = Shared(Box::into_raw(Box::new(PriorityMutex::new(threads.into()))));
         together(threads, |index| {
             let shared = &shared;
             let class = CLASSES[(index + round) as usize % 3];
