@@ -6,14 +6,15 @@
 
 import { build } from 'esbuild';
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const AS_THEY_ARE = ['README.md', 'index.d.ts', 'sync.d.ts', 'page', 'sw', 'rewriter/rewriter.wasm'];
+const LICENCES = ['LICENSE-APACHE', 'LICENSE-MIT'];
 
 const manifest = JSON.parse(readFileSync(join(HERE, 'package.json'), 'utf8'));
-const out = process.argv[2] ?? join(HERE, 'dist');
+const out = resolve(process.argv[2] ?? join(HERE, 'dist'));
 
 if (!existsSync(join(HERE, 'rewriter/rewriter.wasm'))) {
   console.error('missing: rewriter/rewriter.wasm (run rewriter/build.sh)');
@@ -21,6 +22,7 @@ if (!existsSync(join(HERE, 'rewriter/rewriter.wasm'))) {
 }
 rmSync(out, { recursive: true, force: true });
 for (const name of AS_THEY_ARE) cpSync(join(HERE, name), join(out, name), { recursive: true });
+for (const name of LICENCES) cpSync(join(HERE, '..', name), join(out, name));
 
 const options = {
   absWorkingDir: HERE,
