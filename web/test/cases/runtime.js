@@ -79,7 +79,8 @@ test('runtime: tasks wait in a queue, and can be taken out of it', async () => {
   const queued = runtime.execute('add', 1);
   const taken = runtime.execute('add', 1);
   await until(() => runtime.memory.load(12) === 2);
-  equal(runtime.workers, [{ state: 'busy', task: 1 }, { state: 'busy', task: 2 }]);
+  const tasks = runtime.workers.map(({ state, task }) => [state, task]);
+  equal(tasks.sort(), [['busy', 1], ['busy', 2]]);
   equal([runtime.pool.queued, queued.id, taken.cancel(), runtime.pool.queued], [2, 3, true, 1]);
   equal((await failure(taken)).code, 'CANCELLED');
   let isOver = false;
