@@ -127,6 +127,7 @@ impl Suite {
             .collect();
         if let Ok(part) = std::env::var("SEEDED_BUGS") {
             chosen.retain(|(_, bug)| bug.caught_by.contains(&part));
+            assert!(!chosen.is_empty(), "no bug is caught by a test like {part}");
         } else if std::env::var_os("THREADWORK_FULL").is_none() {
             chosen = sample(&chosen, self.sample);
         }
