@@ -56,7 +56,7 @@ impl Arena {
         limit: Option<u64>,
         hosts: u32,
     ) -> Self {
-        let lot = ParkingLot::new();
+        let lot = ParkingLot::new(Arc::clone(&cores));
         (0..hosts).for_each(|_| lot.enter());
         Self {
             memories,
@@ -125,7 +125,7 @@ impl Arena {
         }
         self.cores.acquire();
         let result = loop {
-            match self.lot.wait(&self.cores, HOST, key, deadline, &holds) {
+            match self.lot.wait(HOST, key, deadline, &holds) {
                 WaitResult::Deadlock if self.is_stalled() => {}
                 WaitResult::Deadlock | WaitResult::Cancelled => break Err(Closed),
                 result => break Ok(result),

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
-use threadwork_parking::Cores;
+use threadwork_parking::{Cores, WakerCore};
 
 /// How long a worker without work is kept.
 const KEEP: Duration = Duration::from_secs(2);
@@ -38,6 +38,8 @@ pub(crate) struct Worker {
     /// Set when `job` is filled, so that waiting needs no lock.
     ready: AtomicBool,
     job: Mutex<Option<Job>>,
+    /// Who filled it ran here.
+    giver: WakerCore,
     thread: OnceLock<Thread>,
     cores: Arc<Cores>,
 }
@@ -46,6 +48,10 @@ impl Worker {
     /// Puts a job into the mailbox of a worker that the caller took out of a list.
     pub(crate) fn give(&self, job: Job) {
         *lock(&self.job) = Some(job);
+        self.giver.leave();
+        // On behalf of the worker, which wants a core from now on: nobody should spin on
+        // the one that it waits for.
+        self.cores.acquire();
         // Ordering: Release; pairs with the acquire in `is_ready`.
         self.ready.store(true, Ordering::Release);
         if let Some(thread) = self.thread.get() {
@@ -64,7 +70,10 @@ impl Worker {
                     Some(left) => thread::park_timeout(left),
                 }
             }
+            self.giver.take_up(&self.cores);
         }
+        // What the worker does next counts for itself.
+        self.cores.release();
         // Ordering: Relaxed; the next store of true comes after the caller has put
         // itself into a list again, under that list's lock.
         self.ready.store(false, Ordering::Relaxed);
@@ -123,6 +132,7 @@ impl Workers {
         let worker = Arc::new(Worker {
             ready: AtomicBool::new(true),
             job: Mutex::new(Some(job)),
+            giver: WakerCore::new(),
             thread: OnceLock::new(),
             cores: Arc::clone(&self.0.cores),
         });
@@ -131,6 +141,8 @@ impl Workers {
             .name("threadwork".to_owned())
             .stack_size(self.0.stack_size)
             .spawn(move || shared.work(&worker))?;
+        // As in `give`.
+        self.0.cores.acquire();
         Ok(())
     }
 }

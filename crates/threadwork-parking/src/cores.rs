@@ -4,17 +4,21 @@
 //! So a thread spins while no more threads are runnable than there are cores,
 //! and stops as soon as there are. The count is touched when a thread falls
 //! asleep or wakes, never on a path that does not sleep.
+//!
+//! And it pays only if the two really run on two cores. Systems in virtual machines are apt
+//! to leave a thread on the core of the one that wakes it, since a core that sleeps looks
+//! to them like one that somebody else has. Then a hand-off costs two changes of context,
+//! for ever. A thread that finds itself there, and has a core to spare, moves once
+//! (`core.rs`).
 
+use crate::core::{self, Moves};
 use crate::primitive::AtomicU32;
 use std::sync::atomic::Ordering;
-#[cfg(not(loom))]
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-#[cfg(not(loom))]
 use threadwork_sync::luck;
 
 /// Looks between two looks at the clock.
-#[cfg(not(loom))]
 const LOOKS: u32 = 32;
 
 /// The cores of the machine and the threads that want one, shared by all the
@@ -26,6 +30,7 @@ pub struct Cores {
     /// Threads without work that spin for some.
     idle: AtomicU32,
     cores: u32,
+    moves: Moves,
 }
 
 impl Cores {
@@ -36,10 +41,11 @@ impl Cores {
             runnable: AtomicU32::new(0),
             idle: AtomicU32::new(0),
             cores,
+            moves: Moves::new(),
         }
     }
 
-    /// Counts the calling thread as one that wants a core.
+    /// Counts a thread as one that wants a core: the calling one, or one that it wakes.
     pub fn acquire(&self) {
         // Ordering: Relaxed; the count steers a heuristic and publishes nothing.
         self.runnable.fetch_add(1, Ordering::Relaxed);
@@ -51,18 +57,22 @@ impl Cores {
         self.runnable.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Whether two threads can run at once at all.
+    pub(crate) fn are_several(&self) -> bool {
+        self.cores > 1
+    }
+
     /// Whether a thread that is already counted may spin: everybody who wants a
     /// core has one.
     #[must_use]
     pub fn may_spin(&self) -> bool {
         // Ordering: Relaxed, as in `acquire`.
-        self.cores > 1 && self.runnable.load(Ordering::Relaxed) <= self.cores
+        self.are_several() && self.runnable.load(Ordering::Relaxed) <= self.cores
     }
 
     /// Calls `done` until it is true, for as long as spinning seems to pay and a core
     /// is left over by all the threads that have work. The caller is not counted as
     /// runnable. Returns what `done` said last.
-    #[cfg(not(loom))]
     pub fn spin_idle(&self, done: impl Fn() -> bool) -> bool {
         if done() {
             return true;
@@ -74,26 +84,43 @@ impl Cores {
         finished
     }
 
-    #[cfg(not(loom))]
     fn spin(&self, done: impl Fn() -> bool) -> bool {
-        let Some(budget) = luck::budget() else {
+        let Some(budget) = self.budget() else {
             return false;
         };
         let start = Instant::now();
-        let mut finished = false;
-        while !finished && self.has_room_for(1) && start.elapsed() < budget {
-            finished = (0..LOOKS).any(|_| {
+        while self.has_room_for(1) && start.elapsed() < budget {
+            if (0..LOOKS).any(|_| {
                 std::hint::spin_loop();
                 done()
-            });
+            }) {
+                break;
+            }
         }
-        luck::record(finished);
+        // Also when there was no room any more: maybe for the very work that is waited for.
+        let finished = done();
+        self.record(finished);
         finished
     }
 
+    /// For how long the calling thread should spin now, if at all: maybe on another core
+    /// than before, if it shares this one with the thread that wakes it.
+    pub(crate) fn budget(&self) -> Option<Duration> {
+        if luck::wants_move() && self.moves.allow() && core::leave() {
+            luck::moved();
+        }
+        luck::budget()
+    }
+
+    /// How the spin ended.
+    pub(crate) fn record(&self, success: bool) {
+        if luck::record(success) {
+            self.moves.paid();
+        }
+    }
+
     /// Whether so many threads without work may spin.
-    #[cfg(not(loom))]
     fn has_room_for(&self, idle: u32) -> bool {
-        self.cores > 1 && self.runnable.load(Ordering::Relaxed) + idle <= self.cores
+        self.are_several() && self.runnable.load(Ordering::Relaxed) + idle <= self.cores
     }
 }

@@ -28,17 +28,19 @@
 //!
 //! # How a wait goes
 //!
-//! 1. *Hover*: while a core is free (see [`Cores`]) the thread watches the guest's
-//!    own word for a short time, if that has paid lately. A word that changes ends the wait as
-//!    [`WaitResult::NotEqual`], as if the instruction had been executed a moment
+//! 1. *Hover*: while a core is free (see [`Cores`]) and nobody sleeps there yet, the thread
+//!    watches the guest's own word for a short time, if that has paid lately. A word that
+//!    changes ends the wait as [`WaitResult::NotEqual`], as if the instruction had been executed a moment
 //!    later: nobody queues, nobody is notified, nobody sleeps. This is what makes a
 //!    hand-off between two running threads cost a cache line transfer and not a
-//!    system call.
+//!    system call. A thread that waits for the word that it notified last contends for a
+//!    lock, most likely: it rests for some microseconds before it looks, so that whoever
+//!    holds the lock gets on.
 //! 2. *Queue*: under the lock of the word's bucket, compare once more and enter
 //!    the queue.
-//! 3. *Sleep*: announce it in the waiter's state word, then park. Whoever takes
-//!    the waiter out of the queue decides its result and wakes it only if it had
-//!    announced that it sleeps.
+//! 3. *Sleep*: announce it in the waiter's state word, then sleep by the bucket's bell.
+//!    Whoever takes the waiter out of the queue decides its result and wakes it only if it
+//!    had announced that it sleeps. One ring wakes all that a notify took.
 //!
 //! Design after Linux' futex, WebKit's `ParkingLot` and `parking_lot_core`; the
 //! hovering before the queue and the census of sleepers are ours.
@@ -46,18 +48,18 @@
 //! # Example
 //!
 //! ```
+//! use std::sync::Arc;
 //! use std::sync::atomic::{AtomicU32, Ordering};
 //! use threadwork_parking::{Cores, ParkingLot, WaitResult};
 //!
-//! let cores = Cores::new(2);
-//! let lot = ParkingLot::new();
+//! let lot = ParkingLot::new(Arc::new(Cores::new(2)));
 //! let word = AtomicU32::new(0);
 //! let address = word.as_ptr() as usize;
 //! std::thread::scope(|scope| {
 //!     scope.spawn(|| {
 //!         lot.enter();
 //!         while word.load(Ordering::SeqCst) == 0 {
-//!             lot.wait(&cores, 1, address, None, || word.load(Ordering::SeqCst) == 0);
+//!             lot.wait(1, address, None, || word.load(Ordering::SeqCst) == 0);
 //!         }
 //!         lot.leave();
 //!     });
@@ -69,11 +71,22 @@
 //! ```
 
 #![deny(missing_docs)]
+#![cfg_attr(
+    loom,
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "to spin is to delay, and a model has no time"
+    )
+)]
 
+mod bell;
+mod core;
 mod cores;
 mod lot;
 mod primitive;
 mod queue;
 
+pub use core::WakerCore;
 pub use cores::Cores;
 pub use lot::{Census, ParkingLot, WaitResult};

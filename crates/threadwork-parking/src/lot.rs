@@ -21,22 +21,29 @@
 //!    the announcements that they followed.
 
 use crate::Cores;
-use crate::primitive::{
-    AtomicBool, AtomicU32, Mutex, MutexGuard, Thread, current, fence, park, park_timeout,
-};
-use crate::queue::{ASLEEP, CANCELLED, Queue, WAITING, WOKEN, Waiter};
+use crate::bell::{Bell, Sleepers};
+use crate::primitive::{AtomicBool, AtomicU32, Mutex, MutexGuard, fence};
+use crate::queue::{ASLEEP, CANCELLED, Queue, WAITING, WOKEN, WOKEN_TOGETHER, Waiter};
+use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
-#[cfg(not(loom))]
-use threadwork_sync::luck;
 
 /// Looks at the word between two looks at the clock.
 const LOOKS: u32 = 8;
 
 /// Pauses between two looks at the word, at most: who looks all the time slows down
 /// whoever works with what is on the same cache line.
-#[cfg(not(loom))]
 const LONGEST_PAUSE: u32 = 32;
+
+/// Pauses before a thread looks at a word for which it seems to contend, since it is the
+/// very one that it notified last: a few microseconds, in which whoever holds the lock gets
+/// hundreds of things done. Without them two threads that want one lock all the time hand it
+/// to and fro, and the line it is on with it, which takes up to twice the time in all.
+const REST: u32 = 160;
+
+/// Rests that are left out after one that led to nothing.
+const RESTS_SKIPPED: u32 = 16;
 
 #[cfg(not(loom))]
 const BUCKETS: usize = 64;
@@ -71,6 +78,7 @@ pub struct Census {
 /// The sleeping places of one process.
 pub struct ParkingLot {
     buckets: Box<[Bucket]>,
+    cores: Arc<Cores>,
     living: AtomicU32,
     /// Sleepers without a timeout; see invariant 3.
     asleep: AtomicU32,
@@ -84,6 +92,20 @@ struct Bucket {
     /// Waiters in the queue or on their way in; see invariant 2.
     waiters: AtomicU32,
     queue: Mutex<Queue>,
+    bell: Bell,
+}
+
+thread_local! {
+    static CONTENTION: Cell<Contention> = const { Cell::new(Contention { notified: 0, skip: 0 }) };
+}
+
+/// What a thread remembers to tell whether it contends for a lock.
+#[derive(Clone, Copy)]
+struct Contention {
+    /// The address that it notified last.
+    notified: usize,
+    /// Rests to leave out.
+    skip: u32,
 }
 
 impl Bucket {
@@ -96,22 +118,18 @@ impl Bucket {
     }
 }
 
-impl Default for ParkingLot {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl ParkingLot {
-    /// An open lot without threads.
+    /// An open lot without threads, on these cores.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(cores: Arc<Cores>) -> Self {
         let bucket = |_| Bucket {
             waiters: AtomicU32::new(0),
             queue: Mutex::new(Queue::new()),
+            bell: Bell::new(),
         };
         Self {
             buckets: (0..BUCKETS).map(bucket).collect(),
+            cores,
             living: AtomicU32::new(0),
             asleep: AtomicU32::new(0),
             closed: AtomicBool::new(false),
@@ -153,14 +171,13 @@ impl ParkingLot {
     /// has another value than the one expected.
     ///
     /// `thread` is the caller's name in [`cancel`](Self::cancel). The caller must be
-    /// counted in this lot's census and in `cores`. `holds` must be an atomic
+    /// counted in this lot's census and in its cores. `holds` must be an atomic
     /// comparison (sequentially consistent), without side effects: it is called
     /// often, and under a lock.
     ///
     /// Blocks until notified, cancelled or timed out.
     pub fn wait(
         &self,
-        cores: &Cores,
         thread: u32,
         address: usize,
         deadline: Option<Instant>,
@@ -172,12 +189,10 @@ impl ParkingLot {
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return self.result_of_no_wait();
         }
-        if self.hover(cores, deadline, &holds) {
+        if self.hover(address, deadline, &holds) {
             return WaitResult::NotEqual;
         }
         let bucket = self.bucket(address);
-        let mut waiter = Waiter::new(address, thread, deadline.is_none(), current());
-        let waiter = &raw mut waiter;
         // Ordering: Relaxed; the fence orders it before the comparison below, against
         // the fence in `notify` (invariant 2).
         bucket.waiters.fetch_add(1, Ordering::Relaxed);
@@ -192,17 +207,28 @@ impl ParkingLot {
             bucket.waiters.fetch_sub(1, Ordering::Relaxed);
             return self.result_of_no_queue(&holds);
         }
+        let mut waiter = Waiter::new(address, thread, deadline.is_none(), bucket.bell.bed());
+        let waiter = &raw mut waiter;
         // SAFETY: the waiter stays in place until this function returns, and it
         // returns only after the waiter has left the queue.
         unsafe { queue.push(waiter) };
         drop(queue);
         // SAFETY: as above.
-        unsafe { self.sleep(cores, bucket, waiter, deadline) }
+        let result = unsafe { self.sleep(bucket, waiter, deadline) };
+        // SAFETY: it is out of the queue, so it is ours alone.
+        bucket.bell.make(unsafe { &(*waiter).bed });
+        result
     }
 
     /// Wakes the `count` longest waiting threads of `address`, and returns how
     /// many there were. Never blocks for longer than a short critical section.
     pub fn notify(&self, address: usize, count: u32) -> u32 {
+        CONTENTION.with(|cell| {
+            cell.set(Contention {
+                notified: address,
+                ..cell.get()
+            });
+        });
         let bucket = self.bucket(address);
         // Ordering: the fence orders what the caller did before the look at the count,
         // against the fence in `wait` (invariant 2).
@@ -211,7 +237,8 @@ impl ParkingLot {
             return 0;
         }
         let mut left = count;
-        self.release(bucket, WOKEN, |waiter| {
+        let verdict = if count == 1 { WOKEN } else { WOKEN_TOGETHER };
+        self.release(bucket, verdict, |waiter| {
             let chosen = left > 0 && waiter.address == address;
             left -= u32::from(chosen);
             chosen
@@ -243,8 +270,7 @@ impl ParkingLot {
         mut chosen: impl FnMut(&Waiter) -> bool,
     ) -> u32 {
         let mut released = 0;
-        let mut first = None;
-        let mut others = Vec::new();
+        let mut sleepers = Sleepers::default();
         let mut queue = bucket.lock();
         for waiter in queue.iter() {
             // SAFETY: members of the queue are valid while its lock is held.
@@ -256,31 +282,23 @@ impl ParkingLot {
             released += 1;
             // SAFETY: valid until its state says that it is out of the queue,
             // which this call does last.
-            match unsafe { self.settle(waiter, verdict) } {
-                // One is the usual case, and needs no allocation.
-                Some(sleeper) if first.is_none() => first = Some(sleeper),
-                Some(sleeper) => others.push(sleeper),
-                None => {}
-            }
+            unsafe { self.settle(waiter, verdict, &mut sleepers) };
         }
         // Ordering: Relaxed, as where `wait` takes itself back.
         bucket.waiters.fetch_sub(released, Ordering::Relaxed);
         drop(queue);
-        first
-            .into_iter()
-            .chain(others)
-            .for_each(|sleeper| sleeper.unpark());
+        bucket.bell.ring(sleepers);
         released
     }
 
-    /// Gives a waiter that just left the queue its verdict; returns its thread if
-    /// that has to be woken.
+    /// Gives a waiter that just left the queue its verdict, and adds it to `sleepers`
+    /// if it has to be woken.
     ///
     /// # Safety
     ///
     /// `waiter` must be valid, out of the queue, and without a verdict; it is not
     /// valid any more afterwards.
-    unsafe fn settle(&self, waiter: *mut Waiter, verdict: u32) -> Option<Thread> {
+    unsafe fn settle(&self, waiter: *mut Waiter, verdict: u32, sleepers: &mut Sleepers) {
         // SAFETY: the caller's promise.
         let state = unsafe { &(*waiter).state };
         // Ordering: Release; pairs with the acquire load in `sleep`: what the
@@ -289,28 +307,43 @@ impl ParkingLot {
             .compare_exchange(WAITING, verdict, Ordering::Release, Ordering::Relaxed)
             .is_ok()
         {
-            return None;
+            return;
         }
         // It is ASLEEP, and only we, who took it out of the queue, may change that.
-        // SAFETY: valid until the store below.
-        let sleeper = unsafe { (*waiter).parker.clone() };
-        // SAFETY: as above.
-        if unsafe { (*waiter).untimed } {
+        // SAFETY: valid until the store below, and shared until then.
+        let sleeper = unsafe { &*waiter };
+        sleepers.add(&sleeper.bed);
+        sleeper.waker.leave();
+        if sleeper.untimed {
             // Ordering: AcqRel, as all updates of the count (invariant 3).
             self.asleep.fetch_sub(1, Ordering::AcqRel);
         }
+        // On its behalf: of many that are woken together most have to wait for a core, and
+        // nobody should spin on one meanwhile. A single one gets a core soon, most often
+        // that of its waker, which is about to wait for it.
+        if verdict != WOKEN {
+            self.cores.acquire();
+        }
         // Ordering: Release, as above.
         state.store(verdict, Ordering::Release);
-        Some(sleeper)
     }
 
     /// Watches the word until it changes; false when it is time to queue.
     #[cfg(not(loom))]
-    fn hover(&self, cores: &Cores, deadline: Option<Instant>, holds: impl Fn() -> bool) -> bool {
-        if !cores.may_spin() {
+    fn hover(&self, address: usize, deadline: Option<Instant>, holds: impl Fn() -> bool) -> bool {
+        if !self.cores.are_several() {
             return false;
         }
-        let Some(budget) = luck::budget() else {
+        if rest(address, &holds) {
+            return true;
+        }
+        // Ordering: Relaxed; a hint. Where others sleep already, who comes last should not
+        // go first; and it is likely that all are to be woken together, by system calls.
+        let is_first = self.bucket(address).waiters.load(Ordering::Relaxed) == 0;
+        if !is_first || !self.cores.may_spin() {
+            return false;
+        }
+        let Some(budget) = self.cores.budget() else {
             return false;
         };
         let end = Instant::now() + budget;
@@ -326,18 +359,17 @@ impl ParkingLot {
             }
             // Ordering: Relaxed; a late look costs one more round.
             let closed = self.closed.load(Ordering::Relaxed);
-            if closed || !cores.may_spin() || Instant::now() >= end {
+            if closed || !self.cores.may_spin() || Instant::now() >= end {
                 break false;
             }
         };
-        luck::record(changed);
+        self.cores.record(changed);
         changed
     }
 
     /// Hovering is a delay, which a model without time does not have.
     #[cfg(loom)]
-    fn hover(&self, _: &Cores, _: Option<Instant>, _: impl Fn() -> bool) -> bool {
-        let _ = LOOKS;
+    fn hover(&self, _: usize, _: Option<Instant>, _: impl Fn() -> bool) -> bool {
         false
     }
 
@@ -366,7 +398,6 @@ impl ParkingLot {
     /// `waiter` must be the caller's own, and have been pushed to `bucket`'s queue.
     unsafe fn sleep(
         &self,
-        cores: &Cores,
         bucket: &Bucket,
         waiter: *mut Waiter,
         deadline: Option<Instant>,
@@ -381,10 +412,20 @@ impl ParkingLot {
         if announced.is_err() {
             return verdict(state);
         }
-        cores.release();
+        self.cores.release();
         // SAFETY: the caller's promise.
         let result = unsafe { self.doze(bucket, waiter, deadline) };
-        cores.acquire();
+        match result {
+            WaitResult::TimedOut | WaitResult::Deadlock => self.cores.acquire(),
+            _ => {
+                // Ordering: Relaxed; it has been acquired, and stays as it is.
+                if state.load(Ordering::Relaxed) == WOKEN {
+                    self.cores.acquire();
+                }
+                // SAFETY: out of the queue, so it is ours alone.
+                unsafe { (*waiter).waker.take_up(&self.cores) };
+            }
+        }
         result
     }
 
@@ -401,24 +442,22 @@ impl ParkingLot {
     ) -> WaitResult {
         // SAFETY: as in `sleep`.
         let state = unsafe { &(*waiter).state };
+        // SAFETY: as above.
+        let bed = unsafe { &(*waiter).bed };
         if deadline.is_none() && self.count_asleep() && self.all_asleep(Some((bucket, waiter))) {
             return WaitResult::Deadlock;
         }
         loop {
+            let heard = bucket.bell.listen();
             // Ordering: Acquire; pairs with the release in `settle`.
             if state.load(Ordering::Acquire) != ASLEEP {
                 return verdict(state);
             }
-            match deadline {
-                None => park(),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    park_timeout(left);
-                    if cfg!(loom) || Instant::now() >= deadline {
-                        // SAFETY: the caller's promise.
-                        return unsafe { self.time_out(bucket, waiter) };
-                    }
-                }
+            bucket.bell.sleep(bed, heard, deadline);
+            // A model has no clock: there a sleep that could end so does.
+            if deadline.is_some_and(|deadline| cfg!(loom) || Instant::now() >= deadline) {
+                // SAFETY: the caller's promise.
+                return unsafe { self.time_out(bucket, waiter) };
             }
         }
     }
@@ -495,11 +534,33 @@ impl ParkingLot {
     }
 }
 
+/// A rest, for a thread that seems to contend for a lock; true if the word has changed
+/// meanwhile.
+#[cfg(not(loom))]
+fn rest(address: usize, holds: impl Fn() -> bool) -> bool {
+    let mut contention = CONTENTION.get();
+    if contention.notified != address {
+        return false;
+    }
+    let rests = contention.skip == 0;
+    if rests {
+        (0..REST).for_each(|_| std::hint::spin_loop());
+    }
+    let changed = !holds();
+    contention.skip = match (rests, changed) {
+        (true, true) => 0,
+        (true, false) => RESTS_SKIPPED,
+        (false, _) => contention.skip - 1,
+    };
+    CONTENTION.set(contention);
+    changed
+}
+
 /// The verdict in the state of a waiter that has left the queue.
 fn verdict(state: &AtomicU32) -> WaitResult {
     // Ordering: Acquire; pairs with the release in `settle`.
     match state.load(Ordering::Acquire) {
-        WOKEN => WaitResult::Woken,
+        WOKEN | WOKEN_TOGETHER => WaitResult::Woken,
         CANCELLED => WaitResult::Cancelled,
         state => unreachable!("waiter in state {state} has no verdict"),
     }

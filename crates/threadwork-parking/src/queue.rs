@@ -6,7 +6,9 @@
 //! of the bucket that owns the list, and it lives on the stack of a thread that
 //! does not return before it has left.
 
-use crate::primitive::{AtomicU32, Thread};
+use crate::bell::Bed;
+use crate::core::WakerCore;
+use crate::primitive::AtomicU32;
 use std::ptr;
 
 /// In the queue, its thread runs (it looks at this word before it sleeps).
@@ -15,8 +17,10 @@ pub(crate) const WAITING: u32 = 0;
 pub(crate) const ASLEEP: u32 = 1;
 /// Out of the queue: a notify took it.
 pub(crate) const WOKEN: u32 = 2;
-/// Out of the queue: the wait was cancelled.
-pub(crate) const CANCELLED: u32 = 3;
+/// The same, maybe with others; if it slept, it has been counted as runnable.
+pub(crate) const WOKEN_TOGETHER: u32 = 3;
+/// Out of the queue: the wait was cancelled; if it slept, it has been counted as runnable.
+pub(crate) const CANCELLED: u32 = 4;
 
 /// A thread that waits, on its own stack.
 pub(crate) struct Waiter {
@@ -27,20 +31,23 @@ pub(crate) struct Waiter {
     pub(crate) thread: u32,
     /// Without a timeout: it sleeps for ever unless somebody notifies it.
     pub(crate) untimed: bool,
-    pub(crate) parker: Thread,
+    pub(crate) bed: Bed,
+    /// Set before the verdict.
+    pub(crate) waker: WakerCore,
     /// Links, accessed under the bucket's lock only.
     previous: *mut Waiter,
     next: *mut Waiter,
 }
 
 impl Waiter {
-    pub(crate) fn new(address: usize, thread: u32, untimed: bool, parker: Thread) -> Self {
+    pub(crate) fn new(address: usize, thread: u32, untimed: bool, bed: Bed) -> Self {
         Self {
             state: AtomicU32::new(WAITING),
             address,
             thread,
             untimed,
-            parker,
+            bed,
+            waker: WakerCore::new(),
             previous: ptr::null_mut(),
             next: ptr::null_mut(),
         }

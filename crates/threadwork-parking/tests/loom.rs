@@ -1,9 +1,7 @@
 //! The lot under loom: every interleaving with at most three preemptions.
 //!
 //! Run with `RUSTFLAGS="--cfg loom" cargo test --release -p threadwork-parking --test loom`.
-//! They were seen to fail: with a notify that is not ordered against the waiter's count, a wait that does
-//! not compare or look for a close under the lock, a census that is not taken back, a
-//! leave that does not look, a timeout that ignores the verdict, a notify of one too many.
+//! `tests/seeded_bugs` is the proof that they can fail.
 
 #![cfg(loom)]
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
@@ -13,9 +11,8 @@ use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 use threadwork_parking::{Cores, ParkingLot, WaitResult};
 
-/// A process of two cores: a lot, its cores, and one word of guest memory.
+/// A process of two cores: a lot, and one word of guest memory.
 struct World {
-    cores: Cores,
     lot: ParkingLot,
     word: AtomicU32,
 }
@@ -26,8 +23,7 @@ const ADDRESS: usize = 64;
 impl World {
     fn new(threads: u32) -> Arc<Self> {
         let world = Self {
-            cores: Cores::new(2),
-            lot: ParkingLot::new(),
+            lot: ParkingLot::new(std::sync::Arc::new(Cores::new(2))),
             word: AtomicU32::new(0),
         };
         for _ in 0..threads {
@@ -38,14 +34,13 @@ impl World {
 
     fn wait(&self, thread: u32, expected: u32) -> WaitResult {
         let holds = || self.word.load(Ordering::SeqCst) == expected;
-        self.lot.wait(&self.cores, thread, ADDRESS, None, holds)
+        self.lot.wait(thread, ADDRESS, None, holds)
     }
 
     fn wait_timed(&self, thread: u32, expected: u32) -> WaitResult {
         let holds = || self.word.load(Ordering::SeqCst) == expected;
         let later = std::time::Instant::now() + std::time::Duration::from_secs(3600);
-        self.lot
-            .wait(&self.cores, thread, ADDRESS, Some(later), holds)
+        self.lot.wait(thread, ADDRESS, Some(later), holds)
     }
 }
 
@@ -91,6 +86,7 @@ fn exact_counts() {
             })
             .collect();
         let mut notified = world.lot.notify(ADDRESS, 1);
+        assert!(notified <= 1);
         world.word.store(1, Ordering::SeqCst);
         notified += world.lot.notify(ADDRESS, u32::MAX);
         let woken: u32 = waiters
@@ -98,6 +94,31 @@ fn exact_counts() {
             .map(|waiter| waiter.join().unwrap())
             .sum();
         assert_eq!(woken, notified);
+    });
+}
+
+/// The model's bell has two cords; the third sleeper is woken as well.
+#[test]
+fn more_sleepers_than_cords() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| {
+        let world = World::new(4);
+        let waiters: Vec<_> = (1..=3)
+            .map(|id| {
+                let world = Arc::clone(&world);
+                thread::spawn(move || {
+                    let result = world.wait(id, 0);
+                    assert!(matches!(result, WaitResult::Woken | WaitResult::NotEqual));
+                    let _ = world.lot.leave();
+                })
+            })
+            .collect();
+        world.word.store(1, Ordering::SeqCst);
+        world.lot.notify(ADDRESS, u32::MAX);
+        for waiter in waiters {
+            waiter.join().unwrap();
+        }
     });
 }
 
@@ -134,6 +155,38 @@ fn deadlock_is_noticed_once() {
             })
         };
         let mine = world.wait(0, 0);
+        if mine == WaitResult::Deadlock {
+            world.lot.close();
+        }
+        let mut results = [mine, other.join().unwrap()];
+        results.sort_by_key(|result| *result != WaitResult::Deadlock);
+        assert_eq!(results, [WaitResult::Deadlock, WaitResult::Cancelled]);
+    });
+}
+
+/// Two threads that have slept before, and have been woken, are told as well.
+#[test]
+fn deadlock_is_noticed_after_a_wake_up() {
+    model(|| {
+        let world = World::new(2);
+        let other = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || {
+                world.wait(1, 0);
+                // The notify may come as late as this.
+                let mut result = WaitResult::Woken;
+                while result == WaitResult::Woken {
+                    result = world.wait(1, 1);
+                }
+                if result == WaitResult::Deadlock {
+                    world.lot.close();
+                }
+                result
+            })
+        };
+        world.word.store(1, Ordering::SeqCst);
+        world.lot.notify(ADDRESS, 1);
+        let mine = world.wait(0, 1);
         if mine == WaitResult::Deadlock {
             world.lot.close();
         }

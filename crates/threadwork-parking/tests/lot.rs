@@ -12,7 +12,7 @@ use threadwork_parking::{Cores, ParkingLot, WaitResult};
 
 /// A lot, its cores and some words of guest memory.
 struct World {
-    cores: Cores,
+    cores: Arc<Cores>,
     lot: ParkingLot,
     words: [AtomicU32; 8],
 }
@@ -20,9 +20,10 @@ struct World {
 impl World {
     /// `cores` is 1 for waiters that queue at once, more for such that hover.
     fn new(cores: u32) -> Arc<Self> {
+        let cores = Arc::new(Cores::new(cores));
         let world = Self {
-            cores: Cores::new(cores),
-            lot: ParkingLot::new(),
+            lot: ParkingLot::new(Arc::clone(&cores)),
+            cores,
             words: Default::default(),
         };
         // The test's own thread could notify, so it is no deadlock if all others sleep.
@@ -36,8 +37,7 @@ impl World {
 
     fn wait(&self, id: u32, word: usize, deadline: Option<Instant>) -> WaitResult {
         let holds = || self.words[word].load(Ordering::SeqCst) == 0;
-        self.lot
-            .wait(&self.cores, id, self.address(word), deadline, holds)
+        self.lot.wait(id, self.address(word), deadline, holds)
     }
 
     fn notify(&self, word: usize, count: u32) -> u32 {
@@ -121,6 +121,25 @@ fn counts_are_exact_and_addresses_separate() {
     waiters
         .into_iter()
         .for_each(|waiter| waiter.join().unwrap());
+}
+
+/// More than one ring of the bell can wake.
+#[test]
+fn a_hundred_sleepers_of_one_word() {
+    for _ in 0..20 {
+        let world = World::new(1);
+        let (done, results) = channel();
+        let waiters: Vec<_> = (1..=100).map(|id| world.waiter(id, 0, &done)).collect();
+        for (count, ids) in [(1, 1..=1), (49, 2..=50), (u32::MAX, 51..=100)] {
+            assert_eq!(world.notify(0, count), ids.clone().count() as u32);
+            let mut woken: Vec<_> = ids.clone().map(|_| next(&results).0).collect();
+            woken.sort_unstable();
+            assert_eq!(woken, ids.collect::<Vec<_>>());
+        }
+        waiters
+            .into_iter()
+            .for_each(|waiter| waiter.join().unwrap());
+    }
 }
 
 #[test]

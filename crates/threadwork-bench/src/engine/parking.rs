@@ -1,8 +1,8 @@
 //! The parking lot by itself, natively: against plain `parking_lot_core`, and against
 //! the kernel's futex.
 
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -219,15 +219,16 @@ fn broadcasts(lot: &dyn Lot, table: &Table, player: u32) -> u64 {
 
 /// Ours, as the engine uses it.
 struct Threadwork {
-    cores: Cores,
+    cores: Arc<Cores>,
     lot: ParkingLot,
 }
 
 impl Threadwork {
     fn new(cores: u32) -> Self {
+        let cores = Arc::new(Cores::new(cores));
         Threadwork {
-            cores: Cores::new(cores),
-            lot: ParkingLot::new(),
+            lot: ParkingLot::new(Arc::clone(&cores)),
+            cores,
         }
     }
 }
@@ -246,7 +247,7 @@ impl Lot for Threadwork {
     fn wait(&self, player: u32, word: &AtomicU32, expected: u32) {
         let holds = || word.load(Ordering::SeqCst) == expected;
         let key = word.as_ptr().addr();
-        let result = self.lot.wait(&self.cores, player, key, None, holds);
+        let result = self.lot.wait(player, key, None, holds);
         assert_ne!(result, WaitResult::Deadlock, "a wake-up was lost");
     }
 

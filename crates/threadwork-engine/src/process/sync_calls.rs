@@ -173,9 +173,8 @@ fn wait(
         .and_then(|timeout| Instant::now().checked_add(Duration::from_nanos(timeout)));
     thread.wait_begins(address);
     let holds = || holds() && !thread.is_cancelled();
-    let cores = process.engine().cores();
     let result = loop {
-        match process.lot().wait(cores, thread.id, key, deadline, holds) {
+        match process.lot().wait(thread.id, key, deadline, holds) {
             WaitResult::Deadlock if process.is_relieved() => {}
             result => break result,
         }

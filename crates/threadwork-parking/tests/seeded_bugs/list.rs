@@ -1,0 +1,132 @@
+//! What can be wrong.
+
+use seeded_bugs::Bug;
+
+/// In the meeting of threads.
+pub(crate) const LOOM: &[Bug] = &[
+    Bug {
+        name: "a notify is not ordered against the waiter's count",
+        file: "lot.rs",
+        from: "        fence(Ordering::SeqCst);\n        if bucket.waiters.load",
+        to: "        if bucket.waiters.load",
+        caught_by: "no_lost_wake_up",
+    },
+    Bug {
+        name: "a waiter's count is not ordered against its comparison",
+        file: "lot.rs",
+        from: "        fence(Ordering::SeqCst);\n        let mut queue",
+        to: "        let mut queue",
+        caught_by: "no_lost_wake_up",
+    },
+    Bug {
+        name: "a waiter does not compare under the lock",
+        file: "lot.rs",
+        from: "if self.closed.load(Ordering::Relaxed) || !holds() {",
+        to: "if self.closed.load(Ordering::Relaxed) {",
+        caught_by: "no_lost_wake_up",
+    },
+    Bug {
+        name: "a waiter does not look for a close under the lock",
+        file: "lot.rs",
+        from: "if self.closed.load(Ordering::Relaxed) || !holds() {",
+        to: "if !holds() {",
+        caught_by: "close_ends_every_wait",
+    },
+    Bug {
+        name: "a sleeper looks at its state before it listens",
+        file: "lot.rs",
+        from: "            let heard = bucket.bell.listen();
+            // Ordering: Acquire; pairs with the release in `settle`.
+            if state.load(Ordering::Acquire) != ASLEEP {
+                return verdict(state);
+            }
+",
+        to: "            if state.load(Ordering::Acquire) != ASLEEP {
+                return verdict(state);
+            }
+            let heard = bucket.bell.listen();
+",
+        caught_by: "no_lost_wake_up",
+    },
+    Bug {
+        name: "the bell is not rung",
+        file: "lot.rs",
+        from: "bucket.bell.ring(sleepers);",
+        to: "drop(sleepers);",
+        caught_by: "no_lost_wake_up",
+    },
+    Bug {
+        name: "the bell is rung before the verdict is out",
+        file: "lot.rs",
+        from: "        sleepers.add(&sleeper.bed);\n",
+        to: "        sleepers.add(&sleeper.bed);
+        if let Some(bucket) = self.buckets.first() {
+            bucket.bell.ring(std::mem::take(sleepers));
+        }
+",
+        caught_by: "no_lost_wake_up",
+    },
+    Bug {
+        name: "one of several that are woken together is forgotten",
+        file: "bell.rs",
+        from: "self.cords |= cord.get()",
+        to: "self.cords = cord.get()",
+        caught_by: "exact_counts",
+    },
+    Bug {
+        name: "two sleepers have one cord",
+        file: "bell.rs",
+        from: "taken | cord.get(),",
+        to: "taken,",
+        caught_by: "exact_counts",
+    },
+    Bug {
+        name: "a cord is given back before its owner sleeps",
+        file: "lot.rs",
+        from: "        let result = unsafe { self.sleep(bucket, waiter, deadline) };\n",
+        to: "        bucket.bell.make(unsafe { &(*waiter).bed });
+        let result = unsafe { self.sleep(bucket, waiter, deadline) };
+",
+        caught_by: "exact_counts",
+    },
+    Bug {
+        name: "who cannot have a cord is not woken",
+        file: "bell.rs",
+        from: "            sleeper.unpark();\n",
+        to: "            drop(sleeper);\n",
+        caught_by: "more_sleepers_than_cords",
+    },
+    Bug {
+        name: "the census of sleepers is not taken back",
+        file: "lot.rs",
+        from: "            self.asleep.fetch_sub(1, Ordering::AcqRel);\n        }\n        // On its behalf",
+        to: "        }\n        // On its behalf",
+        caught_by: "deadlock_is_noticed_after_a_wake_up",
+    },
+    Bug {
+        name: "whoever leaves does not look back",
+        file: "lot.rs",
+        from: "living > 0 && asleep == living && self.all_asleep(None)",
+        to: "living == 0 && asleep == living && self.all_asleep(None)",
+        caught_by: "leaving_reveals_a_deadlock",
+    },
+    Bug {
+        name: "a timeout ignores the verdict",
+        file: "lot.rs",
+        from: "        let mut queue = bucket.lock();
+        // Ordering: Acquire; pairs with the release in `settle`.
+        if state.load(Ordering::Acquire) != ASLEEP {
+            return verdict(state);
+        }
+",
+        to: "        let mut queue = bucket.lock();\n",
+        caught_by: "timeout_against_notify",
+    },
+    Bug {
+        name: "a notify wakes one too many",
+        file: "lot.rs",
+        from: "let mut left = count;",
+        to: "let mut left = count.saturating_add(1);",
+        caught_by: "exact_counts",
+    },
+];
