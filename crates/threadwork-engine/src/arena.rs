@@ -115,7 +115,8 @@ impl Arena {
         &self,
         key: usize,
         timeout: Option<Duration>,
-        holds: impl Fn() -> bool,
+        expected: u64,
+        load: impl Fn() -> u64,
     ) -> Result<WaitResult, Closed> {
         // One past the end of time is none.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -125,7 +126,7 @@ impl Arena {
         }
         self.cores.acquire();
         let result = loop {
-            match self.lot.wait(HOST, key, deadline, &holds) {
+            match self.lot.wait(HOST, key, deadline, expected, &load) {
                 WaitResult::Deadlock if self.is_stalled() => {}
                 WaitResult::Deadlock | WaitResult::Cancelled => break Err(Closed),
                 result => break Ok(result),

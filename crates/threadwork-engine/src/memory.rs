@@ -319,17 +319,17 @@ impl<T> Word<'_, T> {
 }
 
 impl Word<'_, AtomicU32> {
-    /// Compares, as one step of the guest's sequentially consistent order.
-    pub(crate) fn holds(&self, expected: u32) -> bool {
+    /// Its value, as one step of the guest's sequentially consistent order.
+    pub(crate) fn load(&self) -> u64 {
         // Ordering: SeqCst, as the guest's own atomics are.
-        self.0.load(Ordering::SeqCst) == expected
+        self.0.load(Ordering::SeqCst).into()
     }
 }
 
 impl Word<'_, AtomicU64> {
     /// As for 32 bits.
-    pub(crate) fn holds(&self, expected: u64) -> bool {
+    pub(crate) fn load(&self) -> u64 {
         // Ordering: as for 32 bits.
-        self.0.load(Ordering::SeqCst) == expected
+        self.0.load(Ordering::SeqCst)
     }
 }

@@ -417,7 +417,7 @@ impl SharedMemory {
     ) -> Result<WaitResult, MemoryError> {
         let word = self.memory().word32(offset);
         let word = word.map_err(|trap| self.error(trap, offset, 4, 4))?;
-        self.wait(word.key(), timeout, || word.holds(expected))
+        self.wait(word.key(), timeout, expected.into(), || word.load())
     }
 
     /// As [`wait32`](Self::wait32), for a 64-bit word.
@@ -433,7 +433,7 @@ impl SharedMemory {
     ) -> Result<WaitResult, MemoryError> {
         let word = self.memory().word64(offset);
         let word = word.map_err(|trap| self.error(trap, offset, 8, 8))?;
-        self.wait(word.key(), timeout, || word.holds(expected))
+        self.wait(word.key(), timeout, expected, || word.load())
     }
 
     /// Wakes the `count` threads, of the guest's and the host's, that have waited the
@@ -452,10 +452,11 @@ impl SharedMemory {
         &self,
         key: usize,
         timeout: Option<Duration>,
-        holds: impl Fn() -> bool,
+        expected: u64,
+        load: impl Fn() -> u64,
     ) -> Result<WaitResult, MemoryError> {
         use threadwork_parking::WaitResult as Parked;
-        match self.arena.wait(key, timeout, holds) {
+        match self.arena.wait(key, timeout, expected, load) {
             Ok(Parked::NotEqual) => Ok(WaitResult::NotEqual),
             Ok(Parked::TimedOut) => Ok(WaitResult::TimedOut),
             Ok(_) => Ok(WaitResult::Woken),

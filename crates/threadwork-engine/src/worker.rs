@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
-use threadwork_parking::{Cores, WakerCore};
+use threadwork_parking::{Cores, WakeUp};
 
 /// How long a worker without work is kept.
 const KEEP: Duration = Duration::from_secs(2);
@@ -38,8 +38,8 @@ pub(crate) struct Worker {
     /// Set when `job` is filled, so that waiting needs no lock.
     ready: AtomicBool,
     job: Mutex<Option<Job>>,
-    /// Who filled it ran here.
-    giver: WakerCore,
+    /// By whoever filled it.
+    wake_up: WakeUp,
     thread: OnceLock<Thread>,
     cores: Arc<Cores>,
 }
@@ -48,7 +48,7 @@ impl Worker {
     /// Puts a job into the mailbox of a worker that the caller took out of a list.
     pub(crate) fn give(&self, job: Job) {
         *lock(&self.job) = Some(job);
-        self.giver.leave();
+        self.wake_up.leave();
         // On behalf of the worker, which wants a core from now on: nobody should spin on
         // the one that it waits for.
         self.cores.acquire();
@@ -70,7 +70,7 @@ impl Worker {
                     Some(left) => thread::park_timeout(left),
                 }
             }
-            self.giver.take_up(&self.cores);
+            self.wake_up.take_up(&self.cores);
         }
         // What the worker does next counts for itself.
         self.cores.release();
@@ -132,7 +132,7 @@ impl Workers {
         let worker = Arc::new(Worker {
             ready: AtomicBool::new(true),
             job: Mutex::new(Some(job)),
-            giver: WakerCore::new(),
+            wake_up: WakeUp::new(),
             thread: OnceLock::new(),
             cores: Arc::clone(&self.0.cores),
         });

@@ -3,7 +3,9 @@
 //! Invariant: a move changes where the thread runs, never where it may run.
 
 use crate::Cores;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use threadwork_sync::luck::{self, Waker};
 
 /// Moves that are let by after the first one that did not pay, and at most.
@@ -23,44 +25,60 @@ fn current() -> Option<u32> {
     None
 }
 
-/// Who wakes a thread leaves here on which core it did, so that the woken one can tell
+/// Who wakes a thread leaves here where and when it did, so that the woken one can tell
 /// its luck (see [`threadwork_sync::luck`]).
 #[derive(Debug)]
-pub struct WakerCore(AtomicU32);
+pub struct WakeUp {
+    /// Or [`NOWHERE`].
+    core: AtomicU32,
+    /// In nanoseconds since [`START`].
+    at: AtomicU64,
+}
 
 /// No core has this number.
 const NOWHERE: u32 = u32::MAX;
 
-impl Default for WakerCore {
+/// Moments are counted from here.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+impl Default for WakeUp {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl WakerCore {
+impl WakeUp {
     /// Nobody has woken anybody yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self(AtomicU32::new(NOWHERE))
+        Self {
+            core: AtomicU32::new(NOWHERE),
+            at: AtomicU64::new(0),
+        }
     }
 
-    /// Says where the calling thread runs, which is about to wake another. Never blocks.
+    /// Says that the calling thread is about to wake another. Never blocks.
     pub fn leave(&self) {
-        // Ordering: Relaxed, here and below; a hint.
-        self.0
-            .store(current().unwrap_or(NOWHERE), Ordering::Relaxed);
+        if let Some(core) = current() {
+            // Ordering: Relaxed, here and below; a hint.
+            self.core.store(core, Ordering::Relaxed);
+            self.at
+                .store(START.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        }
     }
 
     /// Tells the luck of the calling thread, which has been woken, and wants one of these
     /// cores. Never blocks.
     pub fn take_up(&self, cores: &Cores) {
-        let waker = self.0.load(Ordering::Relaxed);
+        let waker = self.core.load(Ordering::Relaxed);
         if let (true, Some(core)) = (waker != NOWHERE, current()) {
-            luck::woken(match waker == core {
+            let at = Duration::from_nanos(self.at.load(Ordering::Relaxed));
+            let by = match waker == core {
                 _ if !cores.may_spin() => Waker::InCrowd,
                 true => Waker::OnThisCore,
                 false => Waker::OnAnotherCore,
-            });
+            };
+            luck::woken(by, START.elapsed().saturating_sub(at));
         }
     }
 }

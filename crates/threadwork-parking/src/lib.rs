@@ -34,8 +34,8 @@
 //!    later: nobody queues, nobody is notified, nobody sleeps. This is what makes a
 //!    hand-off between two running threads cost a cache line transfer and not a
 //!    system call. A thread that waits for the word that it notified last contends for a
-//!    lock, most likely: it rests for some microseconds before it looks, so that whoever
-//!    holds the lock gets on.
+//!    lock, most likely: if the word changes all the time it rests for some microseconds
+//!    before it returns, so that whoever holds the lock gets on.
 //! 2. *Queue*: under the lock of the word's bucket, compare once more and enter
 //!    the queue.
 //! 3. *Sleep*: announce it in the waiter's state word, then sleep by the bucket's bell.
@@ -59,7 +59,7 @@
 //!     scope.spawn(|| {
 //!         lot.enter();
 //!         while word.load(Ordering::SeqCst) == 0 {
-//!             lot.wait(1, address, None, || word.load(Ordering::SeqCst) == 0);
+//!             lot.wait(1, address, None, 0, || word.load(Ordering::SeqCst).into());
 //!         }
 //!         lot.leave();
 //!     });
@@ -87,6 +87,6 @@ mod lot;
 mod primitive;
 mod queue;
 
-pub use core::WakerCore;
+pub use core::WakeUp;
 pub use cores::Cores;
 pub use lot::{Census, ParkingLot, WaitResult};

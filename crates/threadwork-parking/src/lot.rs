@@ -36,14 +36,22 @@ const LOOKS: u32 = 8;
 /// whoever works with what is on the same cache line.
 const LONGEST_PAUSE: u32 = 32;
 
-/// Pauses before a thread looks at a word for which it seems to contend, since it is the
-/// very one that it notified last: a few microseconds, in which whoever holds the lock gets
-/// hundreds of things done. Without them two threads that want one lock all the time hand it
-/// to and fro, and the line it is on with it, which takes up to twice the time in all.
-const REST: u32 = 160;
+/// Pauses between two glances of a thread that seems to contend for a lock, and glances.
+const GLANCE: u32 = 8;
+const GLANCES: u32 = 20;
 
-/// Rests that are left out after one that led to nothing.
-const RESTS_SKIPPED: u32 = 16;
+/// Glances that have to show one value, new and the same, to tell a word that was handed
+/// over from one that others change all the time.
+const STEADY: u32 = 3;
+
+/// Pauses in which a thread stays away from a word that others change all the time: some
+/// microseconds, in which whoever holds the lock gets hundreds of things done. Without them
+/// two threads that want one lock all the time hand it to and fro, and the line it is on
+/// with it, which takes up to twice the time in all.
+const REST: u32 = 300;
+
+/// Waits without glances after glances that led to nothing.
+const WAITS_SKIPPED: u32 = 16;
 
 #[cfg(not(loom))]
 const BUCKETS: usize = 64;
@@ -104,7 +112,7 @@ thread_local! {
 struct Contention {
     /// The address that it notified last.
     notified: usize,
-    /// Rests to leave out.
+    /// Waits to begin without a glance.
     skip: u32,
 }
 
@@ -167,12 +175,12 @@ impl ParkingLot {
         }
     }
 
-    /// Sleeps until a notify of `address`, unless `holds` says that the word there
-    /// has another value than the one expected.
+    /// Sleeps until a notify of `address`, unless the word there has another value than
+    /// the one expected.
     ///
     /// `thread` is the caller's name in [`cancel`](Self::cancel). The caller must be
-    /// counted in this lot's census and in its cores. `holds` must be an atomic
-    /// comparison (sequentially consistent), without side effects: it is called
+    /// counted in this lot's census and in its cores. `load` must be an atomic
+    /// load of the word (sequentially consistent), without side effects: it is called
     /// often, and under a lock.
     ///
     /// Blocks until notified, cancelled or timed out.
@@ -181,15 +189,17 @@ impl ParkingLot {
         thread: u32,
         address: usize,
         deadline: Option<Instant>,
-        holds: impl Fn() -> bool,
+        expected: u64,
+        load: impl Fn() -> u64,
     ) -> WaitResult {
+        let holds = || load() == expected;
         if !holds() {
             return WaitResult::NotEqual;
         }
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return self.result_of_no_wait();
         }
-        if self.hover(address, deadline, &holds) {
+        if self.hover(address, deadline, expected, &load) {
             return WaitResult::NotEqual;
         }
         let bucket = self.bucket(address);
@@ -313,7 +323,7 @@ impl ParkingLot {
         // SAFETY: valid until the store below, and shared until then.
         let sleeper = unsafe { &*waiter };
         sleepers.add(&sleeper.bed);
-        sleeper.waker.leave();
+        sleeper.wake_up.leave();
         if sleeper.untimed {
             // Ordering: AcqRel, as all updates of the count (invariant 3).
             self.asleep.fetch_sub(1, Ordering::AcqRel);
@@ -330,11 +340,18 @@ impl ParkingLot {
 
     /// Watches the word until it changes; false when it is time to queue.
     #[cfg(not(loom))]
-    fn hover(&self, address: usize, deadline: Option<Instant>, holds: impl Fn() -> bool) -> bool {
+    fn hover(
+        &self,
+        address: usize,
+        deadline: Option<Instant>,
+        expected: u64,
+        load: impl Fn() -> u64,
+    ) -> bool {
         if !self.cores.are_several() {
             return false;
         }
-        if rest(address, &holds) {
+        if contend(address, expected, &load) {
+            self.cores.record(true);
             return true;
         }
         // Ordering: Relaxed; a hint. Where others sleep already, who comes last should not
@@ -351,9 +368,9 @@ impl ParkingLot {
         let mut pauses = 1;
         let changed = loop {
             if (0..LOOKS).any(|_| {
-                (0..pauses).for_each(|_| std::hint::spin_loop());
+                pause(pauses);
                 pauses = (pauses * 2).min(LONGEST_PAUSE);
-                !holds()
+                load() != expected
             }) {
                 break true;
             }
@@ -369,7 +386,7 @@ impl ParkingLot {
 
     /// Hovering is a delay, which a model without time does not have.
     #[cfg(loom)]
-    fn hover(&self, _: usize, _: Option<Instant>, _: impl Fn() -> bool) -> bool {
+    fn hover(&self, _: usize, _: Option<Instant>, _: u64, _: impl Fn() -> u64) -> bool {
         false
     }
 
@@ -423,7 +440,7 @@ impl ParkingLot {
                     self.cores.acquire();
                 }
                 // SAFETY: out of the queue, so it is ours alone.
-                unsafe { (*waiter).waker.take_up(&self.cores) };
+                unsafe { (*waiter).wake_up.take_up(&self.cores) };
             }
         }
         result
@@ -534,26 +551,53 @@ impl ParkingLot {
     }
 }
 
-/// A rest, for a thread that seems to contend for a lock; true if the word has changed
-/// meanwhile.
+/// Watches the word until it has changed, and rests if it does so all the time, if the
+/// calling thread seems to contend for a lock: it waits for the very word that it
+/// notified last.
 #[cfg(not(loom))]
-fn rest(address: usize, holds: impl Fn() -> bool) -> bool {
+fn contend(address: usize, expected: u64, load: impl Fn() -> u64) -> bool {
     let mut contention = CONTENTION.get();
     if contention.notified != address {
         return false;
     }
-    let rests = contention.skip == 0;
-    if rests {
-        (0..REST).for_each(|_| std::hint::spin_loop());
+    if contention.skip > 0 {
+        contention.skip -= 1;
+        CONTENTION.set(contention);
+        return false;
     }
-    let changed = !holds();
-    contention.skip = match (rests, changed) {
-        (true, true) => 0,
-        (true, false) => RESTS_SKIPPED,
-        (false, _) => contention.skip - 1,
-    };
-    CONTENTION.set(contention);
+    let changed = glance(expected, load);
+    if !changed {
+        contention.skip = WAITS_SKIPPED;
+        CONTENTION.set(contention);
+    }
     changed
+}
+
+/// Whether the word has changed within some microseconds.
+#[cfg(not(loom))]
+fn glance(expected: u64, load: impl Fn() -> u64) -> bool {
+    let (mut seen, mut steady) = (expected, 0);
+    for _ in 0..GLANCES {
+        pause(GLANCE);
+        let now = load();
+        if now == seen {
+            steady += u32::from(now != expected);
+        } else if seen == expected {
+            seen = now;
+        } else {
+            pause(REST);
+            return load() != expected;
+        }
+        if steady == STEADY {
+            return true;
+        }
+    }
+    seen != expected
+}
+
+#[cfg(not(loom))]
+fn pause(times: u32) {
+    (0..times).for_each(|_| std::hint::spin_loop());
 }
 
 /// The verdict in the state of a waiter that has left the queue.

@@ -7,7 +7,7 @@
 //! does not return before it has left.
 
 use crate::bell::Bed;
-use crate::core::WakerCore;
+use crate::core::WakeUp;
 use crate::primitive::AtomicU32;
 use std::ptr;
 
@@ -33,7 +33,7 @@ pub(crate) struct Waiter {
     pub(crate) untimed: bool,
     pub(crate) bed: Bed,
     /// Set before the verdict.
-    pub(crate) waker: WakerCore,
+    pub(crate) wake_up: WakeUp,
     /// Links, accessed under the bucket's lock only.
     previous: *mut Waiter,
     next: *mut Waiter,
@@ -47,7 +47,7 @@ impl Waiter {
             thread,
             untimed,
             bed,
-            waker: WakerCore::new(),
+            wake_up: WakeUp::new(),
             previous: ptr::null_mut(),
             next: ptr::null_mut(),
         }

@@ -33,14 +33,15 @@ impl World {
     }
 
     fn wait(&self, thread: u32, expected: u32) -> WaitResult {
-        let holds = || self.word.load(Ordering::SeqCst) == expected;
-        self.lot.wait(thread, ADDRESS, None, holds)
+        let load = || self.word.load(Ordering::SeqCst).into();
+        self.lot.wait(thread, ADDRESS, None, expected.into(), load)
     }
 
     fn wait_timed(&self, thread: u32, expected: u32) -> WaitResult {
-        let holds = || self.word.load(Ordering::SeqCst) == expected;
+        let load = || self.word.load(Ordering::SeqCst).into();
         let later = std::time::Instant::now() + std::time::Duration::from_secs(3600);
-        self.lot.wait(thread, ADDRESS, Some(later), holds)
+        self.lot
+            .wait(thread, ADDRESS, Some(later), expected.into(), load)
     }
 }
 

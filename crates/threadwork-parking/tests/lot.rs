@@ -36,8 +36,8 @@ impl World {
     }
 
     fn wait(&self, id: u32, word: usize, deadline: Option<Instant>) -> WaitResult {
-        let holds = || self.words[word].load(Ordering::SeqCst) == 0;
-        self.lot.wait(id, self.address(word), deadline, holds)
+        let load = || self.words[word].load(Ordering::SeqCst).into();
+        self.lot.wait(id, self.address(word), deadline, 0, load)
     }
 
     fn notify(&self, word: usize, count: u32) -> u32 {

@@ -12,22 +12,22 @@
 //!
 //! A trial by one side helps only if the other one looks up, too, before it falls asleep.
 //! Where whoever wakes a sleeper can say on which core it ran ([`woken`]), two refinements
-//! follow. A thread out of luck whose partner has a core of its own looks [briefly](BRIEF)
+//! follow. A thread out of luck whose partner has a core of its own looks briefly
 //! each time, so that one side's trial wakes both. And two that share a core, as systems
 //! in virtual machines are apt to place them, can be told apart from two that are slow:
 //! [`wants_move`]. Where there are more threads than cores spinning seldom pays, and trials
 //! become rarer still.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread_local;
 use std::time::Duration;
 
-/// How long a thread in luck spins: about as long as a sleep and a wake-up cost, and
-/// so at most twice the best possible.
-const SPIN: Duration = Duration::from_micros(20);
-
-/// How long a trial takes.
-const TRIAL: Duration = Duration::from_micros(100);
+/// How long a wake-up across cores takes, until one has been measured, and the bounds of
+/// what is believed.
+const WAKE_UP: Duration = Duration::from_micros(20);
+const SHORTEST_WAKE_UP: Duration = Duration::from_micros(10);
+const LONGEST_WAKE_UP: Duration = Duration::from_micros(100);
 
 /// How long a thread out of luck looks whose partner runs on another core: a small part
 /// of the sleep that follows, and long enough to meet one that is awake.
@@ -43,7 +43,7 @@ const GAIN: i8 = 2;
 const LOSS: i8 = 2;
 
 /// Waits without a spin before the first trial, and at most before any.
-const FIRST_PAUSE: u16 = 8;
+const FIRST_PAUSE: u16 = 2;
 const LONGEST_PAUSE: u16 = 64;
 const LONGEST_PAUSE_IN_CROWD: u16 = 1024;
 
@@ -85,6 +85,21 @@ impl Luck {
             _ => LONGEST_PAUSE,
         }
     }
+}
+
+/// How long wake-ups across cores take here, in nanoseconds: an average of late ones.
+static WAKE_UP_NANOS: AtomicU32 = AtomicU32::new(WAKE_UP.as_nanos() as u32);
+
+/// How long a thread in luck spins: as long as a wake-up takes, and so at most twice the
+/// best possible.
+fn spin() -> Duration {
+    // Ordering: Relaxed, here and below; a hint.
+    Duration::from_nanos(WAKE_UP_NANOS.load(Ordering::Relaxed).into())
+}
+
+/// How long a trial takes: until a partner has been woken, and has answered.
+fn trial() -> Duration {
+    (3 * spin()).max(Duration::from_micros(100))
 }
 
 thread_local! {
@@ -135,17 +150,17 @@ fn update<R>(change: impl FnOnce(&mut Luck) -> R) -> R {
 pub fn budget() -> Option<Duration> {
     update(|luck| {
         if luck.score > 0 {
-            Some(SPIN)
+            Some(spin())
         } else if luck.trials > 0 {
             luck.trials -= 1;
-            Some(TRIAL)
+            Some(trial())
         } else if luck.left > 0 {
             luck.left -= 1;
             (luck.waker == Some(Waker::OnAnotherCore)).then_some(BRIEF)
         } else {
             luck.left = luck.pause;
             luck.pause = (luck.pause * 2).min(luck.longest_pause());
-            Some(TRIAL)
+            Some(trial())
         }
     })
 }
@@ -165,9 +180,14 @@ pub fn record(success: bool) -> bool {
     })
 }
 
-/// Where the thread ran that has just ended a sleep of the calling thread. Optional: who
-/// cannot tell does not call it.
-pub fn woken(by: Waker) {
+/// Where the thread ran that has just ended a sleep of the calling thread, and how long ago
+/// it did. Optional: who cannot tell does not call it.
+pub fn woken(by: Waker, ago: Duration) {
+    if by == Waker::OnAnotherCore {
+        let ago = ago.clamp(SHORTEST_WAKE_UP, LONGEST_WAKE_UP).as_nanos() as u32;
+        let average = WAKE_UP_NANOS.load(Ordering::Relaxed);
+        WAKE_UP_NANOS.store(average - average / 8 + ago / 8, Ordering::Relaxed);
+    }
     update(|luck| {
         luck.waker = Some(by);
         luck.left = luck.left.min(luck.longest_pause());
@@ -198,70 +218,82 @@ pub fn moved() {
 mod tests {
     use super::*;
 
-    /// Lets so many spins fail.
-    fn fail(spins: u32) {
-        for _ in 0..spins {
-            assert!(budget().is_some());
-            record(false);
-        }
-    }
-
     /// On a thread, and so with a luck, of its own.
-    fn with_fresh_luck(test: impl FnOnce() + Send) {
+    fn on_a_fresh_thread(test: impl FnOnce() + Send) {
         std::thread::scope(|scope| {
             scope.spawn(test);
         });
     }
 
+    fn fail() {
+        assert!(budget().is_some_and(|budget| budget > BRIEF));
+        assert!(!record(false));
+    }
+
     fn out_of_luck() {
-        fail(3);
-        assert_eq!(budget(), None);
+        (0..3).for_each(|_| fail());
+    }
+
+    /// Waits without a spin until there is one again.
+    fn sleeps() -> u16 {
+        let mut sleeps = 0;
+        while budget().is_none() {
+            sleeps += 1;
+        }
+        sleeps
     }
 
     #[test]
     fn who_is_out_of_luck_tries_ever_more_rarely() {
-        with_fresh_luck(|| {
+        on_a_fresh_thread(|| {
             out_of_luck();
-            let mut sleeps = 1;
-            for expected in [8, 8, 16, 32, 64, 64] {
-                while budget().is_none() {
-                    sleeps += 1;
-                }
+            for expected in [2, 2, 4, 8, 16, 32, 64, 64] {
+                assert_eq!(sleeps(), expected);
                 record(false);
-                assert_eq!(sleeps, expected);
-                sleeps = 0;
             }
+        });
+    }
+
+    #[test]
+    fn and_more_rarely_still_in_a_crowd() {
+        on_a_fresh_thread(|| {
+            out_of_luck();
+            woken(Waker::InCrowd, Duration::ZERO);
+            for expected in [2, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1024] {
+                assert_eq!(sleeps(), expected);
+                record(false);
+            }
+            assert_eq!(budget(), None);
+            woken(Waker::OnThisCore, Duration::ZERO);
+            assert_eq!(sleeps(), 64, "the crowd has gone");
         });
     }
 
     #[test]
     fn a_partner_on_another_core_is_looked_for_each_time() {
-        with_fresh_luck(|| {
+        on_a_fresh_thread(|| {
             out_of_luck();
-            woken(Waker::OnAnotherCore);
+            woken(Waker::OnAnotherCore, Duration::ZERO);
             assert_eq!(budget(), Some(BRIEF));
             record(true);
-            assert_eq!(budget(), Some(SPIN));
+            fail();
         });
     }
 
     #[test]
     fn a_trial_on_the_waker_s_core_asks_for_a_move() {
-        with_fresh_luck(|| {
+        on_a_fresh_thread(|| {
             out_of_luck();
-            woken(Waker::OnThisCore);
-            let mut sleeps = 1;
+            woken(Waker::OnThisCore, Duration::ZERO);
+            let mut sleeps = 0;
             while !wants_move() {
                 assert_eq!(budget(), None);
                 sleeps += 1;
             }
-            assert_eq!(sleeps, 8);
+            assert_eq!(sleeps, 2);
             moved();
             assert!(!wants_move());
-            for _ in 0..TRIALS_AFTER_MOVE {
-                assert_eq!(budget(), Some(TRIAL));
-                record(false);
-            }
+            (0..TRIALS_AFTER_MOVE).for_each(|_| fail());
             assert_eq!(budget(), Some(BRIEF));
             assert!(!record(true), "too late to be the merit of the move");
         });
@@ -269,14 +301,23 @@ mod tests {
 
     #[test]
     fn a_move_pays_once() {
-        with_fresh_luck(|| {
+        on_a_fresh_thread(|| {
             out_of_luck();
             moved();
-            assert_eq!(budget(), Some(TRIAL));
-            assert!(!record(false));
-            assert_eq!(budget(), Some(TRIAL));
+            fail();
+            assert!(budget().is_some());
             assert!(record(true));
             assert!(!record(true));
+        });
+    }
+
+    #[test]
+    fn spins_last_as_long_as_wake_ups() {
+        on_a_fresh_thread(|| {
+            (0..100).for_each(|_| woken(Waker::OnAnotherCore, Duration::from_secs(1)));
+            assert!(spin() > LONGEST_WAKE_UP / 2);
+            assert!(spin() <= LONGEST_WAKE_UP);
+            assert!(trial() >= 2 * spin());
         });
     }
 }

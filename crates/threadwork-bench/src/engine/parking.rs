@@ -245,9 +245,9 @@ impl Lot for Threadwork {
     }
 
     fn wait(&self, player: u32, word: &AtomicU32, expected: u32) {
-        let holds = || word.load(Ordering::SeqCst) == expected;
+        let load = || word.load(Ordering::SeqCst).into();
         let key = word.as_ptr().addr();
-        let result = self.lot.wait(player, key, None, holds);
+        let result = self.lot.wait(player, key, None, expected.into(), load);
         assert_ne!(result, WaitResult::Deadlock, "a wake-up was lost");
     }
 

@@ -111,8 +111,9 @@ where
             move |call: Call<'_>, address: A, expected: i32, timeout: i64, offset: i64| {
                 let address = address.plus(offset)?;
                 let word = find.memory(call.data()).word32(address)?;
-                let holds = || word.holds(expected.cast_unsigned());
-                wait(&call, address, word.key(), timeout, holds)
+                let expected = expected.cast_unsigned().into();
+                let load = || word.load();
+                wait(&call, address, word.key(), timeout, expected, load)
             },
         )?,
         SyncOp::Wait64 => linker.func_wrap(
@@ -121,8 +122,9 @@ where
             move |call: Call<'_>, address: A, expected: i64, timeout: i64, offset: i64| {
                 let address = address.plus(offset)?;
                 let word = find.memory(call.data()).word64(address)?;
-                let holds = || word.holds(expected.cast_unsigned());
-                wait(&call, address, word.key(), timeout, holds)
+                let expected = expected.cast_unsigned();
+                let load = || word.load();
+                wait(&call, address, word.key(), timeout, expected, load)
             },
         )?,
         SyncOp::Notify => linker.func_wrap(
@@ -163,7 +165,8 @@ fn wait(
     address: u64,
     key: usize,
     timeout: i64,
-    holds: impl Fn() -> bool,
+    expected: u64,
+    load: impl Fn() -> u64,
 ) -> Result<i32> {
     let ThreadContext { process, thread } = call.data();
     thread.counters.waits.add(1);
@@ -172,9 +175,14 @@ fn wait(
         .ok()
         .and_then(|timeout| Instant::now().checked_add(Duration::from_nanos(timeout)));
     thread.wait_begins(address);
-    let holds = || holds() && !thread.is_cancelled();
+    // To a thread that is to end the word is always another one.
+    let load = || match thread.is_cancelled() {
+        true => !expected,
+        false => load(),
+    };
     let result = loop {
-        match process.lot().wait(thread.id, key, deadline, holds) {
+        let result = process.lot().wait(thread.id, key, deadline, expected, load);
+        match result {
             WaitResult::Deadlock if process.is_relieved() => {}
             result => break result,
         }

@@ -37,8 +37,9 @@ impl Futex for HostFutex<'_> {
         use threadwork_parking::WaitResult as Parked;
 
         // Ordering: SeqCst; the lot asks for it.
-        let holds = || word.load(Ordering::SeqCst) == expected;
-        match self.arena.wait(word.as_ptr().addr(), timeout, holds) {
+        let load = || word.load(Ordering::SeqCst).into();
+        let key = word.as_ptr().addr();
+        match self.arena.wait(key, timeout, expected.into(), load) {
             Ok(Parked::NotEqual) => WaitResult::NotEqual,
             Ok(Parked::TimedOut) => WaitResult::TimedOut,
             Ok(_) => WaitResult::Woken,
