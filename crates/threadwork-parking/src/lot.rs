@@ -103,17 +103,12 @@ struct Bucket {
     bell: Bell,
 }
 
+// By these a thread tells that it contends for a lock (see `contend`).
 thread_local! {
-    static CONTENTION: Cell<Contention> = const { Cell::new(Contention { notified: 0, skip: 0 }) };
-}
-
-/// What a thread remembers to tell whether it contends for a lock.
-#[derive(Clone, Copy)]
-struct Contention {
     /// The address that it notified last.
-    notified: usize,
+    static NOTIFIED: Cell<usize> = const { Cell::new(0) };
     /// Waits to begin without a glance.
-    skip: u32,
+    static SKIP: Cell<u32> = const { Cell::new(0) };
 }
 
 impl Bucket {
@@ -215,6 +210,8 @@ impl ParkingLot {
             // Ordering: Relaxed; leaving needs no order, a notifier that still
             // counts us merely takes the lock for nothing.
             bucket.waiters.fetch_sub(1, Ordering::Relaxed);
+            // It changes quickly: a glance is worth its while again.
+            SKIP.set(0);
             return self.result_of_no_queue(&holds);
         }
         let mut waiter = Waiter::new(address, thread, deadline.is_none(), bucket.bell.bed());
@@ -233,12 +230,7 @@ impl ParkingLot {
     /// Wakes the `count` longest waiting threads of `address`, and returns how
     /// many there were. Never blocks for longer than a short critical section.
     pub fn notify(&self, address: usize, count: u32) -> u32 {
-        CONTENTION.with(|cell| {
-            cell.set(Contention {
-                notified: address,
-                ..cell.get()
-            });
-        });
+        NOTIFIED.set(address);
         let bucket = self.bucket(address);
         // Ordering: the fence orders what the caller did before the look at the count,
         // against the fence in `wait` (invariant 2).
@@ -247,8 +239,7 @@ impl ParkingLot {
             return 0;
         }
         let mut left = count;
-        let verdict = if count == 1 { WOKEN } else { WOKEN_TOGETHER };
-        self.release(bucket, verdict, |waiter| {
+        self.release(bucket, WOKEN, |waiter| {
             let chosen = left > 0 && waiter.address == address;
             left -= u32::from(chosen);
             chosen
@@ -280,6 +271,8 @@ impl ParkingLot {
         mut chosen: impl FnMut(&Waiter) -> bool,
     ) -> u32 {
         let mut released = 0;
+        // Until it is known whether there are others.
+        let mut last = None;
         let mut sleepers = Sleepers::default();
         let mut queue = bucket.lock();
         for waiter in queue.iter() {
@@ -290,9 +283,20 @@ impl ParkingLot {
             // SAFETY: the waiter is in this queue.
             unsafe { queue.remove(waiter) };
             released += 1;
-            // SAFETY: valid until its state says that it is out of the queue,
-            // which this call does last.
-            unsafe { self.settle(waiter, verdict, &mut sleepers) };
+            if let Some(before) = last.replace(waiter) {
+                let verdict = together(verdict);
+                // SAFETY: valid until its state says that it is out of the queue,
+                // which this call does last.
+                unsafe { self.settle(before, verdict, &mut sleepers) };
+            }
+        }
+        if let Some(last) = last {
+            let verdict = match released {
+                1 => verdict,
+                _ => together(verdict),
+            };
+            // SAFETY: as above.
+            unsafe { self.settle(last, verdict, &mut sleepers) };
         }
         // Ordering: Relaxed, as where `wait` takes itself back.
         bucket.waiters.fetch_sub(released, Ordering::Relaxed);
@@ -556,19 +560,16 @@ impl ParkingLot {
 /// notified last.
 #[cfg(not(loom))]
 fn contend(address: usize, expected: u64, load: impl Fn() -> u64) -> bool {
-    let mut contention = CONTENTION.get();
-    if contention.notified != address {
+    if NOTIFIED.get() != address {
         return false;
     }
-    if contention.skip > 0 {
-        contention.skip -= 1;
-        CONTENTION.set(contention);
+    if let Some(left) = SKIP.get().checked_sub(1) {
+        SKIP.set(left);
         return false;
     }
     let changed = glance(expected, load);
     if !changed {
-        contention.skip = WAITS_SKIPPED;
-        CONTENTION.set(contention);
+        SKIP.set(WAITS_SKIPPED);
     }
     changed
 }
@@ -598,6 +599,14 @@ fn glance(expected: u64, load: impl Fn() -> u64) -> bool {
 #[cfg(not(loom))]
 fn pause(times: u32) {
     (0..times).for_each(|_| std::hint::spin_loop());
+}
+
+/// The verdict of one of several.
+fn together(verdict: u32) -> u32 {
+    match verdict {
+        WOKEN => WOKEN_TOGETHER,
+        verdict => verdict,
+    }
 }
 
 /// The verdict in the state of a waiter that has left the queue.

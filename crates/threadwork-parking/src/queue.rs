@@ -17,7 +17,7 @@ pub(crate) const WAITING: u32 = 0;
 pub(crate) const ASLEEP: u32 = 1;
 /// Out of the queue: a notify took it.
 pub(crate) const WOKEN: u32 = 2;
-/// The same, maybe with others; if it slept, it has been counted as runnable.
+/// The same, with others; if it slept, it has been counted as runnable.
 pub(crate) const WOKEN_TOGETHER: u32 = 3;
 /// Out of the queue: the wait was cancelled; if it slept, it has been counted as runnable.
 pub(crate) const CANCELLED: u32 = 4;
