@@ -241,6 +241,12 @@ impl<'a, F: Futex> Waiter<'a> for Acquire<'a, F> {
             self.losses += 1;
             self.entitled = true;
         }
+        // The word changed under the futex' eyes: threads that run contend for the lock. Those
+        // that hold it in turn get on faster while this one stays away.
+        #[cfg(not(loom))]
+        if resumed == Resumed::Changed && !self.is_future {
+            crate::spin::rest();
+        }
         let starving = self.starving || self.is_late();
         // Ordering: Relaxed here and below, but for taking the lock.
         let mut state = word.load(Ordering::Relaxed);
