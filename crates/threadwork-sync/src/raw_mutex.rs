@@ -13,8 +13,9 @@
 //!
 //! *To lock*, a thread takes the word when `LOCKED` is clear. If it is set, it
 //! watches for about a critical section, unless others wait already, then sets
-//! `WAITERS` and sleeps while the word stays what it saw. Whoever has slept takes the
-//! lock with `WAITERS` set, since others may sleep behind it.
+//! `WAITERS` and sleeps while the word stays what it saw. If the futex finds that it has
+//! changed, the thread stays away for some microseconds before it comes again. Whoever has
+//! slept takes the lock with `WAITERS` set, since others may sleep behind it.
 //!
 //! *To unlock*, the holder clears `LOCKED` and `WAITERS` together, and notifies one
 //! sleeper if `WAITERS` was set. The lock is free at once, and whoever comes may take
