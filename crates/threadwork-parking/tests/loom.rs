@@ -140,60 +140,54 @@ fn close_ends_every_wait() {
     });
 }
 
-/// Two threads that sleep for ever are told so, exactly one of them.
-#[test]
-fn deadlock_is_noticed_once() {
-    model(|| {
-        let world = World::new(2);
-        let other = {
-            let world = Arc::clone(&world);
-            thread::spawn(move || {
-                let result = world.wait(1, 0);
-                if result == WaitResult::Deadlock {
-                    world.lot.close();
-                }
-                result
-            })
-        };
-        let mine = world.wait(0, 0);
-        if mine == WaitResult::Deadlock {
+/// Runs two threads that end up asleep for ever: exactly one of them is told so, and
+/// releases the other.
+fn one_is_told(
+    mine: impl FnOnce(&World) -> WaitResult,
+    other: impl FnOnce(&World) -> WaitResult + 'static,
+) {
+    let world = World::new(2);
+    let closes = |world: &World, result| {
+        if result == WaitResult::Deadlock {
             world.lot.close();
         }
-        let mut results = [mine, other.join().unwrap()];
-        results.sort_by_key(|result| *result != WaitResult::Deadlock);
-        assert_eq!(results, [WaitResult::Deadlock, WaitResult::Cancelled]);
-    });
+        result
+    };
+    let other = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || closes(&world, other(&world)))
+    };
+    let mine = closes(&world, mine(&world));
+    let mut results = [mine, other.join().unwrap()];
+    results.sort_by_key(|result| *result != WaitResult::Deadlock);
+    assert_eq!(results, [WaitResult::Deadlock, WaitResult::Cancelled]);
 }
 
-/// Two threads that have slept before, and have been woken, are told as well.
+#[test]
+fn deadlock_is_noticed_once() {
+    model(|| one_is_told(|world| world.wait(0, 0), |world| world.wait(1, 0)));
+}
+
+/// Also if one has slept before, and has been woken.
 #[test]
 fn deadlock_is_noticed_after_a_wake_up() {
     model(|| {
-        let world = World::new(2);
-        let other = {
-            let world = Arc::clone(&world);
-            thread::spawn(move || {
-                world.wait(1, 0);
-                // The notify may come as late as this.
-                let mut result = WaitResult::Woken;
-                while result == WaitResult::Woken {
-                    result = world.wait(1, 1);
-                }
-                if result == WaitResult::Deadlock {
-                    world.lot.close();
-                }
-                result
-            })
+        let wakes = |world: &World| {
+            world.word.store(1, Ordering::SeqCst);
+            world.lot.notify(ADDRESS, 1);
+            world.wait(0, 1)
         };
-        world.word.store(1, Ordering::SeqCst);
-        world.lot.notify(ADDRESS, 1);
-        let mine = world.wait(0, 1);
-        if mine == WaitResult::Deadlock {
-            world.lot.close();
-        }
-        let mut results = [mine, other.join().unwrap()];
-        results.sort_by_key(|result| *result != WaitResult::Deadlock);
-        assert_eq!(results, [WaitResult::Deadlock, WaitResult::Cancelled]);
+        let is_woken = |world: &World| {
+            world.wait(1, 0);
+            // The notify may come as late as this.
+            loop {
+                match world.wait(1, 1) {
+                    WaitResult::Woken => {}
+                    result => return result,
+                }
+            }
+        };
+        one_is_told(wakes, is_woken);
     });
 }
 
