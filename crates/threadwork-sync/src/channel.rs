@@ -51,7 +51,8 @@ use crate::waiter::{Map, Resumed, Step, Waiter, block, block_forever};
 
 /// How often a thread that is blocked leaves the processor to others before it waits. If
 /// they are of the other end, they fill or empty more than one slot meanwhile, and
-/// nobody has to be woken for each. crossbeam's number.
+/// nobody has to be woken for each. It looks before that, too, since they may be at it on
+/// another core. crossbeam's number.
 const YIELDS: u32 = if cfg!(any(loom, not(feature = "std"))) {
     0
 } else {
@@ -477,11 +478,21 @@ struct Place<'a, T> {
     ring: &'a Ring<T>,
     end: End,
     counted: bool,
-    /// How often it may still leave the processor to others: never for futures, whose
+    /// What it does when it is blocked.
+    next: Patient,
+    /// How often it leaves the processor to others each time: never for futures, whose
     /// thread has other things to do.
     yields: u32,
-    /// And anew after each sleep.
-    patience: u32,
+}
+
+/// How far somebody's patience has gone.
+#[derive(Clone, Copy)]
+enum Patient {
+    /// Who is awaited may be at it just now, on another core.
+    Glances,
+    /// Or want this core, so many times more; and then, a longer look.
+    Yields(u32),
+    Sleeps,
 }
 
 impl<'a, T> Place<'a, T> {
@@ -490,29 +501,39 @@ impl<'a, T> Place<'a, T> {
             ring,
             end,
             counted: false,
+            next: Patient::Glances,
             yields,
-            patience: yields,
         }
     }
 
     /// What to do about having been blocked; nothing if it is worth another try.
-    fn wait<O>(&mut self, blocked: &Blocked<'a>, resumed: Resumed) -> Option<Step<'a, O>> {
-        if self.yields > 0 {
-            self.yields -= 1;
-            #[cfg(feature = "std")]
-            std::thread::yield_now();
-            return None;
+    fn wait<O>(&mut self, blocked: &Blocked<'a>) -> Option<Step<'a, O>> {
+        let watch = |patience| Some(Step::Watch(blocked.stamp, blocked.value, patience));
+        match self.next {
+            Patient::Glances => {
+                self.next = Patient::Yields(self.yields);
+                watch(Patience::Brief)
+            }
+            Patient::Yields(0) => {
+                self.next = Patient::Sleeps;
+                watch(Patience::Long)
+            }
+            Patient::Yields(left) => {
+                self.next = Patient::Yields(left - 1);
+                #[cfg(feature = "std")]
+                std::thread::yield_now();
+                None
+            }
+            Patient::Sleeps => {
+                if !self.counted {
+                    self.ring.count(self.end);
+                    self.counted = true;
+                }
+                let (sequence, value) = self.ring.announce(self.end, blocked)?;
+                self.next = Patient::Glances;
+                Some(Step::Sleep(sequence, value))
+            }
         }
-        if resumed != Resumed::Watched {
-            return Some(Step::Watch(blocked.stamp, blocked.value, Patience::Long));
-        }
-        if !self.counted {
-            self.ring.count(self.end);
-            self.counted = true;
-        }
-        let (sequence, value) = self.ring.announce(self.end, blocked)?;
-        self.yields = self.patience;
-        Some(Step::Sleep(sequence, value))
     }
 
     fn leave(&mut self) {
@@ -541,7 +562,7 @@ impl<T> Sending<'_, T> {
 impl<'a, T> Waiter<'a> for Sending<'a, T> {
     type Output = Result<(), SendTimeoutError<T>>;
 
-    fn step(&mut self, resumed: Resumed) -> Step<'a, Self::Output> {
+    fn step(&mut self, _resumed: Resumed) -> Step<'a, Self::Output> {
         let ring = self.place.ring;
         let result = loop {
             match ring.claim_free() {
@@ -553,7 +574,7 @@ impl<'a, T> Waiter<'a> for Sending<'a, T> {
                     break Err(SendTimeoutError::Disconnected(self.message()));
                 }
                 Err(Refusal::Blocked(blocked)) => {
-                    if let Some(step) = self.place.wait(&blocked, resumed) {
+                    if let Some(step) = self.place.wait(&blocked) {
                         return step;
                     }
                 }
@@ -576,14 +597,14 @@ struct Receiving<'a, T> {
 impl<'a, T> Waiter<'a> for Receiving<'a, T> {
     type Output = Result<T, RecvError>;
 
-    fn step(&mut self, resumed: Resumed) -> Step<'a, Self::Output> {
+    fn step(&mut self, _resumed: Resumed) -> Step<'a, Self::Output> {
         let ring = self.place.ring;
         let result = loop {
             match ring.claim_full() {
                 Ok(claim) => break Ok(ring.take(claim)),
                 Err(Refusal::Closed) => break Err(RecvError),
                 Err(Refusal::Blocked(blocked)) => {
-                    if let Some(step) = self.place.wait(&blocked, resumed) {
+                    if let Some(step) = self.place.wait(&blocked) {
                         return step;
                     }
                 }
