@@ -137,13 +137,16 @@ impl Workers {
             cores: Arc::clone(&self.0.cores),
         });
         let shared = Arc::clone(&self.0);
-        thread::Builder::new()
-            .name("threadwork".to_owned())
-            .stack_size(self.0.stack_size)
-            .spawn(move || shared.work(&worker))?;
         // As in `give`.
         self.0.cores.acquire();
-        Ok(())
+        let started = thread::Builder::new()
+            .name("threadwork".to_owned())
+            .stack_size(self.0.stack_size)
+            .spawn(move || shared.work(&worker));
+        if started.is_err() {
+            self.0.cores.release();
+        }
+        started.map(drop)
     }
 }
 

@@ -202,11 +202,10 @@ mod tests {
     fn who_leaves_may_still_run_everywhere() {
         let allowed = sched_getaffinity(None).expect("a thread knows where it may run");
         for _ in 0..1000 {
-            let left = leave();
-            assert_eq!(left, neighbours(0).count() > 0 && allowed.count() > 1);
+            leave();
+            let now = sched_getaffinity(None).expect("a thread knows where it may run");
+            assert_eq!(now, allowed);
         }
-        let now = sched_getaffinity(None).expect("a thread knows where it may run");
-        assert_eq!(now, allowed);
     }
 
     #[test]
