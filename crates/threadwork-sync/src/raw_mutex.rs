@@ -13,9 +13,8 @@
 //!
 //! *To lock*, a thread takes the word when `LOCKED` is clear. If it is set, it
 //! watches for about a critical section, unless others wait already, then sets
-//! `WAITERS` and sleeps while the word stays what it saw. If the futex finds that it has
-//! changed, the thread stays away for some microseconds before it comes again. Whoever has
-//! slept takes the lock with `WAITERS` set, since others may sleep behind it.
+//! `WAITERS` and sleeps while the word stays what it saw. Whoever has slept takes the
+//! lock with `WAITERS` set, since others may sleep behind it.
 //!
 //! *To unlock*, the holder clears `LOCKED` and `WAITERS` together, and notifies one
 //! sleeper if `WAITERS` was set. The lock is free at once, and whoever comes may take
@@ -241,12 +240,6 @@ impl<'a, F: Futex> Waiter<'a> for Acquire<'a, F> {
         if resumed == Resumed::Woken {
             self.losses += 1;
             self.entitled = true;
-        }
-        // The word changed under the futex' eyes: threads that run contend for the lock. Those
-        // that hold it in turn get on faster while this one stays away.
-        #[cfg(not(loom))]
-        if resumed == Resumed::Changed && !self.is_future {
-            crate::spin::rest();
         }
         let starving = self.starving || self.is_late();
         // Ordering: Relaxed here and below, but for taking the lock.

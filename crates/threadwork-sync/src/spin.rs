@@ -12,15 +12,6 @@ const BRIEF: u32 = 100;
 #[cfg(all(feature = "std", not(target_family = "wasm")))]
 const LOOKS: u32 = 64;
 
-/// Pauses of a rest: two or three microseconds.
-const REST: u32 = 100;
-
-/// Stays away from a word that others change all the time. In WebAssembly the engine does
-/// this where it waits.
-pub(crate) fn rest() {
-    (0..REST).for_each(|_| spin_loop());
-}
-
 pub(crate) fn watch(word: &AtomicU32, expected: u32, patience: Patience) {
     match patience {
         Patience::Brief => {
