@@ -212,7 +212,7 @@ impl ParkingLot {
             bucket.waiters.fetch_sub(1, Ordering::Relaxed);
             // It changes quickly: a glance is worth its while again.
             SKIP.set(0);
-            return self.result_of_no_queue(&holds);
+            return self.result_of_no_queue(holds);
         }
         let mut waiter = Waiter::new(address, thread, deadline.is_none(), bucket.bell.bed());
         let waiter = &raw mut waiter;
