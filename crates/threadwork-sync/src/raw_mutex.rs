@@ -22,7 +22,8 @@
 //! running yet would keep everybody waiting for a wake-up.
 //!
 //! *Bounded unfairness*: a waiter that was woken [`LOSSES`] times in vain, or once in
-//! vain after it has waited for [`PATIENCE`], sets `STARVING` before it sleeps again.
+//! vain after it has waited for [`PATIENCE`], or for so long without getting to sleep,
+//! since the word changed each time, sets `STARVING` before it sleeps again.
 //! While it is set, only threads that were woken, and those that set it, may take the
 //! lock; all others queue behind. So the lock goes down the futex'
 //! first-in-first-out queue and comes to the starving waiter after those before it. It
@@ -125,6 +126,7 @@ impl RawMutex {
             entitled: false,
             starving: false,
             losses: 0,
+            refusals: 0,
             since: None,
             is_future: false,
         }
@@ -193,6 +195,8 @@ pub struct Acquire<'a, F: Futex> {
     starving: bool,
     /// How often it was woken and came too late.
     losses: u32,
+    /// How often the word changed before it slept.
+    refusals: u32,
     /// When it went to sleep first, if there is a clock.
     since: Option<Duration>,
     is_future: bool,
@@ -208,7 +212,8 @@ impl<F: Futex> Acquire<'_, F> {
 
     /// Whether it has waited for long enough to hold others back.
     fn is_late(&self) -> bool {
-        if self.losses == 0 || self.is_future {
+        // The clock costs as much as a short critical section.
+        if self.is_future || (self.losses == 0 && self.refusals < LOSSES) {
             return false;
         }
         let waited = self.since.zip(self.futex.now());
@@ -237,9 +242,13 @@ impl<'a, F: Futex> Waiter<'a> for Acquire<'a, F> {
 
     fn step(&mut self, resumed: Resumed) -> Step<'a, ()> {
         let word = &self.mutex.word;
-        if resumed == Resumed::Woken {
-            self.losses += 1;
-            self.entitled = true;
+        match resumed {
+            Resumed::Woken => {
+                self.losses += 1;
+                self.entitled = true;
+            }
+            Resumed::Changed => self.refusals += 1,
+            _ => {}
         }
         let starving = self.starving || self.is_late();
         // Ordering: Relaxed here and below, but for taking the lock.

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use threadwork_sync::{Mutex, RawMutex, System};
+use threadwork_sync::{LOSSES, Mutex, PATIENCE, RawMutex, Resumed, System};
 
-use crate::support::{THREADS, block_on, rounds, together};
+use crate::support::{THREADS, block_on, passes, rounds, together};
 
 const SOON: Duration = Duration::from_millis(20);
 
@@ -163,30 +163,24 @@ fn threads_and_futures_exclude_each_other() {
 /// is passed a bounded number of times. With a lock that only barges, this fails.
 #[test]
 fn a_hog_does_not_starve_others() {
-    let mutex = Mutex::new(());
-    let done = AtomicBool::new(false);
-    let taken = AtomicU32::new(0);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                let _guard = mutex.lock();
-                taken.fetch_add(1, Ordering::Relaxed);
-                thread::sleep(Duration::from_micros(50));
-            }
+    let passed = |resumed, pause| {
+        let mutex = RawMutex::new();
+        assert!(mutex.try_lock());
+        let passed = passes(mutex.acquire(&System), resumed, || {
+            // SAFETY: locked above, or by the hog.
+            unsafe { mutex.unlock_with(&System) };
+            thread::sleep(pause);
+            mutex.try_lock()
         });
-        while taken.load(Ordering::Relaxed) == 0 {
-            thread::yield_now();
-        }
-        for _ in 0..rounds(100) {
-            // Only a read-modify-write is sure to see the last value.
-            let before = taken.fetch_add(0, Ordering::Relaxed);
-            drop(mutex.lock());
-            let passed = taken.load(Ordering::Relaxed) - before;
-            assert!(
-                passed <= 4 * threadwork_sync::LOSSES,
-                "passed {passed} times"
-            );
-        }
-        done.store(true, Ordering::Relaxed);
-    });
+        assert!(mutex.is_locked());
+        // SAFETY: it was the waiter's.
+        unsafe { mutex.unlock_with(&System) };
+        assert_eq!(word(&mutex), 0);
+        passed
+    };
+    let woken = passed(Resumed::Woken, Duration::ZERO);
+    assert!((1..=LOSSES).contains(&woken), "{woken} times");
+    // Who never gets to sleep is never woken in vain, and starves all the same.
+    let refused = passed(Resumed::Changed, PATIENCE / 10);
+    assert!((1..=LOSSES + 10).contains(&refused), "{refused} times");
 }

@@ -12,7 +12,7 @@ use threadwork_sync::{
     block,
 };
 
-use crate::support::{Random, THREADS, block_on, rounds, together};
+use crate::support::{Random, THREADS, block_on, passes, rounds, together};
 
 const SOON: Duration = Duration::from_millis(20);
 
@@ -513,6 +513,7 @@ impl<'a, W: Waiter<'a>> Waiter<'a> for &mut Counted<W> {
 fn writers_do_not_starve_readers() {
     let lock = RwLock::new(());
     let done = AtomicBool::new(false);
+    let mut most = 0;
     thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
@@ -530,10 +531,11 @@ fn writers_do_not_starve_readers() {
             block(&System, &mut reader, None);
             // SAFETY: the reader's.
             unsafe { raw.unlock_read_with(&System) };
-            assert!(reader.vain <= 4 * LOSSES, "{} times in vain", reader.vain);
+            most = most.max(reader.vain);
         }
         done.store(true, Ordering::Relaxed);
     });
+    assert!(most <= 4 * LOSSES, "{most} times in vain");
 }
 
 /// Writers get in under a stream of readers that always overlap.
@@ -576,31 +578,24 @@ fn readers_do_not_starve_writers() {
 /// of times.
 #[test]
 fn a_hog_does_not_starve_others() {
-    let lock = RwLock::new(());
-    let done = AtomicBool::new(false);
-    let taken = AtomicU32::new(0);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                let _guard = lock.write();
-                taken.fetch_add(1, Ordering::Relaxed);
-                thread::sleep(Duration::from_micros(50));
-            }
-        });
-        while taken.load(Ordering::Relaxed) == 0 {
-            thread::yield_now();
-        }
-        for round in 0..rounds(200) {
-            // Only a read-modify-write is sure to see the last value.
-            let before = taken.fetch_add(0, Ordering::Relaxed);
-            if round % 2 == 0 {
-                drop(lock.write());
-            } else {
-                drop(lock.read());
-            }
-            let passed = taken.fetch_add(0, Ordering::Relaxed) - before;
-            assert!(passed <= 4 * LOSSES, "passed {passed} times");
-        }
-        done.store(true, Ordering::Relaxed);
-    });
+    for resumed in [Resumed::Woken, Resumed::Changed] {
+        let lock = RawRwLock::new();
+        let hog = || {
+            // SAFETY: it is the hog's, each time.
+            unsafe { lock.unlock_write_with(&System) };
+            let mut again = lock.acquire_write(&System);
+            let taken = matches!(again.step(Resumed::Started), Step::Done(()));
+            taken || again.cancel(false).is_some()
+        };
+        assert!(lock.try_write());
+        let reader = passes(lock.acquire_read(&System), resumed, hog);
+        // SAFETY: it was the reader's.
+        unsafe { lock.unlock_read_with(&System) };
+        assert!(lock.try_write());
+        let writer = passes(lock.acquire_write(&System), resumed, hog);
+        // SAFETY: it was the writer's.
+        unsafe { lock.unlock_write_with(&System) };
+        assert_eq!(state(&lock), 0);
+        assert_eq!((reader, writer), (LOSSES, LOSSES));
+    }
 }

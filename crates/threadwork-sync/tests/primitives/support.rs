@@ -6,6 +6,8 @@ use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
+use threadwork_sync::{Resumed, Step, Waiter};
+
 /// How often a stress repeats: fewer under Miri, which is a thousand times slower.
 pub(crate) const fn rounds(full: u32) -> u32 {
     if cfg!(miri) { full.div_ceil(500) } else { full }
@@ -17,6 +19,27 @@ pub(crate) const THREADS: &[u32] = if cfg!(miri) {
 } else {
     &[2, 4, 8, 16, 32]
 };
+
+/// How often a hog can free what `waiter` waits for and take it again, each time before the
+/// waiter is there, until it may no more. `hog` says whether it could.
+pub(crate) fn passes<'a>(
+    mut waiter: impl Waiter<'a>,
+    resumed: Resumed,
+    hog: impl Fn() -> bool,
+) -> u32 {
+    let mut passed = 0;
+    let mut step = waiter.step(Resumed::Started);
+    while !matches!(step, Step::Done(_)) {
+        step = waiter.step(if let Step::Watch(..) = step {
+            Resumed::Watched
+        } else {
+            passed += u32::from(hog());
+            assert!(passed < 10_000, "it is passed for ever");
+            resumed
+        });
+    }
+    passed
+}
 
 /// Runs `body(index)` in so many threads, which start together.
 pub(crate) fn together<T: Send>(threads: u32, body: impl Fn(u32) -> T + Sync) -> Vec<T> {
