@@ -72,7 +72,8 @@ fn shutdown_now_cancels_what_is_queued() {
     for task in tasks {
         assert!(matches!(task.wait(), Err(TaskError::Cancelled)));
     }
-    assert_eq!(pool.unfinished(), 1);
+    // A cancelled task is over a moment before it is counted.
+    until(|| pool.unfinished() == 1);
     plug.pull();
     ender.join().unwrap();
     assert_eq!(pool.unfinished(), 0);
