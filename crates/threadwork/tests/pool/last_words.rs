@@ -4,9 +4,13 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Builds the example like a user would, and runs it.
-fn run(arguments: &[&str]) -> Output {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("last_words");
+/// Builds the example like a user would, and runs it. Each kind of program has a directory
+/// of its own: Cargo lets go of the lock before it runs what it has built, and the next
+/// build would put its program in the same place.
+fn run(kind: &str, arguments: &[&str]) -> Output {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("last_words")
+        .join(kind);
     Command::new(env!("CARGO"))
         .args([
             "run",
@@ -36,13 +40,13 @@ fn check(output: &Output) {
 
 #[test]
 fn a_native_program_that_aborts() {
-    check(&run(&["--config", "profile.dev.panic='abort'"]));
+    check(&run("aborts", &["--config", "profile.dev.panic='abort'"]));
 }
 
 #[test]
 fn a_program_that_unwinds_goes_on() {
-    let output = run(&[]);
-    assert!(output.status.success());
+    let output = run("unwinds", &[]);
+    assert!(output.status.success(), "{output:?}");
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(said, "task 1 `divide` panicked: by zero\n");
 }
@@ -53,5 +57,5 @@ fn a_webassembly_program() {
         println!("skipped: CARGO_TARGET_WASM32_WASIP1_THREADS_RUNNER is not set");
         return;
     }
-    check(&run(&["--target", "wasm32-wasip1-threads"]));
+    check(&run("webassembly", &["--target", "wasm32-wasip1-threads"]));
 }
