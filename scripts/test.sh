@@ -59,16 +59,20 @@ CARGO_TARGET_WASM32_WASIP1_THREADS_RUNNER="$target/release/threadwork run" \
 step "the primitives with lock checking, as in debug builds"
 cargo test --release -p threadwork-sync --features lock-order --test primitives
 
-# In release: what ships, without lock checking, which takes most of the time there.
-step "the library under Miri"
+# In release: what ships, without lock checking, which takes most of the time there. One
+# thread does it all, so the web host's tests, which mostly wait, run beside it.
+miri=
 if rustup run nightly rustc --version >/dev/null 2>&1; then
   rustup component add --toolchain nightly miri rust-src
   seeds=$([[ -n ${THREADWORK_FULL-} ]] && echo 0..16 || echo 0..1)
+  # A process group of its own, to be ended whole if the script ends before it.
+  set -m
   CARGO_TARGET_DIR=$target/miri MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-many-seeds=$seeds" \
     cargo +nightly miri test --release -p wasm-futex -p threadwork-sync \
-    --test futex --test primitives
-else
-  echo "skipped: there is no nightly toolchain (rustup toolchain install nightly)"
+    --test futex --test primitives >"$target/miri.txt" 2>&1 &
+  miri=$!
+  set +m
+  trap 'kill -- -$miri 2>/dev/null || true' EXIT
 fi
 
 step "the web host"
@@ -76,6 +80,14 @@ if ((${#hosts[@]})) && ! npm ci --prefix web --silent --no-audit --no-fund; then
   echo "skipped: npm cannot install the tests' own packages (npm ci in web/)"
 elif ((${#hosts[@]})); then
   CARGO_TARGET_DIR=$target node web/test/run.js "${hosts[@]/#/--host=}"
+fi
+
+step "the library under Miri"
+if [[ -n $miri ]]; then
+  wait "$miri" || { cat "$target/miri.txt"; exit 1; }
+  grep "^test result" "$target/miri.txt"
+else
+  echo "skipped: there is no nightly toolchain (rustup toolchain install nightly)"
 fi
 
 step "tests of the benchmarks' workloads"
