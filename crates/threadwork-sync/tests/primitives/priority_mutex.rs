@@ -278,6 +278,7 @@ fn a_stream_of_lower_classes_does_not_hold_up_a_high_waiter() {
     let mutex = RawPriorityMutex::new();
     let done = AtomicBool::new(false);
     let taken = AtomicU32::new(0);
+    let mut most = 0;
     thread::scope(|scope| {
         for class in [Priority::Low, Priority::Low, Priority::Normal] {
             let (mutex, done, taken) = (&mutex, &done, &taken);
@@ -299,13 +300,14 @@ fn a_stream_of_lower_classes_does_not_hold_up_a_high_waiter() {
                 let before = taken.fetch_add(0, Ordering::Relaxed);
                 thread::yield_now();
                 block(&System, waiter, None).unwrap();
-                let passed = taken.load(Ordering::Relaxed) - before;
-                assert!(passed <= 1, "passed {passed} times");
+                most = most.max(taken.load(Ordering::Relaxed) - before);
             }
             unlock(&mutex);
         }
         done.store(true, Ordering::Relaxed);
     });
+    // Only now: a panic above would leave the others at it, and hang.
+    assert!(most <= 1, "passed {most} times");
 }
 
 /// A low task that was chosen and is not run yet does not keep the lock from a high one.
