@@ -46,10 +46,14 @@
 //!
 //! That is barging, and deliberate: to let readers in while they sleep means that
 //! everybody waits until each of them has run. Once more threads want the lock than there
-//! are cores, all queue behind wake-ups for good: it was up to ten times slower. So only a
-//! reader that found its turn over [`LOSSES`] times sets `READERS_STARVE`, and then *the
-//! unlocking writer counts all waiting readers active in the step that frees the
-//! lock*. They note `PHASE` when they begin to wait, and are in when it has flipped. One
+//! are cores, all queue behind wake-ups for good: it was up to ten times slower. But a
+//! writer that finds the readers' turn begun when it unlocks has passed them, and *counts
+//! all waiting readers active in the step that frees the lock*; so does one that finds
+//! `READERS_STARVE`, which a reader sets that found its turn over [`LOSSES`] times. (The
+//! first is for readers that do not get to run: one writer may pass them for as long as
+//! the scheduler lets it, milliseconds, which is a single loss. Only where no writer waits
+//! is there no turn, and passing costs nobody else.)
+//! Readers note `PHASE` when they begin to wait, and are in when it has flipped. One
 //! bit is enough, and nothing wraps: a second flip takes a writer, and no writer gets in
 //! while the reader, which is counted active, has not gone. So when no reader is active
 //! and none waits, nobody remembers a phase, and it starts anew from 0: that is what lets
@@ -505,7 +509,7 @@ impl RawRwLock {
                     let stays = u64::from(release == Release::Downgrade) * ACTIVE;
                     let freed = state - LOCKED + stays;
                     let entering = readers / WAITING_READER * ACTIVE;
-                    let next = match state & READERS_STARVE {
+                    let next = match state & (READERS_TURN | READERS_STARVE) {
                         0 => freed | READERS_TURN,
                         _ => (freed - readers + entering) ^ PHASE,
                     };

@@ -18,7 +18,8 @@ use crate::waiter::{Map, block};
 ///
 /// Sixteen bytes and the data. Phase-fair: a writer that unlocks makes way for the readers
 /// that wait, a writer that waits stops new readers, and whoever is too slow to wake up
-/// and is passed more than [`LOSSES`](crate::LOSSES) times is let in first. So neither
+/// and is passed more than [`LOSSES`](crate::LOSSES) times (readers: once, while writers
+/// wait) is let in first. So neither
 /// side starves under a stream of the other (see [`RawRwLock`](crate::RawRwLock) for the
 /// protocol). Not recursive, and without poisoning: a panic under the lock frees it.
 ///

@@ -183,7 +183,9 @@ export class RwLock extends Primitive {
           gate = AT_READERS_GATE;
           const entering = (readers / WAITING_READER) * ACTIVE;
           next =
-            state & READERS_STARVE ? (freed - readers + entering) ^ PHASE : freed | READERS_TURN;
+            state & (READERS_TURN | READERS_STARVE)
+              ? (freed - readers + entering) ^ PHASE
+              : freed | READERS_TURN;
         }
       }
       const word = gate === AT_READERS_GATE ? READERS : WRITERS;

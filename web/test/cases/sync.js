@@ -211,6 +211,24 @@ test('sync: a thread that lost too often keeps others out, and lets them in agai
   }
 });
 
+test('sync: a reader that does not run is passed once in its turn', async () => {
+  const [PHASE, ACTIVE, LOCKED] = [1n, 2n, 1n << 20n];
+  const rwlock = new RwLock(new SharedMemory(1, 4));
+  check(rwlock.tryWrite());
+  const [reader, writer] = [rwlock.readAsync(), rwlock.writeAsync()];
+  await pause(5);
+  rwlock.unlockWrite();
+  // A newcomer among the writers, as `write` lets it in.
+  equal(Atomics.or(rwlock.state, 0, LOCKED) & LOCKED, 0n);
+  rwlock.unlockWrite();
+  equal(Atomics.load(rwlock.state, 0) & (PHASE | ACTIVE), PHASE | ACTIVE);
+  check(await reader);
+  rwlock.unlockRead();
+  check(await writer);
+  rwlock.unlockWrite();
+  equal(rwlock.state[0], 0n);
+});
+
 // ---- Giving up ----
 
 test('sync: who gives up leaves everything as if it had not come', async () => {

@@ -183,6 +183,32 @@ fn a_reader_that_was_passed_is_let_in_before_any_writer() {
     });
 }
 
+/// That it does not run meanwhile, and so cannot lose, is no reason to pass it twice.
+#[test]
+fn a_reader_is_passed_once_in_its_turn() {
+    model(2, || {
+        let lock = lock();
+        let first = lock.write();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut reader = Box::pin(lock.read_async());
+        assert!(reader.as_mut().poll(&mut context).is_pending());
+        let mut waiting = Box::pin(lock.write_async());
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        drop(first);
+        let second = lock.write();
+        second.increment();
+        let third = run(&lock, write);
+        drop(second);
+        let Poll::Ready(value) = reader.as_mut().poll(&mut context) else {
+            panic!("it was passed twice");
+        };
+        assert_eq!(value.get(), 1);
+        drop(value);
+        drop(block_on(waiting));
+        third.join().unwrap();
+    });
+}
+
 /// It learns of it by the phase alone.
 #[test]
 fn a_reader_that_a_writer_lets_in_sees_what_it_wrote() {

@@ -574,6 +574,24 @@ fn readers_do_not_starve_writers() {
     assert_eq!(lock.into_inner(), rounds(1_000));
 }
 
+/// While others wait to write, a reader that does not run is passed once.
+#[test]
+fn a_reader_is_passed_once_in_its_turn() {
+    let lock = RwLock::new(());
+    let first = lock.write();
+    let mut reader = pin!(lock.read_async());
+    assert!(poll(reader.as_mut()).is_pending());
+    let mut writer = pin!(lock.write_async());
+    assert!(poll(writer.as_mut()).is_pending());
+    drop(first);
+    // It has not waited, so it may pass.
+    drop(lock.write());
+    assert_eq!(state(lock.raw()) & (PHASE | ACTIVE), PHASE | ACTIVE);
+    assert!(poll(writer.as_mut()).is_pending());
+    drop(ready(reader.as_mut()));
+    drop(ready(writer.as_mut()));
+}
+
 /// A writer that holds the lock nearly always passes those that wait a bounded number
 /// of times.
 #[test]

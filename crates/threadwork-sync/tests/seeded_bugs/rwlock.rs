@@ -238,9 +238,16 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a reader is passed for ever",
         file: "raw_rwlock.rs",
-        from: "let next = match state & READERS_STARVE {",
-        to: "let next = match state & 0 {",
+        from: "let next = match state & (READERS_TURN | READERS_STARVE) {",
+        to: "let next = match state & READERS_TURN {",
         caught_by: "rwlock::a_reader_that_was_passed_is_let_in_before_any_writer",
+    },
+    Bug {
+        name: "a reader is passed again and again in its turn",
+        file: "raw_rwlock.rs",
+        from: "let next = match state & (READERS_TURN | READERS_STARVE) {",
+        to: "let next = match state & READERS_STARVE {",
+        caught_by: "rwlock::a_reader_is_passed_once_in_its_turn",
     },
     Bug {
         name: "writers that waited take the readers' turn",
