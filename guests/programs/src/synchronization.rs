@@ -605,7 +605,9 @@ fn union_find(edges: usize, threads: usize) -> u64 {
     together(threads, |thread| {
         for (a, b) in share(thread, threads, edges * 3 / 4).map(|number| edge(number, nodes)) {
             loop {
-                let (low, high) = (root(a).min(root(b)), root(a).max(root(b)));
+                // Asked once each: they change, and the lower must not be of another moment.
+                let (a, b) = (root(a), root(b));
+                let (low, high) = (a.min(b), a.max(b));
                 if low == high {
                     break;
                 }
