@@ -85,6 +85,7 @@ fi
 step "the library under Miri"
 if [[ -n $miri ]]; then
   wait "$miri" || { cat "$target/miri.txt"; exit 1; }
+  trap - EXIT
   grep "^test result" "$target/miri.txt"
 else
   echo "skipped: there is no nightly toolchain (rustup toolchain install nightly)"

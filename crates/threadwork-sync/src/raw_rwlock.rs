@@ -49,12 +49,12 @@
 //! are cores, all queue behind wake-ups for good: it was up to ten times slower. But a
 //! writer that finds the readers' turn begun when it unlocks has passed them, and *counts
 //! all waiting readers active in the step that frees the lock*; so does one that finds
-//! `READERS_STARVE`, which a reader sets that found its turn over [`LOSSES`] times. (The
-//! first is for readers that do not get to run: one writer may pass them for as long as
-//! the scheduler lets it, milliseconds, which is a single loss. Only where no writer waits
-//! is there no turn, and passing costs nobody else.)
-//! Readers note `PHASE` when they begin to wait, and are in when it has flipped. One
-//! bit is enough, and nothing wraps: a second flip takes a writer, and no writer gets in
+//! `READERS_STARVE`, which a reader sets that found the lock taken again [`LOSSES`] times.
+//! The first bound is for readers that do not get to run, and so cannot lose: a writer
+//! passed them for as long as the scheduler let it, milliseconds. The second is for locks
+//! that no writer waits for, which have no turn: with one there, mixed reads and writes
+//! took 1.2 to 2.7 times as long. Readers note `PHASE` when they begin to wait, and are in
+//! when it has flipped. One bit is enough: a second flip takes a writer, and none gets in
 //! while the reader, which is counted active, has not gone. So when no reader is active
 //! and none waits, nobody remembers a phase, and it starts anew from 0: that is what lets
 //! a writer expect the state to be 0. (The fast unlock of a reader leaves `PHASE` as it

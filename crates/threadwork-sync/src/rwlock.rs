@@ -17,11 +17,10 @@ use crate::waiter::{Map, block};
 /// A reader-writer lock around data: any number of readers, or one writer.
 ///
 /// Sixteen bytes and the data. Phase-fair: a writer that unlocks makes way for the readers
-/// that wait, a writer that waits stops new readers, and whoever is too slow to wake up
-/// and is passed more than [`LOSSES`](crate::LOSSES) times (readers: once, while writers
-/// wait) is let in first. So neither
-/// side starves under a stream of the other (see [`RawRwLock`](crate::RawRwLock) for the
-/// protocol). Not recursive, and without poisoning: a panic under the lock frees it.
+/// that wait, a writer that waits stops new readers, and whoever is too slow to wake up is
+/// passed a bounded number of times: a reader by one writer if others wait, anybody else
+/// [`LOSSES`](crate::LOSSES) times. So neither side starves under a stream of the other
+/// (see [`RawRwLock`](crate::RawRwLock) for the protocol). Not recursive, and without poisoning: a panic under the lock frees it.
 ///
 /// All zero bytes are an unlocked lock, if zero bytes are a valid `T`.
 ///

@@ -193,8 +193,9 @@ impl ThreadPool {
 
     /// How many tasks are queued or run at this moment.
     ///
-    /// A task that is over may be counted for a moment more, until a worker has come back to
-    /// the queue; after [`wait_all`](Self::wait_all) none is.
+    /// A task that is over is counted until its worker is back at the queue, and one that was
+    /// cancelled until a worker comes to its place there. After
+    /// [`wait_all`](Self::wait_all) none is.
     #[must_use]
     pub fn unfinished(&self) -> u64 {
         self.shared.queue.unfinished()
