@@ -8,7 +8,7 @@
 //! Invariant: entries appear whole, by a rename. The directory is made for its
 //! owner only, because what is in it is run.
 
-use crate::Engine;
+use crate::engine::Engine;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ const FORMAT: u32 = 1;
 pub(crate) fn entry(dir: &Path, wasm: &[u8], engine: &Engine) -> PathBuf {
     let mut settings = Settings::default();
     std::hash::Hash::hash(
-        &engine.wasmtime().precompile_compatibility_hash(),
+        &engine.machine().wasmtime().precompile_compatibility_hash(),
         &mut settings,
     );
     let mut name = blake3::Hasher::new();

@@ -1,12 +1,11 @@
 //! [`Engine`]: what all modules and processes of a host program share.
 
-use crate::thread::ThreadContext;
-use crate::watchdog::Watchdog;
-use crate::worker::Workers;
-use crate::{Error, process, wasi};
+use crate::error::Error;
+use crate::machine::Machine;
+use crate::process::{self, ThreadContext};
+use crate::wasi;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use threadwork_parking::Cores;
 use wasmtime::{Config, Linker, WasmBacktraceDetails};
 
 /// Native stack for the frames of each guest thread.
@@ -35,13 +34,9 @@ const HOST_STACK: usize = 256 << 10;
 pub struct Engine(Arc<Inner>);
 
 struct Inner {
-    wasmtime: wasmtime::Engine,
+    machine: Arc<Machine>,
     /// The host functions that every module may import.
     linker: Linker<ThreadContext>,
-    cores: Arc<Cores>,
-    parallelism: u32,
-    workers: Workers,
-    watchdog: Watchdog,
     cache: Option<PathBuf>,
     interruptible: bool,
 }
@@ -105,16 +100,10 @@ impl EngineBuilder {
         let mut linker = Linker::new(&wasmtime);
         wasi::add_to_linker(&mut linker).map_err(configuration)?;
         process::add_to_linker(&mut linker).map_err(configuration)?;
-        let parallelism = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let parallelism = u32::try_from(parallelism).unwrap_or(u32::MAX);
-        let cores = Arc::new(Cores::new(parallelism));
+        let machine = Machine::new(wasmtime, self.max_wasm_stack + HOST_STACK);
         Ok(Engine(Arc::new(Inner {
+            machine: Arc::new(machine),
             linker,
-            workers: Workers::new(self.max_wasm_stack + HOST_STACK, Arc::clone(&cores)),
-            watchdog: Watchdog::default(),
-            wasmtime,
-            cores,
-            parallelism,
             cache: self.cache,
             interruptible: self.interruptible,
         })))
@@ -144,27 +133,15 @@ impl Engine {
     /// The number of threads that can run at the same time on this machine.
     #[must_use]
     pub fn parallelism(&self) -> u32 {
-        self.0.parallelism
+        self.0.machine.parallelism()
     }
 
-    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
-        &self.0.wasmtime
+    pub(crate) fn machine(&self) -> &Arc<Machine> {
+        &self.0.machine
     }
 
     pub(crate) fn linker(&self) -> &Linker<ThreadContext> {
         &self.0.linker
-    }
-
-    pub(crate) fn cores(&self) -> &Arc<Cores> {
-        &self.0.cores
-    }
-
-    pub(crate) fn workers(&self) -> &Workers {
-        &self.0.workers
-    }
-
-    pub(crate) fn watchdog(&self) -> &Watchdog {
-        &self.0.watchdog
     }
 
     pub(crate) fn cache(&self) -> Option<&Path> {

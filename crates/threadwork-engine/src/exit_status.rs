@@ -1,6 +1,7 @@
 //! How a process ended.
 
-use crate::{Backtrace, Limit};
+use crate::backtrace::Backtrace;
+use crate::limits::Limit;
 use std::fmt;
 
 /// The end of a process. The first cause wins: what threads do after it is not

@@ -59,37 +59,37 @@
 
 #![deny(missing_docs)]
 
-mod arena;
 mod backtrace;
 mod cache;
-mod cpu_clock;
+mod code;
+#[cfg(test)]
+mod conformance;
 mod engine;
 mod error;
 mod exit_status;
+mod launch;
 mod limits;
-mod memory;
+mod linear_memory;
+mod lock;
+mod machine;
 mod module;
 mod poll_page;
 mod process;
 pub mod runtime;
-mod seat;
 pub mod shared_memory;
 mod stats;
 mod thread;
 mod wasi;
-mod watchdog;
-mod worker;
 
 pub use backtrace::{Backtrace, Frame};
 pub use engine::{Engine, EngineBuilder};
 pub use error::Error;
 pub use exit_status::{DeadlockReport, ExitStatus, LimitExceeded, Sleeper, Trap};
+pub use launch::{CallError, Killer, Process, ProcessBuilder};
 pub use limits::{Limit, Limits};
-pub use memory::{Integer, Number};
+pub use linear_memory::{Integer, Number};
 pub use module::Module;
-#[doc(hidden)]
-pub use process::testing;
-pub use process::{CallError, Killer, Output, Process, ProcessBuilder, Stdin};
+pub use process::ThreadContext;
 pub use runtime::{
     ExecuteError, Priority, Results, RuntimeBuilder, RuntimeConfig, Task, TaskError, TaskHandle,
     TaskId, ThreadRuntime, WorkerStatus,
@@ -100,9 +100,10 @@ pub use shared_memory::{
     SharedRwLockWriteGuard, SharedSemaphore, SharedSemaphorePermit,
 };
 pub use stats::Stats;
-pub use thread::{Activity, ThreadContext, ThreadInfo};
+pub use thread::{Activity, ThreadInfo};
 /// What passing a [`SharedBarrier`], and a wait on a word, tell.
 pub use threadwork_sync::{BarrierWaitResult, WaitResult};
+pub use wasi::{Output, Stdin};
 /// Of the WebAssembly engine underneath: what [`ProcessBuilder::linker`],
 /// [`Process::call`] and [`ThreadRuntime::execute`] speak.
 pub use wasmtime::{Caller, FuncType, Linker, Val, ValType};

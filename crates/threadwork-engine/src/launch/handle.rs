@@ -1,10 +1,13 @@
 //! [`Process`]: the embedder's handle.
 
-use super::io::HostEnds;
-use super::main_thread::{Call, reply};
-use super::state::{Cause, State};
-use crate::worker::lock;
-use crate::{ExitStatus, Stats, ThreadInfo};
+use super::calls::{CallError, Calls};
+use crate::exit_status::ExitStatus;
+use crate::lock::lock;
+use crate::process::{Cause, State};
+use crate::shared_memory::SharedMemory;
+use crate::stats::Stats;
+use crate::thread::ThreadInfo;
+use crate::wasi::HostEnds;
 use std::io::{PipeReader, PipeWriter};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -31,6 +34,7 @@ use wasmtime::Val;
 /// ```
 pub struct Process {
     state: Arc<State>,
+    calls: Arc<Calls>,
     ends: Mutex<HostEnds>,
 }
 
@@ -44,36 +48,11 @@ pub struct Killer {
     state: Weak<State>,
 }
 
-/// Why [`Process::call`] has no results.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CallError {
-    /// The module does not export such a function.
-    #[error("the module exports no function `{name}`")]
-    NoExport {
-        /// The name.
-        name: String,
-    },
-    /// The arguments do not fit the function.
-    #[error("the arguments do not fit `{name}`, which is {expected}")]
-    Arguments {
-        /// The function.
-        name: String,
-        /// Its type.
-        expected: String,
-    },
-    /// The process is a command: its main thread runs `_start` and takes no calls.
-    #[error("the process runs `_start` and takes no calls: start it with ProcessBuilder::load")]
-    NotAReactor,
-    /// The process ended before or during the call; [`Process::wait`] has the status.
-    #[error("the process has ended; its exit status says why")]
-    Ended,
-}
-
 impl Process {
-    pub(crate) fn new(state: Arc<State>, ends: HostEnds) -> Self {
+    pub(crate) fn new(state: Arc<State>, calls: Arc<Calls>, ends: HostEnds) -> Self {
         Self {
             state,
+            calls,
             ends: Mutex::new(ends),
         }
     }
@@ -140,8 +119,9 @@ impl Process {
     /// While the host has a handle on it, the process is never in a deadlock, because
     /// the host could notify its threads.
     #[must_use]
-    pub fn memory(&self) -> Option<crate::SharedMemory> {
-        crate::SharedMemory::of_process(&self.state)
+    pub fn memory(&self) -> Option<SharedMemory> {
+        let has_memory = !self.state.memories().is_empty();
+        has_memory.then(|| SharedMemory::of_host(self.state.arena()))
     }
 
     /// The writing end of [`Stdin::Pipe`](crate::Stdin::Pipe), once. Dropping it is the
@@ -184,21 +164,12 @@ impl Process {
     ///
     /// [`CallError`]. A trap in the function ends the process, as in any thread.
     pub fn call(&self, export: &str, arguments: &[Val]) -> Result<Vec<Val>, CallError> {
-        let (reply, result) = reply();
-        let call = Call {
-            export: export.to_owned(),
-            arguments: arguments.to_vec(),
-            reply,
-        };
-        {
-            let calls = lock(self.state.calls());
-            let calls = calls.as_ref().ok_or_else(|| match self.state.is_ending() {
-                true => CallError::Ended,
-                false => CallError::NotAReactor,
-            })?;
-            calls.send(call).map_err(|_| CallError::Ended)?;
-        }
-        result.recv().unwrap_or(Err(CallError::Ended))
+        self.calls
+            .call(export, arguments)
+            .unwrap_or_else(|| match self.state.is_ending() {
+                true => Err(CallError::Ended),
+                false => Err(CallError::NotAReactor),
+            })
     }
 }
 

@@ -8,16 +8,16 @@
 //! traps and where they are, the calls of imports, and at the end globals, tables and
 //! memories.
 
-use crate::guest::{Guest, Outcome, Program, Value};
-use crate::numbers::{Numbers, seeds};
+use super::guest::{Guest, Outcome, Program, Value};
+use super::numbers::{Numbers, seeds};
 use arbitrary::Unstructured;
 use std::convert::Infallible;
-use threadwork_engine::Val;
 use threadwork_rewrite::{RewriteError, SyncOp, rewrite};
 use wasm_encoder::reencode::{self, Reencode, utils};
 use wasm_encoder::{CodeSection, ExportKind, ExportSection, Instruction, MemArg};
 use wasm_smith::{Config, InstructionKind, InstructionKinds, MemoryOffsetChoices, Module};
 use wasmparser::{ExportSectionReader, FunctionBody, Operator};
+use wasmtime::Val;
 use wasmtime::{Extern, Trap, ValType};
 
 /// The export through which a call gets new fuel.

@@ -12,11 +12,11 @@
 //! each other. With plain accesses everything is allowed; the outcomes are only
 //! printed.
 
-use crate::guest::{Alarm, Guest, Program};
+use super::guest::{Alarm, Guest, Program};
 use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
-use threadwork_engine::Val::I32;
+use wasmtime::Val::I32;
 
 /// What the threads of a slot read: two registers each.
 type Outcome = Vec<[i32; 2]>;

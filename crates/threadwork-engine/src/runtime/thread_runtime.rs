@@ -1,121 +1,23 @@
-//! The second door: a host program that drives the exported functions of a module on a
-//! pool of workers, over one shared memory.
-//!
-//! Any module with a shared memory will do: hand-written, from any compiler, with or
-//! without WASI. Each worker has an instance of its own, with a stack and thread-local
-//! data where the module has such things, and keeps it from task to task. Globals
-//! belong to the worker's instance, memory to all.
-//!
-//! ```
-//! use threadwork_engine::{Engine, Module, Task, ThreadRuntime};
-//!
-//! # fn main() -> anyhow::Result<()> {
-//! let engine = Engine::new()?;
-//! let module = Module::new(&engine, br#"
-//!     (module
-//!       (memory (export "memory") 1 1 shared)
-//!       (func (export "add") (param $n i32) (result i32)
-//!         (i32.atomic.rmw.add (i32.const 0) (local.get $n))))
-//! "#)?;
-//! let runtime = ThreadRuntime::new(&module)?;
-//! let tasks = (1..=100).map(|n| runtime.execute(Task::new("add", [n])));
-//! let tasks: Vec<_> = tasks.collect::<Result<_, _>>()?;
-//! for task in &tasks {
-//!     let before: i32 = task.wait_as()?;
-//!     assert!(before < 5050);
-//! }
-//! assert_eq!(runtime.memory().load::<i32>(0)?, 5050);
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! A runtime is a process that has a pool instead of a main program: limits, host
-//! functions, files, statistics and the end work as they do there.
-//!
-//! # What happens when something goes wrong
-//!
-//! - A task that *traps* has the trap as its result. Its worker gets a new instance, and
-//!   the others do not notice; but what the task was in the middle of stays as it is: a
-//!   lock that it held is never unlocked.
-//! - A *deadlock* ends the runtime, and each task's result says so, with who waits where.
-//!   It is when every worker that has a task, and every thread of the host that uses the
-//!   runtime ([`RuntimeBuilder::host_threads`]), waits without a timeout.
-//! - If all workers wait while tasks are queued, one more is started, up to
-//!   [`RuntimeConfig::max_threads`]: the queued one may be what they wait for.
-//! - A limit of time, a call of WASI's `proc_exit`, and a kill end the runtime.
+//! [`ThreadRuntime`] and [`RuntimeBuilder`].
 
-mod instance;
-mod pool;
-mod task;
-mod values;
-
-pub(crate) use pool::Pool;
-pub use task::{ExecuteError, Priority, Task, TaskError, TaskHandle, TaskId};
-pub use values::Results;
-
-use crate::process::{Cause, Prepared, Shape, State};
-use crate::seat::Seat;
-use crate::thread::{ThreadContext, ThreadState};
-use crate::{Error, ExitStatus, Limits, Module, Process, ProcessBuilder, SharedMemory};
-use instance::Instances;
+use super::config::{RuntimeConfig, WorkerStatus};
+use super::handle::TaskHandle;
+use super::instance::{self, Instances};
+use super::pool::Pool;
+use super::task::{Entry, ExecuteError, Task};
+use crate::error::Error;
+use crate::exit_status::ExitStatus;
+use crate::launch::{Prepared, Process, ProcessBuilder, Shape};
+use crate::limits::Limits;
+use crate::module::Module;
+use crate::process::{Cause, PooledInstance, State, ThreadContext};
+use crate::shared_memory::SharedMemory;
+use crate::thread::ThreadState;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
-use task::Entry;
 use wasmtime::{ExternType, FuncType, Linker};
-
-/// The sizes of a [`ThreadRuntime`].
-///
-/// ```
-/// use threadwork_engine::RuntimeConfig;
-///
-/// let config = RuntimeConfig { pool_size: 2, ..RuntimeConfig::default() };
-/// assert_eq!(config.memory_size, 16 << 20);
-/// assert_eq!(config.max_threads, 16);
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RuntimeConfig {
-    /// Bytes of shared memory at the start: 16 MiB. A module that wants more gets what it
-    /// wants, and one that may not grow by twice as much keeps half of that. What is
-    /// beyond the size that it declares is the host's: for the workers' stacks and
-    /// thread-local data, and for [objects](crate::SharedMemory::allocate).
-    pub memory_size: u64,
-    /// Workers: 4.
-    pub pool_size: u32,
-    /// Workers and threads that the guest starts, at one time: 16.
-    pub max_threads: u32,
-    /// Bytes of thread-local data for each worker, where the module exports a mutable
-    /// `__tls_base` but does not say how much it needs: 1024, all zero at the start.
-    pub tls_slot_size: u32,
-    /// Bytes of stack for each worker, where the module exports `__stack_pointer`: 1 MiB.
-    pub stack_size: u64,
-}
-
-impl Default for RuntimeConfig {
-    fn default() -> Self {
-        Self {
-            memory_size: 16 << 20,
-            pool_size: 4,
-            max_threads: 16,
-            tls_slot_size: 1024,
-            stack_size: 1 << 20,
-        }
-    }
-}
-
-/// What a worker is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WorkerStatus {
-    /// It waits for a task, or makes its instance ready for one.
-    Idle,
-    /// It runs this task.
-    Busy(TaskId),
-    /// It has left: the runtime has ended, or the worker was one that had been started
-    /// because all others waited.
-    Terminated,
-}
 
 /// The settings of a [`ThreadRuntime`]; made by [`ThreadRuntime::builder`].
 ///
@@ -229,21 +131,20 @@ impl RuntimeBuilder {
         let config = self.config;
         check(&config)?;
         let module = self.process.module().clone();
-        if module.memories().is_empty() {
+        if module.code().memories.is_empty() {
             return Err(Error::NoSharedMemory);
         }
         let instances = Instances::new(&module, &config)?;
         let entries = entries(&module);
-        let pool = Pool::new(config.pool_size, self.task_timeout, entries, instances);
-        let prepared = self
-            .process
-            .max_threads(config.max_threads)
-            .prepare(Shape {
-                pool: Some(pool),
-                memory: config.memory_size,
-                hosts: self.host_threads,
-                ..Shape::default()
-            })?;
+        let shape = Shape {
+            memory: config.memory_size,
+            hosts: self.host_threads,
+        };
+        let timeout = self.task_timeout;
+        let process = self.process.max_threads(config.max_threads);
+        let prepared = process.prepare(shape, |arena| {
+            Pool::new(arena, config.pool_size, timeout, entries, instances)
+        })?;
         if self.host_threads == 0 {
             // Somebody lives who never sleeps.
             prepared.state.lot().enter();
@@ -274,7 +175,7 @@ fn check(config: &RuntimeConfig) -> Result<(), Error> {
 
 /// The functions that a module exports.
 fn entries(module: &Module) -> BTreeMap<String, Arc<Entry>> {
-    let exports = module.wasmtime().exports();
+    let exports = module.code().wasmtime.exports();
     let entry = |export: wasmtime::ExportType<'_>| {
         let ExternType::Func(ty) = export.ty() else {
             return None;
@@ -285,7 +186,7 @@ fn entries(module: &Module) -> BTreeMap<String, Arc<Entry>> {
         }
         let entry = Entry {
             ty,
-            export: module.wasmtime().get_export_index(&name)?,
+            export: module.code().wasmtime.get_export_index(&name)?,
             name: name.clone(),
         };
         Some((name, Arc::new(entry)))
@@ -294,35 +195,45 @@ fn entries(module: &Module) -> BTreeMap<String, Arc<Entry>> {
 }
 
 /// Starts the program and the workers, and waits until they are ready.
-fn start(prepared: Prepared, workers: u32) -> Result<ThreadRuntime, Error> {
+fn start(prepared: Prepared<Pool>, workers: u32) -> Result<ThreadRuntime, Error> {
     let (ready, is_ready) = sync_channel(workers as usize);
     let state = Arc::clone(&prepared.state);
-    // The runtime's own, until it is ending.
-    state.occupy();
-    let process = prepared.start(move |state, seat, thread| {
-        if let (Some(seat), Some(pool)) = (seat, state.pool())
-            && begin(state, seat, thread)
+    let pool = Arc::clone(&prepared.program);
+    // The pool's own, until the process is ending.
+    state.acquire_store();
+    let started = Arc::clone(&pool);
+    let process = prepared.start(Arc::default(), move |state, instance, thread| {
+        if let Some(instance) = instance
+            && begin(state, &started, instance, thread)
         {
             for _ in 0..workers {
-                let started = pool.start_worker(state, None, Some(ready.clone()));
-                if started.is_err() {
+                if started
+                    .start_worker(state, None, Some(ready.clone()))
+                    .is_err()
+                {
                     let _ = ready.send(Err("the system has no thread left".to_owned()));
                 }
             }
         }
         state.thread_ended(thread, None);
     })?;
-    let runtime = ThreadRuntime { process, state };
+    let runtime = ThreadRuntime {
+        process,
+        state,
+        pool,
+    };
     runtime.until_ready(&is_ready, workers)?;
     Ok(runtime)
 }
 
 /// Runs what runs once for a program; false if the process is ending.
-fn begin(state: &Arc<State>, seat: Seat, thread: &Arc<ThreadState>) -> bool {
-    let Some(pool) = state.pool() else {
-        return false;
-    };
-    let begun = pool.instances().initialize(seat);
+fn begin(
+    state: &Arc<State>,
+    pool: &Pool,
+    instance: PooledInstance,
+    thread: &Arc<ThreadState>,
+) -> bool {
+    let begun = pool.instances().initialize(instance);
     begun
         .inspect_err(|error| state.thread_failed(thread, error))
         .is_ok()
@@ -338,6 +249,7 @@ fn begin(state: &Arc<State>, seat: Seat, thread: &Arc<ThreadState>) -> bool {
 pub struct ThreadRuntime {
     process: Process,
     state: Arc<State>,
+    pool: Arc<Pool>,
 }
 
 impl ThreadRuntime {
@@ -373,7 +285,8 @@ impl ThreadRuntime {
     /// If there is no such function, if the arguments do not fit it, or if the runtime
     /// was shut down or has ended.
     pub fn execute(&self, task: Task) -> Result<TaskHandle, ExecuteError> {
-        self.pool().execute(&self.state, task)
+        let (task, pool) = (self.pool.execute(task)?, Arc::downgrade(&self.pool));
+        Ok(TaskHandle { task, pool })
     }
 
     /// The type of an exported function, if tasks can call it.
@@ -382,37 +295,37 @@ impl ThreadRuntime {
     ///
     /// If there is no such function, or not one of numbers.
     pub fn signature(&self, entry: &str) -> Result<FuncType, ExecuteError> {
-        self.pool().entry(entry).map(|entry| entry.ty.clone())
+        self.pool.entry(entry).map(|entry| entry.ty.clone())
     }
 
     /// Blocks until no task is queued or runs.
     pub fn wait_all(&self) {
-        self.pool().wait_all(&self.state);
+        self.pool.wait_all();
     }
 
     /// Like [`wait_all`](Self::wait_all), for at most `time`; false if tasks are left.
     #[must_use]
     pub fn wait_all_timeout(&self, time: Duration) -> bool {
-        self.pool().wait_all_timeout(time)
+        self.pool.wait_all_timeout(time)
     }
 
     /// The workers: as many as the pool is meant to have, and those that were started
     /// because all waited.
     #[must_use]
     pub fn workers(&self) -> Vec<WorkerStatus> {
-        self.pool().status()
+        self.pool.status()
     }
 
     /// Tasks that wait for a worker.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.pool().queued()
+        self.pool.queued()
     }
 
     /// The first shared memory of the module. It outlives the runtime.
     #[must_use]
     pub fn memory(&self) -> SharedMemory {
-        SharedMemory::of_runtime(&self.state)
+        SharedMemory::of_counted_host(self.state.arena())
     }
 
     /// The process that the runtime is: its statistics, its threads, its standard
@@ -426,7 +339,7 @@ impl ThreadRuntime {
     /// and ends the workers. Blocks until they are gone, and tells how the runtime
     /// ended: with code 0 if nothing else ended it before.
     pub fn shutdown(&self) -> ExitStatus {
-        self.pool().drain();
+        self.pool.drain();
         self.wait_all();
         self.state.end(Cause::Exited(0));
         self.process.wait()
@@ -437,12 +350,6 @@ impl ThreadRuntime {
     pub fn shutdown_now(&self) -> ExitStatus {
         self.state.end(Cause::Killed);
         self.process.wait()
-    }
-
-    fn pool(&self) -> &Pool {
-        self.state
-            .pool()
-            .unwrap_or_else(|| unreachable!("a runtime's process is made with a pool"))
     }
 
     /// Waits until each worker has its instance.

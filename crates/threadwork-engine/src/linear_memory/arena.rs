@@ -15,10 +15,10 @@
 //! thread beyond that is counted in when it goes to sleep, so that it hides a deadlock
 //! rather than making one up.
 
-use crate::memory::Memory;
-use crate::process::State;
-use crate::shared_memory::Objects;
-use crate::worker::lock;
+use super::allocator::{Free, GRAIN};
+use super::words::Memory;
+use crate::limits::PAGE;
+use crate::lock::lock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -34,15 +34,22 @@ pub(crate) struct Arena {
     cores: Arc<Cores>,
     /// Bytes of all memories together.
     limit: Option<u64>,
-    /// What the host has allocated in the first memory.
-    objects: Objects,
+    /// What is free of the host's own pages in the first memory.
+    free: Mutex<Free>,
     /// Held while a memory grows.
     growing: Mutex<()>,
     /// Threads of the host that were announced, and how many of them are away.
     hosts: u32,
     away: AtomicU32,
     /// Whose memories these are, if anybody's; told when all sleep.
-    process: OnceLock<Weak<State>>,
+    owner: OnceLock<Weak<dyn Owner>>,
+}
+
+/// Whose memories an arena holds: a process.
+pub(crate) trait Owner: Send + Sync {
+    /// All that live sleep for ever. True if somebody could be started who may wake
+    /// them; else the arena is being closed.
+    fn is_relieved(self: Arc<Self>) -> bool;
 }
 
 /// The arena was closed: its process has ended, or is ending.
@@ -63,17 +70,18 @@ impl Arena {
             lot,
             cores,
             limit,
-            objects: Objects::default(),
+            free: Mutex::default(),
             growing: Mutex::default(),
             hosts,
             away: AtomicU32::new(0),
-            process: OnceLock::new(),
+            owner: OnceLock::new(),
         }
     }
 
     /// Says whose it is, once.
-    pub(crate) fn belongs_to(&self, process: &Arc<State>) {
-        let _ = self.process.set(Arc::downgrade(process));
+    pub(crate) fn belongs_to<O: Owner + 'static>(&self, owner: &Arc<O>) {
+        let owner: Weak<O> = Arc::downgrade(owner);
+        let _ = self.owner.set(owner);
     }
 
     pub(crate) fn memories(&self) -> &[Memory] {
@@ -84,28 +92,46 @@ impl Arena {
         &self.lot
     }
 
-    pub(crate) fn objects(&self) -> &Objects {
-        &self.objects
-    }
-
     /// Bytes of all memories.
     pub(crate) fn len(&self) -> u64 {
         self.memories.iter().map(Memory::len).sum()
-    }
-
-    pub(crate) fn limit(&self) -> Option<u64> {
-        self.limit
     }
 
     /// Makes `memory` larger by `pages`; returns the pages that it had before.
     pub(crate) fn grow(&self, memory: &Memory, pages: u64) -> Option<u64> {
         // Two memories must not both take what is left.
         let _growing = lock(&self.growing);
-        let wants = pages
-            .saturating_mul(crate::limits::PAGE)
-            .saturating_add(self.len());
+        let wants = pages.saturating_mul(PAGE).saturating_add(self.len());
         let fits = self.limit.is_none_or(|most| wants <= most);
         fits.then(|| memory.shared().grow(pages).ok()).flatten()
+    }
+
+    // ---- The host's own pages ----
+
+    /// What the first memory has past `declared` bytes, which is all that its module asks
+    /// for, is the host's.
+    pub(crate) fn own_from(&self, declared: u64) {
+        let end = self.memories[0].len();
+        lock(&self.free).give(declared, end - declared);
+    }
+
+    /// Bytes of the host's own in the first memory, which grows if there are not enough.
+    pub(crate) fn allocate(&self, size: u64, alignment: u64) -> Option<u64> {
+        let alignment = alignment.max(GRAIN);
+        let mut free = lock(&self.free);
+        free.take(size, alignment).or_else(|| {
+            // Pages are aligned to their size, and more than that is rare.
+            let room = size.checked_add(alignment.saturating_sub(PAGE))?;
+            let pages = room.div_ceil(PAGE);
+            let before = self.grow(&self.memories[0], pages)?;
+            free.give(before * PAGE, pages * PAGE);
+            free.take(size, alignment)
+        })
+    }
+
+    /// Gives back what [`allocate`](Self::allocate) gave.
+    pub(crate) fn deallocate(&self, offset: u64, size: u64) {
+        lock(&self.free).give(offset, size);
     }
 
     // ---- Threads of the host ----
@@ -169,8 +195,8 @@ impl Arena {
 
     /// Everybody sleeps for ever. True if somebody could be found who does not.
     fn is_stalled(&self) -> bool {
-        let process = self.process.get().and_then(Weak::upgrade);
-        process.is_some_and(|process| process.is_relieved())
+        let owner = self.owner.get().and_then(Weak::upgrade);
+        owner.is_some_and(|owner| owner.is_relieved())
     }
 }
 

@@ -8,13 +8,14 @@
 //! | `litmus` | the memory model: what atomics forbid is never seen |
 //! | `differential` | random modules behave the same rewritten and not |
 //!
-//! `guest` and `script` are what they run on, `numbers` is where chance comes from.
+//! `host`, `guest` and `script` are what they run on, `numbers` is where chance comes from.
 
 // In helpers as in tests, an `unwrap` is an assertion.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod differential;
 mod guest;
+mod host;
 mod litmus;
 mod numbers;
 mod proposal;

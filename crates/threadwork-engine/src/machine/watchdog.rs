@@ -2,12 +2,20 @@
 //!
 //! It is started when the first process needs it and ends with the engine.
 
-use crate::process::State;
-use crate::worker::lock;
+use crate::lock::lock;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Instant;
+
+/// Whom the watchdog visits: a process.
+pub(crate) trait Visited: Send + Sync {
+    /// The number of the process, unique in this host program.
+    fn id(&self) -> u64;
+
+    /// It is the time that was asked for, or earlier; returns the time of the next visit.
+    fn visit(self: Arc<Self>, now: Instant) -> Option<Instant>;
+}
 
 /// Wakes processes at the times they ask for.
 #[derive(Default)]
@@ -24,7 +32,7 @@ struct Shared {
 #[derive(Default)]
 struct Agenda {
     /// By time, then by the id of the process.
-    visits: BTreeMap<(Instant, u64), Weak<State>>,
+    visits: BTreeMap<(Instant, u64), Weak<dyn Visited>>,
     /// The next visit of each process that has one.
     times: HashMap<u64, Instant>,
     /// The process that is being visited, unless it has ended meanwhile.
@@ -34,11 +42,12 @@ struct Agenda {
 }
 
 impl Watchdog {
-    /// Calls [`State::visit`] at `time`, if not earlier, and again whenever that asks
+    /// Calls [`Visited::visit`] at `time`, if not earlier, and again whenever that asks
     /// for it.
-    pub(crate) fn schedule(&self, process: &Arc<State>, time: Instant) {
+    pub(crate) fn schedule<P: Visited + 'static>(&self, process: &Arc<P>, time: Instant) {
         let mut agenda = lock(&self.shared.agenda);
-        agenda.add(time, process.id(), Arc::downgrade(process));
+        let visited: Weak<P> = Arc::downgrade(process);
+        agenda.add(time, process.id(), visited);
         if !agenda.running && !agenda.closed {
             let shared = Arc::clone(&self.shared);
             let watchdog = thread::Builder::new().name("threadwork-watchdog".to_owned());
@@ -70,7 +79,7 @@ impl Drop for Watchdog {
 
 impl Agenda {
     /// Adds a visit, unless there is an earlier one.
-    fn add(&mut self, time: Instant, id: u64, process: Weak<State>) {
+    fn add(&mut self, time: Instant, id: u64, process: Weak<dyn Visited>) {
         match self.times.get(&id) {
             Some(planned) if *planned <= time => return,
             Some(planned) => drop(self.visits.remove(&(*planned, id))),

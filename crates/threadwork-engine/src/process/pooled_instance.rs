@@ -1,26 +1,27 @@
-//! A seat: a store and an instance, ready to run guest threads of one process on
-//! one worker, one after another.
+//! [`PooledInstance`]: a store and an instance, ready to run guest threads of one process
+//! on one worker, one after another.
 //!
 //! An instance whose state the rewriter can set back (`threadwork:reset`) is used
 //! again; else the next one is made as soon as a thread has ended, before there is
 //! work for it.
 //!
-//! Invariant: a seat on which a thread is run behaves like a fresh instance.
+//! Invariant: a pooled instance on which a thread is run behaves like a fresh one.
 
-use crate::process::{Cause, ProcExit, State};
-use crate::thread::{ThreadContext, ThreadState};
-use crate::worker::{Job, Worker};
+use super::state::{State, ThreadContext};
+use super::threads::InstanceSlot;
+use crate::machine::Worker;
+use crate::thread::{Ended, ThreadState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use threadwork_rewrite::{ENTER, RESET};
-use wasmtime::{Instance, Store, TypedFunc, WasmBacktrace};
+use wasmtime::{Instance, Store, TypedFunc};
 
-/// How long a worker keeps a seat without work.
+/// How long a worker keeps an instance without work.
 const KEEP: Duration = Duration::from_secs(1);
 
 /// See the module's documentation.
-pub(crate) struct Seat {
+pub(crate) struct PooledInstance {
     pub(crate) store: Store<ThreadContext>,
     pub(crate) instance: Instance,
     enter: Option<TypedFunc<i32, ()>>,
@@ -28,7 +29,7 @@ pub(crate) struct Seat {
     thread_start: Option<TypedFunc<(i32, i32), ()>>,
 }
 
-impl Seat {
+impl PooledInstance {
     /// Makes an instance of the process's module for `thread`. Nothing of the
     /// guest's runs yet, unless it has no shared memory.
     pub(crate) fn new(process: &Arc<State>, thread: &Arc<ThreadState>) -> wasmtime::Result<Self> {
@@ -45,14 +46,14 @@ impl Seat {
             process: Arc::clone(process),
             thread: Arc::clone(thread),
         };
-        let mut store = Store::new(process.engine().wasmtime(), context);
+        let mut store = Store::new(process.machine().wasmtime(), context);
         store.limiter(|context| context);
         let instance = instantiate(&mut store)?;
-        let module = process.module();
+        let code = process.code();
         let mut function = |name| instance.get_func(&mut store, name);
         let [enter, reset, start] = [ENTER, RESET, "wasi_thread_start"].map(&mut function);
-        let reset = reset.filter(|_| module.is_reusable());
-        let start = start.filter(|_| module.spawns());
+        let reset = reset.filter(|_| code.is_reusable);
+        let start = start.filter(|_| code.spawns);
         Ok(Self {
             enter: enter.map(|f| f.typed(&store)).transpose()?,
             reset: reset.map(|f| f.typed(&store)).transpose()?,
@@ -73,13 +74,13 @@ impl Seat {
     /// Runs a thread to its end. True if it ended well, and its process goes on.
     fn run(&mut self, thread: &Arc<ThreadState>, argument: i32) -> bool {
         self.store.data_mut().thread = Arc::clone(thread);
-        let result = self.on_thread(|seat| {
-            seat.enter(false)?;
-            let Some(start) = &seat.thread_start else {
+        let result = self.on_thread(|instance| {
+            instance.enter(false)?;
+            let Some(start) = &instance.thread_start else {
                 return Ok(());
             };
             // Ids are below 2^29.
-            start.call(&mut seat.store, (thread.id as i32, argument))
+            start.call(&mut instance.store, (thread.id as i32, argument))
         });
         let process = &self.store.data().process;
         match result {
@@ -102,7 +103,7 @@ impl Seat {
         if process.is_ending() {
             return Err(wasmtime::Error::new(Ended));
         }
-        let cores = Arc::clone(process.engine().cores());
+        let cores = Arc::clone(process.machine().cores());
         cores.acquire();
         let result = catch_panic(|| body(self));
         cores.release();
@@ -110,7 +111,7 @@ impl Seat {
     }
 
     /// Sets the instance back, if that can be done.
-    fn renew(&mut self) -> bool {
+    fn reset(&mut self) -> bool {
         let Some(reset) = &self.reset else {
             return false;
         };
@@ -134,34 +135,20 @@ pub(crate) fn catch_panic<R>(body: impl FnOnce() -> wasmtime::Result<R>) -> wasm
     })
 }
 
-/// A host call or a thread was ended because its process ends.
-#[derive(Debug, thiserror::Error)]
-#[error("the process is ending")]
-pub(crate) struct Ended;
-
-/// The work of a worker that got a guest thread without having a seat: takes one,
-/// runs the thread, and then those that the process hands it, until it has none
-/// for a while.
-pub(crate) fn occupy(
-    process: &Arc<State>,
-    worker: &Arc<Worker>,
-    thread: Arc<ThreadState>,
-    argument: i32,
-) {
-    serve(process, worker, thread, argument);
-    process.vacate();
-}
-
-fn serve(
+/// The work of a worker that got a guest thread without having an instance: makes one,
+/// runs the thread, and then those that the process hands it, until it has none for a
+/// while.
+pub(super) fn serve(
     process: &Arc<State>,
     worker: &Arc<Worker>,
     mut thread: Arc<ThreadState>,
     mut argument: i32,
 ) {
-    let mut seat = Seat::new(process, &thread);
+    let slot = Arc::new(InstanceSlot::new(worker));
+    let mut instance = PooledInstance::new(process, &thread);
     loop {
-        let ended_well = match &mut seat {
-            Ok(seat) => seat.run(&thread, argument),
+        let ended_well = match &mut instance {
+            Ok(instance) => instance.run(&thread, argument),
             Err(error) => {
                 process.thread_failed(&thread, error);
                 false
@@ -169,53 +156,22 @@ fn serve(
         };
         // The guest may know already that the thread has ended, and be about to
         // start the next: so this worker, which is awake, is offered first of all.
-        if !process.thread_ended(&thread, ended_well.then_some(worker)) {
+        if !process.thread_ended(&thread, ended_well.then_some(&slot)) {
             return;
         }
-        if !seat.as_mut().is_ok_and(Seat::renew) {
-            seat = Seat::new(process, &thread);
+        if !instance.as_mut().is_ok_and(PooledInstance::reset) {
+            instance = PooledInstance::new(process, &thread);
         }
-        let job = worker
-            .wait(Some(KEEP))
-            .or_else(|| match process.withdraw(worker) {
-                true => None,
-                // Somebody took us out of the list just now: a job is on its way.
-                false => worker.wait(None),
-            });
-        match job {
-            Some(Job::Thread(next, next_argument)) => (thread, argument) = (next, next_argument),
-            _ => return,
+        match next(process, &slot) {
+            Some(next) => (thread, argument) = next,
+            None => return,
         }
     }
 }
 
-/// The cause that an error of a guest thread is for its process; `None` if the
-/// process had ended before.
-pub(crate) fn cause_of(
-    error: &wasmtime::Error,
-    process: &State,
-    thread: &ThreadState,
-) -> Option<Cause> {
-    if let Some(ProcExit(code)) = error.downcast_ref() {
-        return Some(Cause::Exited(*code));
-    }
-    if error.is::<Ended>() || process.is_ending() {
-        return None;
-    }
-    let trace = error.downcast_ref::<WasmBacktrace>();
-    Some(Cause::Trapped(crate::Trap {
-        thread: thread.id,
-        reason: reason(error),
-        backtrace: trace
-            .map(|trace| process.module().backtrace(trace))
-            .unwrap_or_default(),
-    }))
-}
-
-/// The root of an error, without Wasmtime's own printing of the backtrace.
-fn reason(error: &wasmtime::Error) -> String {
-    match error.downcast_ref::<wasmtime::Trap>() {
-        Some(trap) => trap.to_string().replace("wasm trap: ", ""),
-        None => crate::error::one_line(&wasmtime::Error::msg(error.root_cause().to_string())),
-    }
+/// The next thread, which an idle instance waits for; `None` if it is to go.
+fn next(process: &State, slot: &Arc<InstanceSlot>) -> Option<(Arc<ThreadState>, i32)> {
+    // Where it cannot be withdrawn, somebody took it just now, and is about to wake us.
+    let woken = slot.sleep(Some(KEEP)) || (!process.threads().withdraw(slot) && slot.sleep(None));
+    woken.then(|| slot.take()).flatten()
 }

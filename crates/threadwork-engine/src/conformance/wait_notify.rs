@@ -3,13 +3,13 @@
 //! What one thread can show is compared with Wasmtime's own instructions, which the
 //! same module uses when it is not rewritten.
 
-use crate::guest::{Guest, Outcome, PATIENCE, Program, Value};
+use super::guest::{Guest, Outcome, PATIENCE, Program, Value};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
-use threadwork_engine::Val::{self, I32, I64};
 use wasmtime::Trap::{self, AtomicWaitNonSharedMemory, HeapMisaligned, MemoryOutOfBounds};
+use wasmtime::Val::{self, I32, I64};
 
 /// What a wait returns.
 const WOKEN: i32 = 0;

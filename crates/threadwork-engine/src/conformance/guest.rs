@@ -1,33 +1,34 @@
 //! Modules made ready, rewritten or not, and instances of them on threads.
 
+use super::host::{Host, Thread};
+use crate::engine::Engine;
+use crate::process::ThreadContext;
 use std::fmt;
 use std::io::Write;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 use std::time::Duration;
-use threadwork_engine::testing::{self, Host, Thread};
-use threadwork_engine::{Engine, ThreadContext, Val};
 use threadwork_rewrite::{ENTER, HOST_MODULE, Rewritten, rewrite};
 use wasmtime::{
     Extern, ExternType, Func, Global, Instance, Linker, Memory, Module, Ref, RefType, SharedMemory,
-    Store, Table, Trap, WasmBacktrace,
+    Store, Table, Trap, Val, WasmBacktrace,
 };
 
 /// One for all tests; it has the settings that users get.
-pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().unwrap());
+pub(super) static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().unwrap());
 
 /// For what should not take long at all: past it, a test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Fails the whole run if it is not dropped in time: threads of a guest that are not
 /// woken can be neither joined nor ended.
-pub(crate) struct Alarm {
+pub(super) struct Alarm {
     _off: Sender<()>,
 }
 
 impl Alarm {
-    pub(crate) fn new(name: impl Into<String>, time: Duration) -> Self {
+    pub(super) fn new(name: impl Into<String>, time: Duration) -> Self {
         let (off, is_off) = channel();
         let name = name.into();
         thread::spawn(move || {
@@ -45,28 +46,28 @@ impl Alarm {
 }
 
 /// A module and the shared memories of its process.
-pub(crate) struct Program {
-    pub(crate) host: Host,
+pub(super) struct Program {
+    pub(super) host: Host,
     module: Module,
     /// `None` if the module runs as it is, with Wasmtime's own waits and notifies.
-    pub(crate) rewritten: Option<Rewritten>,
+    pub(super) rewritten: Option<Rewritten>,
     /// Those that the module imports, with their indices.
     memories: Vec<(u32, SharedMemory)>,
 }
 
 /// An instance on a thread of its own.
-pub(crate) struct Guest {
-    pub(crate) thread: Thread,
-    pub(crate) instance: Instance,
-    pub(crate) calls: CallLog,
+pub(super) struct Guest {
+    pub(super) thread: Thread,
+    pub(super) instance: Instance,
+    pub(super) calls: CallLog,
 }
 
 /// The imported functions that were called, with their arguments.
-pub(crate) type CallLog = Arc<Mutex<Vec<(usize, Vec<Value>)>>>;
+pub(super) type CallLog = Arc<Mutex<Vec<(usize, Vec<Value>)>>>;
 
 /// How a call, or an instantiation, ended.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Outcome {
+pub(super) enum Outcome {
     Returned(Vec<Value>),
     /// And where: the offsets of its frames in the module, innermost first.
     Trapped(Trap, Vec<usize>),
@@ -75,7 +76,7 @@ pub(crate) enum Outcome {
 
 /// A [`Val`] that can be compared: by its bits.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Value {
+pub(super) enum Value {
     I32(i32),
     I64(i64),
     F32(u32),
@@ -87,18 +88,18 @@ pub(crate) enum Value {
 
 impl Program {
     /// The module, rewritten, on the engine's host functions.
-    pub(crate) fn rewritten(wat: impl AsRef<[u8]>) -> Self {
+    pub(super) fn rewritten(wat: impl AsRef<[u8]>) -> Self {
         let new = rewrite(&wat::parse_bytes(wat.as_ref()).unwrap()).unwrap();
         Self::new(&new.wasm.clone(), Some(new))
     }
 
     /// The module as it is, on Wasmtime's own waits and notifies.
-    pub(crate) fn original(wat: impl AsRef<[u8]>) -> Self {
+    pub(super) fn original(wat: impl AsRef<[u8]>) -> Self {
         Self::new(&wat::parse_bytes(wat.as_ref()).unwrap(), None)
     }
 
     fn new(wasm: &[u8], rewritten: Option<Rewritten>) -> Self {
-        let engine = testing::wasmtime(&ENGINE);
+        let engine = ENGINE.machine().wasmtime();
         let module = Module::new(engine, wasm).unwrap();
         let types = module
             .imports()
@@ -116,14 +117,14 @@ impl Program {
     }
 
     /// The first instance: it writes the module's data into shared memory.
-    pub(crate) fn first(&self) -> Guest {
+    pub(super) fn first(&self) -> Guest {
         let (guest, outcome) = self.instantiate(true);
         assert_eq!(outcome, Outcome::Returned(Vec::new()));
         guest.unwrap()
     }
 
     /// The instance of another thread.
-    pub(crate) fn next(&self) -> Guest {
+    pub(super) fn next(&self) -> Guest {
         let (guest, outcome) = self.instantiate(false);
         assert_eq!(outcome, Outcome::Returned(Vec::new()));
         guest.unwrap()
@@ -131,7 +132,7 @@ impl Program {
 
     /// An instance, if there is one, and how its instantiation ended. Imports other
     /// than ours are dummies.
-    pub(crate) fn instantiate(&self, first: bool) -> (Option<Guest>, Outcome) {
+    pub(super) fn instantiate(&self, first: bool) -> (Option<Guest>, Outcome) {
         let mut thread = self.host.thread();
         let calls = CallLog::default();
         let imports = self.imports(thread.store(), &calls);
@@ -155,7 +156,7 @@ impl Program {
     }
 
     /// Calls an export.
-    pub(crate) fn call(&self, guest: &mut Guest, export: &str, args: &[Val]) -> Outcome {
+    pub(super) fn call(&self, guest: &mut Guest, export: &str, args: &[Val]) -> Outcome {
         match guest.call(export, args) {
             Ok(values) => Outcome::Returned(values),
             Err(error) => self.outcome_of(&error),
@@ -228,7 +229,7 @@ impl Program {
 
 impl Guest {
     /// Calls an export.
-    pub(crate) fn call(&mut self, export: &str, args: &[Val]) -> wasmtime::Result<Vec<Value>> {
+    pub(super) fn call(&mut self, export: &str, args: &[Val]) -> wasmtime::Result<Vec<Value>> {
         let function = self.instance.get_func(self.thread.store(), export).unwrap();
         let ty = function.ty(self.thread.store());
         let mut results: Vec<_> = ty.results().map(|ty| default(&ty)).collect();
@@ -238,7 +239,7 @@ impl Guest {
     }
 
     /// Calls an export that returns one `i32`.
-    pub(crate) fn i32(&mut self, export: &str, args: &[Val]) -> i32 {
+    pub(super) fn i32(&mut self, export: &str, args: &[Val]) -> i32 {
         match self.call(export, args).unwrap()[..] {
             [Value::I32(value)] => value,
             ref values => panic!("`{export}` returned {values:?}"),

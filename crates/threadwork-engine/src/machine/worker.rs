@@ -1,16 +1,16 @@
 //! Operating-system threads that the engine owns and uses again.
 //!
-//! A worker waits for a [`Job`] in its mailbox, either in the engine's list of
-//! idle workers or, with an instance ready, in that of a process (a *seat*, see
-//! [`crate::seat`]).
+//! A worker runs closures. In between it sleeps in the engine's list of idle workers; a
+//! closure may have it sleep in a list of its own, with work of another kind.
 //!
-//! Invariant: a mailbox gets a job only from somebody who took the worker out of
-//! the list that it was in, so it never holds more than one.
+//! Invariant: a worker is woken only by somebody who took it out of the list that it was
+//! in, after having put what it is woken for where it looks; so there is never more than
+//! one thing there.
 
-use crate::thread::ThreadState;
+use crate::lock::lock;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 use threadwork_parking::{Cores, WakeUp};
@@ -18,36 +18,24 @@ use threadwork_parking::{Cores, WakeUp};
 /// How long a worker without work is kept.
 const KEEP: Duration = Duration::from_secs(2);
 
-/// What a worker of the engine's list is given to do.
-pub(crate) type Errand = Box<dyn FnOnce(&Arc<Worker>) + Send>;
+/// What a worker of the engine's list is woken for; woken without one, it ends.
+type Closure = Box<dyn FnOnce(&Arc<Worker>) + Send>;
 
-/// What a worker does next.
-pub(crate) enum Job {
-    /// Anything, for a worker of the engine's list.
-    Run(Errand),
-    /// Run a guest thread, for a worker with a seat.
-    Thread(Arc<ThreadState>, i32),
-    /// Run the task at the worker's place, for a worker of a pool.
-    Task,
-    /// Give up the seat.
-    Leave,
-}
-
-/// An operating-system thread with a mailbox.
+/// An operating-system thread that can be woken.
 pub(crate) struct Worker {
-    /// Set when `job` is filled, so that waiting needs no lock.
+    /// Set by whoever wakes it.
     ready: AtomicBool,
-    job: Mutex<Option<Job>>,
-    /// By whoever filled it.
+    closure: Mutex<Option<Closure>>,
+    /// By whoever wakes it.
     wake_up: WakeUp,
     thread: OnceLock<Thread>,
     cores: Arc<Cores>,
 }
 
 impl Worker {
-    /// Puts a job into the mailbox of a worker that the caller took out of a list.
-    pub(crate) fn give(&self, job: Job) {
-        *lock(&self.job) = Some(job);
+    /// Wakes a worker that the caller took out of a list: it sees all that the caller did
+    /// before.
+    pub(crate) fn wake(&self) {
         self.wake_up.leave();
         // On behalf of the worker, which wants a core from now on: nobody should spin on
         // the one that it waits for.
@@ -59,14 +47,14 @@ impl Worker {
         }
     }
 
-    /// Waits for a job, at most for `time`.
-    pub(crate) fn wait(&self, time: Option<Duration>) -> Option<Job> {
+    /// Sleeps until it is woken, at most for `time`; false if nobody did.
+    pub(crate) fn sleep(&self, time: Option<Duration>) -> bool {
         if !self.cores.spin_idle(|| self.is_ready()) {
             let deadline = time.map(|time| Instant::now() + time);
             while !self.is_ready() {
                 match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
                     None => thread::park(),
-                    Some(Duration::ZERO) => return None,
+                    Some(Duration::ZERO) => return false,
                     Some(left) => thread::park_timeout(left),
                 }
             }
@@ -77,7 +65,16 @@ impl Worker {
         // Ordering: Relaxed; the next store of true comes after the caller has put
         // itself into a list again, under that list's lock.
         self.ready.store(false, Ordering::Relaxed);
-        lock(&self.job).take()
+        true
+    }
+
+    fn give(&self, closure: Closure) {
+        *lock(&self.closure) = Some(closure);
+        self.wake();
+    }
+
+    fn take(&self) -> Option<Closure> {
+        lock(&self.closure).take()
     }
 
     fn is_ready(&self) -> bool {
@@ -113,31 +110,34 @@ impl Workers {
         }))
     }
 
-    /// Runs `job` on an idle worker, or on a new one.
+    /// Runs `closure` on an idle worker, or on a new one.
     ///
     /// # Errors
     ///
     /// If the system has no thread left.
-    pub(crate) fn run(&self, job: impl FnOnce(&Arc<Worker>) + Send + 'static) -> io::Result<()> {
-        let job = Job::Run(Box::new(job));
+    pub(crate) fn run(
+        &self,
+        closure: impl FnOnce(&Arc<Worker>) + Send + 'static,
+    ) -> io::Result<()> {
+        let closure = Box::new(closure);
         let idle = lock(&self.0.idle).workers.pop();
         match idle {
-            Some(worker) => worker.give(job),
-            None => self.start(job)?,
+            Some(worker) => worker.give(closure),
+            None => self.start(closure)?,
         }
         Ok(())
     }
 
-    fn start(&self, job: Job) -> io::Result<()> {
+    fn start(&self, closure: Closure) -> io::Result<()> {
         let worker = Arc::new(Worker {
             ready: AtomicBool::new(true),
-            job: Mutex::new(Some(job)),
+            closure: Mutex::new(Some(closure)),
             wake_up: WakeUp::new(),
             thread: OnceLock::new(),
             cores: Arc::clone(&self.0.cores),
         });
         let shared = Arc::clone(&self.0);
-        // As in `give`.
+        // As in `Worker::wake`.
         self.0.cores.acquire();
         let started = thread::Builder::new()
             .name("threadwork".to_owned())
@@ -154,9 +154,7 @@ impl Drop for Workers {
     fn drop(&mut self) {
         let mut idle = lock(&self.0.idle);
         idle.closed = true;
-        idle.workers
-            .drain(..)
-            .for_each(|worker| worker.give(Job::Leave));
+        idle.workers.drain(..).for_each(|worker| worker.wake());
     }
 }
 
@@ -164,37 +162,32 @@ impl Shared {
     /// The life of a worker.
     fn work(&self, worker: &Arc<Worker>) {
         worker.thread.get_or_init(thread::current);
-        let mut next = worker.wait(None);
-        while let Some(Job::Run(job)) = next {
-            job(worker);
-            next = self.idle(worker);
+        let mut woken = worker.sleep(None);
+        while woken && let Some(closure) = worker.take() {
+            closure(worker);
+            woken = self.idle(worker);
         }
     }
 
-    /// Waits in the list of idle workers; `None` when there is nothing more to do.
-    fn idle(&self, worker: &Arc<Worker>) -> Option<Job> {
+    /// Sleeps in the list of idle workers; false when there is nothing more to do.
+    fn idle(&self, worker: &Arc<Worker>) -> bool {
         {
             let mut idle = lock(&self.idle);
             if idle.closed {
-                return None;
+                return false;
             }
             idle.workers.push(Arc::clone(worker));
         }
-        worker.wait(Some(KEEP)).or_else(|| {
+        worker.sleep(Some(KEEP)) || {
             let withdrawn = withdraw(&mut lock(&self.idle).workers, worker);
-            // Somebody took us out of the list just now: a job is on its way.
-            if withdrawn { None } else { worker.wait(None) }
-        })
+            // Somebody took us out of the list just now, and is about to wake us.
+            !withdrawn && worker.sleep(None)
+        }
     }
 }
 
-/// Takes `worker` out of a list; false if somebody else did.
-pub(crate) fn withdraw(list: &mut Vec<Arc<Worker>>, worker: &Arc<Worker>) -> bool {
-    let place = list.iter().position(|other| Arc::ptr_eq(other, worker));
-    place.map(|place| list.remove(place)).is_some()
-}
-
-/// Locks a mutex whose data is whole even if a holder panicked.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Takes `item` out of a list; false if somebody else did.
+pub(crate) fn withdraw<T>(list: &mut Vec<Arc<T>>, item: &Arc<T>) -> bool {
+    let at = list.iter().position(|other| Arc::ptr_eq(other, item));
+    at.map(|at| list.remove(at)).is_some()
 }
