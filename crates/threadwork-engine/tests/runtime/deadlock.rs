@@ -258,7 +258,7 @@ fn a_chain_of_them_gets_many_up_to_the_limit() {
     let sleepers: Vec<_> = (0..8).map(|_| execute(&runtime, "until", [1])).collect();
     execute(&runtime, "count", []).wait().unwrap();
     sleepers.iter().for_each(|task| drop(task.wait().unwrap()));
-    // They leave their places, and others take them.
+    // They leave their worker slots, and others take them.
     until(|| with_status(&runtime, WorkerStatus::Terminated) == 8);
     call_all(&runtime);
 
