@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
-use threadwork_rewrite::{OffsetMap, Rewritten, SharedMemoryImport, SyncImport, SyncOp};
+use threadwork_rewrite::{
+    OffsetMap, Options, Rewritten, SharedMemoryImport, Stopping, SyncImport, SyncOp, rewrite_with,
+};
 use wasmtime::{ExternType, Linker, ValType, WasmBacktrace};
 
 /// A WebAssembly program that processes can be made from. Cheap to clone.
@@ -289,10 +291,11 @@ fn word_at(place: &str, text: &[u8]) -> String {
 }
 
 fn prepare(engine: &Engine, wasm: &[u8]) -> Result<Rewritten, Error> {
-    Ok(match engine.interruptible() {
-        true => threadwork_rewrite::rewrite_interruptible(wasm)?,
-        false => threadwork_rewrite::rewrite(wasm)?,
-    })
+    let stopping = match engine.interruptible() {
+        true => Stopping::ByPoll,
+        false => Stopping::None,
+    };
+    Ok(rewrite_with(wasm, Options { stopping })?)
 }
 
 fn compile(engine: &Engine, rewritten: &Rewritten) -> Result<wasmtime::Module, Error> {
