@@ -1,6 +1,7 @@
 //! [`Code`]: a module, checked, rewritten and compiled, as its processes see it.
 
 use crate::backtrace::{Backtrace, Symbols};
+use crate::machine::CodeMap;
 use std::sync::Arc;
 use threadwork_rewrite::SharedMemoryImport;
 use wasmtime::WasmBacktrace;
@@ -15,6 +16,8 @@ pub(crate) struct Code {
     pub(crate) is_reusable: bool,
     /// Whether it looks at a poll page.
     pub(crate) has_poll: bool,
+    /// Where a signal may stop its threads; `None` if it has no code, or none does.
+    pub(crate) map: Option<CodeMap>,
     /// Whether it starts threads.
     pub(crate) spawns: bool,
     pub(crate) thread_data: ThreadData,

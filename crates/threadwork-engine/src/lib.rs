@@ -91,7 +91,7 @@ mod thread;
 mod wasi;
 
 pub use backtrace::{Backtrace, Frame};
-pub use engine::{Engine, EngineBuilder};
+pub use engine::{Engine, EngineBuilder, Stopping};
 pub use error::Error;
 pub use exit_status::{DeadlockReport, ExitStatus, LimitExceeded, Sleeper, Trap};
 pub use launch::{CallError, Killer, Process, ProcessBuilder};

@@ -3,14 +3,17 @@
 use crate::backtrace::Symbols;
 use crate::cache;
 use crate::code::{Code, ThreadData};
-use crate::engine::Engine;
+use crate::engine::{Engine, Stopping};
 use crate::error::{Error, one_line};
+use crate::machine::CodeMap;
 use crate::process::{ThreadContext, define_sync_imports};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
-use threadwork_rewrite::{OffsetMap, Rewritten, SharedMemoryImport, SyncImport, SyncOp};
+use threadwork_rewrite::{
+    OffsetMap, Options, Rewritten, SharedMemoryImport, SyncImport, SyncOp, rewrite_with,
+};
 use wasmtime::{ExternType, Linker, ValType};
 
 /// A WebAssembly program that processes can be made from. Cheap to clone.
@@ -35,6 +38,7 @@ struct Cached<'a> {
     sync: Vec<CachedSync>,
     has_reset: bool,
     has_poll: bool,
+    stop_function: Option<u32>,
     offsets: Vec<u8>,
     #[serde(borrow)]
     code: Cow<'a, [u8]>,
@@ -138,6 +142,12 @@ impl Module {
         if spawns {
             check_thread_start(&wasmtime, &program)?;
         }
+        let map = program.stop_function.map(|stop| {
+            CodeMap::new(&wasmtime, stop).ok_or_else(|| Error::Compile {
+                message: "the compiler made no trap where the rewriter asked for one".to_owned(),
+            })
+        });
+        let map = map.transpose()?;
         let mut linker = engine.linker().clone();
         define_sync_imports(&mut linker, &program.memories, &program.sync).map_err(|error| {
             Error::Linker {
@@ -151,6 +161,7 @@ impl Module {
                 memories: program.memories,
                 is_reusable: program.has_reset,
                 has_poll: program.has_poll,
+                map,
                 spawns,
                 thread_data: thread_data(original),
                 symbols: Arc::new(Symbols::new(program.offsets, original)),
@@ -201,6 +212,7 @@ struct Program {
     sync: Vec<SyncImport>,
     has_reset: bool,
     has_poll: bool,
+    stop_function: Option<u32>,
     offsets: OffsetMap,
 }
 
@@ -211,6 +223,7 @@ impl From<Rewritten> for Program {
             sync: rewritten.sync,
             has_reset: rewritten.has_reset,
             has_poll: rewritten.has_poll,
+            stop_function: rewritten.stop_function,
             offsets: rewritten.offsets,
         }
     }
@@ -256,17 +269,21 @@ fn word_at(place: &str, text: &[u8]) -> String {
 }
 
 fn prepare(engine: &Engine, wasm: &[u8]) -> Result<Rewritten, Error> {
-    Ok(match engine.interruptible() {
-        true => threadwork_rewrite::rewrite_interruptible(wasm)?,
-        false => threadwork_rewrite::rewrite(wasm)?,
-    })
+    let stopping = match engine.stopping() {
+        Stopping::Signal => threadwork_rewrite::Stopping::BySignal,
+        Stopping::Poll => threadwork_rewrite::Stopping::ByPoll,
+        Stopping::Never => threadwork_rewrite::Stopping::None,
+    };
+    Ok(rewrite_with(wasm, Options { stopping })?)
 }
 
 fn compile(engine: &Engine, rewritten: &Rewritten) -> Result<wasmtime::Module, Error> {
-    wasmtime::Module::from_binary(engine.machine().wasmtime(), &rewritten.wasm).map_err(|error| {
-        Error::Compile {
-            message: one_line(&error),
-        }
+    let machine = engine.machine();
+    let compiled = machine
+        .compiler()
+        .compile(machine.wasmtime(), &rewritten.wasm);
+    compiled.map_err(|error| Error::Compile {
+        message: one_line(&error),
     })
 }
 
@@ -335,6 +352,7 @@ fn freeze(code: &wasmtime::Module, program: &Program) -> Option<Vec<u8>> {
         sync: sync.collect::<Option<_>>()?,
         has_reset: program.has_reset,
         has_poll: program.has_poll,
+        stop_function: program.stop_function,
         offsets: program.offsets.to_bytes(),
         code: code.serialize().ok()?.into(),
     };
@@ -361,6 +379,7 @@ fn thaw(engine: &Engine, bytes: &[u8]) -> Option<(wasmtime::Module, Program)> {
         sync: sync.collect::<Option<_>>()?,
         has_reset: cached.has_reset,
         has_poll: cached.has_poll,
+        stop_function: cached.stop_function,
         offsets: OffsetMap::from_bytes(&cached.offsets)?,
     };
     Some((code, program))

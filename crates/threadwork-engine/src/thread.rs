@@ -2,9 +2,9 @@
 
 use crate::limits::Limit;
 use crate::lock::lock;
-use crate::machine::CpuClock;
+use crate::machine::{CpuClock, Reasons, Receiver};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -91,6 +91,8 @@ pub(crate) struct ThreadState {
 /// The worker that runs the thread.
 struct Attachment {
     thread: Thread,
+    /// Where the signal goes that stops it, if one does.
+    receiver: Option<Arc<Receiver>>,
     clock: Option<CpuClock>,
     /// What the worker had used before.
     used_before: Duration,
@@ -104,8 +106,8 @@ impl ThreadState {
         }
     }
 
-    /// The calling worker runs this thread from now on.
-    pub(crate) fn attach(&self) {
+    /// The calling worker runs this thread from now on, and can be stopped by `signal`.
+    pub(crate) fn attach(&self, signal: Option<i32>) {
         if self.worker.get().is_some() {
             return;
         }
@@ -115,6 +117,7 @@ impl ThreadState {
         // Attached once, by the worker that took its job.
         let _ = self.worker.set(Attachment {
             thread,
+            receiver: signal.map(Receiver::current),
             clock,
             used_before,
         });
@@ -130,6 +133,22 @@ impl ThreadState {
     pub(crate) fn unpark(&self) {
         if let Some(worker) = self.worker.get() {
             worker.thread.unpark();
+        }
+    }
+
+    /// Sends it the signal that stops it, if it is in guest code and has a reason to stop.
+    pub(crate) fn interrupt(&self, signal: i32) {
+        let worker = self.worker.get();
+        if let Some(receiver) = worker.and_then(|worker| worker.receiver.as_ref()) {
+            receiver.send(signal);
+        }
+    }
+
+    /// Why it would have to stop, in a process that ends when `ending` says so.
+    pub(crate) fn reasons<'a>(&'a self, ending: &'a AtomicBool) -> Reasons<'a> {
+        Reasons {
+            ending,
+            cancelled: &self.cancelled,
         }
     }
 

@@ -246,6 +246,11 @@ impl ProcessBuilder {
         program: impl FnOnce(&Arc<Arena>) -> P,
     ) -> Result<Prepared<P>, Error> {
         check_limits(&self.limits)?;
+        let watchdog = self.module.engine().machine().watchdog().start();
+        watchdog.map_err(|source| Error::System {
+            what: "a thread",
+            source,
+        })?;
         self.grants.args.insert(0, std::mem::take(&mut self.arg0));
         self.tell_parallelism();
         let mut ends = HostEnds::default();

@@ -40,9 +40,11 @@ fn instantiate(
     process: &Arc<State>,
     thread: &Arc<ThreadState>,
 ) -> wasmtime::Result<PooledInstance> {
-    thread.attach();
+    thread.attach(process.machine().signal());
     process.check_running()?;
-    catch_panic(|| PooledInstance::new(process, thread))
+    process.stoppable(thread, || {
+        catch_panic(|| PooledInstance::new(process, thread))
+    })
 }
 
 fn run_on(

@@ -1,12 +1,17 @@
-//! One thread of the engine that looks after limits of wall-clock and CPU time.
+//! One thread of the engine that looks after limits of wall-clock and CPU time, and after
+//! threads that have not stopped at the first signal.
 //!
-//! It is started when the first process needs it and ends with the engine.
+//! It is started before the first process and ends with the engine.
 
+use super::os_thread;
 use crate::lock::lock;
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
-use std::thread;
 use std::time::Instant;
+
+/// Bytes of stack of its thread, which ends processes.
+const STACK: usize = 256 << 10;
 
 /// Whom the watchdog visits: a process.
 pub(crate) trait Visited: Send + Sync {
@@ -42,19 +47,26 @@ struct Agenda {
 }
 
 impl Watchdog {
+    /// Starts the thread, unless it runs already.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no thread left.
+    pub(crate) fn start(&self) -> io::Result<()> {
+        let mut agenda = lock(&self.shared.agenda);
+        if !agenda.running {
+            let shared = Arc::clone(&self.shared);
+            os_thread::spawn("threadwork-dog", STACK, move || shared.watch())?;
+            agenda.running = true;
+        }
+        Ok(())
+    }
+
     /// Calls [`Visited::visit`] at `time`, if not earlier, and again whenever that asks
     /// for it.
     pub(crate) fn schedule<P: Visited + 'static>(&self, process: &Arc<P>, time: Instant) {
-        let mut agenda = lock(&self.shared.agenda);
         let visited: Weak<P> = Arc::downgrade(process);
-        agenda.add(time, process.id(), visited);
-        if !agenda.running && !agenda.closed {
-            let shared = Arc::clone(&self.shared);
-            let watchdog = thread::Builder::new().name("threadwork-watchdog".to_owned());
-            // If the system has no thread left, the next process tries again.
-            agenda.running = watchdog.spawn(move || shared.watch()).is_ok();
-        }
-        drop(agenda);
+        lock(&self.shared.agenda).add(time, process.id(), visited);
         self.shared.changed.notify_one();
     }
 

@@ -7,6 +7,7 @@
 //! in, after having put what it is woken for where it looks; so there is never more than
 //! one thing there.
 
+use super::os_thread;
 use crate::lock::lock;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -139,14 +140,13 @@ impl Workers {
         let shared = Arc::clone(&self.0);
         // As in `Worker::wake`.
         self.0.cores.acquire();
-        let started = thread::Builder::new()
-            .name("threadwork".to_owned())
-            .stack_size(self.0.stack_size)
-            .spawn(move || shared.work(&worker));
+        let started = os_thread::spawn("threadwork", self.0.stack_size, move || {
+            shared.work(&worker);
+        });
         if started.is_err() {
             self.0.cores.release();
         }
-        started.map(drop)
+        started
     }
 }
 

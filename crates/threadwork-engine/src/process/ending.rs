@@ -65,6 +65,11 @@ impl Ending {
         }
     }
 
+    /// True once it is ending; for a signal handler, which looks at nothing else.
+    pub(super) fn flag(&self) -> &AtomicBool {
+        &self.is_ending
+    }
+
     /// Records the cause; false if there has been one.
     pub(super) fn begin(&self, cause: Cause) -> bool {
         let mut first = lock(&self.cause);

@@ -99,13 +99,14 @@ impl PooledInstance {
         body: impl FnOnce(&mut Self) -> wasmtime::Result<R>,
     ) -> wasmtime::Result<R> {
         let process = Arc::clone(&self.store.data().process);
-        self.store.data().thread.attach();
+        let thread = Arc::clone(&self.store.data().thread);
+        thread.attach(process.machine().signal());
         if process.is_ending() {
             return Err(wasmtime::Error::new(Ended));
         }
         let cores = Arc::clone(process.machine().cores());
         cores.acquire();
-        let result = catch_panic(|| body(self));
+        let result = process.stoppable(&thread, || catch_panic(|| body(self)));
         cores.release();
         result
     }

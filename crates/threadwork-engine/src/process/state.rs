@@ -21,20 +21,25 @@ use crate::error::one_line;
 use crate::exit_status::{ExitStatus, Sleeper, Trap};
 use crate::limits::Limits;
 use crate::linear_memory::{Arena, Memory, Owner};
-use crate::machine::{Machine, Visited};
+use crate::machine::{Machine, Visited, stoppable};
 use crate::poll_page::PollPage;
 use crate::stats::Stats;
 use crate::thread::{Ended, ProcExit, ThreadInfo, ThreadState};
 use crate::wasi::Wasi;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
 use threadwork_parking::ParkingLot;
 use wasmtime::{Instance, InstancePre, Linker, Store, WasmBacktrace};
+
+/// How long after a signal the next one is sent to a thread that is still there: the first
+/// may have met it in a host call.
+const RESEND: Duration = Duration::from_millis(1);
 
 /// See the module's documentation.
 pub(crate) struct State {
     id: u64,
+    this: Weak<State>,
     machine: Arc<Machine>,
     code: Arc<Code>,
     arena: Arc<Arena>,
@@ -67,8 +72,8 @@ pub struct ThreadContext {
 /// What a process runs, as far as the process must know.
 pub(crate) trait Program: Send + Sync {
     /// The watchdog looks after the process; returns when it is to come again.
-    fn visit(&self, now: Instant) -> Option<Instant> {
-        let _ = now;
+    fn visit(&self, process: &State, now: Instant) -> Option<Instant> {
+        let _ = (process, now);
         None
     }
 
@@ -101,7 +106,8 @@ pub(crate) struct Parts {
 impl State {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-        let state = Arc::new(Self {
+        let state = Arc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
             // Ordering: Relaxed; only distinctness matters.
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             machine: parts.machine,
@@ -258,6 +264,43 @@ impl State {
         grown
     }
 
+    // ---- Stopping ----
+
+    /// Runs `body` so that a signal can stop the guest code in it, called by `thread`.
+    pub(crate) fn stoppable<R>(&self, thread: &ThreadState, body: impl FnOnce() -> R) -> R {
+        match &self.code.map {
+            Some(map) => stoppable(map, &thread.reasons(self.ending.flag()), body),
+            None => body(),
+        }
+    }
+
+    /// Sends a thread that was cancelled the signal that stops it, if one does. The program
+    /// is visited soon, to send again.
+    pub(crate) fn interrupt(&self, thread: &ThreadState) {
+        if let Some(signal) = self.machine.signal() {
+            thread.interrupt(signal);
+            self.visit_soon();
+        }
+    }
+
+    /// Sends all threads that live the signal that stops them, if one does, until they are
+    /// gone.
+    fn interrupt_all(&self) {
+        if let Some(signal) = self.machine.signal()
+            && self.threads.interrupt(signal)
+        {
+            self.visit_soon();
+        }
+    }
+
+    fn visit_soon(&self) {
+        if let Some(this) = self.this.upgrade() {
+            self.machine
+                .watchdog()
+                .schedule(&this, Instant::now() + RESEND);
+        }
+    }
+
     // ---- The end ----
 
     pub(crate) fn is_ending(&self) -> bool {
@@ -281,6 +324,7 @@ impl State {
         if let Some(page) = &self.poll_page {
             page.close();
         }
+        self.interrupt_all();
         self.program.close(self);
     }
 
@@ -342,7 +386,8 @@ impl Visited for State {
 
     fn visit(self: Arc<Self>, now: Instant) -> Option<Instant> {
         if self.is_ending() {
-            return None;
+            let signal = self.machine.signal()?;
+            return self.threads.interrupt(signal).then(|| now + RESEND);
         }
         let parallelism = self.machine.parallelism();
         let cpu_time = || self.threads.cpu_time();
@@ -351,7 +396,10 @@ impl Visited for State {
                 self.end(Cause::Limit(limit));
                 None
             }
-            Ok(next) => [next, self.program.visit(now)].into_iter().flatten().min(),
+            Ok(next) => [next, self.program.visit(&self, now)]
+                .into_iter()
+                .flatten()
+                .min(),
         }
     }
 }

@@ -179,6 +179,16 @@ impl Threads {
         }
     }
 
+    /// Sends the threads that live the signal that stops them; false if there are none.
+    pub(super) fn interrupt(&self, signal: i32) -> bool {
+        let table = lock(&self.table);
+        table
+            .live
+            .values()
+            .for_each(|thread| thread.interrupt(signal));
+        !table.live.is_empty()
+    }
+
     // ---- Reports ----
 
     /// Of the threads that exist now, by id.

@@ -3,6 +3,7 @@
 use super::pool::Pool;
 use super::task::{TaskError, TaskId, TaskState, types};
 use super::values::Results;
+use crate::process::State;
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub struct TaskHandle {
     /// Weak, so that a handle that nobody looks at does not keep a memory. Gone only
     /// when the task is done.
     pub(super) pool: Weak<Pool>,
+    pub(super) process: Weak<State>,
 }
 
 impl TaskHandle {
@@ -83,8 +85,9 @@ impl TaskHandle {
     /// A task that is inside of a host function of the embedder's, or reads or writes a
     /// standard stream, stops when that returns.
     pub fn cancel(&self) -> bool {
-        let pool = self.pool.upgrade();
-        pool.is_some_and(|pool| pool.cancel(&self.task))
+        let (pool, process) = (self.pool.upgrade(), self.process.upgrade());
+        let of = pool.zip(process);
+        of.is_some_and(|(pool, process)| pool.cancel(&process, &self.task))
     }
 
     fn wait_for_ever(&self) {

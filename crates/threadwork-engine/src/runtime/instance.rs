@@ -287,7 +287,8 @@ impl Instances {
         process.check_running()?;
         // It may have to wait for its lock.
         process.lot().enter();
-        let start = catch_panic(|| call(instance, name, arguments));
+        let thread = Arc::clone(&instance.store.data().thread);
+        let start = process.stoppable(&thread, || catch_panic(|| call(instance, name, arguments)));
         process.arena().leave();
         start
     }

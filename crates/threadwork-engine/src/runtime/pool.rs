@@ -264,7 +264,7 @@ impl Pool {
     /// The life of a worker in its slot.
     fn work(&self, process: &Arc<State>, at: usize, worker: &Arc<Worker>, ready: Option<Ready>) {
         let thread = self.begin(at, worker);
-        thread.attach();
+        thread.attach(process.machine().signal());
         let mut instance = self.instantiate(process, at, &thread);
         if let Some(ready) = ready {
             let first = instance.as_ref().map(drop).map_err(one_line);
@@ -462,7 +462,7 @@ impl Pool {
     // ---- Tasks are stopped ----
 
     /// Ends a task that is not done; false if it is.
-    pub(super) fn cancel(&self, task: &Arc<TaskState>) -> bool {
+    pub(super) fn cancel(&self, process: &State, task: &Arc<TaskState>) -> bool {
         let mut board = self.board.lock();
         if task.result.get().is_some() || board.stage == Stage::Closed {
             return false;
@@ -472,7 +472,7 @@ impl Pool {
             running.is_some_and(|running| Arc::ptr_eq(&running.task, task))
         };
         if let Some(slot) = board.slots.iter_mut().find(|slot| runs(slot)) {
-            slot.stop(&self.arena, Stop::Cancelled);
+            slot.stop(process, Stop::Cancelled);
             return true;
         }
         // It is queued. Whoever comes to it passes it by.
@@ -571,14 +571,18 @@ impl Pool {
 
 impl Program for Pool {
     /// Ends the tasks whose time is over; returns when the next one's is.
-    fn visit(&self, now: Instant) -> Option<Instant> {
+    fn visit(&self, process: &State, now: Instant) -> Option<Instant> {
         let mut board = self.board.lock();
         let mut next: Option<Instant> = None;
         for slot in &mut board.slots {
-            let deadline = slot.running.as_ref().and_then(|running| running.deadline);
-            match deadline {
-                Some(deadline) if deadline <= now => slot.stop(&self.arena, Stop::TimedOut),
+            let Some(running) = &slot.running else {
+                continue;
+            };
+            match running.deadline {
+                Some(deadline) if deadline <= now => slot.stop(process, Stop::TimedOut),
                 Some(deadline) => next = Some(next.map_or(deadline, |next| next.min(deadline))),
+                // It is still there.
+                None if running.stop.is_some() => process.interrupt(&slot.thread),
                 None => {}
             }
         }
@@ -686,7 +690,7 @@ impl Slot {
     }
 
     /// Stops the task that runs here. The caller holds the board's lock.
-    fn stop(&mut self, arena: &Arena, why: Stop) {
+    fn stop(&mut self, process: &State, why: Stop) {
         let Some(running) = &mut self.running else {
             return;
         };
@@ -697,8 +701,9 @@ impl Slot {
         self.thread.cancel(true);
         self.page.iter().for_each(|page| page.close());
         let id = self.thread.id;
-        arena.lot().cancel(|thread| thread == id);
+        process.lot().cancel(|thread| thread == id);
         self.thread.unpark();
+        process.interrupt(&self.thread);
     }
 }
 

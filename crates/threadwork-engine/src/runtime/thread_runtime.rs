@@ -285,8 +285,11 @@ impl ThreadRuntime {
     /// If there is no such function, if the arguments do not fit it, or if the runtime
     /// was shut down or has ended.
     pub fn execute(&self, task: Task) -> Result<TaskHandle, ExecuteError> {
-        let (task, pool) = (self.pool.execute(task)?, Arc::downgrade(&self.pool));
-        Ok(TaskHandle { task, pool })
+        Ok(TaskHandle {
+            task: self.pool.execute(task)?,
+            pool: Arc::downgrade(&self.pool),
+            process: Arc::downgrade(&self.state),
+        })
     }
 
     /// The type of an exported function, if tasks can call it.

@@ -22,6 +22,7 @@ mod limits;
 mod reactor;
 mod rules;
 mod stack;
+mod stopping;
 mod support;
 mod unmodified;
 mod wasi;
