@@ -22,7 +22,8 @@
 //!   [`cancel`](ParkingLot::cancel) ends those of chosen threads;
 //! * the lot knows how many threads live ([`enter`](ParkingLot::enter),
 //!   [`leave`](ParkingLot::leave)) and how many of them sleep without a timeout:
-//!   the moment when the last one falls asleep is a deadlock, and the lot says so;
+//!   when the last one falls asleep the host is asked for somebody who will notify, and
+//!   if there is none it is a deadlock, and the lot says so;
 //! * memory is bounded by the number of waiters: a queue node lives on the stack
 //!   of the thread that waits.
 //!
@@ -59,14 +60,14 @@
 //!     scope.spawn(|| {
 //!         lot.enter();
 //!         while word.load(Ordering::SeqCst) == 0 {
-//!             lot.wait(1, address, None, 0, || word.load(Ordering::SeqCst).into());
+//!             lot.wait(1, address, None, 0, || word.load(Ordering::SeqCst).into(), || false);
 //!         }
-//!         lot.leave();
+//!         lot.leave(|| false);
 //!     });
 //!     lot.enter();
 //!     word.store(1, Ordering::SeqCst);
 //!     lot.notify(address, u32::MAX);
-//!     lot.leave();
+//!     lot.leave(|| false);
 //! });
 //! ```
 

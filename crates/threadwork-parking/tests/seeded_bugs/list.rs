@@ -38,11 +38,11 @@ pub(crate) const LOOM: &[Bug] = &[
         from: "            let heard = bucket.bell.listen();
             // Ordering: Acquire; pairs with the release in `settle`.
             if state.load(Ordering::Acquire) != ASLEEP {
-                return verdict(state);
+                return Some(verdict(state));
             }
 ",
         to: "            if state.load(Ordering::Acquire) != ASLEEP {
-                return verdict(state);
+                return Some(verdict(state));
             }
             let heard = bucket.bell.listen();
 ",
@@ -83,9 +83,9 @@ pub(crate) const LOOM: &[Bug] = &[
     Bug {
         name: "a cord is given back before its owner sleeps",
         file: "lot.rs",
-        from: "        let result = unsafe { self.sleep(bucket, waiter, deadline) };\n",
+        from: "        let result = unsafe { self.sleep(bucket, waiter, deadline, is_relieved) };\n",
         to: "        bucket.bell.make(unsafe { &(*waiter).bed });
-        let result = unsafe { self.sleep(bucket, waiter, deadline) };
+        let result = unsafe { self.sleep(bucket, waiter, deadline, is_relieved) };
 ",
         caught_by: "exact_counts",
     },
@@ -106,16 +106,47 @@ pub(crate) const LOOM: &[Bug] = &[
     Bug {
         name: "whoever leaves does not look back",
         file: "lot.rs",
-        from: "living > 0 && asleep == living && self.all_asleep(None)",
-        to: "living == 0 && asleep == living && self.all_asleep(None)",
+        from: "living > 0 && asleep == living && self.all_asleep(live_on)",
+        to: "living == 0 && asleep == living && self.all_asleep(live_on)",
         caught_by: "leaving_reveals_a_deadlock",
+    },
+    Bug {
+        name: "whoever leaves does not live while it asks",
+        file: "lot.rs",
+        from: "            self.living.fetch_add(1, Ordering::Relaxed);\n            true\n",
+        to: "            true\n",
+        caught_by: "leaving_reveals_a_deadlock",
+    },
+    Bug {
+        name: "a waiter leaves the queue before it asks for relief",
+        file: "lot.rs",
+        from: "        let relieved = is_relieved();\n",
+        to: "        unsafe { self.withdraw(bucket, waiter, WaitResult::Deadlock) };
+        let relieved = is_relieved();
+",
+        caught_by: "relief_finds_who_asked_for_it",
+    },
+    Bug {
+        name: "a waiter that asks for relief counts as asleep",
+        file: "lot.rs",
+        from: "            self.asleep.fetch_sub(1, Ordering::AcqRel);\n        }\n        awake",
+        to: "        }\n        awake",
+        caught_by: "relief_that_does_not_help_is_noticed",
+    },
+    Bug {
+        name: "a refusal ignores the verdict",
+        file: "lot.rs",
+        from: "                return unsafe { self.withdraw(bucket, waiter, WaitResult::Deadlock) };",
+        to: "                unsafe { self.withdraw(bucket, waiter, WaitResult::Deadlock) };
+                return WaitResult::Deadlock;",
+        caught_by: "refusal_against_notify",
     },
     Bug {
         name: "a timeout ignores the verdict",
         file: "lot.rs",
         from: "        let mut queue = bucket.lock();
         // Ordering: Acquire; pairs with the release in `settle`.
-        if state.load(Ordering::Acquire) != ASLEEP {
+        if !matches!(state.load(Ordering::Acquire), WAITING | ASLEEP) {
             return verdict(state);
         }
 ",
