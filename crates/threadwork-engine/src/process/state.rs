@@ -230,7 +230,7 @@ impl State {
                 if self.engine().workers().run(run).is_err() {
                     lock(&self.threads).take_back(id);
                     // The spawner itself is alive and awake.
-                    let _ = self.lot().leave();
+                    self.lot().leave(|| false);
                     self.occupied.fetch_sub(1, Ordering::Relaxed);
                     return None;
                 }

@@ -180,13 +180,9 @@ fn wait(
         true => !expected,
         false => load(),
     };
-    let result = loop {
-        let result = process.lot().wait(thread.id, key, deadline, expected, load);
-        match result {
-            WaitResult::Deadlock if process.is_relieved() => {}
-            result => break result,
-        }
-    };
+    let is_relieved = || process.is_relieved();
+    let lot = process.lot();
+    let result = lot.wait(thread.id, key, deadline, expected, load, is_relieved);
     let stopped = matches!(result, WaitResult::Cancelled | WaitResult::Deadlock);
     if stopped || thread.is_cancelled() {
         return Err(Error::new(Ended));

@@ -237,7 +237,7 @@ impl Pool {
         drop(board);
         process.remove_worker(&thread);
         // The caller lives.
-        let _ = process.lot().leave();
+        process.lot().leave(|| false);
         process.vacate();
         Err(task)
     }
