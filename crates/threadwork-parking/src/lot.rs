@@ -20,16 +20,16 @@
 //!    updates are read-modify-writes, so the last sees all others, and with them
 //!    the announcements that they followed.
 //! 4. One thread at most asks the host for relief, and it counts as awake: whoever finds
-//!    that all sleep *gets up* while it still has every lock. A waiter stays in its queue,
+//!    that all sleep counts itself as awake while it still has every lock. A waiter stays in its queue,
 //!    [`WAITING`] again, and is not counted as asleep any more; a thread that was about to
 //!    leave lives on. So a notify that comes meanwhile finds the waiter, and nobody else can
 //!    find that all sleep before the host has answered. Who falls asleep again, or leaves
 //!    after all, finds out again whether it is the last.
 
 use crate::Cores;
-use crate::bell::{Bell, Sleepers};
 use crate::primitive::{AtomicBool, AtomicU32, Mutex, MutexGuard, fence};
 use crate::queue::{ASLEEP, CANCELLED, Queue, WAITING, WOKEN, WOKEN_TOGETHER, Waiter};
+use crate::wake_slot::{Sleepers, WakeSlots};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -90,7 +90,7 @@ pub struct Census {
     pub asleep: u32,
 }
 
-/// The sleeping places of one process.
+/// Where the threads of one process sleep.
 pub struct ParkingLot {
     buckets: Box<[Bucket]>,
     cores: Arc<Cores>,
@@ -107,7 +107,7 @@ struct Bucket {
     /// Waiters in the queue or on their way in; see invariant 2.
     waiters: AtomicU32,
     queue: Mutex<Queue>,
-    bell: Bell,
+    slots: WakeSlots,
 }
 
 // By these a thread tells that it contends for a lock (see `contend`).
@@ -135,7 +135,7 @@ impl ParkingLot {
         let bucket = |_| Bucket {
             waiters: AtomicU32::new(0),
             queue: Mutex::new(Queue::new()),
-            bell: Bell::new(),
+            slots: WakeSlots::new(),
         };
         Self {
             buckets: (0..BUCKETS).map(bucket).collect(),
@@ -239,7 +239,7 @@ impl ParkingLot {
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return self.result_of_no_wait();
         }
-        if self.hover(address, deadline, expected, &load) {
+        if self.spin(address, deadline, expected, &load) {
             return WaitResult::NotEqual;
         }
         let bucket = self.bucket(address);
@@ -259,7 +259,7 @@ impl ParkingLot {
             SKIP.set(0);
             return self.result_of_no_queue(holds);
         }
-        let mut waiter = Waiter::new(address, thread, deadline.is_none(), bucket.bell.bed());
+        let mut waiter = Waiter::new(address, thread, deadline.is_none(), bucket.slots.take());
         let waiter = &raw mut waiter;
         // SAFETY: the waiter stays in place until this function returns, or unwinds
         // (`ask`), and it does so only after the waiter has left the queue.
@@ -268,7 +268,7 @@ impl ParkingLot {
         // SAFETY: as above.
         let result = unsafe { self.sleep(bucket, waiter, deadline, is_relieved) };
         // SAFETY: it is out of the queue, so it is ours alone.
-        bucket.bell.make(unsafe { &(*waiter).bed });
+        bucket.slots.free(unsafe { &(*waiter).slot });
         result
     }
 
@@ -346,7 +346,7 @@ impl ParkingLot {
         // Ordering: Relaxed, as where `wait` takes itself back.
         bucket.waiters.fetch_sub(released, Ordering::Relaxed);
         drop(queue);
-        bucket.bell.ring(sleepers);
+        bucket.slots.wake(sleepers);
         released
     }
 
@@ -371,7 +371,7 @@ impl ParkingLot {
         // It is ASLEEP, and only we, who took it out of the queue, may change that.
         // SAFETY: valid until the store below, and shared until then.
         let sleeper = unsafe { &*waiter };
-        sleepers.add(&sleeper.bed);
+        sleepers.add(&sleeper.slot);
         sleeper.wake_up.leave();
         if sleeper.untimed {
             // Ordering: AcqRel, as all updates of the count (invariant 3).
@@ -389,7 +389,7 @@ impl ParkingLot {
 
     /// Watches the word until it changes; false when it is time to queue.
     #[cfg(not(loom))]
-    fn hover(
+    fn spin(
         &self,
         address: usize,
         deadline: Option<Instant>,
@@ -433,9 +433,9 @@ impl ParkingLot {
         changed
     }
 
-    /// Hovering is a delay, which a model without time does not have.
+    /// Spinning is a delay, which a model without time does not have.
     #[cfg(loom)]
-    fn hover(&self, _: usize, _: Option<Instant>, _: u64, _: impl Fn() -> u64) -> bool {
+    fn spin(&self, _: usize, _: Option<Instant>, _: u64, _: impl Fn() -> u64) -> bool {
         false
     }
 
@@ -483,13 +483,13 @@ impl ParkingLot {
             }
             self.cores.release();
             // SAFETY: the caller's promise.
-            if let Some(result) = unsafe { self.doze(bucket, waiter, deadline) } {
+            if let Some(result) = unsafe { self.sleep_announced(bucket, waiter, deadline) } {
                 // SAFETY: the caller's promise, and there is a result.
                 unsafe { self.resume(waiter, result) };
                 return result;
             }
             self.cores.acquire();
-            // SAFETY: the caller's promise; `doze` has left it in the queue, or a verdict.
+            // SAFETY: the caller's promise; `sleep_announced` has left it in the queue, or a verdict.
             if !unsafe { self.ask(bucket, waiter, &mut is_relieved) } {
                 // SAFETY: as above.
                 return unsafe { self.withdraw(bucket, waiter, WaitResult::Deadlock) };
@@ -536,7 +536,7 @@ impl ParkingLot {
                 // SAFETY: the promise of `ask`'s caller.
                 unsafe { lot.withdraw(bucket, waiter, WaitResult::Deadlock) };
                 // SAFETY: it is out of the queue, so it is ours alone.
-                bucket.bell.make(unsafe { &(*waiter).bed });
+                bucket.slots.free(unsafe { &(*waiter).slot });
             }
         }
         let on_panic = OnPanic(self, bucket, waiter);
@@ -546,12 +546,12 @@ impl ParkingLot {
     }
 
     /// The sleep itself, after the announcement. `None` if everybody sleeps for ever: then
-    /// the calling thread has got up again (invariant 4).
+    /// the calling thread counts as awake again (invariant 4).
     ///
     /// # Safety
     ///
     /// As for `sleep`.
-    unsafe fn doze(
+    unsafe fn sleep_announced(
         &self,
         bucket: &Bucket,
         waiter: *mut Waiter,
@@ -560,17 +560,18 @@ impl ParkingLot {
         // SAFETY: as in `sleep`.
         let state = unsafe { &(*waiter).state };
         // SAFETY: as above.
-        let bed = unsafe { &(*waiter).bed };
-        if deadline.is_none() && self.count_asleep() && self.all_asleep(|| self.get_up(state)) {
+        let slot = unsafe { &(*waiter).slot };
+        if deadline.is_none() && self.count_asleep() && self.all_asleep(|| self.count_awake(state))
+        {
             return None;
         }
         loop {
-            let heard = bucket.bell.listen();
+            let generation = bucket.slots.generation();
             // Ordering: Acquire; pairs with the release in `settle`.
             if state.load(Ordering::Acquire) != ASLEEP {
                 return Some(verdict(state));
             }
-            bucket.bell.sleep(bed, heard, deadline);
+            bucket.slots.sleep(slot, generation, deadline);
             // A model has no clock: there a sleep that could end so does.
             if deadline.is_some_and(|deadline| cfg!(loom) || Instant::now() >= deadline) {
                 // SAFETY: the caller's promise.
@@ -616,9 +617,9 @@ impl ParkingLot {
     }
 
     /// Whether every living thread sleeps without a timeout, looked at under all
-    /// locks. If so, and as long as they are held, the caller is to `get_up`, which is false
-    /// if it is up already (invariant 4).
-    fn all_asleep(&self, get_up: impl FnOnce() -> bool) -> bool {
+    /// locks. If so, and as long as they are held, the caller is to `count_awake`, which is false
+    /// if it is awake already (invariant 4).
+    fn all_asleep(&self, count_awake: impl FnOnce() -> bool) -> bool {
         let queues: Vec<_> = self.buckets.iter().map(Bucket::lock).collect();
         let sleeps = |waiter: &*mut Waiter| {
             // SAFETY: members of a queue are valid while its lock is held.
@@ -632,12 +633,12 @@ impl ParkingLot {
             .sum::<usize>();
         // Ordering: Relaxed, as in `count_asleep`.
         let living = self.living.load(Ordering::Relaxed);
-        living > 0 && sleepers == living as usize && get_up()
+        living > 0 && sleepers == living as usize && count_awake()
     }
 
     /// Counts the calling thread, whose waiter has this state, as awake again. False if it
     /// is, because its waiter has been taken out of the queue. Under the bucket's lock.
-    fn get_up(&self, state: &AtomicU32) -> bool {
+    fn count_awake(&self, state: &AtomicU32) -> bool {
         // Ordering: Relaxed; whoever else changes it does so under the lock.
         let awake = state.compare_exchange(ASLEEP, WAITING, Ordering::Relaxed, Ordering::Relaxed);
         if awake.is_ok() {

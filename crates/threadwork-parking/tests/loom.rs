@@ -110,9 +110,9 @@ fn exact_counts() {
     });
 }
 
-/// The model's bell has two cords; the third sleeper is woken as well.
+/// The model has two wake slots that share a word; the third sleeper is woken as well.
 #[test]
-fn more_sleepers_than_cords() {
+fn more_sleepers_than_slots() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(2);
     model.check(|| {

@@ -18,7 +18,7 @@ struct World {
 }
 
 impl World {
-    /// `cores` is 1 for waiters that queue at once, more for such that hover.
+    /// `cores` is 1 for waiters that queue at once, more for such that spin.
     fn new(cores: u32) -> Arc<Self> {
         let cores = Arc::new(Cores::new(cores));
         let world = Self {
@@ -124,7 +124,7 @@ fn counts_are_exact_and_addresses_separate() {
         .for_each(|waiter| waiter.join().unwrap());
 }
 
-/// More than one ring of the bell can wake.
+/// More than one system call can wake.
 #[test]
 fn a_hundred_sleepers_of_one_word() {
     for _ in 0..20 {
@@ -273,7 +273,7 @@ fn a_host_that_panics_leaves_the_lot_whole() {
 }
 
 /// Tokens go around a ring of threads, each of which waits for its own word: no
-/// wake-up is lost and no deadlock imagined, hovering or not.
+/// wake-up is lost and no deadlock imagined, spinning or not.
 #[test]
 fn a_ring_of_threads_never_stops() {
     const ROUNDS: u32 = 20_000;

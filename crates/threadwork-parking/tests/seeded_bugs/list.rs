@@ -33,9 +33,9 @@ pub(crate) const LOOM: &[Bug] = &[
         caught_by: "close_ends_every_wait",
     },
     Bug {
-        name: "a sleeper looks at its state before it listens",
+        name: "a sleeper looks at its state before it reads the generation",
         file: "lot.rs",
-        from: "            let heard = bucket.bell.listen();
+        from: "            let generation = bucket.slots.generation();
             // Ordering: Acquire; pairs with the release in `settle`.
             if state.load(Ordering::Acquire) != ASLEEP {
                 return Some(verdict(state));
@@ -44,57 +44,57 @@ pub(crate) const LOOM: &[Bug] = &[
         to: "            if state.load(Ordering::Acquire) != ASLEEP {
                 return Some(verdict(state));
             }
-            let heard = bucket.bell.listen();
+            let generation = bucket.slots.generation();
 ",
         caught_by: "no_lost_wake_up",
     },
     Bug {
-        name: "the bell is not rung",
+        name: "nobody is woken",
         file: "lot.rs",
-        from: "bucket.bell.ring(sleepers);",
+        from: "bucket.slots.wake(sleepers);",
         to: "drop(sleepers);",
         caught_by: "no_lost_wake_up",
     },
     Bug {
-        name: "the bell is rung before the verdict is out",
+        name: "sleepers are woken before the verdict is out",
         file: "lot.rs",
-        from: "        sleepers.add(&sleeper.bed);\n",
-        to: "        sleepers.add(&sleeper.bed);
+        from: "        sleepers.add(&sleeper.slot);\n",
+        to: "        sleepers.add(&sleeper.slot);
         if let Some(bucket) = self.buckets.first() {
-            bucket.bell.ring(std::mem::take(sleepers));
+            bucket.slots.wake(std::mem::take(sleepers));
         }
 ",
         caught_by: "no_lost_wake_up",
     },
     Bug {
         name: "one of several that are woken together is forgotten",
-        file: "bell.rs",
-        from: "self.cords |= cord.get()",
-        to: "self.cords = cord.get()",
+        file: "wake_slot.rs",
+        from: "self.bits |= bit.get()",
+        to: "self.bits = bit.get()",
         caught_by: "exact_counts",
     },
     Bug {
-        name: "two sleepers have one cord",
-        file: "bell.rs",
-        from: "taken | cord.get(),",
+        name: "two sleepers have one bit",
+        file: "wake_slot.rs",
+        from: "taken | bit.get(),",
         to: "taken,",
         caught_by: "exact_counts",
     },
     Bug {
-        name: "a cord is given back before its owner sleeps",
+        name: "a wake slot is given back before its owner sleeps",
         file: "lot.rs",
         from: "        let result = unsafe { self.sleep(bucket, waiter, deadline, is_relieved) };\n",
-        to: "        bucket.bell.make(unsafe { &(*waiter).bed });
+        to: "        bucket.slots.free(unsafe { &(*waiter).slot });
         let result = unsafe { self.sleep(bucket, waiter, deadline, is_relieved) };
 ",
         caught_by: "exact_counts",
     },
     Bug {
-        name: "who cannot have a cord is not woken",
-        file: "bell.rs",
-        from: "            sleeper.unpark();\n",
-        to: "            drop(sleeper);\n",
-        caught_by: "more_sleepers_than_cords",
+        name: "who cannot have a bit is not woken",
+        file: "wake_slot.rs",
+        from: "            thread.unpark();\n",
+        to: "            drop(thread);\n",
+        caught_by: "more_sleepers_than_slots",
     },
     Bug {
         name: "the census of sleepers is not taken back",

@@ -1,6 +1,6 @@
 //! What a member does that has nothing of its own to do.
 //!
-//! A worker *searches* for a while, as long as its luck allows; then it *sleeps*, or, if
+//! A worker *searches* for a while, as long as its spin history allows; then it *sleeps*, or, if
 //! nobody else does, *watches* (see [`watch`](super::watch)). A thread that waits in a
 //! join or at the end of a scope does jobs of others, first of whoever has its own
 //! (what it waits for is made of those), and naps in between. It does not watch,
@@ -10,7 +10,7 @@
 use std::thread;
 use std::time::Duration;
 
-use threadwork_sync::{Futex, System, luck};
+use threadwork_sync::{Futex, System, spin_history};
 
 use super::group::{Group, Member};
 use super::job::Job;
@@ -120,7 +120,7 @@ impl Member {
         }
     }
 
-    /// Looks around as long as luck allows.
+    /// Looks around as long as the spin history allows.
     fn search(&self, queued: &dyn Fn() -> bool) -> Option<Found> {
         let mut search = Search::begin();
         loop {
@@ -192,7 +192,11 @@ const LOOKS: u32 = 16;
 impl Search {
     fn begin() -> Self {
         // Loom has no time.
-        let budget = if cfg!(loom) { None } else { luck::budget() };
+        let budget = if cfg!(loom) {
+            None
+        } else {
+            spin_history::budget()
+        };
         Search {
             budget: budget.and_then(|budget| Some((System.now()?, budget))),
             looks: 0,
@@ -220,7 +224,7 @@ impl Search {
     /// Remembers whether it was worth it.
     fn end(&self, found: bool) {
         if self.budget.is_some() {
-            luck::record(found);
+            spin_history::record(found);
         }
     }
 }
