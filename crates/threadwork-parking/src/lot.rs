@@ -20,11 +20,11 @@
 //!    updates are read-modify-writes, so the last sees all others, and with them
 //!    the announcements that they followed.
 //! 4. One thread at most asks the host for relief, and it counts as awake: whoever finds
-//!    that all sleep counts itself as awake while it still has every lock. A waiter stays in its queue,
-//!    [`WAITING`] again, and is not counted as asleep any more; a thread that was about to
-//!    leave lives on. So a notify that comes meanwhile finds the waiter, and nobody else can
-//!    find that all sleep before the host has answered. Who falls asleep again, or leaves
-//!    after all, finds out again whether it is the last.
+//!    that all sleep counts itself as awake while it still has every lock. A waiter stays in
+//!    its queue, [`WAITING`] again, and is not counted as asleep any more; a thread that was
+//!    about to leave lives on. So a notify that comes meanwhile finds the waiter, and nobody
+//!    else can find that all sleep before the host has answered. Who falls asleep again, or
+//!    leaves after all, finds out again whether it is the last.
 
 use crate::Cores;
 use crate::primitive::{AtomicBool, AtomicU32, Mutex, MutexGuard, fence};
@@ -489,9 +489,10 @@ impl ParkingLot {
                 return result;
             }
             self.cores.acquire();
-            // SAFETY: the caller's promise; `sleep_announced` has left it in the queue, or a verdict.
+            // SAFETY: the caller's promise; nobody but `withdraw`, which has not been called,
+            // takes it out of the queue without a verdict.
             if !unsafe { self.ask(bucket, waiter, &mut is_relieved) } {
-                // SAFETY: as above.
+                // SAFETY: as above; and it is not counted as asleep.
                 return unsafe { self.withdraw(bucket, waiter, WaitResult::Deadlock) };
             }
         }
@@ -616,9 +617,9 @@ impl ParkingLot {
         result
     }
 
-    /// Whether every living thread sleeps without a timeout, looked at under all
-    /// locks. If so, and as long as they are held, the caller is to `count_awake`, which is false
-    /// if it is awake already (invariant 4).
+    /// Whether every living thread sleeps without a timeout, looked at under all locks. If
+    /// so, and as long as they are held, the caller is to `count_awake`, which is false if
+    /// it is awake already (invariant 4).
     fn all_asleep(&self, count_awake: impl FnOnce() -> bool) -> bool {
         let queues: Vec<_> = self.buckets.iter().map(Bucket::lock).collect();
         let sleeps = |waiter: &*mut Waiter| {
