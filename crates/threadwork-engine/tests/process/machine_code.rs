@@ -10,7 +10,14 @@ use wasmparser::{Operator, Parser, Payload};
 use wasmtime::{Config, Engine, Module};
 
 /// The examples and the programs of the acceptance tests.
-const GUESTS: [&str; 6] = ["pi", "merge-sort", "queens", "mandelbrot", "pipeline", "std-sync"];
+const GUESTS: [&str; 6] = [
+    "pi",
+    "merge-sort",
+    "queens",
+    "mandelbrot",
+    "pipeline",
+    "std-sync",
+];
 
 /// The instructions of each function that the guest's author wrote, and whether it has
 /// operators on many bytes.
@@ -38,10 +45,12 @@ fn functions(wasm: &[u8], stopping: Stopping) -> Vec<(bool, Vec<Mnemonic>)> {
 
 /// Of each function of a module, whether it has operators on many bytes or elements.
 fn bulk(wasm: &[u8]) -> Vec<bool> {
-    let bodies = Parser::new(0).parse_all(wasm).filter_map(|part| match part {
-        Ok(Payload::CodeSectionEntry(body)) => Some(body),
-        _ => None,
-    });
+    let bodies = Parser::new(0)
+        .parse_all(wasm)
+        .filter_map(|part| match part {
+            Ok(Payload::CodeSectionEntry(body)) => Some(body),
+            _ => None,
+        });
     let is_bulk = |operator: Operator<'_>| {
         matches!(
             operator,
@@ -58,7 +67,9 @@ fn bulk(wasm: &[u8]) -> Vec<bool> {
     bodies
         .map(|body| {
             let operators = body.get_operators_reader().unwrap();
-            operators.into_iter().any(|operator| is_bulk(operator.unwrap()))
+            operators
+                .into_iter()
+                .any(|operator| is_bulk(operator.unwrap()))
         })
         .collect()
 }

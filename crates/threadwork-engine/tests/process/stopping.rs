@@ -158,8 +158,15 @@ fn host_handler() {
 
 #[test]
 fn a_signal_that_there_is_not_is_refused() {
-    let error = Engine::builder().stop_signal(-1).build().unwrap_err();
-    assert!(error.to_string().contains("stop_signal"), "{error}");
-    let error = Engine::builder().stop_signal(libc::SIGKILL).build().unwrap_err();
-    assert!(error.to_string().contains("Stopping::Poll"), "{error}");
+    for signal in [-1, 0, 1000, libc::SIGKILL] {
+        let error = Engine::builder().stop_signal(signal).build().unwrap_err();
+        let error = format!("{:#}", anyhow::Error::from(error));
+        for part in [
+            &format!("signal {signal} "),
+            "stop_signal",
+            "Stopping::Poll",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
 }

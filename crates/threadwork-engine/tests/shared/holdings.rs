@@ -12,12 +12,7 @@ use crate::watch::Watch;
 pub(crate) fn alone(name: &str) {
     let _watch = Watch::with(Duration::from_secs(1200));
     let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            name,
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["--exact", name, "--ignored", "--nocapture"])
         .output()
         .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
