@@ -46,8 +46,8 @@ pub(crate) fn check(wasm: &[u8]) -> bool {
     let polled = stoppable(wasm, Stopping::ByPoll);
     assert_eq!(polled.stop_function, None);
     let code = Code::of(&polled.wasm);
-    for body in code.kept(wasm) {
-        let calls = !positions(body, is_call).is_empty();
+    for (old, body) in Code::of(wasm).bodies.iter().zip(code.kept(wasm)) {
+        let calls = !positions(old, is_call).is_empty();
         assert!(
             !calls || code.polls(body, 0),
             "no poll at the start of a function"
