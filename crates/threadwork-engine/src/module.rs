@@ -295,7 +295,11 @@ fn prepare(engine: &Engine, wasm: &[u8]) -> Result<Rewritten, Error> {
         true => Stopping::ByPoll,
         false => Stopping::None,
     };
-    Ok(rewrite_with(wasm, Options { stopping })?)
+    let options = Options {
+        stopping,
+        ..Options::default()
+    };
+    Ok(rewrite_with(wasm, options)?)
 }
 
 fn compile(engine: &Engine, rewritten: &Rewritten) -> Result<wasmtime::Module, Error> {
