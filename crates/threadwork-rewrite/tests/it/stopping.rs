@@ -218,8 +218,7 @@ fn walk(code: &Code<'_>, numbers: &mut Numbers) -> usize {
     let (mut at, mut since, mut longest) = (0, 0, 0);
     // Where each open block goes on, or `None` for a loop.
     let mut open = vec![Some(body.len())];
-    loop {
-        let Some(operator) = body.get(at) else { break };
+    while let Some(operator) = body.get(at) {
         since += 1;
         longest = longest.max(since);
         if code.polls(body, at) {
