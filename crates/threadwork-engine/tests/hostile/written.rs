@@ -1,0 +1,710 @@
+//! Written shapes: endless programs put together from all that a guest can do.
+//!
+//! A program is some *shapes*, functions that do not end, which its threads run. A shape is
+//! a nest of loops, a circle of tail calls, a recursion, a long straight line, or a wait;
+//! what it does in there are *acts*, statements that leave no value.
+//!
+//! Invariant: no act traps, and none ends the program.
+
+use crate::case::{Case, Door, Output};
+use crate::numbers::Numbers;
+use std::fmt::Write;
+
+/// Where acts load and store.
+const SCRATCH: usize = 1024;
+
+/// Where bulk instructions begin: below are the words of waits and of WASI.
+const BULK: u64 = 8192;
+
+const PAGE: u64 = 65536;
+
+/// Pages of a memory of 1 GiB.
+const HUGE: u64 = 16384;
+
+/// Bytes of a segment.
+const SEGMENT: usize = 64;
+
+/// What every function has, so that acts can use it.
+const LOCALS: &str = "(local $n i32) (local $m i64) (local $x f64) (local $v v128)";
+
+pub(crate) fn case(numbers: Numbers) -> Case {
+    Writer::new(numbers).case()
+}
+
+/// Writes one program.
+struct Writer {
+    numbers: Numbers,
+    door: Door,
+    output: Output,
+    shared: bool,
+    memory64: bool,
+    pages: u64,
+    table: usize,
+    threads: usize,
+    shapes: usize,
+    spawns: bool,
+    /// Whether there is a second memory.
+    second: bool,
+    /// Functions that were written on the way.
+    functions: String,
+    /// Functions of the table of tail calls, by number.
+    tails: Vec<String>,
+    /// Makes labels and names of functions unique.
+    names: usize,
+    /// How deep acts are in functions of acts.
+    depth: usize,
+    what: String,
+}
+
+impl Writer {
+    fn new(mut numbers: Numbers) -> Self {
+        let door = match numbers.below(10) {
+            0 => Door::Initialize,
+            1 => Door::Call,
+            2 => Door::Tasks(Vec::new()),
+            _ => Door::Command,
+        };
+        let tasks = matches!(door, Door::Tasks(_));
+        let shared = tasks || numbers.below(3) > 0;
+        let threads = match shared {
+            true => [1, 1, 2, 3, 4, 8, 16][numbers.below(7)],
+            false => 1,
+        };
+        let output = [
+            Output::Forgotten,
+            Output::Kept,
+            Output::Blocked,
+            Output::Closed,
+        ][numbers.below(if tasks { 2 } else { 4 })];
+        Self {
+            shared,
+            threads,
+            output,
+            shapes: threads.min(1 + numbers.below(4)),
+            spawns: shared && (threads > 1 && !tasks || numbers.below(4) == 0),
+            memory64: numbers.below(8) == 0,
+            pages: match numbers.below(24) {
+                0 => HUGE,
+                few => 2 + few as u64 % 3,
+            },
+            table: [100, 1000, 1000, 100_000][numbers.below(4)],
+            second: numbers.below(6) == 0,
+            door,
+            numbers,
+            functions: String::new(),
+            tails: Vec::new(),
+            names: 0,
+            depth: 0,
+            what: String::new(),
+        }
+    }
+
+    fn case(mut self) -> Case {
+        let shapes: Vec<_> = (0..self.shapes).map(|number| self.shape(number)).collect();
+        let mut text = String::from("(module\n");
+        text += &self.imports();
+        text += &self.memories();
+        text += &self.tables();
+        text += &shapes.concat();
+        text += &self.functions;
+        text += &self.entries();
+        text += ")\n";
+        let mut what = format!("{}, threads: {}", self.door.name(), self.threads);
+        if self.shared {
+            what += ", shared";
+        }
+        if self.memory64 {
+            what += ", 64 bit";
+        }
+        if self.pages == HUGE {
+            what += ", 1 GiB";
+        }
+        what += &self.what;
+        Case {
+            module: text.into_bytes(),
+            door: self.door,
+            output: self.output,
+            what,
+            endless: true,
+        }
+    }
+
+    // ---- The module around the shapes ----
+
+    fn wasi(&self) -> bool {
+        !self.memory64
+    }
+
+    fn imports(&self) -> String {
+        let mut text = String::new();
+        if self.spawns {
+            text += "(import \"wasi\" \"thread-spawn\" (func $spawn (param i32) (result i32)))\n";
+        }
+        let functions = [
+            ("clock_time_get", "i32 i64 i32"),
+            ("random_get", "i32 i32"),
+            ("sched_yield", ""),
+            ("fd_write", "i32 i32 i32 i32"),
+            ("fd_read", "i32 i32 i32 i32"),
+            ("fd_close", "i32"),
+            ("poll_oneoff", "i32 i32 i32 i32"),
+        ];
+        for (name, params) in functions.iter().filter(|_| self.wasi()) {
+            writeln!(
+                text,
+                "(import \"wasi_snapshot_preview1\" \"{name}\" \
+                   (func ${name} (param {params}) (result i32)))"
+            )
+            .unwrap();
+        }
+        text
+    }
+
+    fn memories(&self) -> String {
+        let index = if self.memory64 { "i64" } else { "" };
+        let shared = if self.shared { "shared" } else { "" };
+        let pages = self.pages;
+        let most = pages.max(64);
+        let at = |n: usize| self.index(n as u64);
+        let mut text = format!("(memory (export \"memory\") {index} {pages} {most} {shared})\n");
+        if self.second {
+            writeln!(text, "(memory $second 2 64)").unwrap();
+        }
+        // A subscription to the clock in an hour, and one in a microsecond; one to standard
+        // input; a buffer of 4 KiB.
+        let zeros = |count: usize| "\\00".repeat(count);
+        let clock = |time: &str| {
+            let (tag, id) = (zeros(8), format!("\\01{}", zeros(7)));
+            format!("\"\\07{}{tag}{id}{time}{}\"", zeros(7), zeros(16))
+        };
+        let input = format!("\"\\07{}\\01{}\"", zeros(7), zeros(39));
+        let data = [
+            (64, clock("\\00\\a0\\b8\\30\\46\\03\\00\\00")),
+            (192, "\"\\00\\10\\00\\00\\00\\10\\00\\00\"".to_owned()),
+            (256, clock("\\e8\\03\\00\\00\\00\\00\\00\\00")),
+            (320, input),
+        ];
+        for (address, bytes) in data {
+            writeln!(text, "(data {} {bytes})", at(address)).unwrap();
+        }
+        let segment = "x".repeat(SEGMENT);
+        writeln!(
+            text,
+            "(data $kept \"{segment}\") (data $dropped \"{segment}\")"
+        )
+        .unwrap();
+        text
+    }
+
+    fn tables(&self) -> String {
+        let (size, most) = (self.table, self.table + 1000);
+        let tails = self.tails.join(" ");
+        format!(
+            "(table $t {size} {most} funcref)\n\
+             (table $u {size} {size} funcref)\n\
+             (table $functions funcref (elem $nothing $count $nothing))\n\
+             (table $tails funcref (elem $nothing {tails}))\n\
+             (elem $some func $nothing $count $nothing $count)\n\
+             (elem $gone func $nothing)\n\
+             (type $nothing (func))\n\
+             (type $tail (func (param i32 i64)))\n\
+             (global $one (mut i32) (i32.const 1))\n\
+             (global $counter (mut i32) (i32.const 0))\n\
+             (func $nothing)\n\
+             (func $count\n\
+               (global.set $counter (i32.add (global.get $counter) (i32.const 1))))\n"
+        )
+    }
+
+    fn entries(&mut self) -> String {
+        let mut text = String::new();
+        let shapes = self.shapes;
+        let run: String = (0..shapes)
+            .map(|number| {
+                format!(
+                    "(if (i32.eq (i32.rem_u (local.get $i) (i32.const {shapes})) (i32.const {number}))\n\
+                       (then (call $shape{number})))\n"
+                )
+            })
+            .collect();
+        // Others than shapes return at once.
+        writeln!(
+            text,
+            "(func $run (param $i i32)\n\
+               (if (i32.ge_s (local.get $i) (i32.const 0)) (then {run})))"
+        )
+        .unwrap();
+        if self.spawns {
+            text += "(func (export \"wasi_thread_start\") (param i32 i32)\n\
+                       (call $run (local.get 1)))\n";
+        }
+        if let Door::Tasks(tasks) = &mut self.door {
+            *tasks = (0..self.threads)
+                .map(|number| format!("shape{}", number % shapes))
+                .collect();
+            for number in 0..shapes {
+                writeln!(text, "(export \"shape{number}\" (func $shape{number}))").unwrap();
+            }
+            text += "(func (export \"answer\") (result i32) (i32.const 42))\n";
+            return text;
+        }
+        let main = match self.threads {
+            1 => "$shape0",
+            threads => {
+                let spawn = |number| format!("(drop (call $spawn (i32.const {number})))\n");
+                let spawns: String = (1..threads).map(spawn).collect();
+                writeln!(text, "(func $main {spawns} (call $run (i32.const 0)))").unwrap();
+                "$main"
+            }
+        };
+        match self.door {
+            Door::Initialize => writeln!(text, "(export \"_initialize\" (func {main}))"),
+            Door::Call => writeln!(text, "(export \"go\" (func {main}))"),
+            _ if self.numbers.below(6) == 0 => {
+                self.what += ", start function";
+                writeln!(text, "(start {main}) (func (export \"_start\"))")
+            }
+            _ => writeln!(text, "(export \"_start\" (func {main}))"),
+        }
+        .unwrap();
+        text
+    }
+
+    // ---- Shapes ----
+
+    /// A function that does not end.
+    fn shape(&mut self, number: usize) -> String {
+        write!(self.what, "; {number}:").unwrap();
+        let body = match self.numbers.below(16) {
+            0 | 1 => self.tail_calls(),
+            2 | 3 => self.recursion(),
+            4 => self.straight_line(),
+            5 => self.wait(),
+            6 => self.loop_of_values(),
+            _ => self.loops(),
+        };
+        // Whatever comes to its end begins again.
+        format!("(func $shape{number} {LOCALS}\n(loop $again\n{body}\n(br $again)))\n")
+    }
+
+    /// Nested loops, with and without something in them.
+    fn loops(&mut self) -> String {
+        let depth = 1 + self.numbers.below(4);
+        self.note(&format!("loops({depth})"));
+        let busy = self.numbers.below(4);
+        self.nest(depth, busy, &mut vec!["$again".to_owned()])
+    }
+
+    /// A loop with `depth - 1` loops in it; in `busy` of three places there are acts.
+    fn nest(&mut self, depth: usize, busy: usize, labels: &mut Vec<String>) -> String {
+        let label = self.name();
+        labels.push(label.clone());
+        let before = self.acts_if(busy);
+        let within = match depth {
+            1 => self.acts_if(busy),
+            _ => self.nest(depth - 1, busy, labels),
+        };
+        let after = self.acts_if(busy);
+        let jump = self.jump(labels);
+        labels.pop();
+        format!("(loop {label}\n{before}{within}{after}{jump})\n")
+    }
+
+    /// A jump to the last of the labels, or to one around it.
+    fn jump(&mut self, labels: &[String]) -> String {
+        let last = &labels[labels.len() - 1];
+        let any = &labels[self.numbers.below(labels.len())];
+        let index = match self.numbers.below(3) {
+            0 => "(local.tee $n (i32.add (local.get $n) (i32.const 1)))".to_owned(),
+            1 => "(global.get $counter)".to_owned(),
+            _ => format!("(i32.load {})", self.address()),
+        };
+        let kind = self.numbers.below(6);
+        self.note(["br", "br", "br_if", "br_if-mask", "br_table", "br-out"][kind]);
+        match kind {
+            0 | 1 => format!("(br {last})"),
+            2 => format!("(br_if {last} (global.get $one))"),
+            3 => {
+                let mask = [1, 0xff, 0xffff][self.numbers.below(3)];
+                format!("(br_if {last} (i32.and {index} (i32.const {mask})))")
+            }
+            4 => format!(
+                "(br_table {} (i32.rem_u {index} (i32.const {})))",
+                labels.join(" "),
+                labels.len()
+            ),
+            _ => format!("(br {any})"),
+        }
+    }
+
+    /// Values that go around in a loop.
+    fn loop_of_values(&mut self) -> String {
+        self.note("loop of values");
+        let act = self.acts_if(1);
+        "(i32.const 1) (i64.const 2)
+         (loop $l (param i32 i64)
+           (local.set $m (i64.mul (i64.const 3))) (local.set $n (i32.add (i32.const 5)))
+           ACT
+           (local.get $n) (local.get $m) (br $l))"
+            .replace("ACT", &act)
+    }
+
+    /// Functions that call each other as their last act, in a circle.
+    fn tail_calls(&mut self) -> String {
+        let circle = 1 + self.numbers.below(4);
+        let busy = self.numbers.below(3);
+        let indirect = self.numbers.below(2) == 0;
+        self.note(&format!("tail calls({circle})"));
+        if indirect {
+            self.note("indirect");
+        }
+        let names: Vec<_> = (0..circle).map(|_| self.name()).collect();
+        let first = 1 + self.tails.len();
+        self.tails.extend(names.iter().cloned());
+        for (number, name) in names.iter().enumerate() {
+            let acts = self.acts_if(busy);
+            let next = (number + 1) % circle;
+            let args =
+                "(i32.add (local.get $a) (i32.const 1)) (i64.mul (local.get $b) (i64.const 3))";
+            let call = match indirect {
+                true => format!(
+                    "(return_call_indirect $tails (type $tail) {args} (i32.const {}))",
+                    first + next
+                ),
+                false => format!("(return_call {} {args})", names[next]),
+            };
+            writeln!(
+                self.functions,
+                "(func {name} (param $a i32) (param $b i64) {LOCALS}\n{acts}{call})"
+            )
+            .unwrap();
+        }
+        format!("(call {} (i32.const 0) (i64.const 1))", names[0])
+    }
+
+    /// Functions that call each other down to some depth, once or twice.
+    fn recursion(&mut self) -> String {
+        let circle = 1 + self.numbers.below(3);
+        let twice = self.numbers.below(2) == 0;
+        // Twice is without end from some thirty on; once ends, and is begun again.
+        let depth = match twice {
+            true => 40 + self.numbers.below(500),
+            false => 1 + self.numbers.below(2000),
+        };
+        self.note(&format!("recursion({circle}, {depth}, twice: {twice})"));
+        let names: Vec<_> = (0..circle).map(|_| self.name()).collect();
+        let busy = self.numbers.below(2);
+        for (number, name) in names.iter().enumerate() {
+            let acts = self.acts_if(busy);
+            let next = &names[(number + 1) % circle];
+            let call = format!("(call {next} (i32.sub (local.get $d) (i32.const 1)))\n");
+            let calls = call.repeat(1 + usize::from(twice));
+            writeln!(
+                self.functions,
+                "(func {name} (param $d i32) {LOCALS}\n\
+                   {acts}(if (local.get $d) (then\n{calls})))"
+            )
+            .unwrap();
+        }
+        format!("(call {} (i32.const {depth}))", names[0])
+    }
+
+    /// Much work in a function that has no loop and calls nothing.
+    fn straight_line(&mut self) -> String {
+        let count = [20, 200, 2000][self.numbers.below(3)];
+        self.note(&format!("straight line({count})"));
+        let act = match self.numbers.below(3) {
+            0 => self.table_act(),
+            kind => {
+                if kind == 1 {
+                    self.pages = HUGE;
+                }
+                self.bulk_act()
+            }
+        };
+        let body = format!("{act}\n").repeat(count);
+        if self.numbers.below(2) == 0 {
+            return body;
+        }
+        let name = self.name();
+        writeln!(self.functions, "(func {name} {LOCALS}\n{body})").unwrap();
+        format!("(call {name})")
+    }
+
+    /// Sleeps, for ever or long, in all the ways there are.
+    fn wait(&mut self) -> String {
+        let (zero, streams) = (self.index(0), !matches!(self.door, Door::Tasks(_)));
+        let time = ["-1", "3600000000000"][self.numbers.below(2)];
+        let kind = self.numbers.below(5);
+        match kind {
+            0 if self.shared => {
+                self.note("wait32");
+                format!("(drop (memory.atomic.wait32 {zero} (i32.const 0) (i64.const {time})))")
+            }
+            1 if self.shared => {
+                self.note("wait64");
+                format!("(drop (memory.atomic.wait64 {zero} (i64.const 0) (i64.const {time})))")
+            }
+            2 if self.wasi() && streams => {
+                self.note("read");
+                "(drop (call $fd_read (i32.const 0) (i32.const 192) (i32.const 1) (i32.const 200)))"
+                    .to_owned()
+            }
+            3 if self.wasi() && streams => {
+                self.note("poll stdin");
+                "(drop (call $poll_oneoff (i32.const 320) (i32.const 128) (i32.const 1) (i32.const 160)))"
+                    .to_owned()
+            }
+            _ if self.wasi() => {
+                self.note("poll an hour");
+                "(drop (call $poll_oneoff (i32.const 64) (i32.const 128) (i32.const 1) (i32.const 160)))"
+                    .to_owned()
+            }
+            _ => self.loops(),
+        }
+    }
+
+    // ---- Acts ----
+
+    /// Some acts, in `busy` of three times.
+    fn acts_if(&mut self, busy: usize) -> String {
+        if self.numbers.below(3) >= busy {
+            return String::new();
+        }
+        let count = 1 + self.numbers.below(2);
+        (0..count).map(|_| self.act() + "\n").collect()
+    }
+
+    /// A statement that leaves no value.
+    fn act(&mut self) -> String {
+        let at = self.address();
+        let simple = |writer: &mut Self, name: &str, text: &str| {
+            writer.note(name);
+            text.replace("AT", &at)
+        };
+        match self.numbers.below(28) {
+            0 => simple(
+                self,
+                "add",
+                "(local.set $n (i32.add (local.get $n) (i32.const 1)))",
+            ),
+            1 | 2 => simple(self, "load", "(drop (i32.load AT))"),
+            3 => simple(self, "load64", "(local.set $m (i64.load AT))"),
+            4 | 5 => simple(self, "store", "(i32.store AT (local.get $n))"),
+            6 => simple(self, "aload", "(drop (i32.atomic.load AT))"),
+            7 => simple(self, "astore", "(i64.atomic.store AT (local.get $m))"),
+            8 => simple(self, "rmw", "(drop (i32.atomic.rmw.add AT (i32.const 1)))"),
+            9 => simple(
+                self,
+                "cmpxchg",
+                "(drop (i64.atomic.rmw.cmpxchg AT (i64.const 0) (i64.const 1)))",
+            ),
+            10 => simple(
+                self,
+                "spin lock",
+                "(loop $spin (br_if $spin (i32.atomic.rmw.cmpxchg AT (i32.const 0) (i32.const 1))))",
+            ),
+            11 => simple(self, "fence", "(atomic.fence)"),
+            12 => simple(
+                self,
+                "global",
+                "(global.set $counter (i32.add (global.get $counter) (i32.const 1)))",
+            ),
+            13 => simple(
+                self,
+                "float",
+                "(local.set $x (f64.div (f64.sqrt (local.get $x)) (f64.const 3)))",
+            ),
+            14 => simple(
+                self,
+                "simd",
+                "(local.set $v (i32x4.mul (i8x16.relaxed_swizzle (local.get $v) (v128.load AT)) \
+                   (i32x4.splat (local.get $n))))",
+            ),
+            15 => simple(self, "simd store", "(v128.store AT (local.get $v))"),
+            16 | 17 => self.call(),
+            18 | 19 => self.bulk_act(),
+            20 => self.table_act(),
+            21 => self.grow(),
+            22 => self.short_wait(),
+            23 => simple(
+                self,
+                "notify",
+                "(drop (memory.atomic.notify AT (i32.const -1)))",
+            ),
+            24 | 25 => self.host_call(),
+            26 => self.spawn(),
+            _ => simple(self, "nop", "(nop)"),
+        }
+    }
+
+    /// A call of a function that ends.
+    fn call(&mut self) -> String {
+        let kind = self.numbers.below(4);
+        if kind == 0 || self.depth >= 2 {
+            self.note("call_indirect");
+            let number = self.numbers.below(3);
+            return format!("(call_indirect $functions (type $nothing) (i32.const {number}))");
+        }
+        self.note("call");
+        self.depth += 1;
+        let acts = self.acts_if(2);
+        self.depth -= 1;
+        let name = self.name();
+        if kind == 1 {
+            let depth = 1 + self.numbers.below(300);
+            writeln!(
+                self.functions,
+                "(func {name} (param $d i32) {LOCALS}\n\
+                   {acts}(if (local.get $d) (then\n\
+                     (call {name} (i32.sub (local.get $d) (i32.const 1))))))"
+            )
+            .unwrap();
+            return format!("(call {name} (i32.const {depth}))");
+        }
+        writeln!(self.functions, "(func {name} {LOCALS}\n{acts})").unwrap();
+        format!("(call {name})")
+    }
+
+    /// A bulk instruction, up to all of the memory.
+    fn bulk_act(&mut self) -> String {
+        if self.second && self.numbers.below(3) == 0 {
+            self.note("fill second");
+            return "(memory.fill $second (i32.const 0) (i32.const 7) (i32.const 131072))"
+                .to_owned();
+        }
+        let all = self.pages * PAGE - BULK;
+        let length = [0, 64, 4096, all / 2, all, all][self.numbers.below(6)];
+        let (to, from) = (self.index(BULK), self.index(BULK + (all - length).min(100)));
+        let len = self.index(length);
+        let kind = self.numbers.below(5);
+        self.note(&format!(
+            "{}({length})",
+            ["fill", "fill", "copy", "init", "data.drop"][kind]
+        ));
+        match kind {
+            0 | 1 => format!("(memory.fill {to} (i32.const 7) {len})"),
+            2 => format!("(memory.copy {to} {from} {len})"),
+            3 => format!("(memory.init $kept {to} (i32.const 0) (i32.const {SEGMENT}))"),
+            _ => format!(
+                "(data.drop $dropped) (memory.init $dropped {to} (i32.const 0) (i32.const 0))"
+            ),
+        }
+    }
+
+    fn table_act(&mut self) -> String {
+        let size = self.table;
+        let length = [1, size / 2, size][self.numbers.below(3)];
+        let kind = self.numbers.below(7);
+        self.note(
+            [
+                "table.fill",
+                "table.fill",
+                "table.copy",
+                "table.init",
+                "table.grow",
+                "table.set",
+                "elem.drop",
+            ][kind],
+        );
+        match kind {
+            0 => format!("(table.fill $t (i32.const 0) (ref.null func) (i32.const {length}))"),
+            1 => format!("(table.fill $t (i32.const 0) (ref.func $nothing) (i32.const {length}))"),
+            2 => format!("(table.copy $t $u (i32.const 0) (i32.const 0) (i32.const {length}))"),
+            3 => "(table.init $t $some (i32.const 7) (i32.const 0) (i32.const 4))".to_owned(),
+            4 => "(drop (table.grow $t (ref.null func) (i32.const 1)))".to_owned(),
+            5 => "(table.set $t (i32.const 3) (table.get $u (i32.const 5)))".to_owned(),
+            _ => "(elem.drop $gone)".to_owned(),
+        }
+    }
+
+    fn grow(&mut self) -> String {
+        let pages = [0, 1, 60_000][self.numbers.below(3)];
+        self.note(&format!("grow({pages})"));
+        match self.numbers.below(4) {
+            0 => "(drop (memory.size))".to_owned(),
+            _ => format!("(drop (memory.grow {}))", self.index(pages)),
+        }
+    }
+
+    fn short_wait(&mut self) -> String {
+        if !self.shared {
+            return String::new();
+        }
+        let time = [0, 1000, 1_000_000][self.numbers.below(3)];
+        self.note(&format!("wait({time})"));
+        let at = self.address();
+        format!("(drop (memory.atomic.wait32 {at} (i32.const 0) (i64.const {time})))")
+    }
+
+    fn host_call(&mut self) -> String {
+        if !self.wasi() {
+            return String::new();
+        }
+        let calls = [
+            (
+                "clock",
+                "$clock_time_get (i32.const 1) (i64.const 0) (i32.const 512)",
+            ),
+            ("random", "$random_get (i32.const 1024) (i32.const 8)"),
+            (
+                "random 100 KiB",
+                "$random_get (i32.const 8192) (i32.const 102400)",
+            ),
+            ("yield", "$sched_yield"),
+            ("close", "$fd_close (i32.const 99)"),
+            (
+                "write nowhere",
+                "$fd_write (i32.const 99) (i32.const 192) (i32.const 1) (i32.const 200)",
+            ),
+            (
+                "write",
+                "$fd_write (i32.const 1) (i32.const 192) (i32.const 1) (i32.const 200)",
+            ),
+            (
+                "poll 1us",
+                "$poll_oneoff (i32.const 256) (i32.const 128) (i32.const 1) (i32.const 160)",
+            ),
+        ];
+        let (name, call) = calls[self.numbers.below(calls.len())];
+        self.note(name);
+        format!("(drop (call {call}))")
+    }
+
+    /// Starts a thread that runs a shape, or ends at once.
+    fn spawn(&mut self) -> String {
+        if !self.spawns {
+            return String::new();
+        }
+        self.note("spawn");
+        let what = self.numbers.below(self.shapes + 1) as i32 - 1;
+        format!("(drop (call $spawn (i32.const {what})))")
+    }
+
+    // ---- Words ----
+
+    /// A number of the memory's index type.
+    fn index(&self, number: u64) -> String {
+        match self.memory64 {
+            true => format!("(i64.const {number})"),
+            false => format!("(i32.const {number})"),
+        }
+    }
+
+    /// Where an act may load or store any type.
+    fn address(&mut self) -> String {
+        let address = SCRATCH + 16 * self.numbers.below(64);
+        self.index(address as u64)
+    }
+
+    fn name(&mut self) -> String {
+        self.names += 1;
+        format!("$f{}", self.names)
+    }
+
+    /// Adds a word to what the report says of the program.
+    fn note(&mut self, word: &str) {
+        self.what.push(' ');
+        self.what.push_str(word);
+    }
+}
