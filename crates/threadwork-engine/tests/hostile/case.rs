@@ -72,6 +72,8 @@ const EVERYTHING: &[&str] = &[
     "64 bit",
     "1 GiB",
     "start function",
+    "bare: (loop $l0 (br $l0))",
+    "bare: (loop $l0 (loop $l1 (br $l1))",
     // Shapes.
     "loops(1) br;",
     "loops(2) br br;",
@@ -88,8 +90,7 @@ const EVERYTHING: &[&str] = &[
     "recursion(1",
     "recursion(3",
     "twice: true",
-    "straight line(2000) fill(",
-    "straight line(2000) table.",
+    "straight line(2000)",
     "wait32",
     "wait64",
     " read",
@@ -104,8 +105,8 @@ const EVERYTHING: &[&str] = &[
     "simd",
     "call_indirect",
     "fill(1073733632)",
-    " copy(",
-    " init(",
+    " copy",
+    " init",
     "data.drop",
     "fill second",
     "table.fill",
@@ -123,6 +124,8 @@ const EVERYTHING: &[&str] = &[
     "write nowhere",
     " write",
     "poll 1us",
+    " host ",
+    " host work",
     "spawn",
 ];
 

@@ -48,6 +48,10 @@ fn all() {
         println!("hostile leaving");
         holdings().must_not_exceed(&warm);
     }
+    {
+        let _watch = Watch::with(patience());
+        drop(engine);
+    }
     println!("hostile done");
 }
 
