@@ -440,9 +440,14 @@ impl Writer {
 
     /// Much work in a function that has no loop and calls nothing.
     fn straight_line(&mut self) -> String {
-        let count = [20, 200, 2000][self.numbers.below(3)];
+        let kind = self.numbers.below(3);
+        let count = match kind {
+            // Thousands of these compile for seconds.
+            0 => [20, 200][self.numbers.below(2)],
+            _ => [20, 200, 2000][self.numbers.below(3)],
+        };
         self.note(&format!("straight line({count})"));
-        let act = match self.numbers.below(3) {
+        let act = match kind {
             0 => self.table_act(),
             1 => {
                 self.pages = HUGE;
