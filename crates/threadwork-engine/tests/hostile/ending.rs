@@ -21,7 +21,7 @@ pub(crate) enum Way {
     Time,
     /// Of each task.
     Cancel,
-    /// Of each task.
+    /// Of each task. Counted from when it was queued, a little before its time runs.
     TaskTime,
 }
 

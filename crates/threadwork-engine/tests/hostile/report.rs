@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::ops::Range;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// What children said.
@@ -15,8 +16,8 @@ use std::time::Duration;
 struct Report {
     took: Vec<Took>,
     /// Rounds in which the program had ended by itself, or could not be started.
-    missed: u64,
-    failures: Vec<String>,
+    missed: usize,
+    failures: u64,
 }
 
 /// How long an end took, in which way, and of what.
@@ -39,18 +40,24 @@ struct Last {
 
 /// Runs all seeds on the engine of a mode.
 pub(crate) fn all_end(mode: &str) {
+    // Figures are of a machine that does nothing else.
+    static ONE_MODE: Mutex<()> = Mutex::new(());
+    let _one_mode = ONE_MODE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut left = wanted();
-    let most = number("HOSTILE_FAILURES").unwrap_or(5) as usize;
+    let most = number("HOSTILE_FAILURES").unwrap_or(5);
     let mut report = Report::default();
-    while !left.is_empty() && report.failures.len() < most {
+    while !left.is_empty() && report.failures < most {
         left.start = report.follow(mode, left.clone());
     }
     println!("{mode}: {report}");
-    assert!(report.failures.is_empty(), "{mode}: {report}");
+    let failures = report.failures;
+    assert!(failures == 0, "{mode}: {failures} failures, see above");
     // A test of programs that end by themselves is none.
+    let (stopped, missed) = (report.took.len(), report.missed);
+    let few = stopped + missed < 100;
     assert!(
-        report.missed < report.took.len() as u64 / 2,
-        "{mode}: {report}"
+        few || missed < stopped / 2,
+        "{mode}: {missed} beside {stopped}"
     );
 }
 
@@ -89,15 +96,15 @@ impl Report {
         if last.done && status.success() {
             return seeds.end;
         }
-        self.failures.push(format!(
-            "seed {} ({}; {status}) at `{}`: {}\n    {}",
+        println!(
+            "{mode}: seed {} ({}; {status}) at `{}`: {}\n    {}",
             last.seed,
             last.what,
             last.step,
             stderr.trim().replace('\n', "\n    "),
             keep(last.seed),
-        ));
-        println!("{}", self.failures[self.failures.len() - 1]);
+        );
+        self.failures += 1;
         last.seed + 1
     }
 
@@ -173,7 +180,7 @@ fn spread(times: Vec<Duration>) -> String {
     format!("{}: p50 {p50:.1?} p99 {p99:.1?} max {max:.1?}", times.len())
 }
 
-/// How long ends took, the slowest, and what failed.
+/// How long ends took, and the slowest.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut took: Vec<_> = self.took.iter().collect();
@@ -203,10 +210,6 @@ impl fmt::Display for Report {
         {
             writeln!(f, "  {time:.1?}: {way} of seed {seed} ({what})")?;
         }
-        write!(f, "{} failures", self.failures.len())?;
-        for failure in &self.failures {
-            write!(f, "\n  {failure}")?;
-        }
-        Ok(())
+        write!(f, "{} failures", self.failures)
     }
 }

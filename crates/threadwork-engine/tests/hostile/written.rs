@@ -167,7 +167,7 @@ impl Writer {
 
     fn imports(&self) -> String {
         let mut text = String::from(
-            "(import \"host\" \"nothing\" (func $host))
+            "(import \"host\" \"nothing\" (func $host))\n\
              (import \"host\" \"work\" (func $work (param i32) (result i32)))\n",
         );
         if self.spawns {
@@ -245,58 +245,55 @@ impl Writer {
         )
     }
 
+    /// What the host calls.
     fn entries(&mut self) -> String {
-        let mut text = String::new();
-        let shapes = self.shapes;
-        let run: String = (0..shapes)
-            .map(|number| {
-                format!(
-                    "(if (i32.eq (i32.rem_u (local.get $i) (i32.const {shapes})) (i32.const {number}))\n\
-                       (then (call $shape{number})))\n"
-                )
-            })
-            .collect();
-        // Others than shapes return at once.
-        writeln!(
-            text,
-            "(func $run (param $i i32)\n\
-               (if (i32.ge_s (local.get $i) (i32.const 0)) (then {run})))"
-        )
-        .unwrap();
+        let mut text = self.run();
         if self.spawns {
             text += "(func (export \"wasi_thread_start\") (param i32 i32)\n\
                        (call $run (local.get 1)))\n";
         }
         if let Door::Tasks(tasks) = &mut self.door {
-            *tasks = (0..self.threads)
-                .map(|number| format!("shape{}", number % shapes))
-                .collect();
-            for number in 0..shapes {
+            for number in 0..self.threads {
+                tasks.push(format!("shape{}", number % self.shapes));
+            }
+            for number in 0..self.shapes {
                 writeln!(text, "(export \"shape{number}\" (func $shape{number}))").unwrap();
             }
-            text += "(func (export \"answer\") (result i32) (i32.const 42))\n";
-            return text;
+            return text + "(func (export \"answer\") (result i32) (i32.const 42))\n";
         }
-        let main = match self.threads {
-            1 => "$shape0",
-            threads => {
-                let spawn = |number| format!("(drop (call $spawn (i32.const {number})))\n");
-                let spawns: String = (1..threads).map(spawn).collect();
-                writeln!(text, "(func $main {spawns} (call $run (i32.const 0)))").unwrap();
-                "$main"
-            }
-        };
-        match self.door {
-            Door::Initialize => writeln!(text, "(export \"_initialize\" (func {main}))"),
-            Door::Call => writeln!(text, "(export \"go\" (func {main}))"),
+        // One thread alone runs a function that may call nothing.
+        let mut main = "$shape0";
+        if self.threads > 1 {
+            main = "$main";
+            let spawn = |number| format!("(drop (call $spawn (i32.const {number})))\n");
+            let spawns: String = (1..self.threads).map(spawn).collect();
+            writeln!(text, "(func $main {spawns} (call $run (i32.const 0)))").unwrap();
+        }
+        text + &match self.door {
+            Door::Initialize => format!("(export \"_initialize\" (func {main}))\n"),
+            Door::Call => format!("(export \"go\" (func {main}))\n"),
             _ if self.numbers.below(6) == 0 => {
                 self.what += ", start function";
-                writeln!(text, "(start {main}) (func (export \"_start\"))")
+                format!("(start {main}) (func (export \"_start\"))\n")
             }
-            _ => writeln!(text, "(export \"_start\" (func {main}))"),
+            _ => format!("(export \"_start\" (func {main}))\n"),
         }
-        .unwrap();
-        text
+    }
+
+    /// Runs a shape by its number; a negative one is none.
+    fn run(&self) -> String {
+        let shapes = self.shapes;
+        let shape = |number| {
+            format!(
+                "(if (i32.eq (i32.rem_u (local.get $i) (i32.const {shapes})) (i32.const {number}))\n\
+                   (then (call $shape{number})))\n"
+            )
+        };
+        let run: String = (0..shapes).map(shape).collect();
+        format!(
+            "(func $run (param $i i32)\n\
+               (if (i32.ge_s (local.get $i) (i32.const 0)) (then {run})))\n"
+        )
     }
 
     // ---- Shapes ----

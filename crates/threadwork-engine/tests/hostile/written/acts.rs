@@ -29,8 +29,8 @@ impl Writer {
             1 | 2 => simple(self, "load", "(drop (i32.load AT))"),
             3 => simple(self, "load64", "(local.set $m (i64.load AT))"),
             4 | 5 => simple(self, "store", "(i32.store AT (local.get $n))"),
-            6 => simple(self, "aload", "(drop (i32.atomic.load AT))"),
-            7 => simple(self, "astore", "(i64.atomic.store AT (local.get $m))"),
+            6 => simple(self, "atomic load", "(drop (i32.atomic.load AT))"),
+            7 => simple(self, "atomic store", "(i64.atomic.store AT (local.get $m))"),
             8 => simple(self, "rmw", "(drop (i32.atomic.rmw.add AT (i32.const 1)))"),
             9 => simple(
                 self,
@@ -76,7 +76,7 @@ impl Writer {
         }
     }
 
-    /// A call of a function that ends.
+    /// A call of a function of acts, which may call itself.
     fn call(&mut self) -> String {
         let kind = self.numbers.below(4);
         if kind == 0 || self.depth >= 2 {
