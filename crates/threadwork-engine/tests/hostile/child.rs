@@ -35,11 +35,10 @@ fn all() {
     println!();
     let engine = crate::engine(mode);
     let mut warm = None;
-    let mut reserve = Reserve::now();
+    let reserve = Reserve::now();
     for seed in first..end {
         if seed == first + WARM_UP {
             warm = Some(holdings());
-            reserve = Reserve::now();
         }
         run(seed, &engine);
         reserve.must_be_kept();
@@ -100,28 +99,31 @@ pub(crate) fn patience() -> Duration {
 #[derive(Debug)]
 struct Reserve {
     files: usize,
-    address_space_kib: u64,
+    /// Address space in ranges of a GiB and more: a linear memory takes 4 GiB, and nothing
+    /// else has such ranges (stacks of idle workers, the allocator's arenas).
+    reserved: u64,
 }
 
 impl Reserve {
     fn now() -> Self {
-        let status = fs::read_to_string("/proc/self/status").unwrap();
-        let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
-        let size = size.and_then(|rest| rest.split_whitespace().next());
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let size = |line: &str| {
+            let (range, _) = line.split_once(' ').unwrap();
+            let (start, end) = range.split_once('-').unwrap();
+            let address = |text| u64::from_str_radix(text, 16).unwrap();
+            address(end) - address(start)
+        };
         Self {
             files: fs::read_dir("/proc/self/fd").unwrap().count(),
-            address_space_kib: size.unwrap().parse().unwrap(),
+            reserved: maps.lines().map(size).filter(|size| *size >= 1 << 30).sum(),
         }
     }
 
-    /// No descriptor more, and no linear memory: one takes 4 GiB of the address space, more
-    /// than all that stays for a while (stacks of idle workers, the allocator's arenas).
     fn must_be_kept(&self) {
         let deadline = Instant::now() + patience();
         loop {
             let now = Self::now();
-            let more = now.address_space_kib.saturating_sub(self.address_space_kib);
-            if now.files <= self.files && more < 3 << 20 {
+            if now.files <= self.files && now.reserved <= self.reserved {
                 return;
             }
             assert!(
