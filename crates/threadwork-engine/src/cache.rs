@@ -8,7 +8,7 @@
 //! Invariant: entries appear whole, by a rename. The directory is made for its
 //! owner only, because what is in it is run.
 
-use crate::Engine;
+use crate::engine::Engine;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,20 +20,20 @@ const MAX_BYTES: u64 = 512 << 20;
 const CHECKSUM: usize = blake3::OUT_LEN;
 
 /// To be raised whenever the rewriter makes something else of the same module.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The file of a module in `dir`.
 pub(crate) fn entry(dir: &Path, wasm: &[u8], engine: &Engine) -> PathBuf {
     let mut settings = Settings::default();
     std::hash::Hash::hash(
-        &engine.wasmtime().precompile_compatibility_hash(),
+        &engine.machine().wasmtime().precompile_compatibility_hash(),
         &mut settings,
     );
     let mut name = blake3::Hasher::new();
     name.update(env!("CARGO_PKG_VERSION").as_bytes());
     name.update(&FORMAT.to_le_bytes());
     name.update(&settings.0);
-    name.update(&[u8::from(engine.interruptible())]);
+    name.update(&[engine.stopping() as u8]);
     name.update(wasm);
     dir.join(format!("{}.twc", name.finalize().to_hex()))
 }

@@ -1,13 +1,18 @@
 //! [`Engine`]: what all modules and processes of a host program share.
 
-use crate::thread::ThreadContext;
-use crate::watchdog::Watchdog;
-use crate::worker::Workers;
-use crate::{Error, process, wasi};
+use crate::error::Error;
+use crate::machine::{CAN_SIGNAL, Compiler, Machine, install_signal};
+use crate::process::{self, ThreadContext};
+use crate::wasi;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use threadwork_parking::Cores;
 use wasmtime::{Config, Linker, WasmBacktraceDetails};
+
+/// What programs and debuggers ignore.
+#[cfg(unix)]
+const DEFAULT_SIGNAL: i32 = libc::SIGURG;
+#[cfg(not(unix))]
+const DEFAULT_SIGNAL: i32 = 0;
 
 /// Native stack for the frames of each guest thread.
 const MAX_WASM_STACK: usize = 1 << 20;
@@ -35,22 +40,45 @@ const HOST_STACK: usize = 256 << 10;
 pub struct Engine(Arc<Inner>);
 
 struct Inner {
-    wasmtime: wasmtime::Engine,
+    machine: Arc<Machine>,
     /// The host functions that every module may import.
     linker: Linker<ThreadContext>,
-    cores: Arc<Cores>,
-    parallelism: u32,
-    workers: Workers,
-    watchdog: Watchdog,
     cache: Option<PathBuf>,
-    interruptible: bool,
+    stopping: Stopping,
+}
+
+/// How threads that compute are stopped, when their process or task is to end.
+///
+/// Threads that wait, sleep, read or write are woken in any case, and end then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stopping {
+    /// By a signal, sent to the thread: nothing is added to the guest's loops. On Linux on
+    /// x86-64, where it is the default.
+    Signal,
+    /// By reads of a page, in each loop and each function, that fail once the page is
+    /// closed. Slower: `threadwork-bench engine --filter interruption` measures by how
+    /// much. The default where there is no such signal.
+    Poll,
+    /// Not at all: kills and time limits end a thread only when it waits or calls the host.
+    Never,
+}
+
+impl Default for Stopping {
+    fn default() -> Self {
+        match CAN_SIGNAL {
+            true => Self::Signal,
+            false => Self::Poll,
+        }
+    }
 }
 
 /// The settings of an [`Engine`]; made by [`Engine::builder`].
 #[derive(Debug, Clone)]
 pub struct EngineBuilder {
     cache: Option<PathBuf>,
-    interruptible: bool,
+    stopping: Stopping,
+    stop_signal: i32,
     max_wasm_stack: usize,
 }
 
@@ -63,13 +91,20 @@ impl EngineBuilder {
         self
     }
 
-    /// Whether threads that compute can be ended. Costs a read of memory in each loop
-    /// and in each function that calls others (`threadwork-bench engine --filter
-    /// interruption` measures it). Without it, kills and time limits end a thread only
-    /// when it waits or calls the host. On by default.
+    /// How threads that compute are stopped.
     #[must_use]
-    pub fn interruptible(mut self, on: bool) -> Self {
-        self.interruptible = on;
+    pub fn stopping(mut self, stopping: Stopping) -> Self {
+        self.stopping = stopping;
+        self
+    }
+
+    /// The number of the signal of [`Stopping::Signal`]; `SIGURG` by default, which
+    /// programs and debuggers ignore. It is sent to the engine's own threads only. A
+    /// handler that the program had for it before is called for every signal that is not
+    /// the engine's own; one that is set later must do the same.
+    #[must_use]
+    pub fn stop_signal(mut self, number: i32) -> Self {
+        self.stop_signal = number;
         self
     }
 
@@ -86,8 +121,8 @@ impl EngineBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] if Wasmtime does not accept the settings on this
-    /// machine.
+    /// [`Error::Configuration`] if Wasmtime does not accept the settings on this machine,
+    /// or if the signal that is to stop threads cannot be handled.
     pub fn build(self) -> Result<Engine, Error> {
         let configuration = |error: wasmtime::Error| Error::Configuration(error.into());
         let mut config = Config::new();
@@ -102,21 +137,20 @@ impl EngineBuilder {
             .wasm_extended_const(true)
             .concurrency_support(false);
         let wasmtime = wasmtime::Engine::new(&config).map_err(configuration)?;
+        let compiler = Compiler::new(config).map_err(configuration)?;
+        let signal = (self.stopping == Stopping::Signal).then_some(self.stop_signal);
+        if let Some(signal) = signal {
+            install_signal(signal).map_err(|error| no_signal(signal, &error))?;
+        }
         let mut linker = Linker::new(&wasmtime);
         wasi::add_to_linker(&mut linker).map_err(configuration)?;
         process::add_to_linker(&mut linker).map_err(configuration)?;
-        let parallelism = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let parallelism = u32::try_from(parallelism).unwrap_or(u32::MAX);
-        let cores = Arc::new(Cores::new(parallelism));
+        let machine = Machine::new(wasmtime, compiler, signal, self.max_wasm_stack + HOST_STACK);
         Ok(Engine(Arc::new(Inner {
+            machine: Arc::new(machine),
             linker,
-            workers: Workers::new(self.max_wasm_stack + HOST_STACK, Arc::clone(&cores)),
-            watchdog: Watchdog::default(),
-            wasmtime,
-            cores,
-            parallelism,
             cache: self.cache,
-            interruptible: self.interruptible,
+            stopping: self.stopping,
         })))
     }
 }
@@ -136,7 +170,8 @@ impl Engine {
     pub fn builder() -> EngineBuilder {
         EngineBuilder {
             cache: None,
-            interruptible: true,
+            stopping: Stopping::default(),
+            stop_signal: DEFAULT_SIGNAL,
             max_wasm_stack: MAX_WASM_STACK,
         }
     }
@@ -144,36 +179,32 @@ impl Engine {
     /// The number of threads that can run at the same time on this machine.
     #[must_use]
     pub fn parallelism(&self) -> u32 {
-        self.0.parallelism
+        self.0.machine.parallelism()
     }
 
-    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
-        &self.0.wasmtime
+    pub(crate) fn machine(&self) -> &Arc<Machine> {
+        &self.0.machine
     }
 
     pub(crate) fn linker(&self) -> &Linker<ThreadContext> {
         &self.0.linker
     }
 
-    pub(crate) fn cores(&self) -> &Arc<Cores> {
-        &self.0.cores
-    }
-
-    pub(crate) fn workers(&self) -> &Workers {
-        &self.0.workers
-    }
-
-    pub(crate) fn watchdog(&self) -> &Watchdog {
-        &self.0.watchdog
-    }
-
     pub(crate) fn cache(&self) -> Option<&Path> {
         self.0.cache.as_deref()
     }
 
-    pub(crate) fn interruptible(&self) -> bool {
-        self.0.interruptible
+    pub(crate) fn stopping(&self) -> Stopping {
+        self.0.stopping
     }
+}
+
+fn no_signal(signal: i32, error: &std::io::Error) -> Error {
+    let message = format!(
+        "signal {signal} cannot stop threads here ({error}): choose another one \
+         (EngineBuilder::stop_signal), or Stopping::Poll"
+    );
+    Error::Configuration(message.into())
 }
 
 impl std::fmt::Debug for Engine {

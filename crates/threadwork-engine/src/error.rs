@@ -3,7 +3,8 @@
 //! What goes wrong while it runs is not an error of the host but the
 //! [`ExitStatus`](crate::ExitStatus) of the process.
 
-use crate::Limit;
+use crate::exit_status::ExitStatus;
+use crate::limits::Limit;
 use std::path::PathBuf;
 
 /// Why the engine, a module or a process could not be made.
@@ -146,7 +147,7 @@ pub enum Error {
     #[error("the module ended when it was started: {status}")]
     Start {
         /// How.
-        status: Box<crate::ExitStatus>,
+        status: Box<ExitStatus>,
     },
     /// An embedder's function in [`ProcessBuilder::linker`](crate::ProcessBuilder::linker) failed.
     #[error("the host functions cannot be defined: {message}")]

@@ -31,22 +31,31 @@
 //!
 //! # Map
 //!
-//! | module | holds |
-//! |---|---|
-//! | `engine` | [`Engine`]: compiler settings, workers, watchdog |
-//! | `module`, `cache` | [`Module`]: checked, rewritten, compiled, kept on disk |
-//! | `process` | [`ProcessBuilder`], [`Process`], and the state that threads share |
-//! | [`runtime`] | [`ThreadRuntime`]: a pool of workers for a module's exported functions |
-//! | [`shared_memory`] | [`SharedMemory`]: what the host does with a guest's memory |
-//! | `arena` | the memories of a process, and where all sleep who wait for their words |
-//! | `seat` | a store and an instance that run one thread after another |
-//! | `worker` | operating-system threads, used again |
-//! | `thread` | one guest thread as the host sees it |
-//! | `memory` | shared linear memories, and atomic access to their words |
-//! | `poll_page` | what stops threads that compute |
-//! | `wasi` | WASI preview 1, shared by the threads of a process |
-//! | `watchdog`, `cpu_clock` | limits of time |
-//! | `exit_status`, `backtrace`, `stats`, `error` | what is reported |
+//! From the ground up: a module uses only those of the rows before its own, and no modules
+//! use each other in a circle. `tests/floors.rs` holds the crate to it.
+//!
+//! | floor | module | holds |
+//! |---|---|---|
+//! | data | `lock` | how a mutex is taken |
+//! | | `limits` | [`Limits`]: what a process may use |
+//! | | `backtrace` | [`Backtrace`]: frames in the terms of the user's file |
+//! | | `exit_status` | [`ExitStatus`]: how a process ended |
+//! | | `error` | [`Error`]: what goes wrong before a program runs |
+//! | | `stats` | [`Stats`]: what a process has done |
+//! | memory | `linear_memory` | shared memories, their words, and the arena where all sleep who wait for them |
+//! | | `poll_page` | what stops threads that compute |
+//! | machine | `machine` | operating-system threads, used again; the watchdog; clocks of CPU time |
+//! | threads | `thread` | one guest thread as the host sees it |
+//! | | `wasi` | WASI preview 1, for whatever calls it |
+//! | process | `code` | a compiled module as its processes see it |
+//! | | `process` | what the threads of a process share: their ending, their table, their limits, their instances |
+//! | module | `engine` | [`Engine`]: compiler settings, host functions, the machine |
+//! | | `cache` | compiled modules on disk |
+//! | | `module` | [`Module`]: checked, rewritten, compiled |
+//! | embedder | [`shared_memory`] | [`SharedMemory`]: what the host does with a guest's memory |
+//! | | `launch` | [`ProcessBuilder`], [`Process`], and the main thread of a program |
+//! | | [`runtime`] | [`ThreadRuntime`]: a pool of workers for a module's exported functions |
+//! | tests | `conformance` | a rewritten module means what the module means |
 //!
 //! Waits and notifies sleep in [`threadwork_parking`]; the module is rewritten to
 //! call it by [`threadwork_rewrite`].
@@ -59,37 +68,37 @@
 
 #![deny(missing_docs)]
 
-mod arena;
 mod backtrace;
 mod cache;
-mod cpu_clock;
+mod code;
+#[cfg(test)]
+mod conformance;
 mod engine;
 mod error;
 mod exit_status;
+mod launch;
 mod limits;
-mod memory;
+mod linear_memory;
+mod lock;
+mod machine;
 mod module;
 mod poll_page;
 mod process;
 pub mod runtime;
-mod seat;
 pub mod shared_memory;
 mod stats;
 mod thread;
 mod wasi;
-mod watchdog;
-mod worker;
 
 pub use backtrace::{Backtrace, Frame};
-pub use engine::{Engine, EngineBuilder};
+pub use engine::{Engine, EngineBuilder, Stopping};
 pub use error::Error;
 pub use exit_status::{DeadlockReport, ExitStatus, LimitExceeded, Sleeper, Trap};
+pub use launch::{CallError, Killer, Process, ProcessBuilder};
 pub use limits::{Limit, Limits};
-pub use memory::{Integer, Number};
+pub use linear_memory::{Integer, Number};
 pub use module::Module;
-#[doc(hidden)]
-pub use process::testing;
-pub use process::{CallError, Killer, Output, Process, ProcessBuilder, Stdin};
+pub use process::ThreadContext;
 pub use runtime::{
     ExecuteError, Priority, Results, RuntimeBuilder, RuntimeConfig, Task, TaskError, TaskHandle,
     TaskId, ThreadRuntime, WorkerStatus,
@@ -100,9 +109,10 @@ pub use shared_memory::{
     SharedRwLockWriteGuard, SharedSemaphore, SharedSemaphorePermit,
 };
 pub use stats::Stats;
-pub use thread::{Activity, ThreadContext, ThreadInfo};
+pub use thread::{Activity, ThreadInfo};
 /// What passing a [`SharedBarrier`], and a wait on a word, tell.
 pub use threadwork_sync::{BarrierWaitResult, WaitResult};
+pub use wasi::{Output, Stdin};
 /// Of the WebAssembly engine underneath: what [`ProcessBuilder::linker`],
 /// [`Process::call`] and [`ThreadRuntime::execute`] speak.
 pub use wasmtime::{Caller, FuncType, Linker, Val, ValType};

@@ -1,8 +1,5 @@
-//! What a process may use at most.
-//!
-//! Invariant: a [`Limits`] that reached a process has no limit of zero.
+//! What a process may use at most, as an embedder says it.
 
-use crate::Error;
 use std::fmt;
 use std::time::Duration;
 
@@ -90,39 +87,6 @@ impl Limits {
     pub fn open_files(mut self, count: u32) -> Self {
         self.open_files = Some(count);
         self
-    }
-
-    /// Refuses limits under which nothing could run.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let zero = |limit: Limit| Err(Error::ZeroLimit { limit });
-        match *self {
-            Self {
-                threads: Some(0), ..
-            } => zero(Limit::Threads(0)),
-            Self {
-                memory: Some(bytes),
-                ..
-            } if bytes < PAGE => zero(Limit::Memory(bytes)),
-            Self {
-                wall_time: Some(Duration::ZERO),
-                ..
-            } => zero(Limit::WallTime(Duration::ZERO)),
-            Self {
-                cpu_time: Some(Duration::ZERO),
-                ..
-            } => zero(Limit::CpuTime(Duration::ZERO)),
-            Self {
-                open_files: Some(0),
-                ..
-            } => zero(Limit::OpenFiles(0)),
-            _ if self.cpu_time.is_some() && !crate::cpu_clock::SUPPORTED => {
-                Err(Error::Unsupported {
-                    what: "a CPU time limit",
-                    remedy: "limit the wall-clock time instead",
-                })
-            }
-            _ => Ok(()),
-        }
     }
 }
 

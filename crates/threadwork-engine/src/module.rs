@@ -1,16 +1,20 @@
 //! [`Module`]: a program, checked, rewritten and compiled.
 
 use crate::backtrace::Symbols;
-use crate::error::one_line;
-use crate::process::define_sync_imports;
-use crate::thread::ThreadContext;
-use crate::{Backtrace, Engine, Error, cache};
+use crate::cache;
+use crate::code::{Code, ThreadData};
+use crate::engine::{Engine, Stopping};
+use crate::error::{Error, one_line};
+use crate::machine::CodeMap;
+use crate::process::{ThreadContext, define_sync_imports};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
-use threadwork_rewrite::{OffsetMap, Rewritten, SharedMemoryImport, SyncImport, SyncOp};
-use wasmtime::{ExternType, Linker, ValType, WasmBacktrace};
+use threadwork_rewrite::{
+    OffsetMap, Options, Rewritten, SharedMemoryImport, SyncImport, SyncOp, rewrite_with,
+};
+use wasmtime::{ExternType, Linker, ValType};
 
 /// A WebAssembly program that processes can be made from. Cheap to clone.
 ///
@@ -21,26 +25,10 @@ pub struct Module(Arc<Inner>);
 
 struct Inner {
     engine: Engine,
-    wasmtime: wasmtime::Module,
+    code: Arc<Code>,
     /// The engine's host functions and those that the rewriter made the module
     /// import; without its memories, which are made for each process.
     linker: Linker<ThreadContext>,
-    memories: Vec<SharedMemoryImport>,
-    reusable: bool,
-    has_poll: bool,
-    spawns: bool,
-    thread_data: ThreadData,
-    symbols: Arc<Symbols>,
-}
-
-/// What a module has for each thread, by the names that its linker has left in it. Who
-/// makes an instance for a thread needs exports to set it up.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct ThreadData {
-    /// The module has a stack in linear memory.
-    pub(crate) stack: bool,
-    /// It has thread-local data.
-    pub(crate) tls: bool,
 }
 
 /// What the cache keeps beside the compiled code.
@@ -50,6 +38,7 @@ struct Cached<'a> {
     sync: Vec<CachedSync>,
     has_reset: bool,
     has_poll: bool,
+    stop_function: Option<u32>,
     offsets: Vec<u8>,
     #[serde(borrow)]
     code: Cow<'a, [u8]>,
@@ -153,6 +142,12 @@ impl Module {
         if spawns {
             check_thread_start(&wasmtime, &program)?;
         }
+        let map = program.stop_function.map(|stop| {
+            CodeMap::new(&wasmtime, stop).ok_or_else(|| Error::Compile {
+                message: "the compiler made no trap where the rewriter asked for one".to_owned(),
+            })
+        });
+        let map = map.transpose()?;
         let mut linker = engine.linker().clone();
         define_sync_imports(&mut linker, &program.memories, &program.sync).map_err(|error| {
             Error::Linker {
@@ -161,14 +156,17 @@ impl Module {
         })?;
         Ok(Self(Arc::new(Inner {
             engine: engine.clone(),
-            wasmtime,
+            code: Arc::new(Code {
+                wasmtime,
+                memories: program.memories,
+                is_reusable: program.has_reset,
+                has_poll: program.has_poll,
+                map,
+                spawns,
+                thread_data: thread_data(original),
+                symbols: Arc::new(Symbols::new(program.offsets, original)),
+            }),
             linker,
-            memories: program.memories,
-            reusable: program.has_reset,
-            has_poll: program.has_poll,
-            spawns,
-            thread_data: thread_data(original),
-            symbols: Arc::new(Symbols::new(program.offsets, original)),
         })))
     }
 
@@ -181,49 +179,29 @@ impl Module {
     /// Whether it is a command, which exports `_start`; else it is a reactor.
     #[must_use]
     pub fn is_command(&self) -> bool {
-        self.0.wasmtime.get_export("_start").is_some()
+        self.0.code.wasmtime.get_export("_start").is_some()
     }
 
     /// Whether it starts threads.
     #[must_use]
     pub fn spawns(&self) -> bool {
-        self.0.spawns
+        self.0.code.spawns
     }
 
-    pub(crate) fn wasmtime(&self) -> &wasmtime::Module {
-        &self.0.wasmtime
+    /// What processes see of it.
+    pub(crate) fn code(&self) -> &Arc<Code> {
+        &self.0.code
     }
 
     pub(crate) fn linker(&self) -> &Linker<ThreadContext> {
         &self.0.linker
-    }
-
-    pub(crate) fn memories(&self) -> &[SharedMemoryImport] {
-        &self.0.memories
-    }
-
-    pub(crate) fn is_reusable(&self) -> bool {
-        self.0.reusable
-    }
-
-    pub(crate) fn has_poll(&self) -> bool {
-        self.0.has_poll
-    }
-
-    /// What it has for each thread, whether it exports that or not.
-    pub(crate) fn thread_data(&self) -> ThreadData {
-        self.0.thread_data
-    }
-
-    pub(crate) fn backtrace(&self, trace: &WasmBacktrace) -> Backtrace {
-        Backtrace::new(trace, Arc::clone(&self.0.symbols))
     }
 }
 
 impl std::fmt::Debug for Module {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Module")
-            .field("spawns", &self.0.spawns)
+            .field("spawns", &self.0.code.spawns)
             .finish_non_exhaustive()
     }
 }
@@ -234,6 +212,7 @@ struct Program {
     sync: Vec<SyncImport>,
     has_reset: bool,
     has_poll: bool,
+    stop_function: Option<u32>,
     offsets: OffsetMap,
 }
 
@@ -244,6 +223,7 @@ impl From<Rewritten> for Program {
             sync: rewritten.sync,
             has_reset: rewritten.has_reset,
             has_poll: rewritten.has_poll,
+            stop_function: rewritten.stop_function,
             offsets: rewritten.offsets,
         }
     }
@@ -289,17 +269,21 @@ fn word_at(place: &str, text: &[u8]) -> String {
 }
 
 fn prepare(engine: &Engine, wasm: &[u8]) -> Result<Rewritten, Error> {
-    Ok(match engine.interruptible() {
-        true => threadwork_rewrite::rewrite_interruptible(wasm)?,
-        false => threadwork_rewrite::rewrite(wasm)?,
-    })
+    let stopping = match engine.stopping() {
+        Stopping::Signal => threadwork_rewrite::Stopping::BySignal,
+        Stopping::Poll => threadwork_rewrite::Stopping::ByPoll,
+        Stopping::Never => threadwork_rewrite::Stopping::None,
+    };
+    Ok(rewrite_with(wasm, Options { stopping })?)
 }
 
 fn compile(engine: &Engine, rewritten: &Rewritten) -> Result<wasmtime::Module, Error> {
-    wasmtime::Module::from_binary(engine.wasmtime(), &rewritten.wasm).map_err(|error| {
-        Error::Compile {
-            message: one_line(&error),
-        }
+    let machine = engine.machine();
+    let compiled = machine
+        .compiler()
+        .compile(machine.wasmtime(), &rewritten.wasm);
+    compiled.map_err(|error| Error::Compile {
+        message: one_line(&error),
     })
 }
 
@@ -368,6 +352,7 @@ fn freeze(code: &wasmtime::Module, program: &Program) -> Option<Vec<u8>> {
         sync: sync.collect::<Option<_>>()?,
         has_reset: program.has_reset,
         has_poll: program.has_poll,
+        stop_function: program.stop_function,
         offsets: program.offsets.to_bytes(),
         code: code.serialize().ok()?.into(),
     };
@@ -379,7 +364,8 @@ fn thaw(engine: &Engine, bytes: &[u8]) -> Option<(wasmtime::Module, Program)> {
     // SAFETY: the entry's name and checksum say that this very engine wrote it, in a
     // directory that only its owner may write to; `EngineBuilder::cache_dir` asks
     // the embedder for one.
-    let code = unsafe { wasmtime::Module::deserialize(engine.wasmtime(), &cached.code) }.ok()?;
+    let code =
+        unsafe { wasmtime::Module::deserialize(engine.machine().wasmtime(), &cached.code) }.ok()?;
     let sync = cached.sync.into_iter().map(|import| {
         Some(SyncImport {
             op: *OPS.get(usize::from(import.op))?,
@@ -393,6 +379,7 @@ fn thaw(engine: &Engine, bytes: &[u8]) -> Option<(wasmtime::Module, Program)> {
         sync: sync.collect::<Option<_>>()?,
         has_reset: cached.has_reset,
         has_poll: cached.has_poll,
+        stop_function: cached.stop_function,
         offsets: OffsetMap::from_bytes(&cached.offsets)?,
     };
     Some((code, program))

@@ -1,7 +1,7 @@
 //! The page that all code of a process reads in its loops; taking the right to read
 //! it away stops every thread that computes.
 //!
-//! The reads are put there by [`threadwork_rewrite::rewrite_interruptible`]. A read
+//! The reads are put there by [`threadwork_rewrite::rewrite_with`]. A read
 //! of the page after [`PollPage::close`] is a fault in a linear memory, which
 //! Wasmtime turns into the trap for an access out of bounds. Unlike Wasmtime's
 //! epochs, this stops one process and disturbs no other, there is no moment at which

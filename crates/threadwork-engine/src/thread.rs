@@ -1,82 +1,22 @@
-//! A guest thread as the host sees it.
+//! A guest thread as the host sees it, without the process that it belongs to.
 
-use crate::Limit;
-use crate::cpu_clock::CpuClock;
-use crate::process::State;
-use crate::seat::Ended;
-use crate::worker::lock;
+use crate::limits::Limit;
+use crate::lock::lock;
+use crate::machine::{CpuClock, Reasons, Receiver};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, Thread};
 use std::time::Duration;
-use wasmtime::ResourceLimiter;
 
-/// What the host functions of a guest thread can reach: the data of its store.
-/// Functions that an embedder adds with
-/// [`ProcessBuilder::linker`](crate::ProcessBuilder::linker) get it from `Caller::data`.
-pub struct ThreadContext {
-    pub(crate) process: Arc<State>,
-    pub(crate) thread: Arc<ThreadState>,
-}
+/// `proc_exit`, on its way out of the guest.
+#[derive(Debug, thiserror::Error)]
+#[error("the program exits with code {0}")]
+pub(crate) struct ProcExit(pub(crate) i32);
 
-impl ThreadContext {
-    /// The number of the process, unique in this host program.
-    #[must_use]
-    pub fn process_id(&self) -> u64 {
-        self.process.id()
-    }
-
-    /// The id of the calling thread; 0 is the main thread.
-    #[must_use]
-    pub fn thread_id(&self) -> u32 {
-        self.thread.id
-    }
-
-    /// Remembers that the thread was refused something.
-    pub(crate) fn meet_limit(&self, limit: Limit) {
-        self.process.meet_limit(&self.thread, limit);
-    }
-
-    /// Fails if the process is ending or the thread's task was cancelled.
-    pub(crate) fn check_running(&self) -> wasmtime::Result<()> {
-        match self.thread.is_cancelled() {
-            true => Err(wasmtime::Error::new(Ended)),
-            false => self.process.check_running(),
-        }
-    }
-}
-
-impl std::fmt::Debug for ThreadContext {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ThreadContext")
-            .field("process", &self.process.id())
-            .field("thread", &self.thread.id)
-            .finish()
-    }
-}
-
-/// Bounds what belongs to one instance: memories that are not shared, and tables.
-impl ResourceLimiter for ThreadContext {
-    fn memory_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        Ok(self.process.allow_memory(&self.thread, desired as u64))
-    }
-
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        // A table is host memory; the limit of linear memory stands for it.
-        let bytes = desired.saturating_mul(size_of::<usize>());
-        Ok(self.process.allow_memory(&self.thread, bytes as u64))
-    }
-}
+/// A host call or a thread was ended because its process ends.
+#[derive(Debug, thiserror::Error)]
+#[error("the process is ending")]
+pub(crate) struct Ended;
 
 /// What a thread is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,6 +91,8 @@ pub(crate) struct ThreadState {
 /// The worker that runs the thread.
 struct Attachment {
     thread: Thread,
+    /// Where the signal goes that stops it, if one does.
+    receiver: Option<Arc<Receiver>>,
     clock: Option<CpuClock>,
     /// What the worker had used before.
     used_before: Duration,
@@ -164,8 +106,8 @@ impl ThreadState {
         }
     }
 
-    /// The calling worker runs this thread from now on.
-    pub(crate) fn attach(&self) {
+    /// The calling worker runs this thread from now on, and can be stopped by `signal`.
+    pub(crate) fn attach(&self, signal: Option<i32>) {
         if self.worker.get().is_some() {
             return;
         }
@@ -175,6 +117,7 @@ impl ThreadState {
         // Attached once, by the worker that took its job.
         let _ = self.worker.set(Attachment {
             thread,
+            receiver: signal.map(Receiver::current),
             clock,
             used_before,
         });
@@ -190,6 +133,22 @@ impl ThreadState {
     pub(crate) fn unpark(&self) {
         if let Some(worker) = self.worker.get() {
             worker.thread.unpark();
+        }
+    }
+
+    /// Sends it the signal that stops it, if it is in guest code and has a reason to stop.
+    pub(crate) fn interrupt(&self, signal: i32) {
+        let worker = self.worker.get();
+        if let Some(receiver) = worker.and_then(|worker| worker.receiver.as_ref()) {
+            receiver.send(signal);
+        }
+    }
+
+    /// Why it would have to stop, in a process that ends when `ending` says so.
+    pub(crate) fn reasons<'a>(&'a self, ending: &'a AtomicBool) -> Reasons<'a> {
+        Reasons {
+            ending,
+            cancelled: &self.cancelled,
         }
     }
 

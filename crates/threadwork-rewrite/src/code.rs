@@ -8,24 +8,17 @@
 //! edited index is padded to the width that it had: then nothing behind it moves,
 //! and the offset map stays a handful of runs.
 
-use wasm_encoder::{Encode, Function, Instruction, MemArg, MemoryType, reencode::Reencode};
+use wasm_encoder::{Encode, Function, Instruction, reencode::Reencode};
 use wasmparser::Operator;
 
 use crate::{
     OffsetMap, RewriteError,
-    limits::{self, MAX_FUNCTION_SIZE},
+    limits::{self, MAX_FUNCTION_SIZE, MAX_MODULE_SIZE},
+    pieces::Operation,
     plan::{DropEdit, InitEdit, Plan, Renumber},
+    polls,
     scan::{Body, Scan, operator_at},
     sync_ops::SyncUse,
-};
-
-/// The memory that polls read: a page, which a host can make unreadable.
-pub(crate) const POLL_MEMORY: MemoryType = MemoryType {
-    minimum: 1,
-    maximum: Some(1),
-    memory64: false,
-    shared: true,
-    page_size_log2: None,
 };
 
 /// The contents of a code section and where they came from.
@@ -61,6 +54,7 @@ pub(crate) fn write(
         let width = body.range.start.saturating_sub(last_end);
         writer.function(body, width)?;
         last_end = body.range.end;
+        limits::check("bytes", writer.bytes.len(), MAX_MODULE_SIZE)?;
     }
     writer.offsets.added(writer.bytes.len());
     for function in added {
@@ -102,15 +96,23 @@ impl Writer<'_> {
         self.body.clear();
         self.marks.clear();
         let sites = self.scan.sites.get(body.sites.clone()).unwrap_or_default();
+        let polls = self.scan.polls.get(body.polls.clone()).unwrap_or_default();
+        let mut polls = polls.iter().copied().peekable();
         let mut copied_to = body.range.start;
-        if let Some(entry) = body.poll {
-            self.copy(copied_to, entry);
-            self.poll(entry);
-            copied_to = entry;
-        }
         for &site in sites {
+            // Those in front of the site too.
+            while let Some(at) = polls.next_if(|&at| at <= site) {
+                self.copy(copied_to, at);
+                self.poll(at);
+                copied_to = at;
+            }
             self.copy(copied_to, site);
             copied_to = self.edit(site)?;
+        }
+        for at in polls {
+            self.copy(copied_to, at);
+            self.poll(at);
+            copied_to = at;
         }
         self.copy(copied_to, body.range.end);
         limits::check("bytes in a function", self.body.len(), MAX_FUNCTION_SIZE)?;
@@ -147,16 +149,11 @@ impl Writer<'_> {
 
     /// Writes a poll, which belongs to the operator at `site`.
     fn poll(&mut self, site: usize) {
-        if let Some(memory_index) = self.plan.poll_memory {
+        if let Some(memory) = self.plan.poll_memory {
             self.mark(site, true);
-            let page = MemArg {
-                offset: 0,
-                align: 0,
-                memory_index,
-            };
-            self.put(&Instruction::I32Const(0));
-            self.put(&Instruction::I32Load8U(page));
-            self.put(&Instruction::Drop);
+            for instruction in polls::poll(memory) {
+                self.put(&instruction);
+            }
         }
     }
 
@@ -176,11 +173,6 @@ impl Writer<'_> {
                 self.body.extend(self.wasm.get(site)); // The opcode.
                 let function = self.plan.renumber.function(function_index);
                 write_padded(&mut self.body, function, next - site - 1);
-                return Ok(next);
-            }
-            Operator::Loop { .. } => {
-                self.copy(site, next);
-                self.poll(site);
                 return Ok(next);
             }
             Operator::MemoryInit { data_index, mem } => {
@@ -213,6 +205,16 @@ impl Writer<'_> {
                     return Ok(next);
                 }
             },
+            Operator::MemoryFill { .. } | Operator::MemoryCopy { .. }
+                if !self.scan.is_inline(site) =>
+            {
+                let operation = Operation::of(&operator);
+                if let Some(function) = operation.and_then(|o| self.plan.pieces_call(o)) {
+                    self.mark(site, true);
+                    self.put(&Instruction::Call(function));
+                    return Ok(next);
+                }
+            }
             ref operator => {
                 if let Some(use_) = SyncUse::of(operator)
                     && let Some(function) = self.plan.sync_call(use_)

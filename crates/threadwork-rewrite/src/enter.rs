@@ -16,6 +16,7 @@ use wasmparser::{ConstExpr, DataKind, Operator};
 
 use crate::{
     RewriteError,
+    pieces::Operation,
     plan::{Plan, Renumber},
     scan::Scan,
 };
@@ -49,9 +50,13 @@ pub(crate) fn function(scan: &Scan<'_>, plan: &Plan) -> Result<Function, Rewrite
         enter.instruction(&Instruction::I32Const(0));
         // A length without a sign; the section's size keeps it below 2^32.
         enter.instruction(&Instruction::I32Const(data.data.len() as i32));
-        enter.instruction(&Instruction::MemoryInit {
-            mem: plan.renumber.memory(memory_index),
-            data_index: segment,
+        let to = memory_index;
+        enter.instruction(&match plan.pieces_call(Operation::Init { to, segment }) {
+            Some(function) => Instruction::Call(function),
+            None => Instruction::MemoryInit {
+                mem: plan.renumber.memory(to),
+                data_index: segment,
+            },
         });
         // No `data.drop`: see `Plan::init_edit`. Code that would notice is edited.
     }

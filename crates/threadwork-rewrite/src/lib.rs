@@ -17,6 +17,13 @@
 //!   (start $main)                     ──►                          ┘ export ENTER
 //!   (global (mut i32) (i32.const 7))  ──►      the same, set back by the export RESET
 //!   (memory 1)  ;; not shared         ──►      the same, exported as MEMORY
+//!
+//!   with Stopping::BySignal or ByPoll:
+//!   memory.fill                       ──►      call $threadwork:fill:0
+//!   table.copy                        ──►      table.copy, and a poll
+//!                                              (func (export STOP) unreachable)
+//!   with Stopping::ByPoll:
+//!   loop                              ──►      loop, and a poll
 //! ```
 //!
 //! # What is rewritten
@@ -40,6 +47,11 @@
 //!   it, as on a new instance.
 //! * **The module's memory 0, if it is not shared,** is exported as [`MEMORY`], so
 //!   that the host finds it.
+//! * **Code that a host could not stop**, if the host asks for it with
+//!   [`Options::stopping`]: [`Stopping`] says what is added where. `memory.fill`,
+//!   `memory.copy`, and large segments are written a mebibyte at a time. They trap
+//!   before they write anything, if they trap, as the operators do; only a thread that
+//!   is stopped leaves them half done.
 //! * **Custom sections** are kept as they are, and the `name` section under its
 //!   new indices, with names for what was added. Left out are `.debug_*`,
 //!   `reloc.*` and `metadata.code.*`: they speak of offsets that have moved. A host
@@ -69,8 +81,11 @@
 //! | `code`       | the edits of code                                       |
 //! | `sync_ops`   | the four operators and the calls that stand for them    |
 //! | `enter`      | what instantiation did, as a function                   |
+//! | `polls`      | where polls go                                          |
+//! | `pieces`     | operators on many bytes, cut into pieces                |
 //! | `reset`      | what undoes an instance's state, and flags for segments |
 //! | `names`      | the `name` section                                      |
+//! | `options`    | what a host may ask for                                 |
 //! | `offset_map` | where each instruction came from                        |
 //! | `error`      | the refusals                                            |
 //! | `limits`     | how large a module may be                               |
@@ -85,13 +100,17 @@ mod limits;
 mod module;
 mod names;
 mod offset_map;
+mod options;
+mod pieces;
 mod plan;
+mod polls;
 mod reset;
 mod scan;
 mod sync_ops;
 
 pub use error::{NotWasm, RewriteError};
 pub use offset_map::OffsetMap;
+pub use options::{Options, Stopping};
 pub use sync_ops::{SyncImport, SyncOp};
 
 use plan::Plan;
@@ -114,8 +133,12 @@ pub const RESET: &str = "threadwork:reset";
 /// The export of the module's memory 0, if that is not shared.
 pub const MEMORY: &str = "threadwork:memory";
 
-/// The field name, under [`HOST_MODULE`], of the shared memory of one page that the
-/// polls of [`rewrite_interruptible`] read.
+/// The export `(func)` that traps as `unreachable` does: where a signal's handler moves
+/// a thread that is to stop. See [`Stopping::BySignal`].
+pub const STOP: &str = "threadwork:stop";
+
+/// The field name, under [`HOST_MODULE`], of the shared memory of one page that polls
+/// read: see [`Stopping`].
 pub const POLL: &str = "poll";
 
 /// The field name, under [`HOST_MODULE`], of the one function that modules import
@@ -154,6 +177,9 @@ pub struct Rewritten {
     pub has_reset: bool,
     /// Whether the module imports [`POLL`].
     pub has_poll: bool,
+    /// The index of [`STOP`]: there with [`Stopping::BySignal`], unless the module
+    /// defines no function.
+    pub stop_function: Option<u32>,
 }
 
 /// A shared memory that a rewritten module imports.
@@ -202,35 +228,33 @@ pub struct SharedMemoryImport {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
-    prepare(wasm, false)
+    rewrite_with(wasm, Options::default())
 }
 
-/// Like [`rewrite`], and makes all code stoppable: each turn of a loop, and each
-/// call of a function that calls others itself, reads a byte of the memory [`POLL`].
-/// A host that makes its page unreadable stops all threads of the module at their
-/// next read, with the trap for an access out of bounds. All other execution ends
-/// by itself.
-///
-/// A read whose result is dropped costs next to nothing, where comparing a counter
-/// with a deadline, as engines do, costs tight loops up to a third of their speed.
+/// Like [`rewrite`], with what else a host may ask for.
 ///
 /// # Errors
 ///
 /// As [`rewrite`].
 ///
+/// # Example
+///
 /// ```
+/// use threadwork_rewrite::{Options, Stopping, rewrite_with};
+///
 /// let wasm = wat::parse_str("(module (func (loop (br 0))))")?;
-/// let new = threadwork_rewrite::rewrite_interruptible(&wasm)?;
-/// assert!(new.has_poll);
+/// let polls = rewrite_with(&wasm, Options { stopping: Stopping::ByPoll, ..Options::default() })?;
+/// assert!(polls.has_poll);
+///
+/// // Nothing is added to the loop; it is function 0, and STOP is function 1.
+/// let signals = rewrite_with(&wasm, Options { stopping: Stopping::BySignal, ..Options::default() })?;
+/// assert!(!signals.has_poll);
+/// assert_eq!(signals.stop_function, Some(1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn rewrite_interruptible(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
-    prepare(wasm, true)
-}
-
-fn prepare(wasm: &[u8], polls: bool) -> Result<Rewritten, RewriteError> {
+pub fn rewrite_with(wasm: &[u8], options: Options) -> Result<Rewritten, RewriteError> {
     error::check_kind(wasm)?;
-    let scan = Scan::read(wasm, polls)?;
+    let scan = Scan::read(wasm, options.stopping)?;
     let plan = Plan::new(&scan)?;
     let (wasm, offsets) = if plan.changes_anything(&scan) {
         module::write(wasm, &scan, &plan)?
@@ -243,6 +267,7 @@ fn prepare(wasm: &[u8], polls: bool) -> Result<Rewritten, RewriteError> {
         has_enter: plan.has_enter,
         has_reset: plan.has_reset,
         has_poll: plan.poll_memory.is_some(),
+        stop_function: plan.stop_function,
         memories: plan.memories,
         sync: plan.sync.into_iter().map(|(import, _)| import).collect(),
     })

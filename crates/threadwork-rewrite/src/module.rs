@@ -8,18 +8,19 @@
 use wasm_encoder::{
     CustomSection, DataCountSection, DataSection, ElementSection, EntityType, ExportKind,
     ExportSection, Function, FunctionSection, GlobalSection, GlobalType, ImportSection,
-    MemorySection, Module, RawSection, Section, SectionId, StartSection, TableSection, TypeSection,
-    ValType,
+    Instruction, MemorySection, Module, RawSection, Section, SectionId, StartSection, TableSection,
+    TypeSection, ValType,
     reencode::{Reencode, utils},
 };
 use wasmparser::{CustomSectionReader, DataKind, KnownCustom};
 
 use crate::{
-    ENTER, HOST_MODULE, MEMORY, OffsetMap, POLL, RESET, RewriteError, code, enter,
+    ENTER, HOST_MODULE, MEMORY, OffsetMap, POLL, RESET, RewriteError, STOP, code, enter,
     limits::{self, MAX_MODULE_SIZE},
     names,
+    pieces::{self, Operation},
     plan::{AddedFunction, Plan, Renumber, is_promoted},
-    reset,
+    polls, reset,
     scan::{Scan, Slot},
 };
 
@@ -136,7 +137,7 @@ impl Writer<'_> {
             imports.import(&import.module, &import.name, ty);
         }
         if self.plan.poll_memory.is_some() {
-            imports.import(HOST_MODULE, POLL, code::POLL_MEMORY);
+            imports.import(HOST_MODULE, POLL, polls::MEMORY);
         }
         for (import, ty) in &self.plan.sync {
             imports.import(HOST_MODULE, &import.name, EntityType::Function(*ty));
@@ -210,7 +211,8 @@ impl Writer<'_> {
             match function {
                 AddedFunction::Enter => exports.export(ENTER, ExportKind::Func, index),
                 AddedFunction::Reset => exports.export(RESET, ExportKind::Func, index),
-                AddedFunction::Init { .. } => continue,
+                AddedFunction::Stop => exports.export(STOP, ExportKind::Func, index),
+                AddedFunction::Init { .. } | AddedFunction::Pieces(_) => continue,
             };
         }
         let any = self.scan.exports.is_some() || !exports.is_empty();
@@ -255,6 +257,8 @@ impl Writer<'_> {
             AddedFunction::Init { segment, memory } => {
                 Ok(reset::init_function(self.plan, segment, memory))
             }
+            AddedFunction::Pieces(operation) => Ok(self.pieces(operation)),
+            AddedFunction::Stop => Ok(stop()),
         });
         let added = added.collect::<Result<Vec<Function>, _>>()?;
         if self.scan.bodies.is_empty() && added.is_empty() {
@@ -272,6 +276,12 @@ impl Writer<'_> {
         self.offsets = code.offsets;
         self.custom_sections(Slot::Code);
         Ok(())
+    }
+
+    fn pieces(&self, operation: Operation<u32>) -> Function {
+        let operation = operation.map(|old| self.plan.address_of(self.scan, old));
+        // There are pieces only where there are polls.
+        pieces::function(operation, self.plan.poll_memory.unwrap_or_default())
     }
 
     fn data(&mut self) -> Result<(), RewriteError> {
@@ -294,4 +304,12 @@ impl Writer<'_> {
         self.finish(Slot::Data, any.then_some(&data));
         Ok(())
     }
+}
+
+/// Makes the function that a signal's handler moves a thread to.
+fn stop() -> Function {
+    let mut stop = Function::new([]);
+    stop.instruction(&Instruction::Unreachable);
+    stop.instruction(&Instruction::End);
+    stop
 }

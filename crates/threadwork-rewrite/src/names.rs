@@ -12,7 +12,7 @@ use wasm_encoder::{
 use wasmparser::{Name, NameSectionReader};
 
 use crate::{
-    ENTER, RESERVED, RESET,
+    ENTER, RESERVED, RESET, STOP,
     plan::{AddedFunction, Plan},
 };
 
@@ -85,7 +85,13 @@ impl<'a> Names<'a> {
             let name = match function {
                 AddedFunction::Enter => ENTER.into(),
                 AddedFunction::Reset => RESET.into(),
-                AddedFunction::Init { segment, memory } => name(format!("init:{segment}:{memory}")),
+                AddedFunction::Stop => STOP.into(),
+                AddedFunction::Init { segment, memory } => {
+                    name(format!("init:{segment}:{}", plan.renumber.memory(memory)))
+                }
+                AddedFunction::Pieces(operation) => {
+                    name(operation.map(|old| plan.renumber.memory(old)).name())
+                }
             };
             self.functions.push((index, name));
         }

@@ -15,8 +15,9 @@ use wasm_encoder::{
 };
 
 use crate::{
-    HOST_MODULE, RewriteError, SharedMemoryImport, SyncImport,
+    HOST_MODULE, RewriteError, SharedMemoryImport, Stopping, SyncImport,
     limits::{self, MAX_DATA_SEGMENTS, MAX_INTERFACE_SIZE, MAX_ITEMS, MAX_MEMORIES},
+    pieces::{self, Operation},
     reset,
     scan::Scan,
     sync_ops::{SyncOp, SyncUse},
@@ -41,6 +42,7 @@ pub(crate) struct Plan {
     pub(crate) defers_start: bool,
     pub(crate) has_enter: bool,
     pub(crate) has_reset: bool,
+    pub(crate) stop_function: Option<u32>,
     /// The memory to export as `MEMORY`, as the rewritten module counts.
     pub(crate) exported_memory: Option<u32>,
     /// The memory that polls read.
@@ -50,20 +52,23 @@ pub(crate) struct Plan {
     first_function: u32,
     sync_functions: BTreeMap<(u32, SyncOp), u32>,
     init_functions: BTreeMap<(u32, u32), u32>,
+    pieces: BTreeMap<Operation<u32>, u32>,
     active_segments: Vec<bool>,
 }
 
 /// A function that the rewriter defines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AddedFunction {
-    /// `memory.init` of a segment that has a flag. The memory is counted as in
-    /// the rewritten module.
+    /// `memory.init` of a segment that has a flag. Memories are counted as in the
+    /// module as it was.
     Init {
         segment: u32,
         memory: u32,
     },
+    Pieces(Operation<u32>),
     Enter,
     Reset,
+    Stop,
 }
 
 /// What stands for a `memory.init`.
@@ -94,10 +99,14 @@ impl Plan {
         }
         if scan.has_shared_memory() {
             plan.import_sync_functions(scan);
-            plan.first_function = scan.counts.functions + plan.sync.len() as u32;
+        }
+        plan.first_function = scan.counts.functions + plan.sync.len() as u32;
+        if scan.has_shared_memory() {
             plan.defer_start(scan);
             plan.allow_reset(scan)?;
         }
+        plan.cut_into_pieces(scan);
+        plan.allow_stop(scan);
         plan.export_memory(scan);
         plan.check_limits(scan)?;
         Ok(plan)
@@ -110,13 +119,30 @@ impl Plan {
 
     /// What to do about a `memory.init`.
     pub(crate) fn init_edit(&self, segment: u32, memory: u32) -> InitEdit {
-        if let Some(&function) = self.init_functions.get(&(segment, memory)) {
-            return InitEdit::Call(function);
-        }
         // No code of the module runs before its active segments are dropped.
-        match self.empty_segment {
-            Some(empty) if self.is_active(segment) => InitEdit::FromSegment(empty),
-            _ => InitEdit::Keep,
+        if let Some(empty) = self.empty_segment
+            && self.is_active(segment)
+        {
+            return InitEdit::FromSegment(empty);
+        }
+        let flagged = self.init_functions.get(&(segment, memory)).copied();
+        let to = memory;
+        match flagged.or_else(|| self.pieces_call(Operation::Init { to, segment })) {
+            Some(function) => InitEdit::Call(function),
+            None => InitEdit::Keep,
+        }
+    }
+
+    /// The function that does an operation in pieces.
+    pub(crate) fn pieces_call(&self, operation: Operation<u32>) -> Option<u32> {
+        self.pieces.get(&operation).copied()
+    }
+
+    /// A memory, as the rewritten module counts.
+    pub(crate) fn address_of(&self, scan: &Scan<'_>, old: u32) -> pieces::Memory {
+        pieces::Memory {
+            index: self.renumber.memory(old),
+            memory64: self.is_memory64(scan, old),
         }
     }
 
@@ -198,14 +224,15 @@ impl Plan {
 
     fn defer_start(&mut self, scan: &Scan<'_>) {
         self.defers_start = true;
-        self.active_segments = scan.segments.iter().map(Option::is_some).collect();
+        let active = scan.segments.iter().map(|segment| segment.memory.is_some());
+        self.active_segments = active.collect();
         let mut read = scan.inits.iter().map(|&(segment, _)| segment);
         if read.any(|segment| self.is_active(segment)) {
             self.need_empty_segment(scan);
         }
         if scan.start.is_some() || self.active_segments.contains(&true) {
             let ty = self.types.intern(vec![ValType::I32], vec![]);
-            self.functions.push((AddedFunction::Enter, ty));
+            self.add(AddedFunction::Enter, ty);
             self.has_enter = true;
         }
     }
@@ -217,7 +244,7 @@ impl Plan {
         }
         self.has_reset = true;
         let ty = self.types.intern(vec![], vec![]);
-        self.functions.push((AddedFunction::Reset, ty));
+        self.add(AddedFunction::Reset, ty);
         for &(segment, old) in &scan.inits {
             if self.is_active(segment) || !scan.drops.contains(&segment) {
                 continue;
@@ -228,13 +255,42 @@ impl Plan {
             let address = address_type(self.is_memory64(scan, old));
             let params = vec![address, ValType::I32, ValType::I32];
             let ty = self.types.intern(params, vec![]);
-            let index = self.first_function + self.functions.len() as u32;
+            let memory = old;
+            let index = self.add(AddedFunction::Init { segment, memory }, ty);
             self.init_functions.insert((segment, old), index);
-            let memory = self.renumber.memory(old);
-            let function = AddedFunction::Init { segment, memory };
-            self.functions.push((function, ty));
         }
         Ok(())
+    }
+
+    fn cut_into_pieces(&mut self, scan: &Scan<'_>) {
+        let bulk = scan.bulk.iter().copied();
+        // What the code of the module reads of active segments is empty.
+        let passive = |&(segment, _): &(u32, u32)| scan.active_memory(segment).is_none();
+        let inits = scan.inits.iter().copied().filter(passive);
+        let active = scan.deferred_segments();
+        let inits = inits
+            .chain(active)
+            .filter(|&(segment, _)| scan.is_large(segment))
+            .map(|(segment, to)| Operation::Init { to, segment });
+        for operation in bulk.chain(inits) {
+            let params = operation.map(|old| self.address_of(scan, old)).params();
+            let ty = self.types.intern(params, vec![]);
+            let index = self.add(AddedFunction::Pieces(operation), ty);
+            self.pieces.insert(operation, index);
+        }
+    }
+
+    fn allow_stop(&mut self, scan: &Scan<'_>) {
+        if scan.stopping == Stopping::BySignal && !scan.bodies.is_empty() {
+            let ty = self.types.intern(vec![], vec![]);
+            self.stop_function = Some(self.add(AddedFunction::Stop, ty));
+        }
+    }
+
+    /// Adds a function; returns its index.
+    fn add(&mut self, function: AddedFunction, ty: u32) -> u32 {
+        self.functions.push((function, ty));
+        self.first_function + (self.functions.len() - 1) as u32
     }
 
     fn need_empty_segment(&mut self, scan: &Scan<'_>) {
@@ -274,9 +330,10 @@ impl Plan {
         });
         let enter = usize::from(self.has_enter) * limits::function_size(1, 0);
         let reset = usize::from(self.has_reset) * limits::function_size(0, 0);
+        let stop = usize::from(self.stop_function.is_some()) * limits::function_size(0, 0);
         let memory =
             usize::from(self.exported_memory.is_some()) + usize::from(self.poll_memory.is_some());
-        promoted + sync.sum::<usize>() + enter + reset + memory
+        promoted + sync.sum::<usize>() + enter + reset + stop + memory
     }
 
     fn check_limits(&self, scan: &Scan<'_>) -> Result<(), RewriteError> {

@@ -11,7 +11,10 @@
 
 use wasm_encoder::{BlockType, Function, Instruction};
 
-use crate::{RewriteError, enter::constant, limits::MAX_FUNCTION_SIZE, plan::Plan, scan::Scan};
+use crate::{
+    RewriteError, enter::constant, limits::MAX_FUNCTION_SIZE, pieces::Operation, plan::Plan,
+    scan::Scan,
+};
 
 /// Whether `RESET` would be a function that engines accept: a module may have a
 /// million globals.
@@ -50,7 +53,8 @@ pub(crate) fn function(scan: &Scan<'_>, plan: &Plan) -> Result<Function, Rewrite
     Ok(reset)
 }
 
-/// Makes the function that stands for `memory.init` of a segment with a flag.
+/// Makes the function that stands for `memory.init` of a segment with a flag; the
+/// memory is counted as in the module as it was.
 pub(crate) fn init_function(plan: &Plan, segment: u32, memory: u32) -> Function {
     let flag = plan.flags.get(&segment).copied().unwrap_or_default();
     let empty = plan.empty_segment.unwrap_or_default();
@@ -59,8 +63,17 @@ pub(crate) fn init_function(plan: &Plan, segment: u32, memory: u32) -> Function 
         for operand in 0..3 {
             init.instruction(&Instruction::LocalGet(operand));
         }
-        let mem = memory;
-        init.instruction(&Instruction::MemoryInit { mem, data_index });
+        let operation = Operation::Init {
+            to: memory,
+            segment: data_index,
+        };
+        init.instruction(&match plan.pieces_call(operation) {
+            Some(function) => Instruction::Call(function),
+            None => Instruction::MemoryInit {
+                mem: plan.renumber.memory(memory),
+                data_index,
+            },
+        });
     };
     init.instruction(&Instruction::GlobalGet(flag));
     init.instruction(&Instruction::If(BlockType::Empty));

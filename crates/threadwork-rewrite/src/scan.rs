@@ -20,8 +20,10 @@ use wasmparser::{
 };
 
 use crate::{
-    ATOMIC_BATCH, FEATURES, HOST_MODULE, RESERVED, RewriteError,
+    ATOMIC_BATCH, FEATURES, HOST_MODULE, RESERVED, RewriteError, Stopping,
     limits::{self, MAX_MODULE_SIZE},
+    pieces::{self, Operation},
+    polls::{self, Distance},
     sync_ops::{SyncOp, SyncUse},
 };
 
@@ -46,19 +48,20 @@ pub(crate) struct Scan<'a> {
 
     pub(crate) counts: Counts,
     pub(crate) memories: Vec<Memory<'a>>,
-    /// For each data segment, the memory that it is applied to when the module is
-    /// instantiated, or `None` if it is passive.
-    pub(crate) segments: Vec<Option<u32>>,
-    /// Offsets in the file, ascending; empty unless a memory is shared or there
-    /// are polls.
+    pub(crate) segments: Vec<Segment>,
+    /// Offsets in the file, ascending; empty unless a memory is shared or code is to be
+    /// stopped.
     pub(crate) sites: Vec<usize>,
-    /// Whether the code is to look, in each loop and each function that calls,
-    /// whether it is to stop.
-    polls: bool,
-    /// Whether there is a place for such a look.
-    has_poll_site: bool,
+    /// Offsets, ascending, of operators with a poll in front of them.
+    pub(crate) polls: Vec<usize>,
+    /// How code is to be stopped.
+    pub(crate) stopping: Stopping,
 
     pub(crate) sync: BTreeSet<(u32, SyncOp)>,
+    /// Every `memory.fill` and `memory.copy` that is to be cut into pieces.
+    pub(crate) bulk: BTreeSet<Operation<u32>>,
+    /// Offsets, ascending, of those that are not, for being short.
+    inline: Vec<usize>,
     /// `(segment, memory)` of every `memory.init`.
     pub(crate) inits: BTreeSet<(u32, u32)>,
     /// Segments of every `data.drop`.
@@ -67,6 +70,8 @@ pub(crate) struct Scan<'a> {
     pub(crate) keeps_state: bool,
 
     filter: Filter,
+    /// Whether any index of a memory may change.
+    memories_move: bool,
 }
 
 /// Sizes of index spaces.
@@ -94,8 +99,16 @@ pub(crate) struct Body {
     pub(crate) range: Range<usize>,
     /// Where its sites are in [`Scan::sites`].
     pub(crate) sites: Range<usize>,
-    /// Where its first operator is, if a poll goes in front of it.
-    pub(crate) poll: Option<usize>,
+    /// Where its polls are in [`Scan::polls`].
+    pub(crate) polls: Range<usize>,
+}
+
+/// A data segment.
+pub(crate) struct Segment {
+    /// The memory that it is applied to when the module is instantiated, or `None` if
+    /// it is passive.
+    pub(crate) memory: Option<u32>,
+    len: usize,
 }
 
 /// A place in the order that sections have.
@@ -119,10 +132,10 @@ pub(crate) enum Slot {
 
 impl<'a> Scan<'a> {
     /// Validates `wasm` and gathers what it has.
-    pub(crate) fn read(wasm: &'a [u8], polls: bool) -> Result<Self, RewriteError> {
+    pub(crate) fn read(wasm: &'a [u8], stopping: Stopping) -> Result<Self, RewriteError> {
         limits::check("bytes", wasm.len(), MAX_MODULE_SIZE)?;
         let mut scan = Self {
-            polls,
+            stopping,
             ..Self::default()
         };
         let mut validator = Validator::new_with_features(FEATURES);
@@ -151,7 +164,34 @@ impl<'a> Scan<'a> {
 
     /// Whether the code gets polls.
     pub(crate) fn has_polls(&self) -> bool {
-        self.polls && self.has_poll_site
+        let mut deferred = self.deferred_segments();
+        !self.polls.is_empty()
+            || !self.bulk.is_empty()
+            || deferred.any(|(segment, _)| self.is_large(segment))
+    }
+
+    /// Whether the `memory.copy` or `memory.fill` at this offset stays as it is.
+    pub(crate) fn is_inline(&self, at: usize) -> bool {
+        self.inline.binary_search(&at).is_ok()
+    }
+
+    /// The memory that a segment is applied to, if it is active.
+    pub(crate) fn active_memory(&self, segment: u32) -> Option<u32> {
+        self.segments.get(segment as usize)?.memory
+    }
+
+    /// The segments that `ENTER` applies, each with its memory.
+    pub(crate) fn deferred_segments(&self) -> impl Iterator<Item = (u32, u32)> {
+        let segments = (0..).zip(&self.segments);
+        let active = segments.filter_map(|(index, segment)| Some((index, segment.memory?)));
+        active.filter(|_| self.has_shared_memory())
+    }
+
+    /// Whether a segment is written in pieces.
+    pub(crate) fn is_large(&self, segment: u32) -> bool {
+        let segment = self.segments.get(segment as usize);
+        self.stopping != Stopping::None
+            && segment.is_some_and(|segment| segment.len > pieces::PIECE as usize)
     }
 
     /// Each memory with its old index, in the order of the rewritten module:
@@ -234,20 +274,26 @@ impl<'a> Scan<'a> {
                 let order = self.memories_in_order().map(|(index, _)| index);
                 // The memory of the polls goes in front of all that stay defined.
                 let stays = |memory: &Memory<'_>| memory.import.is_none() && !memory.ty.shared;
-                let moves = !order.is_sorted() || self.polls && self.memories.iter().any(stays);
-                self.filter = match (self.has_shared_memory() || self.polls, moves) {
-                    (false, _) => Filter::Nothing,
-                    (true, false) => Filter::ByOpcode,
-                    (true, true) => Filter::Everything,
+                let stops = self.stopping != Stopping::None;
+                self.memories_move = !order.is_sorted() || stops && self.memories.iter().any(stays);
+                self.filter = if !self.has_shared_memory() && !stops {
+                    Filter::Nothing
+                } else if self.memories_move || self.stopping == Stopping::ByPoll {
+                    Filter::Everything
+                } else {
+                    Filter::ByOpcode
                 };
             }
             Payload::DataSection(section) => {
                 *slot = Slot::Data;
                 for segment in section.clone() {
-                    self.segments.push(match segment?.kind {
+                    let segment = segment?;
+                    let memory = match segment.kind {
                         DataKind::Passive => None,
                         DataKind::Active { memory_index, .. } => Some(memory_index),
-                    });
+                    };
+                    let len = segment.data.len();
+                    self.segments.push(Segment { memory, len });
                 }
                 self.data = Some(section);
             }
@@ -304,33 +350,77 @@ impl<'a> Scan<'a> {
         body: &FunctionBody<'_>,
         allocations: &mut FuncValidatorAllocations,
     ) -> Result<(), RewriteError> {
-        let first_site = self.sites.len();
+        let (first_site, first_poll) = (self.sites.len(), self.polls.len());
         let mut validator = function.into_validator(std::mem::take(allocations));
         let mut reader = body.get_binary_reader();
         validator.read_locals(&mut reader)?;
         reader.set_features(FEATURES);
         let entry = reader.original_position();
-        let mut calls = false;
+        let mut walk = Walk::new(self.stopping);
         while !reader.eof() {
             let at = reader.original_position();
+            if std::mem::take(&mut walk.poll_next) {
+                self.polls.push(at);
+            }
             if self.filter.wants(wasm.get(at)) {
                 let operator = reader.peek_operator(&validator.visitor(at))?;
-                calls |= is_call(&operator);
+                self.note_stops(wasm, at, &operator, &mut walk);
                 self.note(at, operator)?;
             }
+            walk.previous = at;
             reader.visit_operator(&mut validator.visitor(at))??;
         }
         reader.finish_expression(&validator.visitor(reader.original_position()))?;
         *allocations = validator.into_allocations();
         // Without a call it cannot recurse: it ends, or its loops poll.
-        let polls = self.polls && calls;
-        self.has_poll_site |= polls;
+        if walk.distance.is_some_and(|distance| distance.calls()) {
+            self.polls.insert(first_poll, entry);
+        }
         self.bodies.push(Body {
             range: body.range(),
             sites: first_site..self.sites.len(),
-            poll: polls.then_some(entry),
+            polls: first_poll..self.polls.len(),
         });
         Ok(())
+    }
+
+    /// Notes the polls and the pieces that an operator needs.
+    fn note_stops(&mut self, wasm: &[u8], at: usize, operator: &Operator<'_>, walk: &mut Walk) {
+        if self.stopping == Stopping::None {
+            return;
+        }
+        match (Operation::of(operator), operator) {
+            (Some(Operation::Copy { .. }), _) if is_short_constant(wasm, walk.previous) => {
+                self.inline.push(at);
+            }
+            (Some(operation @ (Operation::Fill { .. } | Operation::Copy { .. })), _) => {
+                self.bulk.insert(operation);
+            }
+            // The host's function is not a library's.
+            _ if self.is_sync(operator) => {}
+            _ => walk.poll_next = polls::is_library_call(operator),
+        }
+        if let Some(distance) = &mut walk.distance {
+            if distance.is_due() {
+                distance.polled();
+                // There is one already behind a library call.
+                if self.polls.last() != Some(&at) {
+                    self.polls.push(at);
+                }
+            }
+            distance.pass(operator);
+            walk.poll_next |= matches!(operator, Operator::Loop { .. });
+            if walk.poll_next {
+                distance.polled();
+            }
+        }
+    }
+
+    /// Whether the host carries out an operator, which may be invalid.
+    fn is_sync(&self, operator: &Operator<'_>) -> bool {
+        let memory = |use_: SyncUse| self.memories.get(use_.memory as usize);
+        let memory = SyncUse::of(operator).and_then(memory);
+        memory.is_some_and(|memory| memory.ty.shared)
     }
 
     /// Notes an operator if a rewrite may change it, or wants to know of it.
@@ -354,9 +444,8 @@ impl<'a> Scan<'a> {
                 self.drops.insert(data_index);
                 true
             }
-            Operator::Loop { .. } => {
-                self.has_poll_site |= self.polls;
-                self.polls
+            Operator::MemoryFill { .. } | Operator::MemoryCopy { .. } => {
+                self.stopping != Stopping::None
             }
             Operator::TableSet { .. }
             | Operator::TableGrow { .. }
@@ -374,7 +463,7 @@ impl<'a> Scan<'a> {
                 _ => false,
             },
         };
-        if is_site || self.filter == Filter::Everything && names_memory(operator)? {
+        if is_site || self.memories_move && names_memory(operator)? {
             self.sites.push(at);
         }
         Ok(())
@@ -384,12 +473,13 @@ impl<'a> Scan<'a> {
 /// Which operators the scan decodes to look at.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Filter {
-    /// No memory is shared, and there are no polls.
+    /// No memory is shared, and nothing is to be stopped.
     #[default]
     Nothing,
     /// The index of a function may change, the index of a memory will not.
     ByOpcode,
-    /// Indices of memories change, and any operator may have one.
+    /// Indices of memories change, and any operator may have one; or all count for the
+    /// distance between polls.
     Everything,
 }
 
@@ -400,23 +490,41 @@ impl Filter {
             Self::Everything => true,
             Self::ByOpcode => matches!(
                 opcode,
-                // loop, the four calls, table.set, memory.grow, ref.func, and the
-                // prefixes of bulk memory, of the other operators on tables,
-                // and of atomics.
-                Some(0x03 | 0x10..=0x13 | 0x26 | 0x40 | 0xd2 | 0xfc | 0xfe)
+                // The two calls, table.set, memory.grow, ref.func, and the prefixes of
+                // bulk memory, of the other operators on tables, and of atomics.
+                Some(0x10 | 0x12 | 0x26 | 0x40 | 0xd2 | 0xfc | 0xfe)
             ),
         }
     }
 }
 
-fn is_call(operator: &Operator<'_>) -> bool {
-    matches!(
-        operator,
-        Operator::Call { .. }
-            | Operator::CallIndirect { .. }
-            | Operator::ReturnCall { .. }
-            | Operator::ReturnCallIndirect { .. }
-    )
+/// A walk through the operators of one function.
+struct Walk {
+    /// A poll goes in front of the next operator.
+    poll_next: bool,
+    /// The offset of the operator before this one.
+    previous: usize,
+    distance: Option<Distance>,
+}
+
+impl Walk {
+    fn new(stopping: Stopping) -> Self {
+        Self {
+            poll_next: false,
+            previous: 0,
+            distance: (stopping == Stopping::ByPoll).then(Distance::at_entry),
+        }
+    }
+}
+
+/// Whether the operator at `at` is a constant that is short for a length: a copy of so
+/// many bytes is no library call.
+fn is_short_constant(wasm: &[u8], at: usize) -> bool {
+    match operator_at(wasm, at) {
+        Ok((Operator::I32Const { value }, _)) => u64::from(value.cast_unsigned()) <= pieces::INLINE,
+        Ok((Operator::I64Const { value }, _)) => value.cast_unsigned() <= pieces::INLINE,
+        _ => false,
+    }
 }
 
 /// Whether an operator has the index of a memory in it.

@@ -14,7 +14,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
-use threadwork_engine::{Engine, ExitStatus, Module, Output, ProcessBuilder, Stdin};
+use threadwork_engine::{Engine, ExitStatus, Module, Output, ProcessBuilder, Stdin, Stopping};
 
 use super::raw_wasmtime;
 use super::workload::cache_folder;
@@ -49,7 +49,7 @@ pub const HOSTS: &[Host] = &[
     Host {
         name: "threadwork",
         target: Target::Wasm,
-        run: |program, args| threadwork(program, args, true),
+        run: |program, args| threadwork(program, args, Stopping::default()),
     },
     Host {
         name: "wasmtime",
@@ -63,7 +63,7 @@ pub const HOSTS: &[Host] = &[
 pub const UNINTERRUPTIBLE: Host = Host {
     name: "uninterruptible",
     target: Target::Wasm,
-    run: |program, args| threadwork(program, args, false),
+    run: |program, args| threadwork(program, args, Stopping::Never),
 };
 
 /// Runs a program under the host of that name: the child's side.
@@ -95,10 +95,10 @@ fn native(program: &Path, args: &[String]) -> Result<u8> {
 }
 
 /// Threadwork's engine.
-fn threadwork(program: &Path, args: &[String], interruptible: bool) -> Result<u8> {
+fn threadwork(program: &Path, args: &[String], stopping: Stopping) -> Result<u8> {
     let engine = Engine::builder()
         .cache_dir(Some(cache_folder()))
-        .interruptible(interruptible)
+        .stopping(stopping)
         .build()?;
     let module = Module::from_file(&engine, program)?;
     let status = ProcessBuilder::new(&module)

@@ -1,40 +1,42 @@
 //! Processes: one shared memory, one module, its threads, its open files, its
 //! limits, isolated from the host program and from each other.
 //!
-//! [`ProcessBuilder`] makes one, [`Process`] is the embedder's handle on it,
-//! [`State`] is what its threads share.
+//! [`State`] is what the threads of a process share, and [`Program`] what it runs, which
+//! this module knows nothing else about.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `ending` | the first cause, the stores that are left, the exit status |
+//! | `threads` | the threads, and the pooled instances that wait for more |
+//! | `limits` | what the process may use, and what it met of that |
+//! | `state` | [`State`], all of these, and the data of its stores |
+//! | `context` | that data as WASI, Wasmtime and embedders see it |
+//! | `pooled_instance` | a store and an instance that run one thread after another |
+//! | `spawn`, `sync_calls`, `batch_calls` | host functions: threads, waits and notifies, many atomic operations |
 
-mod builder;
-mod handle;
-mod io;
-pub(crate) mod main_thread;
+mod batch_calls;
+mod context;
+mod ending;
+mod limits;
+mod pooled_instance;
+mod spawn;
 mod state;
 mod sync_calls;
-pub mod testing;
 mod threads;
 
-pub use builder::ProcessBuilder;
-pub(crate) use builder::{Prepared, Shape};
-pub use handle::{CallError, Killer, Process};
-pub(crate) use io::{InputStream, OutputStream, can_block};
-pub use io::{Output, Stdin};
-pub(crate) use state::{Cause, Linked, ProcExit, State};
+pub(crate) use ending::Cause;
+pub(crate) use limits::check_limits;
+pub(crate) use pooled_instance::{PooledInstance, catch_panic};
+pub use state::ThreadContext;
+pub(crate) use state::{Linked, Parts, Program, State};
 pub(crate) use sync_calls::define_sync_imports;
+#[cfg(test)]
+pub(crate) use sync_calls::{Find, define_sync_import};
 
-use crate::thread::ThreadContext;
-use wasmtime::{Caller, Linker};
+use wasmtime::Linker;
 
 /// Defines `wasi.thread-spawn` and `threadwork.atomic_batch`.
 pub(crate) fn add_to_linker(linker: &mut Linker<ThreadContext>) -> wasmtime::Result<()> {
-    crate::shared_memory::add_to_linker(linker)?;
-    linker.func_wrap(
-        "wasi",
-        "thread-spawn",
-        |caller: Caller<'_, ThreadContext>, argument: i32| {
-            caller.data().check_running()?;
-            let ThreadContext { process, thread } = caller.data();
-            Ok(process.spawn_thread(thread, argument))
-        },
-    )?;
-    Ok(())
+    batch_calls::add_to_linker(linker)?;
+    spawn::add_to_linker(linker)
 }

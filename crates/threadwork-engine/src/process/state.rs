@@ -5,86 +5,52 @@
 //! A process *runs* until the first cause of its end is recorded by
 //! [`State::end`]; it is then *ending*: its waits are cancelled, its sleepers woken,
 //! its computing threads interrupted, and nothing new starts. It has *ended* when
-//! the last worker has left its seat; only then is there an exit status, and by
+//! the last worker has released its store; only then is there an exit status, and by
 //! then no thread of it is left and its files are closed.
 //!
-//! # Invariants
-//!
-//! 1. The first cause wins, and it is recorded before anybody can observe that the
-//!    process is ending.
-//! 2. `occupied` counts the workers that hold, or will hold, a store of this
-//!    process. It reaches 0 exactly once, after the end was caused.
-//! 3. A thread is in the lot's census from before it can run until it has ended.
+//! Its parts keep invariants of their own: [`Ending`], [`Threads`], [`Limiter`]. This
+//! module's is that a thread is in the lot's census from before it can run until it has
+//! ended.
 
-use super::threads::Threads;
-use crate::arena::Arena;
-use crate::memory::Memory;
+use super::ending::{Cause, Ending};
+use super::limits::Limiter;
+use super::threads::{InstanceSlot, Threads};
+use crate::backtrace::Backtrace;
+use crate::code::Code;
+use crate::error::one_line;
+use crate::exit_status::{ExitStatus, Sleeper, Trap};
+use crate::limits::Limits;
+use crate::linear_memory::{Arena, Memory, Owner};
+use crate::machine::{Machine, Visited, stoppable};
 use crate::poll_page::PollPage;
-use crate::runtime::Pool;
-use crate::seat::{self, Ended};
-use crate::thread::{Counters, ThreadContext, ThreadState};
+use crate::stats::Stats;
+use crate::thread::{Ended, ProcExit, ThreadInfo, ThreadState};
 use crate::wasi::Wasi;
-use crate::worker::{Worker, lock};
-use crate::{
-    Backtrace, DeadlockReport, Engine, ExitStatus, Limit, LimitExceeded, Limits, Module, Sleeper,
-    Stats, Trap,
-};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
-use std::thread;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use threadwork_parking::ParkingLot;
 use wasmtime::{Instance, InstancePre, Linker, Store, WasmBacktrace};
 
-/// `EAGAIN` of WASI, the error of a spawn that cannot be done now.
-const SPAWN_FAILED: i32 = -6;
-
-/// How long a spawn at the limit waits for a thread that has ended, as far as the
-/// guest can see, but whose worker is not done with it.
-const LINGER: Duration = Duration::from_millis(20);
-
-/// The shortest time between two looks at how much CPU time is left.
-const SHORTEST_VISIT: Duration = Duration::from_millis(1);
-
-/// Why a process ends.
-pub(crate) enum Cause {
-    Exited(i32),
-    Trapped(Trap),
-    Deadlock,
-    Limit(Limit),
-    Killed,
-}
-
-/// `proc_exit`, on its way out of the guest.
-#[derive(Debug, thiserror::Error)]
-#[error("the program exits with code {0}")]
-pub(crate) struct ProcExit(pub(crate) i32);
+/// How long after a signal the next one is sent to a thread that is still there: the first
+/// may have met it in a host call.
+const RESEND: Duration = Duration::from_millis(1);
 
 /// See the module's documentation.
 pub(crate) struct State {
     id: u64,
-    module: Module,
+    this: Weak<State>,
+    machine: Arc<Machine>,
+    code: Arc<Code>,
     arena: Arc<Arena>,
     poll_page: Option<PollPage>,
-    limits: Limits,
     wasi: Wasi,
     /// Set before the first instance is made.
     linked: OnceLock<Linked>,
-    threads: Mutex<Threads>,
-    occupied: AtomicU32,
-    ending: AtomicBool,
-    cause: Mutex<Option<Cause>>,
-    /// The limit that a thread met last; explains a trap that follows.
-    limit_met: Mutex<Option<Limit>>,
-    sleepers: Mutex<Vec<Sleeper>>,
-    /// The workers and tasks, if this is a runtime's.
-    pool: Option<Pool>,
-    /// Ends the main thread's loop when it is dropped; see `main_thread`.
-    calls: Mutex<Option<super::main_thread::CallSender>>,
-    finished: Finished,
-    started: Instant,
-    status: Mutex<Option<ExitStatus>>,
-    ended: Condvar,
+    program: Arc<dyn Program>,
+    threads: Threads,
+    limits: Limiter,
+    ending: Ending,
 }
 
 /// The module with its imports.
@@ -95,63 +61,80 @@ pub(crate) struct Linked {
     pub(crate) pre: InstancePre<ThreadContext>,
 }
 
-/// What threads that have ended leave behind.
-#[derive(Default)]
-struct Finished {
-    cpu_nanos: AtomicU64,
-    waits: AtomicU64,
-    waits_not_equal: AtomicU64,
-    notifies: AtomicU64,
-    woken: AtomicU64,
-    spawns_failed: AtomicU64,
-    wall_time: OnceLock<Duration>,
+/// What the host functions of a guest thread can reach: the data of its store.
+/// Functions that an embedder adds with
+/// [`ProcessBuilder::linker`](crate::ProcessBuilder::linker) get it from `Caller::data`.
+pub struct ThreadContext {
+    pub(crate) process: Arc<State>,
+    pub(crate) thread: Arc<ThreadState>,
+}
+
+/// What a process runs, as far as the process must know.
+pub(crate) trait Program: Send + Sync {
+    /// The watchdog looks after the process; returns when it is to come again.
+    fn visit(&self, process: &State, now: Instant) -> Option<Instant> {
+        let _ = (process, now);
+        None
+    }
+
+    /// All that live sleep for ever. True if a thread was started that may wake them.
+    fn relieve(self: Arc<Self>, process: &Arc<State>) -> bool {
+        let _ = process;
+        false
+    }
+
+    /// The process is ending: nothing new may start.
+    fn close(&self, process: &State);
+
+    /// The process has ended.
+    fn finish(&self, status: &ExitStatus) {
+        let _ = status;
+    }
+}
+
+/// What a process is made of.
+pub(crate) struct Parts {
+    pub(crate) machine: Arc<Machine>,
+    pub(crate) code: Arc<Code>,
+    pub(crate) arena: Arc<Arena>,
+    pub(crate) poll_page: Option<PollPage>,
+    pub(crate) limits: Limits,
+    pub(crate) wasi: Wasi,
+    pub(crate) program: Arc<dyn Program>,
 }
 
 impl State {
-    pub(crate) fn new(
-        module: &Module,
-        arena: Arena,
-        poll_page: Option<PollPage>,
-        limits: Limits,
-        wasi: Wasi,
-        calls: Option<super::main_thread::CallSender>,
-        pool: Option<Pool>,
-    ) -> Self {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-        Self {
+        let state = Arc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
             // Ordering: Relaxed; only distinctness matters.
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            module: module.clone(),
-            arena: Arc::new(arena),
-            poll_page,
-            limits,
-            wasi,
+            machine: parts.machine,
+            code: parts.code,
+            arena: parts.arena,
+            poll_page: parts.poll_page,
+            wasi: parts.wasi,
             linked: OnceLock::new(),
-            threads: Mutex::new(Threads::new()),
-            occupied: AtomicU32::new(1),
-            ending: AtomicBool::new(false),
-            cause: Mutex::new(None),
-            limit_met: Mutex::new(None),
-            sleepers: Mutex::default(),
-            pool,
-            calls: Mutex::new(calls),
-            finished: Finished::default(),
-            started: Instant::now(),
-            status: Mutex::new(None),
-            ended: Condvar::new(),
-        }
+            program: parts.program,
+            threads: Threads::new(),
+            limits: Limiter::new(parts.limits),
+            ending: Ending::new(),
+        });
+        state.arena.belongs_to(&state);
+        state
     }
 
     pub(crate) fn id(&self) -> u64 {
         self.id
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
-        self.module.engine()
+    pub(crate) fn machine(&self) -> &Machine {
+        &self.machine
     }
 
-    pub(crate) fn module(&self) -> &Module {
-        &self.module
+    pub(crate) fn code(&self) -> &Code {
+        &self.code
     }
 
     pub(crate) fn arena(&self) -> &Arc<Arena> {
@@ -170,16 +153,16 @@ impl State {
         self.arena.lot()
     }
 
-    pub(crate) fn pool(&self) -> Option<&Pool> {
-        self.pool.as_ref()
-    }
-
-    pub(crate) fn wasi(&self) -> &Wasi {
+    pub(super) fn wasi(&self) -> &Wasi {
         &self.wasi
     }
 
-    pub(crate) fn calls(&self) -> &Mutex<Option<super::main_thread::CallSender>> {
-        &self.calls
+    pub(super) fn threads(&self) -> &Threads {
+        &self.threads
+    }
+
+    pub(super) fn limits(&self) -> &Limiter {
+        &self.limits
     }
 
     pub(crate) fn link(&self, linked: Linked) {
@@ -192,7 +175,7 @@ impl State {
         linked.ok_or_else(|| wasmtime::Error::new(Ended))
     }
 
-    pub(crate) fn instantiate(
+    pub(super) fn instantiate(
         &self,
         store: &mut Store<ThreadContext>,
     ) -> wasmtime::Result<Instance> {
@@ -204,96 +187,23 @@ impl State {
     /// Adds the main thread.
     pub(crate) fn add_main(&self) -> Arc<ThreadState> {
         self.lot().enter();
-        lock(&self.threads).add_main()
+        self.threads.add_main()
     }
 
-    /// `wasi.thread-spawn`: the new thread's id, or a negative error.
-    pub(crate) fn spawn_thread(self: &Arc<Self>, spawner: &ThreadState, argument: i32) -> i32 {
-        self.try_spawn(spawner, argument).unwrap_or_else(|| {
-            // Ordering: Relaxed; a statistic.
-            self.finished.spawns_failed.fetch_add(1, Ordering::Relaxed);
-            SPAWN_FAILED
-        })
-    }
-
-    fn try_spawn(self: &Arc<Self>, spawner: &ThreadState, argument: i32) -> Option<i32> {
-        let (thread, seat) = self.admit(spawner)?;
-        let id = thread.id;
-        match seat {
-            Some(worker) => worker.give(crate::worker::Job::Thread(thread, argument)),
-            None => {
-                self.occupy();
-                let process = Arc::clone(self);
-                let run = move |worker: &Arc<Worker>| {
-                    seat::occupy(&process, worker, thread, argument);
-                };
-                if self.engine().workers().run(run).is_err() {
-                    lock(&self.threads).take_back(id);
-                    // The spawner itself is alive and awake.
-                    let _ = self.lot().leave();
-                    self.occupied.fetch_sub(1, Ordering::Relaxed);
-                    return None;
-                }
-            }
-        }
-        // Ids are below 2^29.
-        Some(id.cast_signed())
-    }
-
-    /// A new thread, and a worker with a seat if one is idle.
-    fn admit(&self, spawner: &ThreadState) -> Option<(Arc<ThreadState>, Option<Arc<Worker>>)> {
-        let limit = self.limits.threads.map(Limit::Threads);
-        let deadline = Instant::now() + LINGER;
-        loop {
-            let mut threads = lock(&self.threads);
-            let others = threads.count_beside_main();
-            match limit {
-                Some(limit @ Limit::Threads(most)) if others >= most => {
-                    if Instant::now() >= deadline || threads.is_closed() {
-                        self.meet_limit(spawner, limit);
-                        return None;
-                    }
-                }
-                _ => {
-                    let thread = threads.add_next()?;
-                    self.lot().enter();
-                    return Some((thread, threads.take_seat()));
-                }
-            }
-            drop(threads);
-            thread::yield_now();
-        }
-    }
-
-    /// A thread for a worker of the pool: in the table, and not in the lot yet.
+    /// A thread for a worker of a runtime: in the table, and not in the lot yet.
     pub(crate) fn add_worker(&self) -> Option<Arc<ThreadState>> {
-        let most = self.limits.threads.unwrap_or(u32::MAX);
-        let mut threads = lock(&self.threads);
-        let has_room = threads.count_beside_main() < most;
-        has_room.then(|| threads.add_next()).flatten()
+        self.threads.add_within(self.limits.threads())
     }
 
-    /// A worker of the pool leaves for good, or could not be started.
+    /// A worker of a runtime leaves for good, or could not be started.
     pub(crate) fn remove_worker(&self, thread: &ThreadState) {
-        lock(&self.threads).remove(thread.id);
-        self.finished.add(&thread.counters, thread.cpu_time());
-    }
-
-    /// One more worker will hold a store. The caller keeps the process from ending
-    /// meanwhile, by holding one itself.
-    pub(crate) fn occupy(&self) {
-        // Ordering: Relaxed; the caller's own seat keeps the count above 0.
-        self.occupied.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Takes the offer back; false if a job is on its way.
-    pub(crate) fn withdraw(&self, worker: &Arc<Worker>) -> bool {
-        lock(&self.threads).withdraw(worker)
+        self.threads.remove(thread, None);
+        self.threads.keep_counters(thread);
     }
 
     /// A thread ended with an error.
     pub(crate) fn thread_failed(self: &Arc<Self>, thread: &ThreadState, error: &wasmtime::Error) {
-        match seat::cause_of(error, self, thread) {
+        match self.cause_of(error, thread) {
             Some(cause) => self.end(cause),
             None => self.thread_stopped(thread, error),
         }
@@ -301,285 +211,213 @@ impl State {
 
     /// A thread was stopped because the process is ending.
     pub(crate) fn thread_stopped(&self, thread: &ThreadState, error: &wasmtime::Error) {
-        if matches!(*lock(&self.cause), Some(Cause::Deadlock))
+        if self.ending.is_deadlock()
             && let Some(address) = thread.address()
         {
             let trace = error.downcast_ref::<WasmBacktrace>();
-            lock(&self.sleepers).push(Sleeper {
+            self.ending.report(Sleeper {
                 thread: thread.id,
                 address,
-                backtrace: trace.map_or_else(Backtrace::default, |t| self.module.backtrace(t)),
+                backtrace: trace.map_or_else(Backtrace::default, |t| self.code.backtrace(t)),
             });
         }
     }
 
-    /// A thread is not in the guest any more. `worker` offers itself for the next one;
-    /// true if it may stay for that.
+    /// A thread is not in the guest any more. The pooled instance that ran it, if it is to
+    /// run others, is idle; true if it may stay for that.
     pub(crate) fn thread_ended(
-        self: &Arc<Self>,
+        &self,
         thread: &ThreadState,
-        worker: Option<&Arc<Worker>>,
+        instance: Option<&Arc<InstanceSlot>>,
     ) -> bool {
-        let offered = {
-            let mut threads = lock(&self.threads);
-            threads.remove(thread.id);
-            worker.is_some_and(|worker| threads.offer(worker))
-        };
+        let is_idle = self.threads.remove(thread, instance);
         self.arena.leave();
-        self.finished.add(&thread.counters, thread.cpu_time());
-        offered
+        self.threads.keep_counters(thread);
+        is_idle
     }
 
-    /// A worker has given up its seat.
-    pub(crate) fn vacate(&self) {
-        // Ordering: AcqRel; what each worker did comes before `finish`.
-        if self.occupied.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.finish();
+    /// The cause that an error of a guest thread is for its process; `None` if the
+    /// process had ended before.
+    pub(crate) fn cause_of(&self, error: &wasmtime::Error, thread: &ThreadState) -> Option<Cause> {
+        if let Some(ProcExit(code)) = error.downcast_ref() {
+            return Some(Cause::Exited(*code));
         }
-    }
-
-    // ---- Limits ----
-
-    /// Remembers that a thread was refused something.
-    pub(crate) fn meet_limit(&self, thread: &ThreadState, limit: Limit) {
-        *lock(&self.limit_met) = Some(limit);
-        thread.meet_limit(limit);
-    }
-
-    /// Whether a memory or table of `thread`'s, not a shared one, may have `bytes`.
-    pub(crate) fn allow_memory(&self, thread: &ThreadState, bytes: u64) -> bool {
-        match self.limits.memory {
-            Some(most) if bytes > most => {
-                self.meet_limit(thread, Limit::Memory(most));
-                false
-            }
-            _ => true,
+        if error.is::<Ended>() || self.is_ending() {
+            return None;
         }
+        let trace = error.downcast_ref::<WasmBacktrace>();
+        Some(Cause::Trapped(Trap {
+            thread: thread.id,
+            reason: reason(error),
+            backtrace: trace
+                .map(|trace| self.code.backtrace(trace))
+                .unwrap_or_default(),
+        }))
     }
 
     /// `memory.grow` of a shared memory: the pages it had before.
-    pub(crate) fn grow(&self, thread: &ThreadState, memory: &Memory, pages: u64) -> Option<u64> {
+    pub(super) fn grow(&self, thread: &ThreadState, memory: &Memory, pages: u64) -> Option<u64> {
         let grown = self.arena.grow(memory, pages);
-        if grown.is_none()
-            && let Some(most) = self.arena.limit()
-        {
-            self.meet_limit(thread, Limit::Memory(most));
+        if grown.is_none() {
+            self.limits.growth_refused(thread);
         }
         grown
     }
 
-    /// Called by the watchdog at a time that `schedule` or an earlier visit asked
-    /// for; returns the time of the next visit.
-    pub(crate) fn visit(self: &Arc<Self>, now: Instant) -> Option<Instant> {
-        if self.is_ending() {
-            return None;
+    // ---- Stopping ----
+
+    /// Runs `body` so that a signal can stop the guest code in it, called by `thread`.
+    pub(crate) fn stoppable<R>(&self, thread: &ThreadState, body: impl FnOnce() -> R) -> R {
+        match &self.code.map {
+            Some(map) => stoppable(map, &thread.reasons(self.ending.flag()), body),
+            None => body(),
         }
-        let used = now.saturating_duration_since(self.started);
-        let wall = self
-            .limits
-            .wall_time
-            .map(|limit| limit.saturating_sub(used));
-        if let (Some(limit), Some(Duration::ZERO)) = (self.limits.wall_time, wall) {
-            self.end(Cause::Limit(Limit::WallTime(limit)));
-            return None;
-        }
-        let cpu = self
-            .limits
-            .cpu_time
-            .map(|limit| limit.saturating_sub(self.cpu_time()));
-        if let (Some(limit), Some(Duration::ZERO)) = (self.limits.cpu_time, cpu) {
-            self.end(Cause::Limit(Limit::CpuTime(limit)));
-            return None;
-        }
-        // It cannot be used up faster than all cores can.
-        let cpu = cpu.map(|left| (left / self.engine().parallelism()).max(SHORTEST_VISIT));
-        let limits = [wall, cpu].into_iter().flatten().min();
-        let tasks = self.pool.as_ref().and_then(|pool| pool.visit(self, now));
-        let limits = limits.and_then(|left| now.checked_add(left));
-        [limits, tasks].into_iter().flatten().min()
     }
 
-    /// Asks for the visits that the limits need.
-    pub(crate) fn watch(self: &Arc<Self>) {
-        let first = [self.limits.wall_time, self.limits.cpu_time];
-        if let Some(limit) = first.into_iter().flatten().min() {
-            let soon = limit / self.engine().parallelism();
-            // A limit beyond all time is none.
-            if let Some(time) = self.started.checked_add(soon) {
-                self.engine().watchdog().schedule(self, time);
-            }
+    /// Sends a thread that was cancelled the signal that stops it, if one does. The program
+    /// is visited soon, to send again.
+    pub(crate) fn interrupt(&self, thread: &ThreadState) {
+        if let Some(signal) = self.machine.signal() {
+            thread.interrupt(signal);
+            self.visit_soon();
+        }
+    }
+
+    /// Sends all threads that live the signal that stops them, if one does, until they are
+    /// gone.
+    fn interrupt_all(&self) {
+        if let Some(signal) = self.machine.signal()
+            && self.threads.interrupt(signal)
+        {
+            self.visit_soon();
+        }
+    }
+
+    fn visit_soon(&self) {
+        if let Some(this) = self.this.upgrade() {
+            self.machine
+                .watchdog()
+                .schedule(&this, Instant::now() + RESEND);
         }
     }
 
     // ---- The end ----
 
     pub(crate) fn is_ending(&self) -> bool {
-        // Ordering: SeqCst; pairs with the store in `end`: a thread that is woken
-        // from a host call by what `end` does after the store reads true.
-        self.ending.load(Ordering::SeqCst)
+        self.ending.is_ending()
     }
 
     /// Fails if the process is ending: called where a host call is about to block
     /// or has been woken.
     pub(crate) fn check_running(&self) -> wasmtime::Result<()> {
-        match self.is_ending() {
-            true => Err(wasmtime::Error::new(Ended)),
-            false => Ok(()),
-        }
+        self.ending.check_running()
     }
 
     /// Ends the process, unless something else has already.
-    pub(crate) fn end(self: &Arc<Self>, cause: Cause) {
-        {
-            let mut first = lock(&self.cause);
-            // `finish` takes the cause away, but the process stays ending.
-            if first.is_some() || self.is_ending() {
-                return;
-            }
-            *first = Some(cause);
-            // Ordering: SeqCst; see `is_ending`.
-            self.ending.store(true, Ordering::SeqCst);
+    pub(crate) fn end(&self, cause: Cause) {
+        if !self.ending.begin(cause) {
+            return;
         }
         self.lot().close();
-        lock(&self.threads).close();
+        self.threads.close();
         self.wasi.cancel();
-        drop(lock(&self.calls).take());
         if let Some(page) = &self.poll_page {
             page.close();
         }
-        if let Some(pool) = &self.pool {
-            pool.close(self);
-            // The runtime's own, which it had for as long as it takes tasks.
-            self.vacate();
+        self.interrupt_all();
+        self.program.close(self);
+    }
+
+    /// One more worker will hold a store. The caller keeps the process from ending
+    /// meanwhile, by holding one itself.
+    pub(crate) fn acquire_store(&self) {
+        self.ending.acquire_store();
+    }
+
+    /// A worker holds its store no more.
+    pub(crate) fn release_store(&self) {
+        if self.ending.release_store() {
+            self.finish();
         }
     }
 
-    /// All that live sleep for ever. True if a worker could be started that may wake
-    /// them; else the process is ending now.
-    pub(crate) fn is_relieved(self: &Arc<Self>) -> bool {
-        let relieved = self.pool.as_ref().is_some_and(|pool| pool.relieve(self));
-        if !relieved {
-            self.end(Cause::Deadlock);
-        }
-        relieved
-    }
-
-    /// The last worker has left: closes the files and publishes the status.
+    /// The last store is gone: closes the files and publishes the status.
     fn finish(&self) {
         self.wasi.close();
-        self.engine().watchdog().forget(self.id);
-        let _ = self.finished.wall_time.set(self.started.elapsed());
-        let cause = lock(&self.cause).take();
-        let status = self.status_of(cause);
+        self.machine.watchdog().forget(self.id);
+        self.limits.stop_clock();
+        let status = self.ending.conclude(self.limits.take_met());
         // First, so that whoever knows of the end has all results.
-        if let Some(pool) = &self.pool {
-            pool.finish(self, &status);
-        }
-        *lock(&self.status) = Some(status);
-        self.ended.notify_all();
-    }
-
-    fn status_of(&self, cause: Option<Cause>) -> ExitStatus {
-        let limit_met = lock(&self.limit_met).take();
-        match (cause, limit_met) {
-            (Some(Cause::Exited(code)), _) => ExitStatus::Exited(code),
-            (Some(Cause::Trapped(trap)), Some(limit)) => ExitStatus::LimitExceeded(LimitExceeded {
-                limit,
-                trap: Some(trap),
-            }),
-            (Some(Cause::Trapped(trap)), None) => ExitStatus::Trapped(trap),
-            (Some(Cause::Limit(limit)), _) => {
-                ExitStatus::LimitExceeded(LimitExceeded { limit, trap: None })
-            }
-            (Some(Cause::Deadlock), _) => {
-                let mut threads = std::mem::take(&mut *lock(&self.sleepers));
-                threads.sort_by_key(|sleeper| sleeper.thread);
-                ExitStatus::Deadlock(DeadlockReport { threads })
-            }
-            // Invariant 2: without a cause there is a worker left.
-            (Some(Cause::Killed) | None, _) => ExitStatus::Killed,
-        }
+        self.program.finish(&status);
+        self.ending.publish(status);
     }
 
     /// The status, as soon as the process has ended; `None` if `deadline` comes first.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<ExitStatus> {
-        let mut status = lock(&self.status);
-        while status.is_none() {
-            status = match deadline {
-                None => self
-                    .ended
-                    .wait(status)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return None;
-                    }
-                    let wait = self.ended.wait_timeout(status, left);
-                    wait.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
+        self.ending.wait(deadline)
+    }
+
+    /// Asks for the visits that the limits need.
+    pub(crate) fn watch(self: &Arc<Self>) {
+        if let Some(time) = self.limits.first_look(self.machine.parallelism()) {
+            self.machine.watchdog().schedule(self, time);
         }
-        status.clone()
     }
 
     // ---- Reports ----
 
-    pub(crate) fn thread_infos(&self) -> Vec<crate::ThreadInfo> {
-        let mut infos: Vec<_> = lock(&self.threads)
-            .iter()
-            .map(|thread| thread.info())
-            .collect();
-        infos.sort_by_key(|info| info.id);
-        infos
-    }
-
-    fn cpu_time(&self) -> Duration {
-        let running: Duration = lock(&self.threads)
-            .iter()
-            .filter_map(|t| t.cpu_time())
-            .sum();
-        // Ordering: Relaxed; a thread that ends right now may be missed or counted
-        // twice for the moment.
-        running + Duration::from_nanos(self.finished.cpu_nanos.load(Ordering::Relaxed))
+    pub(crate) fn thread_infos(&self) -> Vec<ThreadInfo> {
+        self.threads.infos()
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let cpu_time = self.cpu_time();
-        let wall_time = self.finished.wall_time.get().copied();
-        let threads = lock(&self.threads);
-        let sum = |finished: &AtomicU64, counter: fn(&Counters) -> u64| {
-            let running: u64 = threads.iter().map(|thread| counter(&thread.counters)).sum();
-            running + finished.load(Ordering::Relaxed)
-        };
         Stats {
-            threads_started: threads.started,
-            threads_alive: threads.count(),
-            threads_peak: threads.peak,
-            spawns_failed: self.finished.spawns_failed.load(Ordering::Relaxed),
-            waits: sum(&self.finished.waits, |c| c.waits.get()),
-            waits_not_equal: sum(&self.finished.waits_not_equal, |c| c.waits_not_equal.get()),
-            notifies: sum(&self.finished.notifies, |c| c.notifies.get()),
-            woken: sum(&self.finished.woken, |c| c.woken.get()),
             memory: self.arena.len(),
-            cpu_time,
-            wall_time: wall_time.unwrap_or_else(|| self.started.elapsed()),
+            wall_time: self.limits.wall_time(),
+            ..self.threads.stats()
         }
     }
 }
 
-impl Finished {
-    fn add(&self, counters: &Counters, cpu_time: Option<Duration>) {
-        // Ordering: Relaxed; statistics.
-        let nanos = cpu_time.map_or(0, |time| time.as_nanos() as u64);
-        self.cpu_nanos.fetch_add(nanos, Ordering::Relaxed);
-        self.waits
-            .fetch_add(counters.waits.get(), Ordering::Relaxed);
-        self.waits_not_equal
-            .fetch_add(counters.waits_not_equal.get(), Ordering::Relaxed);
-        self.notifies
-            .fetch_add(counters.notifies.get(), Ordering::Relaxed);
-        self.woken
-            .fetch_add(counters.woken.get(), Ordering::Relaxed);
+impl Visited for State {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn visit(self: Arc<Self>, now: Instant) -> Option<Instant> {
+        if self.is_ending() {
+            let signal = self.machine.signal()?;
+            return self.threads.interrupt(signal).then(|| now + RESEND);
+        }
+        let parallelism = self.machine.parallelism();
+        let cpu_time = || self.threads.cpu_time();
+        match self.limits.look(now, cpu_time, parallelism) {
+            Err(limit) => {
+                self.end(Cause::Limit(limit));
+                None
+            }
+            Ok(next) => [next, self.program.visit(&self, now)]
+                .into_iter()
+                .flatten()
+                .min(),
+        }
+    }
+}
+
+impl Owner for State {
+    fn is_relieved(self: Arc<Self>) -> bool {
+        let is_relieved = Arc::clone(&self.program).relieve(&self);
+        if !is_relieved {
+            self.end(Cause::Deadlock);
+        }
+        is_relieved
+    }
+}
+
+/// The root of an error, without Wasmtime's own printing of the backtrace.
+fn reason(error: &wasmtime::Error) -> String {
+    match error.downcast_ref::<wasmtime::Trap>() {
+        Some(trap) => trap.to_string().replace("wasm trap: ", ""),
+        None => one_line(&wasmtime::Error::msg(error.root_cause().to_string())),
     }
 }

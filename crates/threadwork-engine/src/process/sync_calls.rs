@@ -1,9 +1,10 @@
 //! The host functions that stand for `memory.atomic.wait32`, `wait64`, `notify` and
 //! `memory.grow` on shared memories.
 
-use crate::memory::Memory;
-use crate::seat::Ended;
-use crate::thread::ThreadContext;
+use super::state::ThreadContext;
+use crate::linear_memory::{Memory, Owner};
+use crate::thread::Ended;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use threadwork_parking::WaitResult;
 use threadwork_rewrite::{HOST_MODULE, SharedMemoryImport, SyncImport, SyncOp};
@@ -16,17 +17,17 @@ pub(crate) fn define_sync_imports(
     imports: &[SyncImport],
 ) -> Result<()> {
     for import in imports {
-        let place = memories
+        let position = memories
             .iter()
             .position(|memory| memory.index == import.memory)
             .ok_or_else(|| Error::msg("the rewriter named a memory that is not shared"))?;
-        define_sync_import(linker, import, Place(place))?;
+        define_sync_import(linker, import, Position(position))?;
     }
     Ok(())
 }
 
 /// Defines one of them, on the memory that `find` finds.
-pub(super) fn define_sync_import(
+pub(crate) fn define_sync_import(
     linker: &mut Linker<ThreadContext>,
     import: &SyncImport,
     find: impl Find,
@@ -38,15 +39,15 @@ pub(super) fn define_sync_import(
 }
 
 /// Where a host function finds the memory that it works on.
-pub(super) trait Find: Clone + Send + Sync + 'static {
+pub(crate) trait Find: Clone + Send + Sync + 'static {
     fn memory<'a>(&'a self, context: &'a ThreadContext) -> &'a Memory;
 }
 
-/// A place among the shared memories of the caller's process.
+/// A position among the shared memories of the caller's process.
 #[derive(Clone)]
-struct Place(usize);
+struct Position(usize);
 
-impl Find for Place {
+impl Find for Position {
     fn memory<'a>(&'a self, context: &'a ThreadContext) -> &'a Memory {
         &context.process.memories()[self.0]
     }
@@ -180,13 +181,9 @@ fn wait(
         true => !expected,
         false => load(),
     };
-    let result = loop {
-        let result = process.lot().wait(thread.id, key, deadline, expected, load);
-        match result {
-            WaitResult::Deadlock if process.is_relieved() => {}
-            result => break result,
-        }
-    };
+    let is_relieved = || Arc::clone(process).is_relieved();
+    let lot = process.lot();
+    let result = lot.wait(thread.id, key, deadline, expected, load, is_relieved);
     let stopped = matches!(result, WaitResult::Cancelled | WaitResult::Deadlock);
     if stopped || thread.is_cancelled() {
         return Err(Error::new(Ended));

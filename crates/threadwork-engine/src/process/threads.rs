@@ -1,12 +1,19 @@
-//! The threads of a process and the workers that wait for more of them.
+//! [`Threads`]: the threads of a process, the pooled instances that wait for more of
+//! them, and what those that have ended leave behind.
 //!
-//! Invariant: once [`Threads::close`] has run, no thread is added and no worker
-//! offers itself, so whoever closes sees all there will ever be.
+//! Invariant: once [`Threads::close`] has run, no thread is added and no pooled instance
+//! is offered, so whoever closes sees all there will ever be.
 
-use crate::thread::ThreadState;
-use crate::worker::{Job, Worker, withdraw};
+use crate::lock::lock;
+use crate::machine::{Worker, withdraw};
+use crate::stats::Stats;
+use crate::thread::{Counters, ThreadInfo, ThreadState};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+use threadwork_parking::ParkingLot;
 
 /// Ids are in [1, 2^29), so that libc can use the other bits.
 const ID_END: u32 = 1 << 29;
@@ -14,53 +21,229 @@ const ID_END: u32 = 1 << 29;
 /// The main thread's id.
 const MAIN: u32 = 0;
 
-/// Under one lock in [`State`](super::State).
+/// How long a spawn at the limit waits for a thread that has ended, as far as the
+/// guest can see, but whose worker is not done with it.
+const LINGER: Duration = Duration::from_millis(20);
+
+/// See the module's documentation.
 pub(crate) struct Threads {
+    table: Mutex<Table>,
+    finished: Finished,
+}
+
+/// Under one lock.
+struct Table {
     live: HashMap<u32, Arc<ThreadState>>,
-    /// Workers with a seat and no thread; the one that came last is taken first,
-    /// because it may still be spinning.
-    seats: Vec<Arc<Worker>>,
+    /// The one that came last is taken first, because its worker may still be spinning.
+    idle: Vec<Arc<InstanceSlot>>,
     next_id: u32,
     closed: bool,
-    pub(crate) peak: u32,
-    pub(crate) started: u64,
+    peak: u32,
+    started: u64,
+}
+
+/// Where a pooled instance that has no thread is given the next.
+///
+/// Invariant: it is given one only by somebody who took it out of the list of idle ones,
+/// so it never holds more.
+pub(crate) struct InstanceSlot {
+    worker: Arc<Worker>,
+    next: Mutex<Option<(Arc<ThreadState>, i32)>>,
+}
+
+/// Why there is no new thread.
+pub(super) enum Refused {
+    /// There are as many as there may be.
+    Limit(u32),
+    /// The process is ending, or all ids are taken.
+    Closed,
+}
+
+/// What threads that have ended leave behind.
+#[derive(Default)]
+struct Finished {
+    cpu_nanos: AtomicU64,
+    waits: AtomicU64,
+    waits_not_equal: AtomicU64,
+    notifies: AtomicU64,
+    woken: AtomicU64,
+    spawns_failed: AtomicU64,
 }
 
 impl Threads {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            live: HashMap::new(),
-            seats: Vec::new(),
-            next_id: 1,
-            closed: false,
-            peak: 0,
-            started: 0,
+            table: Mutex::new(Table {
+                live: HashMap::new(),
+                idle: Vec::new(),
+                next_id: 1,
+                closed: false,
+                peak: 0,
+                started: 0,
+            }),
+            finished: Finished::default(),
         }
     }
 
-    pub(crate) fn count(&self) -> u32 {
+    /// Adds the main thread.
+    pub(super) fn add_main(&self) -> Arc<ThreadState> {
+        lock(&self.table).add(MAIN)
+    }
+
+    /// A new thread, which lives in `lot` from now on, and a pooled instance for it if one
+    /// is idle. There may be `most` threads beside the main one.
+    pub(super) fn admit(
+        &self,
+        most: Option<u32>,
+        lot: &ParkingLot,
+    ) -> Result<(Arc<ThreadState>, Option<Arc<InstanceSlot>>), Refused> {
+        let deadline = Instant::now() + LINGER;
+        loop {
+            let mut table = lock(&self.table);
+            match most {
+                Some(most) if table.count_beside_main() >= most => {
+                    if Instant::now() >= deadline || table.closed {
+                        return Err(Refused::Limit(most));
+                    }
+                }
+                _ => {
+                    let thread = table.add_next().ok_or(Refused::Closed)?;
+                    lot.enter();
+                    return Ok((thread, table.idle.pop()));
+                }
+            }
+            drop(table);
+            thread::yield_now();
+        }
+    }
+
+    /// A thread that is not in the lot yet; `None` if there are `most` beside the main one.
+    pub(super) fn add_within(&self, most: Option<u32>) -> Option<Arc<ThreadState>> {
+        let mut table = lock(&self.table);
+        let has_room = most.is_none_or(|most| table.count_beside_main() < most);
+        has_room.then(|| table.add_next()).flatten()
+    }
+
+    /// A thread that could not be started was never there.
+    pub(super) fn take_back(&self, thread: u32) {
+        let mut table = lock(&self.table);
+        table.live.remove(&thread);
+        table.started -= 1;
+    }
+
+    /// A thread has ended; the pooled instance that ran it, if it is to run others, is
+    /// idle. False if there is none, or if it must go because the process is ending.
+    pub(super) fn remove(
+        &self,
+        thread: &ThreadState,
+        instance: Option<&Arc<InstanceSlot>>,
+    ) -> bool {
+        let mut table = lock(&self.table);
+        table.live.remove(&thread.id);
+        match instance {
+            Some(instance) if !table.closed => {
+                table.idle.push(Arc::clone(instance));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Keeps the counters of a thread that has been removed.
+    pub(super) fn keep_counters(&self, thread: &ThreadState) {
+        self.finished.add(&thread.counters, thread.cpu_time());
+    }
+
+    /// Counts a spawn that was refused.
+    pub(super) fn count_failure(&self) {
+        // Ordering: Relaxed; a statistic.
+        self.finished.spawns_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes an idle instance out of the list; false if somebody did just now, to give it
+    /// a thread.
+    pub(super) fn withdraw(&self, instance: &Arc<InstanceSlot>) -> bool {
+        withdraw(&mut lock(&self.table).idle, instance)
+    }
+
+    /// Lets nobody in any more, dismisses the idle instances and wakes the threads that
+    /// sleep in host calls.
+    pub(super) fn close(&self) {
+        let mut table = lock(&self.table);
+        table.closed = true;
+        for instance in table.idle.drain(..) {
+            instance.dismiss();
+        }
+        for thread in table.live.values() {
+            thread.unpark();
+        }
+    }
+
+    /// Sends the threads that live the signal that stops them; false if there are none.
+    pub(super) fn interrupt(&self, signal: i32) -> bool {
+        let table = lock(&self.table);
+        table
+            .live
+            .values()
+            .for_each(|thread| thread.interrupt(signal));
+        !table.live.is_empty()
+    }
+
+    // ---- Reports ----
+
+    /// Of the threads that exist now, by id.
+    pub(super) fn infos(&self) -> Vec<ThreadInfo> {
+        let table = lock(&self.table);
+        let mut infos: Vec<_> = table.live.values().map(|thread| thread.info()).collect();
+        infos.sort_by_key(|info| info.id);
+        infos
+    }
+
+    /// Processor time of all threads so far.
+    pub(super) fn cpu_time(&self) -> Duration {
+        let table = lock(&self.table);
+        let running: Duration = table.live.values().filter_map(|t| t.cpu_time()).sum();
+        drop(table);
+        // Ordering: Relaxed; a thread that ends right now may be missed or counted
+        // twice for the moment.
+        running + Duration::from_nanos(self.finished.cpu_nanos.load(Ordering::Relaxed))
+    }
+
+    /// All counters of threads; the rest is zero.
+    pub(super) fn stats(&self) -> Stats {
+        let cpu_time = self.cpu_time();
+        let table = lock(&self.table);
+        let sum = |finished: &AtomicU64, counter: fn(&Counters) -> u64| {
+            let threads = table.live.values();
+            let running: u64 = threads.map(|thread| counter(&thread.counters)).sum();
+            running + finished.load(Ordering::Relaxed)
+        };
+        Stats {
+            threads_started: table.started,
+            threads_alive: table.count(),
+            threads_peak: table.peak,
+            spawns_failed: self.finished.spawns_failed.load(Ordering::Relaxed),
+            waits: sum(&self.finished.waits, |c| c.waits.get()),
+            waits_not_equal: sum(&self.finished.waits_not_equal, |c| c.waits_not_equal.get()),
+            notifies: sum(&self.finished.notifies, |c| c.notifies.get()),
+            woken: sum(&self.finished.woken, |c| c.woken.get()),
+            cpu_time,
+            ..Stats::default()
+        }
+    }
+}
+
+impl Table {
+    fn count(&self) -> u32 {
         self.live.len() as u32
     }
 
-    pub(crate) fn count_beside_main(&self) -> u32 {
+    fn count_beside_main(&self) -> u32 {
         self.count() - u32::from(self.live.contains_key(&MAIN))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<ThreadState>> {
-        self.live.values()
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed
-    }
-
-    /// Adds the main thread.
-    pub(crate) fn add_main(&mut self) -> Arc<ThreadState> {
-        self.add(MAIN)
-    }
-
     /// Adds a thread with an id of its own, unless closed or out of ids.
-    pub(crate) fn add_next(&mut self) -> Option<Arc<ThreadState>> {
+    fn add_next(&mut self) -> Option<Arc<ThreadState>> {
         if self.closed || self.count() >= ID_END - 1 {
             return None;
         }
@@ -79,44 +262,54 @@ impl Threads {
         self.started += 1;
         thread
     }
+}
 
-    pub(crate) fn remove(&mut self, id: u32) {
-        self.live.remove(&id);
-    }
-
-    /// A thread that could not be started was never there.
-    pub(crate) fn take_back(&mut self, id: u32) {
-        self.live.remove(&id);
-        self.started -= 1;
-    }
-
-    pub(crate) fn take_seat(&mut self) -> Option<Arc<Worker>> {
-        self.seats.pop()
-    }
-
-    /// False if the process is ending: the worker must leave.
-    pub(crate) fn offer(&mut self, worker: &Arc<Worker>) -> bool {
-        if !self.closed {
-            self.seats.push(Arc::clone(worker));
+impl InstanceSlot {
+    /// Of an instance on this worker.
+    pub(super) fn new(worker: &Arc<Worker>) -> Self {
+        Self {
+            worker: Arc::clone(worker),
+            next: Mutex::new(None),
         }
-        !self.closed
     }
 
-    /// False if somebody took the worker just now.
-    pub(crate) fn withdraw(&mut self, worker: &Arc<Worker>) -> bool {
-        withdraw(&mut self.seats, worker)
+    /// Gives the next thread, and its argument, to an instance that the caller took out
+    /// of the list.
+    pub(super) fn run(&self, thread: Arc<ThreadState>, argument: i32) {
+        *lock(&self.next) = Some((thread, argument));
+        self.worker.wake();
     }
 
-    /// Lets nobody in any more, sends the idle workers away and wakes the threads
-    /// that sleep in host calls.
-    pub(crate) fn close(&mut self) {
-        self.closed = true;
-        for worker in self.seats.drain(..) {
-            worker.give(Job::Leave);
-        }
-        for thread in self.live.values() {
-            thread.unpark();
-        }
+    /// There is nothing more to run; the caller took it out of the list.
+    fn dismiss(&self) {
+        self.worker.wake();
+    }
+
+    /// On its worker: sleeps until it was given a thread or dismissed, at most for `time`;
+    /// false if neither.
+    pub(super) fn sleep(&self, time: Option<Duration>) -> bool {
+        self.worker.sleep(time)
+    }
+
+    /// The thread that it was given.
+    pub(super) fn take(&self) -> Option<(Arc<ThreadState>, i32)> {
+        lock(&self.next).take()
+    }
+}
+
+impl Finished {
+    fn add(&self, counters: &Counters, cpu_time: Option<Duration>) {
+        // Ordering: Relaxed; statistics.
+        let nanos = cpu_time.map_or(0, |time| time.as_nanos() as u64);
+        self.cpu_nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.waits
+            .fetch_add(counters.waits.get(), Ordering::Relaxed);
+        self.waits_not_equal
+            .fetch_add(counters.waits_not_equal.get(), Ordering::Relaxed);
+        self.notifies
+            .fetch_add(counters.notifies.get(), Ordering::Relaxed);
+        self.woken
+            .fetch_add(counters.woken.get(), Ordering::Relaxed);
     }
 }
 

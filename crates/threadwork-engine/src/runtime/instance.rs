@@ -11,17 +11,17 @@
 //! program's own stack and thread-local data, and is there to call the program's
 //! allocator.
 //!
-//! Invariant: the blocks of two places never overlap. One stays with its place for the
+//! Invariant: the blocks of two worker slots never overlap. One stays with its slot for the
 //! next worker, so there are never more of them than there were workers at one time.
 
-use super::RuntimeConfig;
-use crate::arena::Arena;
+use super::config::RuntimeConfig;
+use crate::error::Error;
+use crate::linear_memory::Arena;
+use crate::lock::lock;
+use crate::module::Module;
 use crate::poll_page::PollPage;
-use crate::process::State;
-use crate::seat::{Seat, catch_panic};
-use crate::thread::ThreadState;
-use crate::worker::lock;
-use crate::{Error, Module};
+use crate::process::{PooledInstance, State, catch_panic};
+use crate::thread::{Ended, ThreadState};
 use std::sync::{Arc, Mutex};
 use threadwork_rewrite::{HOST_MODULE, POLL};
 use wasmtime::{ExternType, Mutability, Val, ValType};
@@ -35,10 +35,10 @@ pub(super) const LARGEST: u64 = 1 << 32;
 /// See the module's documentation.
 pub(crate) struct Instances {
     shape: Shape,
-    /// By place.
+    /// By worker slot.
     blocks: Mutex<Vec<Block>>,
     /// The first instance, once it is initialized and until the process has ended.
-    first: Mutex<Option<Seat>>,
+    first: Mutex<Option<PooledInstance>>,
 }
 
 /// What the module wants for a thread.
@@ -66,7 +66,7 @@ enum Allocator {
     Host,
 }
 
-/// Memory of a place's own: thread-local data below, the stack above.
+/// Memory of a worker slot's own: thread-local data below, the stack above.
 #[derive(Clone, Copy)]
 struct Block {
     tls: u64,
@@ -76,13 +76,13 @@ struct Block {
 impl Instances {
     /// Looks at what the module exports.
     pub(super) fn new(module: &Module, config: &RuntimeConfig) -> Result<Self, Error> {
-        let exports = |name: &str| module.wasmtime().get_export(name);
+        let exports = |name: &str| module.code().wasmtime.get_export(name);
         let mutable = |name: &str| {
             let found = exports(name);
             matches!(&found, Some(ExternType::Global(ty)) if ty.mutability() == Mutability::Var)
         };
         let initializes_tls = matches!(exports("__wasm_init_tls"), Some(ExternType::Func(_)));
-        let has = module.thread_data();
+        let has = module.code().thread_data;
         // A single worker may have the program's own stack.
         if has.stack && config.max_threads > 1 && !mutable("__stack_pointer") {
             return Err(Error::Unexported {
@@ -125,105 +125,114 @@ impl Instances {
     }
 
     /// Runs what runs once for a program, on the first instance, and keeps that.
-    pub(super) fn initialize(&self, mut seat: Seat) -> wasmtime::Result<()> {
-        seat.on_thread(|seat| {
-            seat.enter(true)?;
+    pub(super) fn initialize(&self, mut instance: PooledInstance) -> wasmtime::Result<()> {
+        instance.on_thread(|instance| {
+            instance.enter(true)?;
             // Without the first, linkers count on the second being called.
             for name in ["_initialize", "__wasm_call_ctors"] {
-                if let Some(function) = seat.instance.get_func(&mut seat.store, name) {
+                if let Some(function) = instance.instance.get_func(&mut instance.store, name) {
                     return function
-                        .typed::<(), ()>(&seat.store)?
-                        .call(&mut seat.store, ());
+                        .typed::<(), ()>(&instance.store)?
+                        .call(&mut instance.store, ());
                 }
             }
             Ok(())
         })?;
-        *lock(&self.first) = Some(seat);
+        *lock(&self.first) = Some(instance);
         Ok(())
     }
 
-    /// Makes an instance for the worker at `place`.
-    pub(super) fn seat(
+    /// Makes an instance for the worker in `slot`.
+    pub(super) fn make(
         &self,
         process: &Arc<State>,
         thread: &Arc<ThreadState>,
-        place: usize,
+        slot: usize,
         page: Option<&PollPage>,
-    ) -> wasmtime::Result<Seat> {
-        let block = self.block(process, place)?;
-        let mut seat = match page {
-            None => Seat::new(process, thread)?,
+    ) -> wasmtime::Result<PooledInstance> {
+        let block = self.block(process, slot)?;
+        let mut instance = match page {
+            None => PooledInstance::new(process, thread)?,
             Some(page) => {
                 let linked = process.linked()?;
                 let mut linker = linked.linker.clone();
-                Seat::with(process, thread, |store| {
+                PooledInstance::with(process, thread, |store| {
                     linker.define(&store, HOST_MODULE, POLL, page.memory().clone())?;
-                    linker.instantiate(store, process.module().wasmtime())
+                    linker.instantiate(store, &process.code().wasmtime)
                 })?
             }
         };
-        seat.on_thread(|seat| self.furnish(seat, process.arena(), block))?;
-        Ok(seat)
+        instance.on_thread(|instance| self.set_up(instance, process.arena(), block))?;
+        Ok(instance)
     }
 
     /// Gives an instance its block, and starts it.
-    fn furnish(&self, seat: &mut Seat, arena: &Arena, block: Block) -> wasmtime::Result<()> {
+    fn set_up(
+        &self,
+        instance: &mut PooledInstance,
+        arena: &Arena,
+        block: Block,
+    ) -> wasmtime::Result<()> {
         if self.shape.stack > 0 {
-            set_global(seat, "__stack_pointer", block.stack_top)?;
+            set_global(instance, "__stack_pointer", block.stack_top)?;
         }
-        seat.enter(false)?;
-        let (tls, _) = self.tls(seat)?;
+        instance.enter(false)?;
+        let (tls, _) = self.tls(instance)?;
         if tls > 0 {
             arena.memories()[0].fill(block.tls, tls, 0)?;
         }
         if self.shape.initializes_tls {
-            call(seat, "__wasm_init_tls", &[block.tls])?;
+            call(instance, "__wasm_init_tls", &[block.tls])?;
         } else if tls > 0 {
-            set_global(seat, "__tls_base", block.tls)?;
+            set_global(instance, "__tls_base", block.tls)?;
         }
         // wasi-libc keeps what it knows of a thread in thread-local data.
-        let prepares_thread = seat.instance.get_func(&mut seat.store, "__wasi_init_tp");
+        let prepares_thread = instance
+            .instance
+            .get_func(&mut instance.store, "__wasi_init_tp");
         if let Some(function) = prepares_thread.filter(|_| self.shape.initializes_tls) {
             function
-                .typed::<(), ()>(&seat.store)?
-                .call(&mut seat.store, ())?;
+                .typed::<(), ()>(&instance.store)?
+                .call(&mut instance.store, ())?;
         }
         Ok(())
     }
 
     /// The size and alignment of thread-local data.
-    fn tls(&self, seat: &mut Seat) -> wasmtime::Result<(u64, u64)> {
+    fn tls(&self, instance: &mut PooledInstance) -> wasmtime::Result<(u64, u64)> {
         if !self.shape.initializes_tls {
             return Ok((self.shape.tls, self.shape.tls_alignment));
         }
-        let size = get_global(seat, "__tls_size").ok_or_else(|| {
+        let size = get_global(instance, "__tls_size").ok_or_else(|| {
             wasmtime::Error::msg(
                 "the module exports __wasm_init_tls, but no global __tls_size: link it with \
                  --export=__tls_size",
             )
         })?;
-        let alignment = get_global(seat, "__tls_align").unwrap_or(STACK_ALIGNMENT);
+        let alignment = get_global(instance, "__tls_align").unwrap_or(STACK_ALIGNMENT);
         if size.max(alignment) > LARGEST {
             return Err(no_room(size));
         }
         Ok((size, alignment))
     }
 
-    /// The block of a place, made when there is none yet.
-    fn block(&self, process: &Arc<State>, place: usize) -> wasmtime::Result<Block> {
+    /// The block of a worker slot, made when there is none yet.
+    fn block(&self, process: &Arc<State>, slot: usize) -> wasmtime::Result<Block> {
         let mut blocks = lock(&self.blocks);
-        while blocks.len() <= place {
+        while blocks.len() <= slot {
             let mut first = lock(&self.first);
-            let seat = first
-                .as_mut()
-                .ok_or_else(|| wasmtime::Error::new(crate::seat::Ended))?;
-            blocks.push(self.make_block(process, seat)?);
+            let instance = first.as_mut().ok_or_else(|| wasmtime::Error::new(Ended))?;
+            blocks.push(self.make_block(process, instance)?);
         }
-        Ok(blocks[place])
+        Ok(blocks[slot])
     }
 
-    fn make_block(&self, process: &Arc<State>, seat: &mut Seat) -> wasmtime::Result<Block> {
-        let (tls, alignment) = self.tls(seat)?;
+    fn make_block(
+        &self,
+        process: &Arc<State>,
+        instance: &mut PooledInstance,
+    ) -> wasmtime::Result<Block> {
+        let (tls, alignment) = self.tls(instance)?;
         let alignment = alignment.max(STACK_ALIGNMENT);
         let tls = tls.next_multiple_of(alignment);
         let size = tls + self.shape.stack;
@@ -231,7 +240,7 @@ impl Instances {
             let (tls, stack_top) = (0, 0);
             return Ok(Block { tls, stack_top });
         }
-        let start = self.allocate(process, seat, size, alignment)?;
+        let start = self.allocate(process, instance, size, alignment)?;
         Ok(Block {
             tls: start,
             stack_top: start + size,
@@ -241,7 +250,7 @@ impl Instances {
     fn allocate(
         &self,
         process: &Arc<State>,
-        seat: &mut Seat,
+        instance: &mut PooledInstance,
         size: u64,
         alignment: u64,
     ) -> wasmtime::Result<u64> {
@@ -249,11 +258,11 @@ impl Instances {
         let over = size + alignment - 1;
         let start = match self.shape.allocator {
             Allocator::Aligned => {
-                self.call_allocator(process, seat, "aligned_alloc", &[alignment, size])?
+                self.call_allocator(process, instance, "aligned_alloc", &[alignment, size])?
             }
-            Allocator::Malloc => self.call_allocator(process, seat, "malloc", &[over])?,
+            Allocator::Malloc => self.call_allocator(process, instance, "malloc", &[over])?,
             Allocator::Bindgen => {
-                self.call_allocator(process, seat, "__wbindgen_malloc", &[size, alignment])?
+                self.call_allocator(process, instance, "__wbindgen_malloc", &[size, alignment])?
             }
             Allocator::Host => process.arena().allocate(size, alignment).unwrap_or(0),
         };
@@ -271,14 +280,15 @@ impl Instances {
     fn call_allocator(
         &self,
         process: &Arc<State>,
-        seat: &mut Seat,
+        instance: &mut PooledInstance,
         name: &str,
         arguments: &[u64],
     ) -> wasmtime::Result<u64> {
         process.check_running()?;
         // It may have to wait for its lock.
         process.lot().enter();
-        let start = catch_panic(|| call(seat, name, arguments));
+        let thread = Arc::clone(&instance.store.data().thread);
+        let start = process.stoppable(&thread, || catch_panic(|| call(instance, name, arguments)));
         process.arena().leave();
         start
     }
@@ -312,36 +322,36 @@ fn is_allocator(export: Option<ExternType>, params: usize) -> bool {
 }
 
 /// Calls an export with addresses and sizes; returns the address it returns, or 0.
-fn call(seat: &mut Seat, name: &str, arguments: &[u64]) -> wasmtime::Result<u64> {
+fn call(instance: &mut PooledInstance, name: &str, arguments: &[u64]) -> wasmtime::Result<u64> {
     let missing = || wasmtime::Error::msg(format!("the module does not export `{name}`"));
-    let function = seat
+    let function = instance
         .instance
-        .get_func(&mut seat.store, name)
+        .get_func(&mut instance.store, name)
         .ok_or_else(missing)?;
-    let ty = function.ty(&seat.store);
+    let ty = function.ty(&instance.store);
     let arguments: Vec<_> = ty
         .params()
         .zip(arguments)
         .map(|(ty, value)| number(&ty, *value))
         .collect();
     let mut results = vec![Val::I32(0); ty.results().len()];
-    function.call(&mut seat.store, &arguments, &mut results)?;
+    function.call(&mut instance.store, &arguments, &mut results)?;
     Ok(results.first().map_or(0, unsigned))
 }
 
-fn set_global(seat: &mut Seat, name: &str, value: u64) -> wasmtime::Result<()> {
-    match seat.instance.get_global(&mut seat.store, name) {
+fn set_global(instance: &mut PooledInstance, name: &str, value: u64) -> wasmtime::Result<()> {
+    match instance.instance.get_global(&mut instance.store, name) {
         Some(global) => {
-            let ty = global.ty(&seat.store).content().clone();
-            global.set(&mut seat.store, number(&ty, value))
+            let ty = global.ty(&instance.store).content().clone();
+            global.set(&mut instance.store, number(&ty, value))
         }
         None => Ok(()),
     }
 }
 
-fn get_global(seat: &mut Seat, name: &str) -> Option<u64> {
-    let global = seat.instance.get_global(&mut seat.store, name)?;
-    Some(unsigned(&global.get(&mut seat.store)))
+fn get_global(instance: &mut PooledInstance, name: &str) -> Option<u64> {
+    let global = instance.instance.get_global(&mut instance.store, name)?;
+    Some(unsigned(&global.get(&mut instance.store)))
 }
 
 /// An address or size, of the width that is wanted.

@@ -1,6 +1,6 @@
 //! [`Pool`]: the queue of a runtime's tasks and the workers that run them.
 //!
-//! A worker is an operating-system thread of the engine's with a *place*: a guest
+//! A worker is an operating-system thread of the engine's with a *worker slot*: a guest
 //! thread's id, a poll page and, while it lasts, an instance of the module. It runs task
 //! after task, and is idle in between, or retires if there are more than the pool is
 //! meant to have.
@@ -15,22 +15,23 @@
 //! # Invariants
 //!
 //! 1. All decisions about tasks and workers are made under the board's lock: a task is
-//!    queued, at one place, orphaned, or has its result.
+//!    queued, in one slot, orphaned, or has its result.
 //! 2. While a task can be queued, no worker is idle.
 //! 3. A stop meant for one task never meets the next: it is made, and taken back, under
-//!    the board's lock, by whoever finds that very task at its place.
+//!    the board's lock, by whoever finds that very task in its slot.
 //! 4. Threads of the host that wait for a task count as away until the moment in which
 //!    it gets its result; from then on they live, before its worker can be idle.
 
+use super::config::WorkerStatus;
 use super::instance::Instances;
-use super::task::{Entry, TaskError, TaskId, TaskState};
-use super::{ExecuteError, Task, TaskHandle, WorkerStatus};
+use super::task::{Entry, ExecuteError, Task, TaskError, TaskId, TaskState};
+use crate::error::one_line;
+use crate::exit_status::{ExitStatus, LimitExceeded};
+use crate::linear_memory::Arena;
+use crate::machine::Worker;
 use crate::poll_page::PollPage;
-use crate::process::{Cause, State};
-use crate::seat::{Seat, cause_of};
+use crate::process::{Cause, PooledInstance, Program, State};
 use crate::thread::ThreadState;
-use crate::worker::{Job, Worker};
-use crate::{ExitStatus, LimitExceeded};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -40,7 +41,8 @@ use threadwork_sync::{Condvar, Mutex};
 use wasmtime::Val;
 
 /// See the module's documentation.
-pub(crate) struct Pool {
+pub(super) struct Pool {
+    arena: Arc<Arena>,
     size: u32,
     task_timeout: Option<Duration>,
     entries: BTreeMap<String, Arc<Entry>>,
@@ -55,7 +57,7 @@ struct Board {
     stage: Stage,
     /// By priority, the lowest first.
     queue: [VecDeque<Arc<TaskState>>; 3],
-    places: Vec<Place>,
+    slots: Vec<Slot>,
     /// Workers that have not decided to leave.
     workers: u32,
     /// The worker that came last is taken first, because it may still be spinning.
@@ -82,8 +84,8 @@ enum Stage {
     Closed,
 }
 
-/// Where a worker is, or was, or will be.
-struct Place {
+/// What belongs to one worker, and to the next after it has left.
+struct Slot {
     thread: Arc<ThreadState>,
     /// While the worker lives.
     worker: Option<Arc<Worker>>,
@@ -110,12 +112,14 @@ pub(super) type Ready = SyncSender<Result<(), String>>;
 
 impl Pool {
     pub(super) fn new(
+        arena: &Arc<Arena>,
         size: u32,
         task_timeout: Option<Duration>,
         entries: BTreeMap<String, Arc<Entry>>,
         instances: Instances,
     ) -> Self {
         Self {
+            arena: Arc::clone(arena),
             size,
             task_timeout,
             entries,
@@ -123,7 +127,7 @@ impl Pool {
             board: Mutex::new(Board {
                 stage: Stage::Open,
                 queue: [VecDeque::new(), VecDeque::new(), VecDeque::new()],
-                places: Vec::new(),
+                slots: Vec::new(),
                 workers: 0,
                 idle: Vec::new(),
                 next_id: 1,
@@ -144,11 +148,7 @@ impl Pool {
     // ---- Tasks come ----
 
     /// Hands a task to an idle worker, or queues it.
-    pub(super) fn execute(
-        &self,
-        process: &Arc<State>,
-        task: Task,
-    ) -> Result<TaskHandle, ExecuteError> {
+    pub(super) fn execute(&self, task: Task) -> Result<Arc<TaskState>, ExecuteError> {
         let entry = self.entry(&task.entry)?;
         entry.check(&task.args)?;
         let mut board = self.board.lock();
@@ -169,21 +169,18 @@ impl Pool {
         match board.idle.pop() {
             None => board.queue[task.priority as usize].push_back(Arc::clone(&state)),
             Some(at) => {
-                let place = &mut board.places[at];
-                place.start(Arc::clone(&state));
+                let slot = &mut board.slots[at];
+                slot.start(Arc::clone(&state));
                 // An idle worker is there to be woken.
-                let worker = place.worker.clone();
-                process.lot().enter();
+                let worker = slot.worker.clone();
+                self.arena.lot().enter();
                 drop(board);
                 if let Some(worker) = worker {
-                    worker.give(Job::Task);
+                    worker.wake();
                 }
             }
         }
-        Ok(TaskHandle {
-            task: state,
-            process: Arc::downgrade(process),
-        })
+        Ok(state)
     }
 
     /// The function that a task may call under this name.
@@ -208,7 +205,7 @@ impl Pool {
     ///
     /// If the limit of threads, or the system, allows none more; gives the task back.
     pub(super) fn start_worker(
-        &self,
+        self: &Arc<Self>,
         process: &Arc<State>,
         task: Option<Arc<TaskState>>,
         ready: Option<Ready>,
@@ -216,39 +213,37 @@ impl Pool {
         let Some(thread) = process.add_worker() else {
             return Err(task);
         };
-        let at = self.take_place(&thread, task);
-        process.lot().enter();
-        process.occupy();
-        let state = Arc::clone(process);
+        let at = self.take_slot(&thread, task);
+        self.arena.lot().enter();
+        process.acquire_store();
+        let (pool, state) = (Arc::clone(self), Arc::clone(process));
         let run = move |worker: &Arc<Worker>| {
-            if let Some(pool) = state.pool() {
-                pool.work(&state, at, worker, ready);
-            }
-            state.vacate();
+            pool.work(&state, at, worker, ready);
+            state.release_store();
         };
-        if process.engine().workers().run(run).is_ok() {
+        if process.machine().workers().run(run).is_ok() {
             return Ok(());
         }
         let mut board = self.board.lock();
-        let place = &mut board.places[at];
-        place.has_worker = false;
-        let task = place.running.take().map(|running| running.task);
+        let slot = &mut board.slots[at];
+        slot.has_worker = false;
+        let task = slot.running.take().map(|running| running.task);
         board.workers -= 1;
         drop(board);
         process.remove_worker(&thread);
         // The caller lives.
-        let _ = process.lot().leave();
-        process.vacate();
+        self.arena.lot().leave(|| false);
+        process.release_store();
         Err(task)
     }
 
-    /// The place of a new worker: one that another has left, or a new one.
-    fn take_place(&self, thread: &Arc<ThreadState>, task: Option<Arc<TaskState>>) -> usize {
+    /// The slot of a new worker: one that another has left, or a new one.
+    fn take_slot(&self, thread: &Arc<ThreadState>, task: Option<Arc<TaskState>>) -> usize {
         let mut board = self.board.lock();
-        let free = board.places.iter().position(|place| !place.has_worker);
-        let at = free.unwrap_or(board.places.len());
+        let free = board.slots.iter().position(|slot| !slot.has_worker);
+        let at = free.unwrap_or(board.slots.len());
         if free.is_none() {
-            board.places.push(Place {
+            board.slots.push(Slot {
                 thread: Arc::clone(thread),
                 worker: None,
                 page: None,
@@ -257,36 +252,36 @@ impl Pool {
             });
         }
         board.workers += 1;
-        let place = &mut board.places[at];
-        place.thread = Arc::clone(thread);
-        place.has_worker = true;
+        let slot = &mut board.slots[at];
+        slot.thread = Arc::clone(thread);
+        slot.has_worker = true;
         if let Some(task) = task {
-            place.start(task);
+            slot.start(task);
         }
         at
     }
 
-    /// The life of a worker at its place.
+    /// The life of a worker in its slot.
     fn work(&self, process: &Arc<State>, at: usize, worker: &Arc<Worker>, ready: Option<Ready>) {
-        let thread = self.move_in(at, worker);
-        thread.attach();
-        let mut seat = self.sit_down(process, at, &thread);
+        let thread = self.begin(at, worker);
+        thread.attach(process.machine().signal());
+        let mut instance = self.instantiate(process, at, &thread);
         if let Some(ready) = ready {
-            let first = seat.as_ref().map(drop).map_err(crate::error::one_line);
+            let first = instance.as_ref().map(drop).map_err(one_line);
             // The builder waits for this, or has given up.
             let _ = ready.send(first);
         }
-        while let Some(task) = self.next(process, at, worker) {
+        while let Some(task) = self.next(at, worker) {
             if let Some(timeout) = task.timeout
                 && let Some(time) = Instant::now().checked_add(timeout)
             {
-                process.engine().watchdog().schedule(process, time);
+                process.machine().watchdog().schedule(process, time);
             }
-            if seat.is_err() {
-                seat = self.sit_down(process, at, &thread);
+            if instance.is_err() {
+                instance = self.instantiate(process, at, &thread);
             }
-            let result = match &mut seat {
-                Ok(seat) => run(seat, &task),
+            let result = match &mut instance {
+                Ok(instance) => run(instance, &task),
                 Err(error) => {
                     self.end_unstarted(process, at, &task, error);
                     continue;
@@ -295,74 +290,74 @@ impl Pool {
             let failed = result.is_err();
             self.end_task(process, at, &thread, &task, result);
             if failed && !process.is_ending() {
-                seat = self.sit_down(process, at, &thread);
+                instance = self.instantiate(process, at, &thread);
             }
         }
-        drop(seat);
-        self.move_out(process, at, &thread);
+        drop(instance);
+        self.retire(process, at, &thread);
     }
 
-    fn move_in(&self, at: usize, worker: &Arc<Worker>) -> Arc<ThreadState> {
+    fn begin(&self, at: usize, worker: &Arc<Worker>) -> Arc<ThreadState> {
         let mut board = self.board.lock();
-        let place = &mut board.places[at];
-        place.worker = Some(Arc::clone(worker));
-        Arc::clone(&place.thread)
+        let slot = &mut board.slots[at];
+        slot.worker = Some(Arc::clone(worker));
+        Arc::clone(&slot.thread)
     }
 
-    fn move_out(&self, process: &Arc<State>, at: usize, thread: &ThreadState) {
+    fn retire(&self, process: &State, at: usize, thread: &ThreadState) {
         process.remove_worker(thread);
         let mut board = self.board.lock();
-        let place = &mut board.places[at];
-        place.worker = None;
-        place.has_worker = false;
+        let slot = &mut board.slots[at];
+        slot.worker = None;
+        slot.has_worker = false;
         drop(board);
-        process.arena().leave();
+        self.arena.leave();
     }
 
     /// Makes an instance for the worker.
-    fn sit_down(
+    fn instantiate(
         &self,
         process: &Arc<State>,
         at: usize,
         thread: &Arc<ThreadState>,
-    ) -> wasmtime::Result<Seat> {
+    ) -> wasmtime::Result<PooledInstance> {
         let page = self.page(process, at)?;
-        self.instances.seat(process, thread, at, page.as_deref())
+        self.instances.make(process, thread, at, page.as_deref())
     }
 
-    /// The poll page of a place; `None` if the module does not look at one.
+    /// The poll page of a slot; `None` if the module does not look at one.
     fn page(&self, process: &State, at: usize) -> wasmtime::Result<Option<Arc<PollPage>>> {
-        if !process.module().has_poll() {
+        if !process.code().has_poll {
             return Ok(None);
         }
-        if let Some(page) = &self.board.lock().places[at].page {
+        if let Some(page) = &self.board.lock().slots[at].page {
             return Ok(Some(Arc::clone(page)));
         }
-        let page = Arc::new(PollPage::new(process.engine().wasmtime())?);
+        let page = Arc::new(PollPage::new(process.machine().wasmtime())?);
         let mut board = self.board.lock();
         if board.stage == Stage::Closed {
             page.close();
         }
-        board.places[at].page = Some(Arc::clone(&page));
+        board.slots[at].page = Some(Arc::clone(&page));
         Ok(Some(page))
     }
 
     /// The next task for a worker, which it waits for; `None` if it is to leave.
-    fn next(&self, process: &Arc<State>, at: usize, worker: &Worker) -> Option<Arc<TaskState>> {
+    fn next(&self, at: usize, worker: &Worker) -> Option<Arc<TaskState>> {
         let mut board = self.board.lock();
-        if board.places[at].running.is_none() && !board.take_from_queue(at) {
+        if board.slots[at].running.is_none() && !board.take_from_queue(at) {
             if board.stage == Stage::Closed || board.workers > self.size {
                 board.workers -= 1;
                 return None;
             }
             board.idle.push(at);
             drop(board);
-            process.arena().leave();
+            self.arena.leave();
             // Whoever takes us out of the list has entered us into the lot again.
-            worker.wait(None);
+            worker.sleep(None);
             board = self.board.lock();
         }
-        let running = board.places[at].running.as_ref();
+        let running = board.slots[at].running.as_ref();
         running.map(|running| Arc::clone(&running.task))
     }
 
@@ -377,20 +372,20 @@ impl Pool {
     ) {
         let limit = thread.take_limit();
         let error = match result {
-            Ok(values) => return self.finish_task(process, at, task, Ok(values)),
+            Ok(values) => return self.finish_task(at, task, Ok(values)),
             Err(error) => error,
         };
         if let Some(error) = self.error_of_stop(at, task) {
-            return self.finish_task(process, at, task, Err(error));
+            return self.finish_task(at, task, Err(error));
         }
-        match (cause_of(&error, process, thread), limit) {
+        match (process.cause_of(&error, thread), limit) {
             (Some(Cause::Trapped(trap)), None) => {
-                self.finish_task(process, at, task, Err(TaskError::Trapped(trap)));
+                self.finish_task(at, task, Err(TaskError::Trapped(trap)));
             }
             (Some(Cause::Trapped(trap)), Some(limit)) => {
                 let trap = Some(trap);
                 let exceeded = LimitExceeded { limit, trap };
-                self.finish_task(process, at, task, Err(TaskError::LimitExceeded(exceeded)));
+                self.finish_task(at, task, Err(TaskError::LimitExceeded(exceeded)));
             }
             (cause, _) => {
                 match cause {
@@ -414,49 +409,43 @@ impl Pool {
         if process.is_ending() {
             return self.leave_behind(at, task);
         }
-        let message = crate::error::one_line(error);
+        let message = one_line(error);
         let error = self.error_of_stop(at, task);
         let error = error.unwrap_or(TaskError::Instance { message });
-        self.finish_task(process, at, task, Err(error));
+        self.finish_task(at, task, Err(error));
     }
 
     /// A task ends with the process. The caller keeps that from having ended yet.
     fn leave_behind(&self, at: usize, task: &Arc<TaskState>) {
         let mut board = self.board.lock();
-        board.places[at].running = None;
+        board.slots[at].running = None;
         board.orphans.push(Arc::clone(task));
     }
 
     /// Why the task was stopped, if it was.
     fn error_of_stop(&self, at: usize, task: &TaskState) -> Option<TaskError> {
         let board = self.board.lock();
-        match board.places[at].running.as_ref()?.stop? {
+        match board.slots[at].running.as_ref()?.stop? {
             Stop::Cancelled => Some(TaskError::Cancelled),
             Stop::TimedOut => Some(TaskError::TimedOut(task.timeout.unwrap_or_default())),
         }
     }
 
-    /// The place is free for another task, and this one has its result.
-    fn finish_task(
-        &self,
-        process: &State,
-        at: usize,
-        task: &TaskState,
-        result: Result<Vec<Val>, TaskError>,
-    ) {
+    /// The slot is free for another task, and this one has its result.
+    fn finish_task(&self, at: usize, task: &TaskState, result: Result<Vec<Val>, TaskError>) {
         let mut board = self.board.lock();
         let is_closed = board.stage == Stage::Closed;
-        let place = &mut board.places[at];
-        place.thread.wait_ends();
-        let stopped = place
+        let slot = &mut board.slots[at];
+        slot.thread.wait_ends();
+        let stopped = slot
             .running
             .take()
             .is_some_and(|running| running.stop.is_some());
         if stopped && !is_closed {
-            place.thread.cancel(false);
-            place.page.iter().for_each(|page| page.open());
+            slot.thread.cancel(false);
+            slot.page.iter().for_each(|page| page.open());
         }
-        board.settle(process, task, result);
+        board.settle(&self.arena, task, result);
         let all_done = board.unfinished == 0;
         drop(board);
         self.tell(task, all_done);
@@ -478,66 +467,31 @@ impl Pool {
         if task.result.get().is_some() || board.stage == Stage::Closed {
             return false;
         }
-        let runs = |place: &Place| {
-            let running = place.running.as_ref();
+        let runs = |slot: &Slot| {
+            let running = slot.running.as_ref();
             running.is_some_and(|running| Arc::ptr_eq(&running.task, task))
         };
-        if let Some(place) = board.places.iter_mut().find(|place| runs(place)) {
-            place.stop(process, Stop::Cancelled);
+        if let Some(slot) = board.slots.iter_mut().find(|slot| runs(slot)) {
+            slot.stop(process, Stop::Cancelled);
             return true;
         }
         // It is queued. Whoever comes to it passes it by.
-        board.settle(process, task, Err(TaskError::Cancelled));
+        board.settle(&self.arena, task, Err(TaskError::Cancelled));
         let all_done = board.unfinished == 0;
         drop(board);
         self.tell(task, all_done);
         true
     }
 
-    /// Ends the tasks whose time is over; returns when the next one's is.
-    pub(crate) fn visit(&self, process: &State, now: Instant) -> Option<Instant> {
-        let mut board = self.board.lock();
-        let mut next: Option<Instant> = None;
-        for place in &mut board.places {
-            let deadline = place.running.as_ref().and_then(|running| running.deadline);
-            match deadline {
-                Some(deadline) if deadline <= now => place.stop(process, Stop::TimedOut),
-                Some(deadline) => next = Some(next.map_or(deadline, |next| next.min(deadline))),
-                None => {}
-            }
-        }
-        next
-    }
-
     // ---- Everybody waits ----
 
-    /// All that live sleep for ever. True if a worker was started for a queued task.
-    pub(crate) fn relieve(&self, process: &Arc<State>) -> bool {
-        let task = {
-            let mut board = self.board.lock();
-            match board.stage {
-                Stage::Closed => None,
-                Stage::Open | Stage::Draining => board.pop(),
-            }
-        };
-        let Some(task) = task else {
-            return false;
-        };
-        let Err(task) = self.start_worker(process, Some(task), None) else {
-            return true;
-        };
-        task.into_iter()
-            .for_each(|task| self.give_up(process, task));
-        false
-    }
-
     /// There is nobody to run a task, so it ends with the process.
-    fn give_up(&self, process: &State, task: Arc<TaskState>) {
+    fn give_up(&self, task: Arc<TaskState>) {
         let mut board = self.board.lock();
         match board.status.clone() {
             None => board.orphans.push(task),
             Some(status) => {
-                board.settle(process, &task, Err(TaskError::Ended(Box::new(status))));
+                board.settle(&self.arena, &task, Err(TaskError::Ended(Box::new(status))));
                 drop(board);
                 self.tell(&task, true);
             }
@@ -545,30 +499,30 @@ impl Pool {
     }
 
     /// The calling thread of the host will do nothing until the task is done.
-    pub(super) fn host_waits_for(&self, process: &State, task: &TaskState) {
+    pub(super) fn host_waits_for(&self, task: &TaskState) {
         {
             let _board = self.board.lock();
-            if task.result.get().is_some() || !process.arena().claim() {
+            if task.result.get().is_some() || !self.arena.claim() {
                 return;
             }
             // Ordering: Relaxed; under the lock.
             task.waiters.fetch_add(1, Ordering::Relaxed);
         }
-        process.arena().leave();
+        self.arena.leave();
     }
 
     /// Blocks until every task has its result, as a thread of the host that will do
     /// nothing meanwhile.
-    pub(super) fn wait_all(&self, process: &State) {
+    pub(super) fn wait_all(&self) {
         let mut board = self.board.lock();
         if board.unfinished == 0 {
             return;
         }
         let times_done = board.times_done;
-        if process.arena().claim() {
+        if self.arena.claim() {
             board.waiters += 1;
             drop(board);
-            process.arena().leave();
+            self.arena.leave();
             board = self.board.lock();
         }
         let unfinished = |board: &mut Board| board.times_done == times_done;
@@ -589,12 +543,12 @@ impl Pool {
 
     pub(super) fn status(&self) -> Vec<WorkerStatus> {
         let board = self.board.lock();
-        let status = |place: &Place| match &place.running {
+        let status = |slot: &Slot| match &slot.running {
             Some(running) => WorkerStatus::Busy(running.task.id),
-            None if place.has_worker => WorkerStatus::Idle,
+            None if slot.has_worker => WorkerStatus::Idle,
             None => WorkerStatus::Terminated,
         };
-        board.places.iter().map(status).collect()
+        board.slots.iter().map(status).collect()
     }
 
     /// Tasks that no worker runs yet.
@@ -613,32 +567,75 @@ impl Pool {
             board.stage = Stage::Draining;
         }
     }
+}
+
+impl Program for Pool {
+    /// Ends the tasks whose time is over; returns when the next one's is.
+    fn visit(&self, process: &State, now: Instant) -> Option<Instant> {
+        let mut board = self.board.lock();
+        let mut next: Option<Instant> = None;
+        for slot in &mut board.slots {
+            let Some(running) = &slot.running else {
+                continue;
+            };
+            match running.deadline {
+                Some(deadline) if deadline <= now => slot.stop(process, Stop::TimedOut),
+                Some(deadline) => next = Some(next.map_or(deadline, |next| next.min(deadline))),
+                // It is still there.
+                None if running.stop.is_some() => process.interrupt(&slot.thread),
+                None => {}
+            }
+        }
+        next
+    }
+
+    /// All that live sleep for ever. True if a worker was started for a queued task.
+    fn relieve(self: Arc<Self>, process: &Arc<State>) -> bool {
+        let task = {
+            let mut board = self.board.lock();
+            match board.stage {
+                Stage::Closed => None,
+                Stage::Open | Stage::Draining => board.pop(),
+            }
+        };
+        let Some(task) = task else {
+            return false;
+        };
+        let Err(task) = self.start_worker(process, Some(task), None) else {
+            return true;
+        };
+        task.into_iter().for_each(|task| self.give_up(task));
+        false
+    }
 
     /// The process is ending: sends the workers away, and stops their tasks.
-    pub(crate) fn close(&self, process: &State) {
+    fn close(&self, process: &State) {
         let mut board = self.board.lock();
         board.stage = Stage::Closed;
         while let Some(task) = board.pop() {
             board.orphans.push(task);
         }
-        for place in &board.places {
-            place.page.iter().for_each(|page| page.close());
+        for slot in &board.slots {
+            slot.page.iter().for_each(|page| page.close());
         }
         for at in std::mem::take(&mut board.idle) {
-            process.lot().enter();
-            let worker = &board.places[at].worker;
-            worker.iter().for_each(|worker| worker.give(Job::Leave));
+            self.arena.lot().enter();
+            let worker = &board.slots[at].worker;
+            worker.iter().for_each(|worker| worker.wake());
         }
+        drop(board);
+        // The pool's own, which it had for as long as it took tasks.
+        process.release_store();
     }
 
     /// The process has ended: tells the tasks that it took along.
-    pub(crate) fn finish(&self, process: &State, status: &ExitStatus) {
+    fn finish(&self, status: &ExitStatus) {
         self.instances.close();
         let mut board = self.board.lock();
         let orphans = std::mem::take(&mut board.orphans);
         for task in &orphans {
             let ended = TaskError::Ended(Box::new(status.clone()));
-            board.settle(process, task, Err(ended));
+            board.settle(&self.arena, task, Err(ended));
         }
         board.status = Some(status.clone());
         drop(board);
@@ -654,18 +651,18 @@ impl Board {
         tasks.find(|task| task.result.get().is_none())
     }
 
-    /// Gives a place the next task of the queue, if there is one.
+    /// Gives a slot the next task of the queue, if there is one.
     fn take_from_queue(&mut self, at: usize) -> bool {
         let task = self.pop();
         let found = task.is_some();
         if let Some(task) = task {
-            self.places[at].start(task);
+            self.slots[at].start(task);
         }
         found
     }
 
     /// A task has its result, and the threads of the host that waited for it live again.
-    fn settle(&mut self, process: &State, task: &TaskState, result: Result<Vec<Val>, TaskError>) {
+    fn settle(&mut self, arena: &Arena, task: &TaskState, result: Result<Vec<Val>, TaskError>) {
         // Nobody else can have: see the first invariant.
         let _ = task.result.set(result);
         // Ordering: Relaxed; under the lock.
@@ -675,12 +672,12 @@ impl Board {
             self.times_done += 1;
             back += std::mem::take(&mut self.waiters);
         }
-        process.arena().give_back(back);
-        (0..back).for_each(|_| process.lot().enter());
+        arena.give_back(back);
+        (0..back).for_each(|_| arena.lot().enter());
     }
 }
 
-impl Place {
+impl Slot {
     fn start(&mut self, task: Arc<TaskState>) {
         let deadline = task
             .timeout
@@ -706,25 +703,26 @@ impl Place {
         let id = self.thread.id;
         process.lot().cancel(|thread| thread == id);
         self.thread.unpark();
+        process.interrupt(&self.thread);
     }
 }
 
 /// Calls the task's function.
-fn run(seat: &mut Seat, task: &TaskState) -> wasmtime::Result<Vec<Val>> {
+fn run(instance: &mut PooledInstance, task: &TaskState) -> wasmtime::Result<Vec<Val>> {
     let results = task.entry.ty.results();
     let mut results: Vec<_> = results
         .map(|ty| Val::default_for_ty(&ty).unwrap_or(Val::I32(0)))
         .collect();
-    seat.on_thread(|seat| {
-        let export = seat
+    instance.on_thread(|instance| {
+        let export = instance
             .instance
-            .get_module_export(&mut seat.store, &task.entry.export);
+            .get_module_export(&mut instance.store, &task.entry.export);
         let function = export
             .and_then(wasmtime::Extern::into_func)
             .ok_or_else(|| {
                 wasmtime::Error::msg("an export of the module is not one of its instance")
             })?;
-        function.call(&mut seat.store, &task.args, &mut results)
+        function.call(&mut instance.store, &task.args, &mut results)
     })?;
     Ok(results)
 }

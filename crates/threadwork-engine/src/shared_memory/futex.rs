@@ -5,7 +5,7 @@
 //! ended because the program has ended looks like one that has timed out, which each
 //! primitive can undo; whether it was is noted here.
 
-use crate::arena::Arena;
+use crate::linear_memory::{Arena, Closed};
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ impl Futex for HostFutex<'_> {
             Ok(Parked::NotEqual) => WaitResult::NotEqual,
             Ok(Parked::TimedOut) => WaitResult::TimedOut,
             Ok(_) => WaitResult::Woken,
-            Err(crate::arena::Closed) => {
+            Err(Closed) => {
                 self.ended.set(true);
                 WaitResult::TimedOut
             }

@@ -1,110 +1,13 @@
-//! An allocator for the host's objects, in pages of a guest's memory that the guest's own
+//! [`Object`]: bytes of the host's own in a guest's memory, in pages that the guest's
 //! allocator never touches.
-//!
-//! Allocators of guests get their pages by `memory.grow`, and take what they did not get
-//! from it for somebody else's. So the host grows the memory itself, and what it gets is
-//! its own, as is what it made larger in the beginning than the module declares. (A module
-//! by hand must leave alone what it neither declares nor grows.)
-//!
-//! What is free and what is used is kept here and not in the memory, so that no guest
-//! can damage it. The smallest free block that fits is taken, and free neighbours become
-//! one.
-//!
-//! Invariant: free blocks and allocated ones do not overlap, all lie in pages that this
-//! allocator grew, and no two free blocks touch.
 
-use super::{MemoryError, SharedMemory};
-use crate::arena::Arena;
+use super::memory::{MemoryError, SharedMemory};
 use crate::limits::PAGE;
-use crate::memory::{Integer, Rmw};
-use crate::worker::lock;
+use crate::linear_memory::{GRAIN, Integer, Rmw};
 use std::alloc::Layout;
-use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use threadwork_sync::CachePadded;
-
-/// The smallest unit: what the primitives are aligned to.
-const GRAIN: u64 = 16;
-
-/// See the module's documentation.
-#[derive(Default)]
-pub(crate) struct Objects(Mutex<Free>);
-
-#[derive(Default)]
-struct Free {
-    /// Sizes by offset.
-    blocks: BTreeMap<u64, u64>,
-    /// The same as (size, offset).
-    by_size: BTreeSet<(u64, u64)>,
-}
-
-impl Free {
-    /// Takes the smallest block that has room for it.
-    fn take(&mut self, size: u64, alignment: u64) -> Option<u64> {
-        let mut candidates = self.by_size.range((size, 0)..);
-        let (block, offset, start) = candidates.find_map(|&(block, offset)| {
-            let start = offset.next_multiple_of(alignment);
-            (start + size <= offset + block).then_some((block, offset, start))
-        })?;
-        self.remove(offset, block);
-        self.insert(offset, start - offset);
-        self.insert(start + size, offset + block - start - size);
-        Some(start)
-    }
-
-    /// Gives a block back.
-    fn give(&mut self, mut offset: u64, mut size: u64) {
-        let before = self.blocks.range(..offset).next_back();
-        if let Some((&start, &length)) =
-            before.filter(|(start, length)| **start + **length == offset)
-        {
-            self.remove(start, length);
-            offset = start;
-            size += length;
-        }
-        if let Some(&length) = self.blocks.get(&(offset + size)) {
-            self.remove(offset + size, length);
-            size += length;
-        }
-        self.insert(offset, size);
-    }
-
-    fn insert(&mut self, offset: u64, size: u64) {
-        if size > 0 {
-            self.blocks.insert(offset, size);
-            self.by_size.insert((size, offset));
-        }
-    }
-
-    fn remove(&mut self, offset: u64, size: u64) {
-        self.blocks.remove(&offset);
-        self.by_size.remove(&(size, offset));
-    }
-}
-
-impl Arena {
-    /// What the first memory has past `declared` bytes, which is all that its module asks
-    /// for, is the host's.
-    pub(crate) fn own_from(&self, declared: u64) {
-        let end = self.memories()[0].len();
-        lock(&self.objects().0).give(declared, end - declared);
-    }
-
-    /// Bytes of the host's own in the first memory, which grows if there are not enough.
-    pub(crate) fn allocate(&self, size: u64, alignment: u64) -> Option<u64> {
-        let alignment = alignment.max(GRAIN);
-        let mut free = lock(&self.objects().0);
-        free.take(size, alignment).or_else(|| {
-            // Pages are aligned to their size, and more than that is rare.
-            let room = size.checked_add(alignment.saturating_sub(PAGE))?;
-            let pages = room.div_ceil(PAGE);
-            let before = self.grow(&self.memories()[0], pages)?;
-            free.give(before * PAGE, pages * PAGE);
-            free.take(size, alignment)
-        })
-    }
-}
 
 /// Bytes in a [`SharedMemory`] that belong to the host, until it is dropped. Guests are
 /// told the offset, and must not use them afterwards.
@@ -151,7 +54,7 @@ impl Object {
 
 impl Drop for Object {
     fn drop(&mut self) {
-        lock(&self.memory.arena.objects().0).give(self.offset, self.size);
+        self.memory.arena().deallocate(self.offset, self.size);
     }
 }
 
@@ -164,7 +67,7 @@ impl SharedMemory {
     /// [`MemoryError::Full`].
     pub fn allocate(&self, layout: Layout) -> Result<Object, MemoryError> {
         let size = (layout.size() as u64).max(1).next_multiple_of(GRAIN);
-        let offset = self.arena.allocate(size, layout.align() as u64);
+        let offset = self.arena().allocate(size, layout.align() as u64);
         let offset = offset.ok_or_else(|| MemoryError::Full {
             size: self.size(),
             pages: size.div_ceil(PAGE),

@@ -15,9 +15,9 @@
 //! [`MemoryError::Damaged`]. (The host's panic hook sees it.)
 
 use super::futex::HostFutex;
+use super::memory::{MemoryError, SharedMemory};
 use super::objects::Object;
-use super::{MemoryError, SharedMemory};
-use crate::memory::Shareable;
+use crate::linear_memory::Shareable;
 use std::alloc::Layout;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -96,7 +96,7 @@ impl<T: Shareable> At<T> {
         body: impl FnOnce(&T, &HostFutex<'_>) -> Option<R>,
     ) -> Result<Option<R>, MemoryError> {
         let object = self.get()?;
-        let futex = HostFutex::new(&self.memory.arena);
+        let futex = HostFutex::new(self.memory.arena());
         let result = self.guarded(|| body(object, &futex))?;
         match futex.has_ended() {
             true => Err(MemoryError::Ended),

@@ -2,10 +2,8 @@
 //! waits, and ends when the process does.
 
 use super::clock::realtime;
+use super::host::{Errno, Host, MODULE, MOST_VECTORS, Wasi, errno, with_memory};
 use super::streams::Stream;
-use super::{Errno, MODULE, MOST_VECTORS, Wasi, errno, with_memory};
-use crate::process::State;
-use crate::thread::ThreadContext;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::time::{Duration, Instant};
 use wasmtime::{Caller, Linker, Result};
@@ -15,18 +13,18 @@ use wasmtime_wasi::p1::types::{
 };
 use wiggle::{GuestMemory, GuestPtr};
 
-pub(super) fn add_to_linker(linker: &mut Linker<ThreadContext>) -> Result<()> {
+pub(super) fn add_to_linker<H: Host>(linker: &mut Linker<H>) -> Result<()> {
     linker.func_wrap(
         MODULE,
         "poll_oneoff",
-        |mut caller: Caller<'_, ThreadContext>, subs: i32, events: i32, count: i32, result: i32| {
-            with_memory(&mut caller, |context, memory| {
+        |mut caller: Caller<'_, H>, subs: i32, events: i32, count: i32, result: i32| {
+            with_memory(&mut caller, |host, memory| {
                 let subs = GuestPtr::new(subs.cast_unsigned()).as_array(count.cast_unsigned());
-                let interests = match read_all(context, memory, subs)? {
+                let interests = match read_all(host, memory, subs)? {
                     Ok(interests) => interests,
                     Err(errno) => return Ok(Err(errno)),
                 };
-                let ready = match wait(context, &interests)? {
+                let ready = match wait(host, &interests)? {
                     Ok(ready) => ready,
                     Err(errno) => return Ok(Err(errno)),
                 };
@@ -61,7 +59,7 @@ enum Wait {
 }
 
 fn read_all(
-    context: &ThreadContext,
+    host: &impl Host,
     memory: &GuestMemory<'_>,
     subs: GuestPtr<[Subscription]>,
 ) -> Result<Result<Vec<Interest>, Errno>> {
@@ -72,17 +70,17 @@ fn read_all(
     for sub in subs.iter() {
         let sub = memory.read(sub?)?;
         let (kind, wait) = match sub.u {
-            SubscriptionU::Clock(clock) => match deadline(context, &clock) {
+            SubscriptionU::Clock(clock) => match deadline(host, &clock) {
                 Ok(deadline) => (Eventtype::Clock, Wait::Until(deadline)),
                 Err(errno) => return Ok(Err(errno)),
             },
             SubscriptionU::FdRead(sub) => (
                 Eventtype::FdRead,
-                readable(context.process.wasi(), sub.file_descriptor),
+                readable(host.wasi(), sub.file_descriptor),
             ),
             SubscriptionU::FdWrite(sub) => (
                 Eventtype::FdWrite,
-                writable(context.process.wasi(), sub.file_descriptor),
+                writable(host.wasi(), sub.file_descriptor),
             ),
         };
         interests.push(Interest {
@@ -95,14 +93,14 @@ fn read_all(
 }
 
 /// The moment of a clock's event; `None` is beyond all time.
-fn deadline(context: &ThreadContext, clock: &SubscriptionClock) -> Result<Option<Instant>, Errno> {
+fn deadline(host: &impl Host, clock: &SubscriptionClock) -> Result<Option<Instant>, Errno> {
     let time = Duration::from_nanos(clock.timeout);
     let absolute = clock
         .flags
         .contains(Subclockflags::SUBSCRIPTION_CLOCK_ABSTIME);
     let left = match (clock.id, absolute) {
         (Clockid::Monotonic | Clockid::Realtime, false) => time,
-        (Clockid::Monotonic, true) => time.saturating_sub(context.process.wasi().monotonic()),
+        (Clockid::Monotonic, true) => time.saturating_sub(host.wasi().monotonic()),
         (Clockid::Realtime, true) => time.saturating_sub(realtime()),
         _ => return Err(Errno::Inval),
     };
@@ -110,8 +108,8 @@ fn deadline(context: &ThreadContext, clock: &SubscriptionClock) -> Result<Option
 }
 
 fn readable(wasi: &Wasi, fd: Fd) -> Wait {
-    match wasi.stream(fd.into()) {
-        Some(Stream::In) if wasi.stdin.can_block() => Wait::Readable,
+    match wasi.streams().find(fd.into()) {
+        Some(Stream::In) if wasi.stdin().can_block() => Wait::Readable,
         Some(Stream::In) => Wait::Ready,
         Some(_) => Wait::Failed(Errno::Badf),
         None => file(wasi, fd),
@@ -119,7 +117,7 @@ fn readable(wasi: &Wasi, fd: Fd) -> Wait {
 }
 
 fn writable(wasi: &Wasi, fd: Fd) -> Wait {
-    match wasi.stream(fd.into()) {
+    match wasi.streams().find(fd.into()) {
         Some(Stream::In) => Wait::Failed(Errno::Badf),
         Some(stream) if wasi.output(stream).can_block() => Wait::Writable(stream),
         Some(_) => Wait::Ready,
@@ -135,9 +133,8 @@ fn file(wasi: &Wasi, fd: Fd) -> Wait {
 }
 
 /// Waits until at least one of `interests` is ready, and returns the events.
-fn wait(context: &ThreadContext, interests: &[Interest]) -> Result<Result<Vec<Event>, Errno>> {
-    let ThreadContext { process, thread } = context;
-    let _call = thread.host_call();
+fn wait(host: &impl Host, interests: &[Interest]) -> Result<Result<Vec<Event>, Errno>> {
+    let _call = host.thread().host_call();
     let immediate = |wait: &Wait| matches!(wait, Wait::Ready | Wait::Failed(_));
     let is_immediate = interests.iter().any(|interest| immediate(&interest.wait));
     let clocks = interests.iter().filter_map(|interest| match interest.wait {
@@ -150,13 +147,13 @@ fn wait(context: &ThreadContext, interests: &[Interest]) -> Result<Result<Vec<Ev
     };
     let polls = |wait: &Wait| matches!(wait, Wait::Readable | Wait::Writable(_));
     let ready = if interests.iter().any(|interest| polls(&interest.wait)) {
-        match poll_streams(process, interests, deadline)? {
+        match poll_streams(host, interests, deadline)? {
             Ok(ready) => ready,
             Err(error) => return Ok(Err(error)),
         }
     } else {
         if !is_immediate {
-            sleep(context, deadline)?;
+            sleep(host, deadline)?;
         }
         vec![false; interests.len()]
     };
@@ -185,11 +182,11 @@ fn wait(context: &ThreadContext, interests: &[Interest]) -> Result<Result<Vec<Ev
 
 /// Sleeps until `deadline`, or until the process or the thread's task ends, which
 /// unparks it.
-fn sleep(context: &ThreadContext, deadline: Option<Instant>) -> Result<()> {
-    let cores = context.process.engine().cores();
+fn sleep(host: &impl Host, deadline: Option<Instant>) -> Result<()> {
+    let cores = host.cores();
     cores.release();
     let result = loop {
-        if let Err(ending) = context.check_running() {
+        if let Err(ending) = host.check_running() {
             break Err(ending);
         }
         match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
@@ -205,16 +202,20 @@ fn sleep(context: &ThreadContext, deadline: Option<Instant>) -> Result<()> {
 /// Polls the streams among `interests` until one is ready, `deadline`, or the end of
 /// the process; says of each interest whether its stream is ready.
 fn poll_streams(
-    process: &State,
+    host: &impl Host,
     interests: &[Interest],
     deadline: Option<Instant>,
 ) -> Result<Result<Vec<bool>, Errno>> {
-    let wasi = process.wasi();
+    let wasi = host.wasi();
     let cancel = match wasi.cancel_fd() {
         Ok(cancel) => cancel,
         Err(error) => return Ok(Err(errno(error))),
     };
-    let (input, out, err) = (wasi.stdin.open(), wasi.stdout.open(), wasi.stderr.open());
+    let (input, out, err) = (
+        wasi.stdin().open(),
+        wasi.output(Stream::Out).open(),
+        wasi.output(Stream::Err).open(),
+    );
     let mut fds = vec![PollFd::new(&cancel, PollFlags::IN)];
     let mut places = Vec::new();
     for interest in interests {
@@ -229,9 +230,9 @@ fn poll_streams(
             fds.len() - 1
         }));
     }
-    let cores = process.engine().cores();
+    let cores = host.cores();
     cores.release();
-    let result = poll(process, &mut fds, deadline);
+    let result = poll(host, &mut fds, deadline);
     cores.acquire();
     Ok(result?.map(|()| {
         let ready = |place: &Option<usize>| place.is_some_and(|at| !fds[at].revents().is_empty());
@@ -242,12 +243,12 @@ fn poll_streams(
 /// Polls until something is ready or `deadline`. The first descriptor is the
 /// process's end.
 pub(super) fn poll(
-    process: &State,
+    host: &impl Host,
     fds: &mut [PollFd<'_>],
     deadline: Option<Instant>,
 ) -> Result<Result<(), Errno>> {
     loop {
-        process.check_running()?;
+        host.check_running()?;
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         // More than the system can count is as good as no timeout.
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
@@ -255,7 +256,7 @@ pub(super) fn poll(
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Ok(Err(errno(error.into()))),
         }
-        process.check_running()?;
+        host.check_running()?;
         let ready = fds.iter().any(|fd| !fd.revents().is_empty());
         if ready || left.is_some_and(|left| left.is_zero()) {
             return Ok(Ok(()));

@@ -122,7 +122,7 @@ fn settings_and_contents_have_entries_of_their_own() {
     works(folder.path());
     let other = Engine::builder()
         .cache_dir(Some(folder.path().to_owned()))
-        .interruptible(false)
+        .stopping(threadwork_engine::Stopping::Never)
         .build()
         .unwrap();
     Module::new(&other, TEXT).unwrap();

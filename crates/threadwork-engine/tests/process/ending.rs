@@ -342,7 +342,10 @@ fn an_error_of_a_host_function_is_a_trap_with_its_message() {
 /// Without interruption a thread ends when it waits or calls the host, as promised.
 #[test]
 fn threads_that_cannot_be_interrupted_end_at_calls_of_the_host() {
-    let engine = Engine::builder().interruptible(false).build().unwrap();
+    let engine = Engine::builder()
+        .stopping(threadwork_engine::Stopping::Never)
+        .build()
+        .unwrap();
     for call in [
         "(drop (call $yield))",
         "(drop (call $spawn (i32.const 0)))",

@@ -19,9 +19,11 @@ mod flat;
 #[path = "../shared/holdings.rs"]
 mod holdings;
 mod limits;
+mod machine_code;
 mod reactor;
 mod rules;
 mod stack;
+mod stopping;
 mod support;
 mod unmodified;
 mod wasi;

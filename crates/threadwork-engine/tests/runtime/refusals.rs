@@ -66,7 +66,7 @@ fn a_start_that_traps() {
 
 /// The instance of a worker fails though the first did not.
 #[test]
-fn an_instance_that_cannot_be_furnished() {
+fn an_instance_that_cannot_be_set_up() {
     let error = refused(
         r#"(module (memory 1 1 shared)
              (global (export "__tls_size") i32 (i32.const 8))

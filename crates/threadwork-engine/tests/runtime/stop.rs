@@ -297,7 +297,10 @@ fn a_start_that_does_not_end_is_ended() {
 #[test]
 fn without_interruption_waits_are_cancelled() {
     let _watch = Watch::start();
-    let engine = Engine::builder().interruptible(false).build().unwrap();
+    let engine = Engine::builder()
+        .stopping(threadwork_engine::Stopping::Never)
+        .build()
+        .unwrap();
     let text = r#"(module (memory 1 1 shared)
         (func (export "wait") (drop (memory.atomic.wait32
           (i32.const 0) (i32.const 0) (i64.const -1))))

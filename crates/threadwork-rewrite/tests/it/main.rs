@@ -7,6 +7,7 @@
 //! | [`limits`]         | modules that are filled to the brim                      |
 //! | [`offsets`]        | the offset map when indices change their width            |
 //! | [`names`]          | `name` sections that are not as they should be           |
+//! | [`stopping`]       | polls and pieces, run by an interpreter                  |
 //! | [`random_modules`] | what holds of every module: see [`check`]                |
 //! | [`damaged_files`]  | no input makes it panic                                  |
 //! | [`rustc_module`]   | a program with threads, as rustc makes it                |
@@ -27,3 +28,4 @@ mod random_modules;
 mod refusals;
 mod rustc_module;
 mod snapshots;
+mod stopping;

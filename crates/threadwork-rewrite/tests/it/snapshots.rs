@@ -1,13 +1,13 @@
 //! What the rewriter makes of a module, in the text format, for a person to read.
 //!
 //! `tests/snapshots/<name>.wat` is rewritten and must print as
-//! `tests/snapshots/<name>.out.wat`; those whose name begins with `poll` are made
-//! interruptible. After a change that is meant, run with
+//! `tests/snapshots/<name>.out.wat`; those whose name begins with `poll` are to be
+//! stopped by polls, those with `signal` by a signal. After a change that is meant, run with
 //! `UPDATE_SNAPSHOTS=1` and read the difference.
 
 use std::{fs, path::Path};
 
-use threadwork_rewrite::{FEATURES, Rewritten, rewrite, rewrite_interruptible};
+use threadwork_rewrite::{FEATURES, Options, Rewritten, Stopping, rewrite_with};
 use wasmparser::Validator;
 
 #[test]
@@ -24,11 +24,13 @@ fn modules_are_rewritten_as_shown() {
         };
         seen += 1;
         let wasm = wat::parse_file(&path).unwrap();
-        let rewrite = match name.starts_with("poll") {
-            true => rewrite_interruptible,
-            false => rewrite,
+        let stopping = match name.split('_').next() {
+            Some("poll") => Stopping::ByPoll,
+            Some("signal") => Stopping::BySignal,
+            _ => Stopping::None,
         };
-        let new = rewrite(&wasm).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let new = rewrite_with(&wasm, Options { stopping })
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
         Validator::new_with_features(FEATURES)
             .validate_all(&new.wasm)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -73,6 +75,9 @@ fn show(new: &Rewritten) -> String {
     text += &format!(";; enter: {}, reset: {}\n", new.has_enter, new.has_reset);
     if new.has_poll {
         text += ";; poll: true\n";
+    }
+    if let Some(stop) = new.stop_function {
+        text += &format!(";; stop: function {stop}\n");
     }
     text + &wasmprinter::print_bytes(&new.wasm).unwrap() + "\n"
 }

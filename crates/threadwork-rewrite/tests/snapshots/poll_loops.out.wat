@@ -16,7 +16,7 @@
   (func $counts (;1;) (type 0) (param i32) (result i32)
     loop $again (result i32)
       i32.const 0
-      i32.load8_u 1
+      i32.atomic.load8_u 1
       drop
       local.get 0
       i32.const 1
@@ -30,7 +30,7 @@
   (func $recurses (;2;) (type 0) (param i32) (result i32)
     (local i64)
     i32.const 0
-    i32.load8_u 1
+    i32.atomic.load8_u 1
     drop
     local.get 0
     if (result i32) ;; label = @1

@@ -10,7 +10,7 @@
   (func (;0;) (type 0)
     loop ;; label = @1
       i32.const 0
-      i32.load8_u
+      i32.atomic.load8_u
       drop
       i32.const 1
       i32.const 0

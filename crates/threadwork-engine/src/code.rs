@@ -1,0 +1,43 @@
+//! [`Code`]: a module, checked, rewritten and compiled, as its processes see it.
+
+use crate::backtrace::{Backtrace, Symbols};
+use crate::machine::CodeMap;
+use std::sync::Arc;
+use threadwork_rewrite::SharedMemoryImport;
+use wasmtime::WasmBacktrace;
+
+/// See the module's documentation.
+pub(crate) struct Code {
+    /// What Wasmtime made of the rewritten module.
+    pub(crate) wasmtime: wasmtime::Module,
+    /// The shared memories that it imports.
+    pub(crate) memories: Vec<SharedMemoryImport>,
+    /// Whether an instance can be set back and used again.
+    pub(crate) is_reusable: bool,
+    /// Whether it looks at a poll page.
+    pub(crate) has_poll: bool,
+    /// Where a signal may stop its threads; `None` if it has no code, or none does.
+    pub(crate) map: Option<CodeMap>,
+    /// Whether it starts threads.
+    pub(crate) spawns: bool,
+    pub(crate) thread_data: ThreadData,
+    pub(crate) symbols: Arc<Symbols>,
+}
+
+/// What a module has for each thread, by the names that its linker has left in it,
+/// whether it exports that or not. Who makes an instance for a thread needs exports to set
+/// it up.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ThreadData {
+    /// The module has a stack in linear memory.
+    pub(crate) stack: bool,
+    /// It has thread-local data.
+    pub(crate) tls: bool,
+}
+
+impl Code {
+    /// In the terms of the user's own file.
+    pub(crate) fn backtrace(&self, trace: &WasmBacktrace) -> Backtrace {
+        Backtrace::new(trace, Arc::clone(&self.symbols))
+    }
+}

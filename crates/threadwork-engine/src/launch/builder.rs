@@ -1,0 +1,437 @@
+//! [`ProcessBuilder`]: what a process is given.
+//!
+//! Invariant: what can be wrong with a program (imports, memory, limits, entry) is
+//! an error here, before any of it runs.
+
+use super::calls::{self, Calls};
+use super::handle::Process;
+use super::imports::{Define, link};
+use super::main_thread::{self, Main};
+use crate::error::{Error, one_line};
+use crate::exit_status::ExitStatus;
+use crate::limits::{Limits, PAGE};
+use crate::linear_memory::{Arena, Memory};
+use crate::module::Module;
+use crate::poll_page::PollPage;
+use crate::process::{Parts, PooledInstance, Program, State, ThreadContext, check_limits};
+use crate::thread::ThreadState;
+use crate::wasi::{Grants, HostEnds, InputStream, Output, OutputStream, Stdin, Wasi};
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
+use threadwork_rewrite::SharedMemoryImport;
+use wasmtime::{ExternType, Linker, MemoryTypeBuilder, SharedMemory};
+
+/// The arguments, files, streams and limits of a process to be. It starts with
+/// nothing: no arguments, no environment, no files, empty input, forgotten output,
+/// no limits.
+///
+/// ```
+/// use threadwork_engine::{Engine, Limits, Module, Output, ProcessBuilder};
+///
+/// # fn main() -> Result<(), threadwork_engine::Error> {
+/// # let engine = Engine::new()?;
+/// # let module = Module::new(&engine, b"(module (func (export \"_start\")))")?;
+/// let process = ProcessBuilder::new(&module)
+///     .arg0("app.wasm")
+///     .arg("--fast")
+///     .env("RUST_BACKTRACE", "1")
+///     .stdout(Output::Inherit)
+///     .limits(Limits::default().memory(1 << 30))
+///     .spawn()?;
+/// assert!(process.wait().success());
+/// # Ok(())
+/// # }
+/// ```
+pub struct ProcessBuilder {
+    module: Module,
+    arg0: String,
+    grants: Grants,
+    stdin: Stdin,
+    stdout: Output,
+    stderr: Output,
+    limits: Limits,
+    define: Option<Define>,
+}
+
+/// What a runtime wants of its process.
+#[derive(Default)]
+pub(crate) struct Shape {
+    /// Bytes that the memory has at first, if it may grow by twice as much.
+    pub(crate) memory: u64,
+    /// Threads of the host that count in the arena.
+    pub(crate) hosts: u32,
+}
+
+/// A process that has everything but a running main thread.
+pub(crate) struct Prepared<P> {
+    pub(crate) state: Arc<State>,
+    pub(crate) program: Arc<P>,
+    ends: HostEnds,
+    thread: Arc<ThreadState>,
+    instance: Option<PooledInstance>,
+}
+
+impl ProcessBuilder {
+    /// A process of `module` that is given nothing yet.
+    #[must_use]
+    pub fn new(module: &Module) -> Self {
+        Self {
+            module: module.clone(),
+            arg0: "main.wasm".to_owned(),
+            grants: Grants::default(),
+            stdin: Stdin::default(),
+            stdout: Output::default(),
+            stderr: Output::default(),
+            limits: Limits::default(),
+            define: None,
+        }
+    }
+
+    /// The name under which the program knows itself: "main.wasm" unless set.
+    #[must_use]
+    pub fn arg0(mut self, name: impl Into<String>) -> Self {
+        self.arg0 = name.into();
+        self
+    }
+
+    /// Appends an argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl Into<String>) -> Self {
+        self.grants.args.push(argument.into());
+        self
+    }
+
+    /// Appends arguments.
+    #[must_use]
+    pub fn args(mut self, arguments: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.grants
+            .args
+            .extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let name = name.into();
+        self.grants.env.retain(|(other, _)| *other != name);
+        self.grants.env.push((name, value.into()));
+        self
+    }
+
+    /// Sets the host program's environment variables, as far as they are Unicode.
+    #[must_use]
+    pub fn inherit_env(self) -> Self {
+        let unicode = |(name, value): (OsString, OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        std::env::vars_os()
+            .filter_map(unicode)
+            .fold(self, |builder, (name, value)| builder.env(name, value))
+    }
+
+    /// Where standard input comes from.
+    #[must_use]
+    pub fn stdin(mut self, stdin: Stdin) -> Self {
+        self.stdin = stdin;
+        self
+    }
+
+    /// Where standard output goes.
+    #[must_use]
+    pub fn stdout(mut self, stdout: Output) -> Self {
+        self.stdout = stdout;
+        self
+    }
+
+    /// Where standard error goes.
+    #[must_use]
+    pub fn stderr(mut self, stderr: Output) -> Self {
+        self.stderr = stderr;
+        self
+    }
+
+    /// Lets the program read and write the host's directory `host`, and what is
+    /// below it, under the name `guest`.
+    #[must_use]
+    pub fn preopen_dir(mut self, host: impl AsRef<Path>, guest: impl Into<String>) -> Self {
+        self.grants
+            .dirs
+            .push((host.as_ref().to_owned(), guest.into()));
+        self
+    }
+
+    /// What the process may use at most.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Adds host functions of the embedder's own, which the guest can import. They
+    /// run on the worker of the thread that calls; one that blocks cannot be
+    /// cancelled, so the process ends only when it returns.
+    #[must_use]
+    pub fn linker(
+        mut self,
+        define: impl FnOnce(&mut Linker<ThreadContext>) -> wasmtime::Result<()> + 'static,
+    ) -> Self {
+        self.define = Some(Box::new(define));
+        self
+    }
+
+    /// Starts a command: `_start` runs on a worker when this returns.
+    ///
+    /// # Errors
+    ///
+    /// If the program cannot be started as it is; nothing of it has run then.
+    pub fn spawn(self) -> Result<Process, Error> {
+        self.check_entry(
+            "_start",
+            "it may be a reactor, which only a host program can use (ProcessBuilder::load)",
+            true,
+        )?;
+        let prepared = self.prepare(Shape::default(), |_| Calls::default())?;
+        prepared.run(Main::Command)
+    }
+
+    /// Loads a reactor: calls `_initialize`, if the module exports it, and returns
+    /// when that is done. Exports can then be called with [`Process::call`].
+    ///
+    /// # Errors
+    ///
+    /// If the program cannot be started as it is. If `_initialize` fails, this
+    /// succeeds, the process has ended, and its status says why.
+    pub fn load(self) -> Result<Process, Error> {
+        self.check_entry("_initialize", "", false)?;
+        let (ready, is_ready) = calls::reply();
+        let (calls, receiver) = Calls::channel();
+        let prepared = self.prepare(Shape::default(), |_| calls)?;
+        let process = prepared.run(Main::Reactor(receiver, ready))?;
+        // An error means that the main thread has ended.
+        let _ = is_ready.recv();
+        Ok(process)
+    }
+
+    /// Starts a command and blocks until it has ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub fn run(self) -> Result<ExitStatus, Error> {
+        Ok(self.spawn()?.wait())
+    }
+
+    /// An entry must be a function without parameters and results.
+    fn check_entry(&self, name: &str, remedy: &'static str, required: bool) -> Result<(), Error> {
+        let name = name.to_owned();
+        match self.module.code().wasmtime.get_export(&name) {
+            Some(ExternType::Func(ty)) if ty.params().len() + ty.results().len() == 0 => Ok(()),
+            Some(ExternType::Func(ty)) => Err(Error::EntryType {
+                name,
+                found: ty.to_string(),
+                expected: "(func)",
+            }),
+            _ if required => Err(Error::NoEntry { name, remedy }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes everything that the main thread needs, of a process that runs `program`.
+    /// Nothing of the guest's runs yet.
+    pub(crate) fn prepare<P: Program + 'static>(
+        mut self,
+        shape: Shape,
+        program: impl FnOnce(&Arc<Arena>) -> P,
+    ) -> Result<Prepared<P>, Error> {
+        check_limits(&self.limits)?;
+        let watchdog = self.module.engine().machine().watchdog().start();
+        watchdog.map_err(|source| Error::System {
+            what: "a thread",
+            source,
+        })?;
+        self.grants.args.insert(0, std::mem::take(&mut self.arg0));
+        self.tell_parallelism();
+        let mut ends = HostEnds::default();
+        let stdin = InputStream::open(self.stdin, &mut ends)?;
+        let stdout = OutputStream::stdout(self.stdout, &mut ends)?;
+        let stderr = OutputStream::stderr(self.stderr, &mut ends)?;
+        let wasi = Wasi::new(&self.grants, stdin, stdout, stderr, self.limits.open_files)?;
+        let code = self.module.code();
+        let machine = self.module.engine().machine();
+        let arena = Arc::new(Arena::new(
+            make_memories(&self.module, &self.limits, shape.memory)?,
+            Arc::clone(machine.cores()),
+            self.limits.memory,
+            shape.hosts,
+        ));
+        if let Some(import) = code.memories.first() {
+            arena.own_from(import.minimum.saturating_mul(PAGE));
+        }
+        let poll_page = make_poll_page(&self.module)?;
+        let program = Arc::new(program(&arena));
+        let state = State::new(Parts {
+            machine: Arc::clone(machine),
+            code: Arc::clone(code),
+            arena,
+            poll_page,
+            limits: self.limits,
+            wasi,
+            program: Arc::<P>::clone(&program),
+        });
+        state.link(link(&self.module, &state, self.define.take())?);
+        let thread = state.add_main();
+        // Without a shared memory, an instance runs its start function when it is made.
+        let instance =
+            match state.memories().is_empty() {
+                true => None,
+                false => Some(PooledInstance::new(&state, &thread).map_err(|error| {
+                    Error::Instantiate {
+                        message: one_line(&error),
+                    }
+                })?),
+            };
+        Ok(Prepared {
+            state,
+            program,
+            ends,
+            thread,
+            instance,
+        })
+    }
+
+    pub(crate) fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// Limits the threads beside the main one, and leaves the other limits as they are.
+    pub(crate) fn max_threads(mut self, count: u32) -> Self {
+        self.limits.threads = Some(count);
+        self
+    }
+
+    /// WASI cannot say how many threads run at once, so rayon, and our own library, would
+    /// use one.
+    fn tell_parallelism(&mut self) {
+        if !self.module.spawns() {
+            return;
+        }
+        let cores = self.module.engine().parallelism();
+        let granted = self.limits.threads.map_or(cores, |most| most.min(cores));
+        for name in ["RAYON_NUM_THREADS", "THREADWORK_PARALLELISM"] {
+            if !self.grants.env.iter().any(|(given, _)| given == name) {
+                self.grants.env.push((name.to_owned(), granted.to_string()));
+            }
+        }
+    }
+}
+
+impl Prepared<Calls> {
+    /// Starts the main thread.
+    fn run(self, main: Main) -> Result<Process, Error> {
+        let calls = Arc::clone(&self.program);
+        self.start(calls, |state, instance, thread| {
+            main_thread::run(state, instance, thread, main);
+        })
+    }
+}
+
+impl<P> Prepared<P> {
+    /// Starts the main thread, which runs `main` and holds a store until that returns.
+    pub(crate) fn start(
+        self,
+        calls: Arc<Calls>,
+        main: impl FnOnce(&Arc<State>, Option<PooledInstance>, &Arc<ThreadState>) + Send + 'static,
+    ) -> Result<Process, Error> {
+        let Self {
+            state,
+            program: _,
+            ends,
+            thread,
+            instance,
+        } = self;
+        state.watch();
+        let process = Arc::clone(&state);
+        let run = move |_: &Arc<_>| {
+            main(&process, instance, &thread);
+            process.release_store();
+        };
+        let workers = state.machine().workers();
+        workers.run(run).map_err(|source| Error::System {
+            what: "a thread",
+            source,
+        })?;
+        Ok(Process::new(state, calls, ends))
+    }
+}
+
+impl std::fmt::Debug for ProcessBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProcessBuilder")
+            .field("arg0", &self.arg0)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes the shared memories, of `size` bytes if they want less and may have as much; a
+/// limit lowers the maximum.
+fn make_memories(module: &Module, limits: &Limits, size: u64) -> Result<Vec<Memory>, Error> {
+    let mut left = limits.memory.map(|bytes| bytes / PAGE);
+    let too_large = |minimum: u64, limit: u64| Error::Memory {
+        minimum: minimum.saturating_mul(PAGE),
+        reason: format!("the limit is {limit} bytes: raise it"),
+    };
+    let own = module
+        .code()
+        .wasmtime
+        .resources_required()
+        .max_initial_memory_size;
+    if let (Some(own), Some(limit)) = (own, limits.memory)
+        && own > limit / PAGE
+    {
+        return Err(too_large(own, limit));
+    }
+    let make = |import: &SharedMemoryImport| {
+        let refused = |reason: String| Error::Memory {
+            minimum: import.minimum.saturating_mul(PAGE),
+            reason,
+        };
+        let declared = import.maximum.unwrap_or(import.minimum);
+        let maximum = left.map_or(declared, |left| left.min(declared));
+        if maximum < import.minimum {
+            let bytes = limits.memory.unwrap_or_default();
+            return Err(too_large(import.minimum, bytes));
+        }
+        // It keeps half of what it may grow by.
+        let more = (size / PAGE).saturating_sub(import.minimum);
+        let minimum = import.minimum + more.min((maximum - import.minimum) / 2);
+        if let Some(left) = &mut left {
+            *left -= minimum;
+        }
+        let ty = MemoryTypeBuilder::default()
+            .shared(true)
+            .memory64(import.memory64)
+            .min(minimum)
+            .max(Some(maximum))
+            .build()
+            .map_err(|error| refused(one_line(&error)))?;
+        let memory = SharedMemory::new(module.engine().machine().wasmtime(), ty)
+            .map_err(|error| refused(one_line(&error)))?;
+        Ok(Memory::new(memory))
+    };
+    module.code().memories.iter().map(make).collect()
+}
+
+/// Makes what stops the threads that compute, if the module looks at it.
+fn make_poll_page(module: &Module) -> Result<Option<PollPage>, Error> {
+    let page = module
+        .code()
+        .has_poll
+        .then(|| PollPage::new(module.engine().machine().wasmtime()));
+    page.transpose().map_err(|error| Error::Memory {
+        minimum: PAGE,
+        reason: one_line(&error),
+    })
+}

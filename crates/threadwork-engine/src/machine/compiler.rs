@@ -1,0 +1,56 @@
+//! Compiles a module: a large one on all cores, by threads that live as long as the compile.
+//!
+//! Wasmtime shares its work with rayon's threads. Those of rayon's global pool are started
+//! by whoever comes first, and the program panics where the system has none left; here that
+//! is a pool of our own, and a compile on the calling thread where there is none to be had.
+//!
+//! Invariant: compiling ends no program that is short of threads, and leaves none behind.
+
+use super::os_thread;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use wasmtime::{Config, Engine, Module, Result};
+
+/// Below so many bytes, a compile takes less than a millisecond or two: the threads would
+/// come too late.
+const LARGE: usize = 32 << 10;
+
+/// What Cranelift needs on deeply nested code.
+const STACK: usize = 8 << 20;
+
+/// Compiles on one core or on all.
+pub(crate) struct Compiler {
+    /// Makes the same code as the engine, on the calling thread.
+    serial: Engine,
+}
+
+impl Compiler {
+    /// A compiler for engines with this configuration.
+    pub(crate) fn new(mut config: Config) -> Result<Self> {
+        config.parallel_compilation(false);
+        Ok(Self {
+            serial: Engine::new(&config)?,
+        })
+    }
+
+    /// Compiles `wasm` for `engine`.
+    pub(crate) fn compile(&self, engine: &Engine, wasm: &[u8]) -> Result<Module> {
+        let pool = (wasm.len() >= LARGE).then(pool).flatten();
+        match pool {
+            Some(pool) => pool.install(|| Module::from_binary(engine, wasm)),
+            None => {
+                let code = self.serial.precompile_module(wasm)?;
+                // SAFETY: the code was just made, by the same compiler with the same settings
+                // but for how many threads it uses.
+                unsafe { Module::deserialize(engine, code) }
+            }
+        }
+    }
+}
+
+/// Threads for all cores, if they are to be had.
+fn pool() -> Option<ThreadPool> {
+    let spawn = |thread: rayon::ThreadBuilder| {
+        os_thread::spawn("threadwork-comp", STACK, move || thread.run())
+    };
+    ThreadPoolBuilder::new().spawn_handler(spawn).build().ok()
+}

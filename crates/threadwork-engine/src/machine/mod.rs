@@ -1,0 +1,96 @@
+//! [`Machine`]: what all processes of an engine share of the machine: its cores, its
+//! operating-system threads, and its clocks.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `cpu_clock` | the processor time of one operating-system thread |
+//! | `code_map` | where a module's functions lie in the host's memory |
+//! | `os_thread` | operating-system threads that guests can run on |
+//! | `stop_signal` | stops a thread in the middle of guest code |
+//! | `compiler` | compiles, on threads that live as long as the compile |
+//! | `worker` | operating-system threads that run closures, and are used again |
+//! | `watchdog` | one thread that looks after limits of time |
+
+mod code_map;
+mod compiler;
+mod cpu_clock;
+mod os_thread;
+mod stop_signal;
+mod watchdog;
+mod worker;
+
+pub(crate) use code_map::CodeMap;
+pub(crate) use compiler::Compiler;
+pub(crate) use cpu_clock::{CpuClock, SUPPORTED as HAS_CPU_CLOCKS};
+pub(crate) use stop_signal::{
+    Reasons, Receiver, SUPPORTED as CAN_SIGNAL, install as install_signal, stoppable,
+};
+pub(crate) use watchdog::{Visited, Watchdog};
+pub(crate) use worker::{Worker, Workers, withdraw};
+
+use std::sync::Arc;
+use threadwork_parking::Cores;
+
+/// See the module's documentation. Dropping it ends the idle workers and the watchdog.
+pub(crate) struct Machine {
+    wasmtime: wasmtime::Engine,
+    compiler: Compiler,
+    signal: Option<i32>,
+    cores: Arc<Cores>,
+    parallelism: u32,
+    workers: Workers,
+    watchdog: Watchdog,
+}
+
+impl Machine {
+    /// With workers that have so many bytes of stack, and are stopped by `signal`.
+    pub(crate) fn new(
+        wasmtime: wasmtime::Engine,
+        compiler: Compiler,
+        signal: Option<i32>,
+        stack_size: usize,
+    ) -> Self {
+        let parallelism = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let parallelism = u32::try_from(parallelism).unwrap_or(u32::MAX);
+        let cores = Arc::new(Cores::new(parallelism));
+        Self {
+            wasmtime,
+            compiler,
+            signal,
+            parallelism,
+            workers: Workers::new(stack_size, Arc::clone(&cores)),
+            watchdog: Watchdog::default(),
+            cores,
+        }
+    }
+
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.wasmtime
+    }
+
+    pub(crate) fn compiler(&self) -> &Compiler {
+        &self.compiler
+    }
+
+    /// The signal that stops threads, if one does.
+    pub(crate) fn signal(&self) -> Option<i32> {
+        self.signal
+    }
+
+    pub(crate) fn cores(&self) -> &Arc<Cores> {
+        &self.cores
+    }
+
+    /// The number of threads that can run at the same time.
+    pub(crate) fn parallelism(&self) -> u32 {
+        self.parallelism
+    }
+
+    pub(crate) fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
+    pub(crate) fn watchdog(&self) -> &Watchdog {
+        &self.watchdog
+    }
+}

@@ -1,0 +1,163 @@
+//! [`Ending`]: how a process ends.
+//!
+//! A process *runs* until the first cause of its end is recorded; it is then *ending*. It
+//! has *ended* when the last of its stores is gone; only then is there an exit status.
+//!
+//! # Invariants
+//!
+//! 1. The first cause wins, and it is recorded before anybody can observe that the
+//!    process is ending.
+//! 2. `stores` counts the workers that hold, or will hold, a store of the process. It
+//!    reaches 0 exactly once, after the end was caused.
+
+use crate::exit_status::{DeadlockReport, ExitStatus, LimitExceeded, Sleeper, Trap};
+use crate::limits::Limit;
+use crate::lock::lock;
+use crate::thread::Ended;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Instant;
+
+/// Why a process ends.
+pub(crate) enum Cause {
+    Exited(i32),
+    Trapped(Trap),
+    Deadlock,
+    Limit(Limit),
+    Killed,
+}
+
+/// See the module's documentation.
+pub(super) struct Ending {
+    stores: AtomicU32,
+    is_ending: AtomicBool,
+    cause: Mutex<Option<Cause>>,
+    /// Who slept where when all did.
+    sleepers: Mutex<Vec<Sleeper>>,
+    status: Mutex<Option<ExitStatus>>,
+    ended: Condvar,
+}
+
+impl Ending {
+    /// Of a process that has one store: its main thread's.
+    pub(super) fn new() -> Self {
+        Self {
+            stores: AtomicU32::new(1),
+            is_ending: AtomicBool::new(false),
+            cause: Mutex::new(None),
+            sleepers: Mutex::default(),
+            status: Mutex::new(None),
+            ended: Condvar::new(),
+        }
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        // Ordering: SeqCst; pairs with the store in `begin`: a thread that is woken
+        // from a host call by what follows that store reads true.
+        self.is_ending.load(Ordering::SeqCst)
+    }
+
+    /// Fails if the process is ending.
+    pub(super) fn check_running(&self) -> wasmtime::Result<()> {
+        match self.is_ending() {
+            true => Err(wasmtime::Error::new(Ended)),
+            false => Ok(()),
+        }
+    }
+
+    /// True once it is ending; for a signal handler, which looks at nothing else.
+    pub(super) fn flag(&self) -> &AtomicBool {
+        &self.is_ending
+    }
+
+    /// Records the cause; false if there has been one.
+    pub(super) fn begin(&self, cause: Cause) -> bool {
+        let mut first = lock(&self.cause);
+        // `conclude` takes the cause away, but the process stays ending.
+        if first.is_some() || self.is_ending() {
+            return false;
+        }
+        *first = Some(cause);
+        // Ordering: SeqCst; see `is_ending`.
+        self.is_ending.store(true, Ordering::SeqCst);
+        true
+    }
+
+    /// Whether the cause is that all slept.
+    pub(super) fn is_deadlock(&self) -> bool {
+        matches!(*lock(&self.cause), Some(Cause::Deadlock))
+    }
+
+    /// For the report of a deadlock.
+    pub(super) fn report(&self, sleeper: Sleeper) {
+        lock(&self.sleepers).push(sleeper);
+    }
+
+    // ---- Stores ----
+
+    /// One more worker will hold a store. The caller keeps the process from ending
+    /// meanwhile, by holding one itself.
+    pub(super) fn acquire_store(&self) {
+        // Ordering: Relaxed; the caller's own store keeps the count above 0.
+        self.stores.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A worker holds its store no more; true if it was the last.
+    pub(super) fn release_store(&self) -> bool {
+        // Ordering: AcqRel; what each worker did comes before what follows the last.
+        self.stores.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    // ---- The status ----
+
+    /// The status that follows from the cause and from the limit that was met last.
+    pub(super) fn conclude(&self, limit_met: Option<Limit>) -> ExitStatus {
+        let cause = lock(&self.cause).take();
+        match (cause, limit_met) {
+            (Some(Cause::Exited(code)), _) => ExitStatus::Exited(code),
+            (Some(Cause::Trapped(trap)), Some(limit)) => ExitStatus::LimitExceeded(LimitExceeded {
+                limit,
+                trap: Some(trap),
+            }),
+            (Some(Cause::Trapped(trap)), None) => ExitStatus::Trapped(trap),
+            (Some(Cause::Limit(limit)), _) => {
+                ExitStatus::LimitExceeded(LimitExceeded { limit, trap: None })
+            }
+            (Some(Cause::Deadlock), _) => {
+                let mut threads = std::mem::take(&mut *lock(&self.sleepers));
+                threads.sort_by_key(|sleeper| sleeper.thread);
+                ExitStatus::Deadlock(DeadlockReport { threads })
+            }
+            // Invariant 2: without a cause there is a store left.
+            (Some(Cause::Killed) | None, _) => ExitStatus::Killed,
+        }
+    }
+
+    /// The process has ended.
+    pub(super) fn publish(&self, status: ExitStatus) {
+        *lock(&self.status) = Some(status);
+        self.ended.notify_all();
+    }
+
+    /// The status, as soon as the process has ended; `None` if `deadline` comes first.
+    pub(super) fn wait(&self, deadline: Option<Instant>) -> Option<ExitStatus> {
+        let mut status = lock(&self.status);
+        while status.is_none() {
+            status = match deadline {
+                None => self
+                    .ended
+                    .wait(status)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return None;
+                    }
+                    let wait = self.ended.wait_timeout(status, left);
+                    wait.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        status.clone()
+    }
+}

@@ -1,0 +1,178 @@
+//! [`PooledInstance`]: a store and an instance, ready to run guest threads of one process
+//! on one worker, one after another.
+//!
+//! An instance whose state the rewriter can set back (`threadwork:reset`) is used
+//! again; else the next one is made as soon as a thread has ended, before there is
+//! work for it.
+//!
+//! Invariant: a pooled instance on which a thread is run behaves like a fresh one.
+
+use super::state::{State, ThreadContext};
+use super::threads::InstanceSlot;
+use crate::machine::Worker;
+use crate::thread::{Ended, ThreadState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+use threadwork_rewrite::{ENTER, RESET};
+use wasmtime::{Instance, Store, TypedFunc};
+
+/// How long a worker keeps an instance without work.
+const KEEP: Duration = Duration::from_secs(1);
+
+/// See the module's documentation.
+pub(crate) struct PooledInstance {
+    pub(crate) store: Store<ThreadContext>,
+    pub(crate) instance: Instance,
+    enter: Option<TypedFunc<i32, ()>>,
+    reset: Option<TypedFunc<(), ()>>,
+    thread_start: Option<TypedFunc<(i32, i32), ()>>,
+}
+
+impl PooledInstance {
+    /// Makes an instance of the process's module for `thread`. Nothing of the
+    /// guest's runs yet, unless it has no shared memory.
+    pub(crate) fn new(process: &Arc<State>, thread: &Arc<ThreadState>) -> wasmtime::Result<Self> {
+        Self::with(process, thread, |store| process.instantiate(store))
+    }
+
+    /// As [`new`](Self::new), with an instance that the caller makes.
+    pub(crate) fn with(
+        process: &Arc<State>,
+        thread: &Arc<ThreadState>,
+        instantiate: impl FnOnce(&mut Store<ThreadContext>) -> wasmtime::Result<Instance>,
+    ) -> wasmtime::Result<Self> {
+        let context = ThreadContext {
+            process: Arc::clone(process),
+            thread: Arc::clone(thread),
+        };
+        let mut store = Store::new(process.machine().wasmtime(), context);
+        store.limiter(|context| context);
+        let instance = instantiate(&mut store)?;
+        let code = process.code();
+        let mut function = |name| instance.get_func(&mut store, name);
+        let [enter, reset, start] = [ENTER, RESET, "wasi_thread_start"].map(&mut function);
+        let reset = reset.filter(|_| code.is_reusable);
+        let start = start.filter(|_| code.spawns);
+        Ok(Self {
+            enter: enter.map(|f| f.typed(&store)).transpose()?,
+            reset: reset.map(|f| f.typed(&store)).transpose()?,
+            thread_start: start.map(|f| f.typed(&store)).transpose()?,
+            store,
+            instance,
+        })
+    }
+
+    /// Runs what has to run before the first export of an instance is called.
+    pub(crate) fn enter(&mut self, first: bool) -> wasmtime::Result<()> {
+        match &self.enter {
+            Some(enter) => enter.call(&mut self.store, i32::from(first)),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs a thread to its end. True if it ended well, and its process goes on.
+    fn run(&mut self, thread: &Arc<ThreadState>, argument: i32) -> bool {
+        self.store.data_mut().thread = Arc::clone(thread);
+        let result = self.on_thread(|instance| {
+            instance.enter(false)?;
+            let Some(start) = &instance.thread_start else {
+                return Ok(());
+            };
+            // Ids are below 2^29.
+            start.call(&mut instance.store, (thread.id as i32, argument))
+        });
+        let process = &self.store.data().process;
+        match result {
+            Ok(()) => !process.is_ending(),
+            Err(error) => {
+                process.thread_failed(thread, &error);
+                false
+            }
+        }
+    }
+
+    /// Runs `body` as the store's thread: counted, timed, and not at all if the
+    /// process is ending.
+    pub(crate) fn on_thread<R>(
+        &mut self,
+        body: impl FnOnce(&mut Self) -> wasmtime::Result<R>,
+    ) -> wasmtime::Result<R> {
+        let process = Arc::clone(&self.store.data().process);
+        let thread = Arc::clone(&self.store.data().thread);
+        thread.attach(process.machine().signal());
+        if process.is_ending() {
+            return Err(wasmtime::Error::new(Ended));
+        }
+        let cores = Arc::clone(process.machine().cores());
+        cores.acquire();
+        let result = process.stoppable(&thread, || catch_panic(|| body(self)));
+        cores.release();
+        result
+    }
+
+    /// Sets the instance back, if that can be done.
+    fn reset(&mut self) -> bool {
+        let Some(reset) = &self.reset else {
+            return false;
+        };
+        reset.call(&mut self.store, ()).is_ok()
+    }
+}
+
+/// Makes a panic of an embedder's host function an error of the thread that called
+/// it: a worker that unwinds would leave a process that never ends.
+pub(crate) fn catch_panic<R>(body: impl FnOnce() -> wasmtime::Result<R>) -> wasmtime::Result<R> {
+    // What the panic may have left half-done belongs to the process, which ends.
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+        let message = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+            (Some(message), _) => message,
+            (_, Some(message)) => message.as_str(),
+            _ => "without a message",
+        };
+        Err(wasmtime::Error::msg(format!(
+            "a host function panicked: {message}"
+        )))
+    })
+}
+
+/// The work of a worker that got a guest thread without having an instance: makes one,
+/// runs the thread, and then those that the process hands it, until it has none for a
+/// while.
+pub(super) fn serve(
+    process: &Arc<State>,
+    worker: &Arc<Worker>,
+    mut thread: Arc<ThreadState>,
+    mut argument: i32,
+) {
+    let slot = Arc::new(InstanceSlot::new(worker));
+    let mut instance = PooledInstance::new(process, &thread);
+    loop {
+        let ended_well = match &mut instance {
+            Ok(instance) => instance.run(&thread, argument),
+            Err(error) => {
+                process.thread_failed(&thread, error);
+                false
+            }
+        };
+        // The guest may know already that the thread has ended, and be about to
+        // start the next: so this worker, which is awake, is offered first of all.
+        if !process.thread_ended(&thread, ended_well.then_some(&slot)) {
+            return;
+        }
+        if !instance.as_mut().is_ok_and(PooledInstance::reset) {
+            instance = PooledInstance::new(process, &thread);
+        }
+        match next(process, &slot) {
+            Some(next) => (thread, argument) = next,
+            None => return,
+        }
+    }
+}
+
+/// The next thread, which an idle instance waits for; `None` if it is to go.
+fn next(process: &State, slot: &Arc<InstanceSlot>) -> Option<(Arc<ThreadState>, i32)> {
+    // Where it cannot be withdrawn, somebody took it just now, and is about to wake us.
+    let woken = slot.sleep(Some(KEEP)) || (!process.threads().withdraw(slot) && slot.sleep(None));
+    woken.then(|| slot.take()).flatten()
+}

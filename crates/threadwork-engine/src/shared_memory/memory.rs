@@ -1,0 +1,478 @@
+//! [`SharedMemory`]: access, atomic operations, wait and notify, growth.
+
+use crate::engine::Engine;
+use crate::error::{Error, one_line};
+use crate::limits::PAGE;
+use crate::linear_memory::{Arena, Closed, Integer, Memory, Number, Presence, Rmw, sealed};
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
+use threadwork_sync::WaitResult;
+use wasmtime::{MemoryTypeBuilder, Trap};
+
+/// A shared linear memory. Cheap to clone: a handle, not the bytes.
+///
+/// It is made by [`new`](Self::new), or is that of a
+/// [runtime](crate::ThreadRuntime::memory) or a [process](crate::Process::memory), which
+/// it outlives. All of its methods may be called from any thread at any time.
+///
+/// ```
+/// use threadwork_engine::{Engine, MemoryError, SharedMemory};
+///
+/// # fn main() -> anyhow::Result<()> {
+/// let memory = SharedMemory::new(&Engine::new()?, 1, 2)?;
+/// memory.store(0, 40_i32)?;
+/// assert_eq!(memory.add(0, 2_i32)?, 40);
+/// assert_eq!(memory.load::<i32>(0)?, 42);
+///
+/// let end = memory.size();
+/// assert!(matches!(memory.store(end, 1_i32), Err(MemoryError::OutOfBounds { .. })));
+/// assert!(matches!(memory.add(2, 1_i32), Err(MemoryError::Misaligned { .. })));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Deadlocks
+///
+/// While the host has the memory of a [process](crate::Process::memory), the process is
+/// never in a deadlock: the host could still notify its threads. A runtime counts
+/// [threads of the host](crate::RuntimeBuilder::host_threads) instead.
+#[derive(Clone)]
+pub struct SharedMemory {
+    arena: Arc<Arena>,
+    _presence: Option<Arc<Presence>>,
+}
+
+/// Why an operation on a [`SharedMemory`] failed. Nothing has changed then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MemoryError {
+    /// Past the end.
+    #[error("{length} bytes at offset {offset:#x} are not in a memory of {size} bytes")]
+    OutOfBounds {
+        /// The offset.
+        offset: u64,
+        /// What was accessed there.
+        length: u64,
+        /// The size of the memory now.
+        size: u64,
+    },
+    /// An atomic operation, or an object, at an offset that is not aligned.
+    #[error("the offset {offset:#x} is not aligned: it must be a multiple of {alignment}")]
+    Misaligned {
+        /// The offset.
+        offset: u64,
+        /// What it must be a multiple of.
+        alignment: u64,
+    },
+    /// The memory cannot become as large.
+    #[error(
+        "the memory of {size} bytes cannot grow by {pages} pages: raise its maximum \
+         (--max-memory) or its limit"
+    )]
+    Full {
+        /// Its size now.
+        size: u64,
+        /// What was asked for.
+        pages: u64,
+    },
+    /// The wait was ended, because the runtime or process of this memory has ended.
+    #[error("the wait was ended: the program that the memory belongs to has ended")]
+    Ended,
+    /// The bytes are not what the object there needs.
+    #[error(
+        "the object at offset {offset:#x} is damaged ({message}): something else has been \
+         written there, or it was used against its rules"
+    )]
+    Damaged {
+        /// The object.
+        offset: u64,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// An operation of an [`AtomicBatch`] cannot be done; none was.
+    #[error("operation {index} of the batch cannot be done: {reason}")]
+    Batch {
+        /// Which one, from 0.
+        index: usize,
+        /// Why.
+        reason: Box<MemoryError>,
+    },
+}
+
+impl SharedMemory {
+    /// A memory of its own, all zero, of `min_pages` that can grow to `max_pages`, at
+    /// most 65,536 of 64 KiB each.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`] if there cannot be such a memory.
+    pub fn new(engine: &Engine, min_pages: u64, max_pages: u64) -> Result<Self, Error> {
+        let refused = |reason: String| Error::Memory {
+            minimum: min_pages.saturating_mul(PAGE),
+            reason,
+        };
+        let ty = MemoryTypeBuilder::default()
+            .shared(true)
+            .min(min_pages)
+            .max(Some(max_pages))
+            .build()
+            .map_err(|error| refused(one_line(&error)))?;
+        let memory = wasmtime::SharedMemory::new(engine.machine().wasmtime(), ty)
+            .map_err(|error| refused(one_line(&error)))?;
+        let memories = vec![Memory::new(memory)];
+        let arena = Arena::new(memories, Arc::clone(engine.machine().cores()), None, 0);
+        Ok(Self::of_host(&Arc::new(arena)))
+    }
+
+    /// The first of an arena, which hides deadlocks: the host could notify.
+    pub(crate) fn of_host(arena: &Arc<Arena>) -> Self {
+        Self {
+            arena: Arc::clone(arena),
+            _presence: Some(Arc::new(Presence::new(arena))),
+        }
+    }
+
+    /// The first of an arena that counts the threads of its host.
+    pub(crate) fn of_counted_host(arena: &Arc<Arena>) -> Self {
+        Self {
+            arena: Arc::clone(arena),
+            _presence: None,
+        }
+    }
+
+    /// Always true: the memory has the flag that lets instances on several threads
+    /// have it.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.memory().shared().ty().is_shared()
+    }
+
+    /// Its size in bytes now. It never shrinks.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.memory().len()
+    }
+
+    /// The size in bytes that it can grow to, unless a limit or the machine forbids.
+    #[must_use]
+    pub fn max_size(&self) -> u64 {
+        let most = self.memory().shared().ty().maximum();
+        most.map_or(u64::MAX, |pages| pages.saturating_mul(PAGE))
+    }
+
+    /// Adds pages of zeros. Every thread sees them at once. Returns the pages that
+    /// there were before.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryError::Full`].
+    pub fn grow(&self, pages: u64) -> Result<u64, MemoryError> {
+        self.arena
+            .grow(self.memory(), pages)
+            .ok_or_else(|| MemoryError::Full {
+                size: self.size(),
+                pages,
+            })
+    }
+
+    // ---- Plain access ----
+
+    /// Reads a number, wherever it is. If others write there meanwhile, it may be made
+    /// of parts of several; [`load`](Self::load) is atomic.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryError::OutOfBounds`].
+    pub fn read<T: Number>(&self, offset: u64) -> Result<T, MemoryError> {
+        let mut bytes = T::Bytes::default();
+        self.read_bytes(offset, bytes.as_mut())?;
+        Ok(T::from_number_bytes(bytes))
+    }
+
+    /// Writes a number, wherever. Others may see parts of it; [`store`](Self::store) is
+    /// atomic.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryError::OutOfBounds`].
+    pub fn write<T: Number>(&self, offset: u64, value: T) -> Result<(), MemoryError> {
+        self.write_bytes(offset, value.into_number_bytes().as_ref())
+    }
+
+    /// Copies bytes out of the memory. If others write there meanwhile, each byte is
+    /// one of those that were there at some moment.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryError::OutOfBounds`].
+    pub fn read_bytes(&self, offset: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
+        let length = bytes.len() as u64;
+        let read = self.memory().read(offset, bytes);
+        read.map_err(|trap| self.error(trap, offset, length, 1))
+    }
+
+    /// Copies bytes into the memory, in no order.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryError::OutOfBounds`].
+    pub fn write_bytes(&self, offset: u64, bytes: &[u8]) -> Result<(), MemoryError> {
+        let written = self.memory().write(offset, bytes);
+        written.map_err(|trap| self.error(trap, offset, bytes.len() as u64, 1))
+    }
+
+    /// Sets `length` bytes to `value`, in no order.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryError::OutOfBounds`].
+    pub fn fill(&self, offset: u64, length: u64, value: u8) -> Result<(), MemoryError> {
+        let filled = self.memory().fill(offset, length, value);
+        filled.map_err(|trap| self.error(trap, offset, length, 1))
+    }
+
+    // ---- Atomic operations ----
+
+    /// Reads an integer in one step.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryError::OutOfBounds`] or [`MemoryError::Misaligned`], here and of all
+    /// atomic operations.
+    pub fn load<T: Integer>(&self, offset: u64) -> Result<T, MemoryError> {
+        Ok(T::atomic_load(self.word::<T>(offset)?))
+    }
+
+    /// Writes an integer in one step.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn store<T: Integer>(&self, offset: u64, value: T) -> Result<(), MemoryError> {
+        T::atomic_store(self.word::<T>(offset)?, value);
+        Ok(())
+    }
+
+    /// Adds to an integer, wrapping; returns what it was.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn add<T: Integer>(&self, offset: u64, value: T) -> Result<T, MemoryError> {
+        self.rmw(offset, Rmw::Add, value)
+    }
+
+    /// Subtracts from an integer, wrapping; returns what it was.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn sub<T: Integer>(&self, offset: u64, value: T) -> Result<T, MemoryError> {
+        self.rmw(offset, Rmw::Sub, value)
+    }
+
+    /// Keeps the bits that `value` has, too; returns what was there.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn and<T: Integer>(&self, offset: u64, value: T) -> Result<T, MemoryError> {
+        self.rmw(offset, Rmw::And, value)
+    }
+
+    /// Sets the bits that `value` has; returns what was there.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn or<T: Integer>(&self, offset: u64, value: T) -> Result<T, MemoryError> {
+        self.rmw(offset, Rmw::Or, value)
+    }
+
+    /// Flips the bits that `value` has; returns what was there.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn xor<T: Integer>(&self, offset: u64, value: T) -> Result<T, MemoryError> {
+        self.rmw(offset, Rmw::Xor, value)
+    }
+
+    /// Puts `value` in the place of an integer; returns what was there.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn exchange<T: Integer>(&self, offset: u64, value: T) -> Result<T, MemoryError> {
+        self.rmw(offset, Rmw::Exchange, value)
+    }
+
+    /// Puts `new` in the place of `current`, if that is what is there. Returns what was
+    /// there: as `Ok` if it was replaced, as `Err` if nothing has changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use threadwork_engine::{Engine, SharedMemory};
+    /// # fn main() -> anyhow::Result<()> {
+    /// # let memory = SharedMemory::new(&Engine::new()?, 1, 1)?;
+    /// memory.store(8, 50_i32)?;
+    /// assert_eq!(memory.compare_exchange(8, 50_i32, 75)?, Ok(50));
+    /// assert_eq!(memory.compare_exchange(8, 50_i32, 100)?, Err(75));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn compare_exchange<T: Integer>(
+        &self,
+        offset: u64,
+        current: T,
+        new: T,
+    ) -> Result<Result<T, T>, MemoryError> {
+        Ok(T::atomic_compare_exchange(
+            self.word::<T>(offset)?,
+            current,
+            new,
+        ))
+    }
+
+    /// Orders what the calling thread has done with the memory before what it does
+    /// afterwards, plain access included, as `atomic.fence` does for a guest.
+    pub fn fence(&self) {
+        // Ordering: SeqCst, as the guest's.
+        fence(Ordering::SeqCst);
+    }
+
+    // ---- Waiting ----
+
+    /// Sleeps until somebody notifies the 32-bit word at `offset`, unless it is not
+    /// `expected`, and at most for `timeout`; `None` is for ever. Guests that wait there
+    /// are in the same queue.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load); [`MemoryError::Ended`] if the program of this memory ends
+    /// meanwhile, or has.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use threadwork_engine::{Engine, SharedMemory};
+    /// use std::time::Duration;
+    /// use threadwork_engine::WaitResult;
+    ///
+    /// # fn main() -> anyhow::Result<()> {
+    /// # let memory = SharedMemory::new(&Engine::new()?, 1, 1)?;
+    /// let patience = Some(Duration::from_millis(1));
+    /// assert_eq!(memory.wait32(0, 7, patience)?, WaitResult::NotEqual);
+    /// assert_eq!(memory.wait32(0, 0, patience)?, WaitResult::TimedOut);
+    /// assert_eq!(memory.notify(0, 1)?, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wait32(
+        &self,
+        offset: u64,
+        expected: u32,
+        timeout: Option<Duration>,
+    ) -> Result<WaitResult, MemoryError> {
+        let word = self.memory().word32(offset);
+        let word = word.map_err(|trap| self.error(trap, offset, 4, 4))?;
+        self.wait(word.key(), timeout, expected.into(), || word.load())
+    }
+
+    /// As [`wait32`](Self::wait32), for a 64-bit word.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait32`](Self::wait32).
+    pub fn wait64(
+        &self,
+        offset: u64,
+        expected: u64,
+        timeout: Option<Duration>,
+    ) -> Result<WaitResult, MemoryError> {
+        let word = self.memory().word64(offset);
+        let word = word.map_err(|trap| self.error(trap, offset, 8, 8))?;
+        self.wait(word.key(), timeout, expected, || word.load())
+    }
+
+    /// Wakes the `count` threads, of the guest's and the host's, that have waited the
+    /// longest for the word at `offset`, and returns how many there were.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load) of 32 bits.
+    pub fn notify(&self, offset: u64, count: u32) -> Result<u32, MemoryError> {
+        let word = self.memory().word32(offset);
+        let word = word.map_err(|trap| self.error(trap, offset, 4, 4))?;
+        Ok(self.arena.notify(word.key(), count))
+    }
+
+    fn wait(
+        &self,
+        key: usize,
+        timeout: Option<Duration>,
+        expected: u64,
+        load: impl Fn() -> u64,
+    ) -> Result<WaitResult, MemoryError> {
+        use threadwork_parking::WaitResult as Parked;
+        match self.arena.wait(key, timeout, expected, load) {
+            Ok(Parked::NotEqual) => Ok(WaitResult::NotEqual),
+            Ok(Parked::TimedOut) => Ok(WaitResult::TimedOut),
+            Ok(_) => Ok(WaitResult::Woken),
+            Err(Closed) => Err(MemoryError::Ended),
+        }
+    }
+
+    // ---- What the parts of this module share ----
+
+    pub(super) fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    pub(super) fn memory(&self) -> &Memory {
+        // Every handle is made for an arena that has one.
+        &self.arena.memories()[0]
+    }
+
+    fn rmw<T: Integer>(&self, offset: u64, op: Rmw, operand: T) -> Result<T, MemoryError> {
+        Ok(T::atomic_rmw(self.word::<T>(offset)?, op, operand))
+    }
+
+    pub(super) fn word<T: Integer>(&self, offset: u64) -> Result<&T::Atomic, MemoryError> {
+        let size = <T as sealed::Integer>::SIZE;
+        let word = self.memory().word::<T>(offset);
+        word.map_err(|trap| self.error(trap, offset, size, size))
+    }
+
+    pub(super) fn error(
+        &self,
+        trap: Trap,
+        offset: u64,
+        length: u64,
+        alignment: u64,
+    ) -> MemoryError {
+        match trap {
+            Trap::HeapMisaligned => MemoryError::Misaligned { offset, alignment },
+            _ => MemoryError::OutOfBounds {
+                offset,
+                length,
+                size: self.size(),
+            },
+        }
+    }
+}
+
+impl std::fmt::Debug for SharedMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SharedMemory")
+            .field("size", &self.size())
+            .field("max_size", &self.max_size())
+            .finish_non_exhaustive()
+    }
+}

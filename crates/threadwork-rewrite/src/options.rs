@@ -1,0 +1,45 @@
+//! What a host may ask for beside what every host needs.
+
+/// What a host wants of a module: see [`rewrite_with`](crate::rewrite_with).
+///
+/// ```
+/// use threadwork_rewrite::{Options, Stopping};
+///
+/// assert_eq!(Options::default().stopping, Stopping::None);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// How running code is to be stopped.
+    pub stopping: Stopping,
+}
+
+/// How a host stops a thread that computes and calls nothing.
+///
+/// Both ways end in a trap. A host function that blocks is for the host to wake,
+/// either way; all other code is stopped within about a millisecond.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stopping {
+    /// Not at all: nothing is added for it.
+    #[default]
+    None,
+    /// A signal interrupts the thread, and its handler moves it to
+    /// [`STOP`](crate::STOP), a function that traps.
+    ///
+    /// No code is added to loops and functions. A handler can move a thread only
+    /// out of the module's own code, and an operator that works on many bytes is a
+    /// call of the engine's library: so there are polls, as with
+    /// [`ByPoll`](Self::ByPoll), after such operators and nowhere else, and those
+    /// on memory are cut into pieces with a poll after each.
+    BySignal,
+    /// The code itself looks, at *polls*, whether it is to stop: a poll reads a byte of
+    /// the memory [`POLL`](crate::POLL). A host that makes its page unreadable stops all
+    /// threads of the module at their next poll, with the trap for an access out of
+    /// bounds.
+    ///
+    /// A poll is an atomic load, since compilers merge loads of other kinds. It stands in
+    /// every turn of a loop, at the start of every function that calls, after operators on
+    /// many bytes as with [`BySignal`](Self::BySignal), and wherever the way from the last
+    /// poll is longer than 1,000 operators.
+    ByPoll,
+}

@@ -1,0 +1,3 @@
+;; enter: false, reset: false
+(module)
+

@@ -1,0 +1,2 @@
+;; Without code there is nothing to stop.
+(module)

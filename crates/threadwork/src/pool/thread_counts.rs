@@ -1,0 +1,201 @@
+//! How many threads a pool has, and how many of them may run tasks.
+//!
+//! | bits | count |
+//! |---|---|
+//! | 0..16 | threads |
+//! | 16..32 | of them blocked: in a wait that they have told of |
+//! | 32..48 | of them spare: nothing to do until another blocks |
+//!
+//! The others are *active*. Invariant: as many are active as the pool is to have workers
+//! (its size), unless all threads that it may have are blocked or it ends. Whoever
+//! blocks restores that in the same step, with a spare or a new thread; so a chain of
+//! waits finds a worker for what it waits for. When a blocked one comes back there is one
+//! too many, until the next worker between two tasks makes itself spare.
+//!
+//! # No spare sleeps on
+//!
+//! A spare sleeps for a permit of `calls`. Whoever takes one off the count gives a permit
+//! for it, so those that sleep are as many as are counted, plus the permits. One that has
+//! slept for long enough takes itself off the count; if it finds nobody counted, a permit
+//! is on its way to it. At the pool's end all are recalled, by whoever notices the end.
+//! One that makes itself spare at the same time comes after that in the order of the
+//! counts, and so notices the end itself, which it asks for.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use threadwork_sync::Semaphore;
+
+use crate::primitive::AtomicU64;
+
+const THREAD: u64 = 1;
+const BLOCKED: u64 = 1 << 16;
+const SPARE: u64 = 1 << 32;
+const FIELD: u64 = 0xffff;
+
+pub(crate) struct ThreadCounts {
+    counts: AtomicU64,
+    /// A permit for each spare that is called.
+    calls: Semaphore,
+    size: u64,
+    most: u64,
+}
+
+/// Who takes the place of a worker that blocks.
+enum Substitute {
+    /// Nobody: enough are active, or there may be no more threads.
+    Nobody,
+    Spare,
+    Thread,
+}
+
+#[derive(Clone, Copy)]
+struct Counts(u64);
+
+impl Counts {
+    fn threads(self) -> u64 {
+        self.0 & FIELD
+    }
+
+    fn spares(self) -> u64 {
+        self.0 / SPARE
+    }
+
+    fn active(self) -> u64 {
+        let blocked = (self.0 / BLOCKED) & FIELD;
+        self.threads() - blocked - self.spares()
+    }
+}
+
+impl ThreadCounts {
+    /// Of a pool of `size` workers and at most `most` threads, of which none is there.
+    pub(crate) fn new(size: usize, most: usize) -> Self {
+        debug_assert!(size <= most && most as u64 <= FIELD);
+        ThreadCounts {
+            counts: AtomicU64::new(0),
+            calls: Semaphore::new(0),
+            size: size as u64,
+            most: most as u64,
+        }
+    }
+
+    /// A worker blocks. Returns whether a thread is to be started in its place, which is
+    /// counted already.
+    pub(crate) fn block(&self) -> bool {
+        let mut substitute = Substitute::Nobody;
+        self.change(|counts| {
+            let blocked = Counts(counts.0 + BLOCKED);
+            let (who, change) = if blocked.active() >= self.size {
+                (Substitute::Nobody, 0)
+            } else if blocked.spares() > 0 {
+                (Substitute::Spare, SPARE.wrapping_neg())
+            } else if blocked.threads() < self.most {
+                (Substitute::Thread, THREAD)
+            } else {
+                (Substitute::Nobody, 0)
+            };
+            substitute = who;
+            Some(blocked.0.wrapping_add(change))
+        });
+        if matches!(substitute, Substitute::Spare) {
+            self.calls.release(1);
+        }
+        matches!(substitute, Substitute::Thread)
+    }
+
+    /// A worker goes on after it blocked.
+    pub(crate) fn unblock(&self) {
+        // Ordering: Relaxed here and everywhere but in `leave`: the counts publish nothing.
+        self.counts.fetch_sub(BLOCKED, Ordering::Relaxed);
+    }
+
+    /// Whether more are active than should be. Cheap.
+    pub(crate) fn is_excessive(&self) -> bool {
+        Counts(self.counts.load(Ordering::Relaxed)).active() > self.size
+    }
+
+    /// A worker makes itself spare, if there is one too many.
+    pub(crate) fn retire(&self) -> bool {
+        self.change(|counts| (counts.active() > self.size).then_some(counts.0 + SPARE))
+    }
+
+    /// Sleeps, after a worker has made itself spare, until it is called. When that takes
+    /// longer than `keep_alive` it asks `leave`, which calls
+    /// [`dismiss_spare`](Self::dismiss_spare), and returns what that says if it may.
+    pub(crate) fn rest<T>(
+        &self,
+        keep_alive: Duration,
+        is_over: impl Fn() -> bool,
+        leave: impl Fn() -> Option<T>,
+    ) -> Option<T> {
+        if is_over() {
+            self.recall();
+        }
+        loop {
+            if let Some(call) = self.calls.acquire_timeout(1, keep_alive) {
+                call.forget();
+                return None;
+            }
+            let left = leave();
+            if left.is_some() {
+                return left;
+            }
+        }
+    }
+
+    /// A spare leaves, unless each one that is there has been called. Says whether it was
+    /// the last thread.
+    pub(crate) fn dismiss_spare(&self) -> Option<bool> {
+        let mut last = false;
+        self.change(|counts| {
+            last = counts.threads() == 1;
+            (counts.spares() > 0).then(|| counts.0 - SPARE - THREAD)
+        })
+        .then_some(last)
+    }
+
+    /// It is over: all spares are active again.
+    pub(crate) fn recall(&self) {
+        let mut spares = 0;
+        self.change(|counts| {
+            spares = counts.spares();
+            Some(counts.0 - spares * SPARE)
+        });
+        self.calls.release(spares as u32);
+    }
+
+    /// A thread comes.
+    pub(crate) fn add(&self) {
+        self.counts.fetch_add(THREAD, Ordering::Relaxed);
+    }
+
+    /// An active thread leaves, or did not come. Returns whether it was the last: then what
+    /// the others did is visible.
+    pub(crate) fn leave(&self) -> bool {
+        // Ordering: AcqRel; a chain over all that leave.
+        Counts(self.counts.fetch_sub(THREAD, Ordering::AcqRel)).threads() == 1
+    }
+
+    /// Whether one that blocks now would be substituted for, or need not be.
+    pub(crate) fn has_reserves(&self) -> bool {
+        let counts = Counts(self.counts.load(Ordering::Relaxed));
+        counts.active() > self.size || counts.spares() > 0 || counts.threads() < self.most
+    }
+
+    /// Sets the counts to what `next` makes of them, unless that is nothing.
+    fn change(&self, mut next: impl FnMut(Counts) -> Option<u64>) -> bool {
+        let mut now = self.counts.load(Ordering::Relaxed);
+        while let Some(next) = next(Counts(now)) {
+            // Ordering: AcqRel, for `dismiss_spare`, which is a way to leave, and so that who
+            // retires after a recall sees why that was.
+            match self
+                .counts
+                .compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Relaxed)
+            {
+                Ok(_) => return true,
+                Err(changed) => now = changed,
+            }
+        }
+        false
+    }
+}
