@@ -8,6 +8,8 @@
 //! within a minute, must not have ended before, and must leave nothing behind. How long it
 //! took is printed, and no condition: `stopped 900: p50 .. p99 .. max ..`.
 //!
+//! It is done for each way to stop threads that compute: by a signal, and by polls.
+//!
 //! All seeds run in a child process, so that a program that cannot be ended, and a host that
 //! panics, is a line with its seed in the report and not the end of the test (`child`,
 //! `report`). In the environment:
@@ -28,7 +30,7 @@ mod ending;
 #[allow(dead_code, reason = "shared with other test programs")]
 #[path = "../shared/holdings.rs"]
 mod holdings;
-#[path = "../spec/numbers.rs"]
+#[path = "../../src/conformance/numbers.rs"]
 mod numbers;
 mod random;
 mod report;
@@ -37,18 +39,24 @@ mod report;
 mod watch;
 mod written;
 
-use threadwork_engine::Engine;
+use threadwork_engine::{Engine, Stopping};
 
-/// The engine of a mode: one line for each way to stop threads that compute.
+/// The engine of a way to stop threads that compute.
 fn engine(mode: &str) -> Engine {
     let builder = match mode {
-        "default" => Engine::builder(),
+        "signal" => Engine::builder().stopping(Stopping::Signal),
+        "poll" => Engine::builder().stopping(Stopping::Poll),
         other => panic!("no such mode: {other}"),
     };
     builder.build().unwrap()
 }
 
 #[test]
-fn every_module_ends() {
-    report::all_end("default");
+fn every_module_ends_by_a_signal() {
+    report::all_end("signal");
+}
+
+#[test]
+fn every_module_ends_by_polls() {
+    report::all_end("poll");
 }
