@@ -23,7 +23,7 @@ use crate::thread::ThreadState;
 use crate::worker::lock;
 use crate::{Error, Module};
 use std::sync::{Arc, Mutex};
-use threadwork_rewrite::{HOST_MODULE, POLL};
+use threadwork_rewrite::{HOST_MODULE, POLL, RED_ZONE, STACK_LOW};
 use wasmtime::{ExternType, Mutability, Val, ValType};
 
 /// What a stack is aligned to by the tools' convention.
@@ -170,6 +170,9 @@ impl Instances {
     fn furnish(&self, seat: &mut Seat, arena: &Arena, block: Block) -> wasmtime::Result<()> {
         if self.shape.stack > 0 {
             set_global(seat, "__stack_pointer", block.stack_top)?;
+            // In modules that check their stack.
+            let low = block.stack_top - self.shape.stack + RED_ZONE;
+            set_global(seat, STACK_LOW, low)?;
         }
         seat.enter(false)?;
         let (tls, _) = self.tls(seat)?;
