@@ -49,12 +49,18 @@ pub struct Sleeper {
     pub thread: u32,
     /// The address in linear memory that it waits for a notify of.
     pub address: u64,
-    /// Where it called.
+    /// Where it called; empty for a thread after the first 256 that were looked at.
     pub backtrace: Backtrace,
 }
 
 /// A limit that was reached, and the trap that followed, if it did not end the
 /// process by itself.
+///
+/// A limit is named for a trap only where it explains it: the thread that trapped was itself
+/// refused something by it, nothing of that kind was granted to this thread afterwards, and
+/// the trap is one that can follow (the program aborts, accesses memory or a table out of
+/// bounds, or could not be instantiated). If several limits refused something, it is the
+/// last.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LimitExceeded {

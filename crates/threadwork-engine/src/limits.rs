@@ -6,10 +6,11 @@ use std::time::Duration;
 /// Upper bounds for one process; `None` is "no bound of ours". The default has no
 /// bounds.
 ///
-/// Threads, memory and open files run out the way they do on any system: the
-/// spawn, the `memory.grow` or the `open` fails, and the program may cope. If it
-/// traps afterwards, its [`ExitStatus`](crate::ExitStatus) names the limit. The two
-/// times end the process when they have passed.
+/// Threads, memory, open files and bytes of files run out the way they do on any system:
+/// the spawn, the `memory.grow`, the `open` or the write fails, and the program may cope. If
+/// it traps for that, its [`ExitStatus`](crate::ExitStatus) names the limit;
+/// [`LimitExceeded`](crate::LimitExceeded) says when. The two times end the process when
+/// they have passed.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,8 +27,11 @@ use std::time::Duration;
 pub struct Limits {
     /// Threads that may exist at one time beside the main one.
     pub threads: Option<u32>,
-    /// Bytes of linear memory, all memories together where they are shared, each
-    /// for itself where not. Rounded down to whole pages of 64 KiB.
+    /// Bytes of memory in sum: linear memories, shared or not, and tables, of all threads'
+    /// instances, and what is kept of an [`Output::Buffer`](crate::Output::Buffer) until it
+    /// is taken. An element of a table counts for two pointers. A memory grows in pages of
+    /// 64 KiB; `memory.grow` and `table.grow` return -1 at the limit, a write into a buffer
+    /// fails with ENOSPC.
     pub memory: Option<u64>,
     /// Time from the start of the process.
     pub wall_time: Option<Duration>,
@@ -61,7 +65,7 @@ impl Limits {
         self
     }
 
-    /// At most `bytes` of linear memory.
+    /// At most `bytes` of linear memory, tables and kept output.
     #[must_use]
     pub fn memory(mut self, bytes: u64) -> Self {
         self.memory = Some(bytes);

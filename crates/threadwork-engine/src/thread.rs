@@ -83,7 +83,8 @@ pub(crate) struct ThreadState {
     in_host_call: AtomicU8,
     /// Its task is to end, though the process goes on.
     cancelled: AtomicBool,
-    /// The limit that it met last.
+    /// The limit that refused it something last, unless something of that kind was granted
+    /// afterwards.
     limit_met: Mutex<Option<Limit>>,
     worker: OnceLock<Attachment>,
 }
@@ -165,11 +166,17 @@ impl ThreadState {
         self.cancelled.load(Ordering::SeqCst)
     }
 
+    /// A limit refuses it something. To be said before it is told no.
     pub(crate) fn meet_limit(&self, limit: Limit) {
         *lock(&self.limit_met) = Some(limit);
     }
 
-    /// The limit that it met since the last call.
+    /// It was granted something that limits of this kind could have refused.
+    pub(crate) fn granted(&self, kind: impl FnOnce(&Limit) -> bool) {
+        lock(&self.limit_met).take_if(|limit| kind(limit));
+    }
+
+    /// The limit that explains why it fails now, if one does.
     pub(crate) fn take_limit(&self) -> Option<Limit> {
         lock(&self.limit_met).take()
     }

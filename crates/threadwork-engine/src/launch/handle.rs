@@ -7,7 +7,7 @@ use crate::process::{Cause, State};
 use crate::shared_memory::SharedMemory;
 use crate::stats::Stats;
 use crate::thread::ThreadInfo;
-use crate::wasi::HostEnds;
+use crate::wasi::{HostEnds, Kept};
 use std::io::{PipeReader, PipeWriter};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -189,10 +189,8 @@ impl Killer {
     }
 }
 
-fn take(buffer: Option<&Mutex<Vec<u8>>>) -> Vec<u8> {
-    buffer
-        .map(|buffer| std::mem::take(&mut *lock(buffer)))
-        .unwrap_or_default()
+fn take(buffer: Option<&Kept>) -> Vec<u8> {
+    buffer.map(Kept::take).unwrap_or_default()
 }
 
 impl std::fmt::Debug for Process {

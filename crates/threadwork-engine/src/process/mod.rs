@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `ending` | the first cause, the stores that are left, the exit status |
 //! | `threads` | the threads, and the pooled instances that wait for more |
-//! | `limits` | what the process may use, and what it met of that |
+//! | `limits` | what the process may use, and its clock |
 //! | `state` | [`State`], all of these, and the data of its stores |
 //! | `context` | that data as WASI, Wasmtime and embedders see it |
 //! | `pooled_instance` | a store and an instance that run one thread after another |

@@ -19,8 +19,8 @@ use crate::backtrace::Backtrace;
 use crate::code::Code;
 use crate::error::one_line;
 use crate::exit_status::{ExitStatus, Sleeper, Trap};
-use crate::limits::Limits;
-use crate::linear_memory::{Arena, Memory, Owner};
+use crate::limits::{Limit, Limits};
+use crate::linear_memory::{Arena, Memory, NotGrown, Owner, Reserved};
 use crate::machine::{Machine, Visited, stoppable};
 use crate::poll_page::PollPage;
 use crate::stats::Stats;
@@ -67,6 +67,8 @@ pub(crate) struct Linked {
 pub struct ThreadContext {
     pub(crate) process: Arc<State>,
     pub(crate) thread: Arc<ThreadState>,
+    /// For memories and tables of its instance.
+    pub(super) reserved: Reserved,
 }
 
 /// What a process runs, as far as the process must know.
@@ -246,22 +248,29 @@ impl State {
             return None;
         }
         let trace = error.downcast_ref::<WasmBacktrace>();
-        Some(Cause::Trapped(Trap {
+        let trap = Trap {
             thread: thread.id,
             reason: reason(error),
             backtrace: trace
                 .map(|trace| self.code.backtrace(trace))
                 .unwrap_or_default(),
-        }))
+        };
+        let limit = thread.take_limit();
+        Some(Cause::Trapped(
+            trap,
+            limit.filter(|_| can_follow_refusal(error)),
+        ))
     }
 
     /// `memory.grow` of a shared memory: the pages it had before.
     pub(super) fn grow(&self, thread: &ThreadState, memory: &Memory, pages: u64) -> Option<u64> {
         let grown = self.arena.grow(memory, pages);
-        if grown.is_none() {
-            self.limits.growth_refused(thread);
+        match grown {
+            Ok(_) => thread.granted(|limit| matches!(limit, Limit::Memory(_))),
+            Err(NotGrown::Limit(limit)) => thread.meet_limit(Limit::Memory(limit)),
+            Err(NotGrown::Maximum | NotGrown::System) => {}
         }
-        grown
+        grown.ok()
     }
 
     // ---- Stopping ----
@@ -346,7 +355,7 @@ impl State {
         self.wasi.close();
         self.machine.watchdog().forget(self.id);
         self.limits.stop_clock();
-        let status = self.ending.conclude(self.limits.take_met());
+        let status = self.ending.conclude();
         // First, so that whoever knows of the end has all results.
         self.program.finish(&status);
         self.ending.publish(status);
@@ -411,6 +420,20 @@ impl Owner for State {
             self.end(Cause::Deadlock);
         }
         is_relieved
+    }
+}
+
+/// Whether a program that was refused something could fail so: it aborts, it uses what it
+/// did not get as an address, or its instance could not be made. It does not divide by zero
+/// for that.
+fn can_follow_refusal(error: &wasmtime::Error) -> bool {
+    use wasmtime::Trap;
+    match error.downcast_ref() {
+        None => true,
+        Some(trap) => matches!(
+            trap,
+            Trap::UnreachableCodeReached | Trap::MemoryOutOfBounds | Trap::TableOutOfBounds
+        ),
     }
 }
 

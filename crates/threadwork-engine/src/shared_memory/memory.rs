@@ -121,7 +121,12 @@ impl SharedMemory {
         let memory = wasmtime::SharedMemory::new(engine.machine().wasmtime(), ty)
             .map_err(|error| refused(one_line(&error)))?;
         let memories = vec![Memory::new(memory)];
-        let arena = Arena::new(memories, Arc::clone(engine.machine().cores()), None, 0);
+        let arena = Arena::new(
+            memories,
+            Arc::clone(engine.machine().cores()),
+            Arc::default(),
+            0,
+        );
         Ok(Self::of_host(&Arc::new(arena)))
     }
 
@@ -170,7 +175,7 @@ impl SharedMemory {
     pub fn grow(&self, pages: u64) -> Result<u64, MemoryError> {
         self.arena
             .grow(self.memory(), pages)
-            .ok_or_else(|| MemoryError::Full {
+            .map_err(|_| MemoryError::Full {
                 size: self.size(),
                 pages,
             })

@@ -146,7 +146,7 @@ fn path_open<H: Host>(
         if let Some(most) = files.most
             && files.opened.len() >= most as usize
         {
-            host.meet_limit(Limit::OpenFiles(most));
+            host.thread().meet_limit(Limit::OpenFiles(most));
             return Ok(Errno::Mfile as i32);
         }
         // A copy, so that no other thread can change the name after it was looked at,
@@ -174,6 +174,8 @@ fn path_open<H: Host>(
         if errno == SUCCESS {
             let fd: u32 = copy.read(GuestPtr::new(end.cast_unsigned()))?;
             files.opened.insert(fd);
+            host.thread()
+                .granted(|limit| matches!(limit, Limit::OpenFiles(_)));
             memory.write(GuestPtr::new(result.cast_unsigned()), fd)?;
         }
         Ok(errno)

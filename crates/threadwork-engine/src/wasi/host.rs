@@ -4,7 +4,6 @@ use super::files::{Files, Grants};
 use super::stdio::{InputStream, OutputStream};
 use super::streams::{self, Stream, Streams};
 use crate::error::Error;
-use crate::limits::Limit;
 use crate::linear_memory::Memory;
 use crate::lock::lock;
 use crate::thread::ThreadState;
@@ -41,9 +40,6 @@ pub(crate) trait Host: 'static {
 
     /// The memory that WASI works on if that is a shared one; else it is the instance's.
     fn shared_memory(&self) -> Option<&Memory>;
-
-    /// Remembers that the caller was refused something.
-    fn meet_limit(&self, limit: Limit);
 
     /// Processor time of all threads of the process.
     fn process_cpu_time(&self) -> Duration;

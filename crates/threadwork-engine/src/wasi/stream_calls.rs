@@ -7,6 +7,7 @@ use super::host::{Errno, Host, MODULE, MOST_VECTORS, errno, with_memory};
 use super::poll::poll;
 use super::stdio::InputStream;
 use super::streams::Stream;
+use crate::limits::Limit;
 use crate::lock::lock;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::io::Read;
@@ -123,10 +124,11 @@ fn write(host: &impl Host, stream: Stream, bytes: &[u8]) -> Result<Result<usize,
     let output = host.wasi().output(stream);
     let open = output.open();
     let Some(fd) = open.fd() else {
-        if let Some(stream) = &open.0 {
-            stream.keep(bytes);
-        }
-        return Ok(Ok(bytes.len()));
+        let kept = open.0.as_ref().map(|stream| stream.keep(bytes));
+        return Ok(kept.unwrap_or(Ok(bytes.len())).map_err(|limit| {
+            host.thread().meet_limit(Limit::Memory(limit));
+            Errno::Nospc
+        }));
     };
     if !output.can_block() {
         return Ok(retry(|| rustix::io::write(fd, bytes)).map_err(errno));

@@ -24,6 +24,7 @@ mod rules;
 mod stack;
 mod stopping;
 mod support;
+mod totals;
 mod unmodified;
 mod wasi;
 #[path = "../shared/watch.rs"]
