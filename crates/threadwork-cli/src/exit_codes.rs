@@ -14,7 +14,7 @@ pub(crate) const TEST_FAILED: i32 = 1;
 
 /// Every code that `threadwork run` exits with when it is not the program's own.
 /// [`threadwork_engine::ExitStatus::code`] gives those of a program that started.
-pub(crate) const TABLE: [(i32, &str); 10] = [
+pub(crate) const TABLE: [(i32, &str); 11] = [
     (2, "the command line of threadwork is wrong"),
     (120, "deadlock: every thread waits for ever"),
     (121, "the program failed at the limit of --threads"),
@@ -28,6 +28,7 @@ pub(crate) const TABLE: [(i32, &str); 10] = [
     (134, "the program trapped (128 + SIGABRT)"),
     (137, "the program failed at the limit of --max-memory"),
     (152, "the CPU time of --max-cpu is used up"),
+    (153, "the program failed at the limit of --max-file-bytes"),
 ];
 
 /// The table as it stands at the end of `--help`.

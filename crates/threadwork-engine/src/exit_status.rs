@@ -79,8 +79,8 @@ impl ExitStatus {
 
     /// The exit code of a command-line program that reports this status: the
     /// guest's own; 134 (128 + SIGABRT) for a trap; 120 for a deadlock; 121, 122,
-    /// 137, 124 and 152 for the limits of threads, open files, memory, wall-clock
-    /// and CPU time; 130 (128 + SIGINT) if killed.
+    /// 137, 153, 124 and 152 for the limits of threads, open files, memory, bytes of files,
+    /// wall-clock and CPU time; 130 (128 + SIGINT) if killed.
     ///
     /// ```
     /// use threadwork_engine::ExitStatus;
@@ -100,6 +100,7 @@ impl ExitStatus {
                 Limit::WallTime(_) => 124,
                 Limit::Memory(_) => 137,
                 Limit::CpuTime(_) => 152,
+                Limit::FileBytes(_) => 153,
             },
             Self::Killed => 130,
         }

@@ -40,6 +40,10 @@ pub struct Limits {
     /// Files and directories that may be open at one time beside standard streams
     /// and preopened directories.
     pub open_files: Option<u32>,
+    /// Bytes that may be written to files in all, and that files may be made longer by:
+    /// what is overwritten or deleted counts all the same, standard streams do not. A call
+    /// beyond it fails with EDQUOT. 0 lets nothing be written.
+    pub file_bytes: Option<u64>,
 }
 
 /// One of the [`Limits`].
@@ -55,6 +59,8 @@ pub enum Limit {
     CpuTime(Duration),
     /// [`Limits::open_files`]
     OpenFiles(u32),
+    /// [`Limits::file_bytes`]
+    FileBytes(u64),
 }
 
 impl Limits {
@@ -92,6 +98,13 @@ impl Limits {
         self.open_files = Some(count);
         self
     }
+
+    /// At most `bytes` written to files.
+    #[must_use]
+    pub fn file_bytes(mut self, bytes: u64) -> Self {
+        self.file_bytes = Some(bytes);
+        self
+    }
 }
 
 /// A page of linear memory.
@@ -105,6 +118,7 @@ impl fmt::Display for Limit {
             Self::WallTime(time) => write!(f, "the limit of {time:?} of wall-clock time"),
             Self::CpuTime(time) => write!(f, "the limit of {time:?} of CPU time"),
             Self::OpenFiles(count) => write!(f, "the limit of {count} open files"),
+            Self::FileBytes(bytes) => write!(f, "the limit of {bytes} bytes written to files"),
         }
     }
 }

@@ -30,7 +30,7 @@ pub enum Activity {
         address: u64,
     },
     /// It is in a host call that can take long: a sleep, a poll, a read or a write
-    /// of a standard stream.
+    /// of a standard stream, a spawn that waits for a thread to be gone.
     InHostCall,
 }
 
@@ -200,15 +200,22 @@ impl ThreadState {
         HostCall(self)
     }
 
-    pub(crate) fn info(&self) -> ThreadInfo {
-        let activity = match (self.address(), self.in_host_call.load(Ordering::Relaxed)) {
+    fn activity(&self) -> Activity {
+        match (self.address(), self.in_host_call.load(Ordering::Relaxed)) {
             (Some(address), _) => Activity::Waiting { address },
             (None, 0) => Activity::Running,
             (None, _) => Activity::InHostCall,
-        };
+        }
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.activity() == Activity::Running
+    }
+
+    pub(crate) fn info(&self) -> ThreadInfo {
         ThreadInfo {
             id: self.id,
-            activity,
+            activity: self.activity(),
             cpu_time: self.cpu_time(),
         }
     }

@@ -39,7 +39,13 @@ impl Host {
         let totals = Arc::default();
         let stdout = OutputStream::stdout(Output::Null, &mut ends, &totals)?;
         let stderr = OutputStream::stderr(Output::Null, &mut ends, &totals)?;
-        let wasi = Wasi::new(&Grants::default(), stdin, stdout, stderr, None)?;
+        let wasi = Wasi::new(
+            &Grants::default(),
+            stdin,
+            stdout,
+            stderr,
+            &Limits::default(),
+        )?;
         let nothing = Module::new(engine, b"(module)")?;
         let machine = Arc::clone(engine.machine());
         let arena = Arena::new(Vec::new(), Arc::clone(machine.cores()), Arc::default(), 0);

@@ -95,7 +95,7 @@ impl ProcessBuilder {
         self
     }
 
-    /// Appends an argument.
+    /// Appends an argument. One with a NUL character is an error when the process starts.
     #[must_use]
     pub fn arg(mut self, argument: impl Into<String>) -> Self {
         self.grants.args.push(argument.into());
@@ -111,7 +111,8 @@ impl ProcessBuilder {
         self
     }
 
-    /// Sets an environment variable.
+    /// Sets an environment variable. An empty name, a `=` in a name or a NUL character is an
+    /// error when the process starts.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let name = name.into();
@@ -120,11 +121,15 @@ impl ProcessBuilder {
         self
     }
 
-    /// Sets the host program's environment variables, as far as they are Unicode.
+    /// Sets the host program's environment variables, as far as they are Unicode and have
+    /// names that a program can be given.
     #[must_use]
     pub fn inherit_env(self) -> Self {
         let unicode = |(name, value): (OsString, OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
+            let name = name.into_string().ok()?;
+            // Windows has some.
+            let is_name = !name.is_empty() && !name.contains('=');
+            Some((name, value.into_string().ok()?)).filter(|_| is_name)
         };
         std::env::vars_os()
             .filter_map(unicode)
@@ -252,13 +257,14 @@ impl ProcessBuilder {
             source,
         })?;
         self.grants.args.insert(0, std::mem::take(&mut self.arg0));
+        self.grants.check()?;
         self.tell_parallelism();
         let mut ends = HostEnds::default();
         let stdin = InputStream::open(self.stdin, &mut ends)?;
         let totals = Arc::new(Totals::new(self.limits.memory));
         let stdout = OutputStream::stdout(self.stdout, &mut ends, &totals)?;
         let stderr = OutputStream::stderr(self.stderr, &mut ends, &totals)?;
-        let wasi = Wasi::new(&self.grants, stdin, stdout, stderr, self.limits.open_files)?;
+        let wasi = Wasi::new(&self.grants, stdin, stdout, stderr, &self.limits)?;
         let code = self.module.code();
         let machine = self.module.engine().machine();
         let arena = Arc::new(Arena::new(
@@ -361,7 +367,7 @@ impl<P> Prepared<P> {
             what: "a thread",
             source,
         })?;
-        Ok(Process::new(state, calls, ends))
+        Ok(Process::new(&state, calls, ends))
     }
 }
 

@@ -9,7 +9,9 @@
 //!
 //! - A runtime is told how many threads of the host use it. They live from the start.
 //!   One that waits without a timeout, for a word or for a task, is *away*.
-//! - Of any other arena the host lives, and never sleeps, while it has a [`Presence`].
+//! - Of any other arena the host lives, and never sleeps, while it has a [`Presence`]. That
+//!   all sleep is decided under the lock that a presence begins under: one that began before
+//!   prevents it, one that begins afterwards finds the process ending.
 //!
 //! Invariant: no more of the host's threads are counted as away than were announced. A
 //! thread beyond that is counted in when it goes to sleep, so that it hides a deadlock
@@ -42,6 +44,8 @@ pub(crate) struct Arena {
     /// Threads of the host that were announced, and how many of them are away.
     hosts: u32,
     away: AtomicU32,
+    /// How often the host is present.
+    presences: Mutex<u32>,
     /// Whose memories these are, if anybody's; told when all sleep.
     owner: OnceLock<Weak<dyn Owner>>,
 }
@@ -87,6 +91,7 @@ impl Arena {
             growing: Mutex::default(),
             hosts,
             away: AtomicU32::new(0),
+            presences: Mutex::default(),
             owner: OnceLock::new(),
         }
     }
@@ -210,6 +215,12 @@ impl Arena {
         self.away.fetch_sub(claims, Ordering::Relaxed);
     }
 
+    /// Calls `verdict` unless the host is present, or begins to be meanwhile.
+    pub(crate) fn unless_present<R>(&self, verdict: impl FnOnce() -> R) -> Option<R> {
+        let presences = lock(&self.presences);
+        (*presences == 0).then(verdict)
+    }
+
     /// Somebody lives no more.
     pub(crate) fn leave(&self) {
         if self.lot.leave() {
@@ -229,13 +240,17 @@ pub(crate) struct Presence(Arc<Arena>);
 
 impl Presence {
     pub(crate) fn new(arena: &Arc<Arena>) -> Self {
+        let mut presences = lock(&arena.presences);
+        *presences += 1;
         arena.lot.enter();
+        drop(presences);
         Self(Arc::clone(arena))
     }
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
+        *lock(&self.0.presences) -= 1;
         self.0.leave();
     }
 }

@@ -41,7 +41,7 @@ fn spawn(process: &Arc<State>, spawner: &ThreadState, argument: i32) -> i32 {
 
 fn try_spawn(process: &Arc<State>, spawner: &ThreadState, argument: i32) -> Option<i32> {
     let most = process.limits().threads();
-    let (thread, instance) = match process.threads().admit(most, process.lot()) {
+    let (thread, instance) = match process.threads().admit(most, process.lot(), spawner) {
         Ok(admitted) => admitted,
         Err(Refused::Limit(most)) => {
             spawner.meet_limit(Limit::Threads(most));

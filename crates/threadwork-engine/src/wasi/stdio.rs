@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::linear_memory::Totals;
 use crate::lock::lock;
-use std::fs::File;
+use rustix::fs::FileType;
 use std::io::{PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
@@ -210,7 +210,7 @@ impl OutputStream {
     }
 }
 
-fn pipe() -> Result<(PipeReader, PipeWriter), Error> {
+pub(super) fn pipe() -> Result<(PipeReader, PipeWriter), Error> {
     std::io::pipe().map_err(|source| Error::System {
         what: "a pipe",
         source,
@@ -220,8 +220,6 @@ fn pipe() -> Result<(PipeReader, PipeWriter), Error> {
 /// Whether a read or write of this descriptor can wait for somebody else: all but
 /// regular files.
 pub(crate) fn can_block(fd: BorrowedFd<'_>) -> bool {
-    let regular = fd
-        .try_clone_to_owned()
-        .and_then(|fd| File::from(fd).metadata());
-    !regular.is_ok_and(|data| data.is_file())
+    let regular = |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode).is_file();
+    !rustix::fs::fstat(fd).is_ok_and(regular)
 }

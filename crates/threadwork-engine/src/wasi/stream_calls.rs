@@ -11,7 +11,7 @@ use crate::limits::Limit;
 use crate::lock::lock;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, TryLockError};
 use std::time::{Duration, Instant};
 use wasmtime::{Caller, Linker, Result};
@@ -214,12 +214,12 @@ fn until_ready(
     fd: BorrowedFd<'_>,
     flags: PollFlags,
 ) -> Result<Result<(), Errno>> {
-    let cancel: OwnedFd = match host.wasi().cancel_fd() {
-        Ok(cancel) => cancel,
-        Err(error) => return Ok(Err(errno(error))),
+    let cancel = host.wasi().cancel();
+    let Some(cancel) = &cancel.0 else {
+        return Ok(Err(Errno::Badf));
     };
     let mut fds = [
-        PollFd::from_borrowed_fd(cancel.as_fd(), PollFlags::IN),
+        PollFd::from_borrowed_fd(cancel.fd(), PollFlags::IN),
         PollFd::from_borrowed_fd(fd, flags),
     ];
     // Ready is the usual case, and then the thread keeps its core.

@@ -14,6 +14,7 @@ mod backtrace;
 mod bad_input;
 mod cache;
 mod deadlock;
+mod descriptors;
 mod ending;
 mod flat;
 #[path = "../shared/holdings.rs"]
