@@ -183,13 +183,9 @@ fn wait(
         true => !expected,
         false => load(),
     };
-    let result = loop {
-        let result = process.lot().wait(thread.id, key, deadline, expected, load);
-        match result {
-            WaitResult::Deadlock if Arc::clone(process).is_relieved() => {}
-            result => break result,
-        }
-    };
+    let is_relieved = || Arc::clone(process).is_relieved();
+    let lot = process.lot();
+    let result = lot.wait(thread.id, key, deadline, expected, load, is_relieved);
     let stopped = matches!(result, WaitResult::Cancelled | WaitResult::Deadlock);
     if stopped || thread.is_cancelled() {
         return Err(Error::new(Ended));

@@ -50,7 +50,7 @@ fn zoo() -> Module {
 
 #[test]
 fn thousands_of_processes_killed_at_random_points() {
-    alone("killed_at_random_points");
+    alone("flat::killed_at_random_points");
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn killed_at_random_points() {
 
 #[test]
 fn thousands_of_processes_that_end_by_themselves() {
-    alone("ending_by_themselves");
+    alone("flat::ending_by_themselves");
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn ending_by_themselves() {
 
 #[test]
 fn thousands_of_modules_and_engines() {
-    alone("modules_and_engines");
+    alone("flat::modules_and_engines");
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn modules_and_engines() {
 
 #[test]
 fn spawns_without_end_in_one_process() {
-    alone("threads_of_one_process");
+    alone("flat::threads_of_one_process");
 }
 
 #[test]

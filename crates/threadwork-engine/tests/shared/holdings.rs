@@ -7,17 +7,12 @@ use std::time::{Duration, Instant};
 
 use crate::watch::Watch;
 
-/// Runs the test `name` of the chapter `flat`, which is ignored otherwise, by itself.
+/// Runs the test of this name, which is ignored otherwise, by itself.
 #[track_caller]
 pub(crate) fn alone(name: &str) {
     let _watch = Watch::with(Duration::from_secs(1200));
     let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            &format!("flat::{name}"),
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["--exact", name, "--ignored", "--nocapture"])
         .output()
         .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -77,7 +72,7 @@ fn count(folder: &str) -> usize {
     fs::read_dir(folder).unwrap().count()
 }
 
-/// Threads of the engine that run guests; those that compile are kept by `rayon`.
+/// Threads of the engine that run guests.
 fn workers() -> usize {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
     tasks
