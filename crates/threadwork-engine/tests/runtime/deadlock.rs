@@ -1,7 +1,7 @@
 //! When everybody waits for ever it is said so; when somebody does not, nothing is.
 
 use crate::support::{COUNT, Watch, execute, module, runtime, until, workers_of};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use threadwork_engine::{
     Activity, DeadlockReport, ExitStatus, MemoryError, Module, ProcessBuilder, TaskError,
     TaskHandle, ThreadRuntime, WorkerStatus,
@@ -339,7 +339,11 @@ fn a_handle_counts_from_when_it_is_there_until_it_is_dropped() {
     let mut taken = 0;
     for round in 0..300_u32 {
         let process = ProcessBuilder::new(&module).spawn().unwrap();
-        (0..round * 8).for_each(|_| std::hint::spin_loop());
+        // Up to half a millisecond.
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_micros(u64::from(round) * 5 / 3) {
+            std::hint::spin_loop();
+        }
         let Some(memory) = process.memory() else {
             // It has been in a deadlock before.
             assert_eq!(process.wait().code(), 120);
