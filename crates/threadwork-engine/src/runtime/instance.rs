@@ -175,7 +175,14 @@ impl Instances {
     ) -> wasmtime::Result<()> {
         if self.shape.stack > 0 {
             set_global(instance, "__stack_pointer", block.stack_top)?;
-            if instance.store.data().process.code().stack_overflow.is_some() {
+            if instance
+                .store
+                .data()
+                .process
+                .code()
+                .stack_overflow
+                .is_some()
+            {
                 let low = block.stack_top - self.shape.stack + RED_ZONE;
                 set_global(instance, STACK_LOW, low)?;
             }
