@@ -444,8 +444,8 @@ fn texts_that_the_program_would_read_as_others() {
             "the variable \"A\\0\" cannot be given to the program: it has a NUL character",
         ),
         (
-            new().env("A", "1\02"),
-            "the value \"1\\02\" cannot be given to the program: it has a NUL character",
+            new().env("A", "1\0z"),
+            "the value \"1\\0z\" cannot be given to the program: it has a NUL character",
         ),
         (
             new().env("A=B", "1"),
