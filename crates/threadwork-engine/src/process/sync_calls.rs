@@ -171,7 +171,9 @@ fn wait(
     expected: u64,
     load: impl Fn() -> u64,
 ) -> Result<i32> {
-    let ThreadContext { process, thread } = call.data();
+    let ThreadContext {
+        process, thread, ..
+    } = call.data();
     thread.counters.waits.add(1);
     // A negative timeout is none, and one past the end of time is as good as none.
     let deadline = u64::try_from(timeout)
