@@ -170,10 +170,11 @@ pub const ATOMIC_BATCH: &str = "atomic_batch";
 
 /// The features of WebAssembly that a module may use.
 ///
-/// What Wasmtime 48 has without its `gc` feature: WebAssembly 2.0 without
-/// `externref`, and threads, tail calls, several memories, 64-bit memories,
-/// relaxed SIMD and extended constants. An engine that accepts less refuses some
-/// modules that pass here; one that accepts more gains nothing by it.
+/// WebAssembly 2.0 without `externref`, and threads, tail calls, several memories,
+/// 64-bit memories, relaxed SIMD, extended constants, and exceptions as in WebAssembly
+/// 3.0 (`try_table` and `exnref`; not those before it, with `try` and `catch`). An
+/// engine that accepts less refuses some modules that pass here; one that accepts more
+/// gains nothing by it.
 pub const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .difference(WasmFeatures::GC_TYPES)
     .union(WasmFeatures::THREADS)
@@ -181,7 +182,8 @@ pub const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::MULTI_MEMORY)
     .union(WasmFeatures::MEMORY64)
     .union(WasmFeatures::RELAXED_SIMD)
-    .union(WasmFeatures::EXTENDED_CONST);
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::EXCEPTIONS);
 
 /// A module that is ready for the host, and what the host must know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use wasmparser::{
     BinaryReader, CompositeInnerType, CustomSectionReader, DataKind, DataSectionReader,
     ElementSectionReader, ExportSectionReader, FuncToValidate, FuncValidatorAllocations,
     FunctionBody, FunctionSectionReader, GlobalSectionReader, ImportSectionReader, MemoryType,
-    Operator, Parser, Payload, TableSectionReader, TypeRef, TypeSectionReader, ValidPayload,
-    Validator, ValidatorResources, WasmModuleResources,
+    Operator, Parser, Payload, TableSectionReader, TagSectionReader, TypeRef, TypeSectionReader,
+    ValidPayload, Validator, ValidatorResources, WasmModuleResources,
     types::{EntityType, TypesRef},
 };
 
@@ -35,6 +35,7 @@ pub(crate) struct Scan<'a> {
     pub(crate) imports: Option<ImportSectionReader<'a>>,
     pub(crate) functions: Option<FunctionSectionReader<'a>>,
     pub(crate) tables: Option<TableSectionReader<'a>>,
+    pub(crate) tags: Option<TagSectionReader<'a>>,
     pub(crate) globals: Option<GlobalSectionReader<'a>>,
     pub(crate) exports: Option<ExportSectionReader<'a>>,
     pub(crate) start: Option<u32>,
@@ -128,6 +129,7 @@ pub(crate) enum Slot {
     Functions,
     Tables,
     Memories,
+    Tags,
     Globals,
     Exports,
     Start,
@@ -254,6 +256,10 @@ impl<'a> Scan<'a> {
                     self.memories.push(Memory { ty: ty?, import });
                 }
             }
+            Payload::TagSection(section) => {
+                *slot = Slot::Tags;
+                self.tags = Some(section);
+            }
             Payload::GlobalSection(section) => {
                 *slot = Slot::Globals;
                 self.counts.globals += section.count();
@@ -319,8 +325,8 @@ impl<'a> Scan<'a> {
                 self.customs.push((*slot, section));
             }
             Payload::Version { .. } | Payload::CodeSectionEntry(_) | Payload::End(_) => {}
-            // Tags: the validator refuses them, so this is not reached while
-            // `FEATURES` leaves exceptions out. Dropping one would be worse.
+            // The validator refuses what `FEATURES` leaves out. Dropping a section
+            // would be worse.
             other => {
                 let offset = other.as_section().map_or(0, |(_, range)| range.start);
                 let message = "a section that the rewriter does not know".to_owned();
@@ -349,7 +355,9 @@ impl<'a> Scan<'a> {
                     self.counts.imported_globals += 1;
                     self.keeps_state |= ty.mutable;
                 }
-                TypeRef::Table(_) | TypeRef::Tag(_) => self.keeps_state = true,
+                TypeRef::Table(_) => self.keeps_state = true,
+                // It never changes.
+                TypeRef::Tag(_) => {}
             }
         }
         self.counts.functions += self.counts.imported_functions;

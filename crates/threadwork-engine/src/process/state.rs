@@ -29,13 +29,9 @@ use crate::stats::Stats;
 use crate::thread::{Ended, ProcExit, ThreadState};
 use crate::wasi::Wasi;
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use threadwork_parking::ParkingLot;
 use wasmtime::{Instance, InstancePre, Linker, Store, WasmBacktrace};
-
-/// How long after a signal the next one is sent to a thread that is still there: the first
-/// may have met it in a host call.
-const RESEND: Duration = Duration::from_millis(1);
 
 /// See the module's documentation.
 pub(crate) struct State {
@@ -288,8 +284,7 @@ impl State {
     /// is visited soon, to send again.
     pub(crate) fn interrupt(&self, thread: &ThreadState) {
         if let Some(signal) = self.machine.signal() {
-            thread.interrupt(signal);
-            self.visit_soon();
+            self.visit_at(thread.interrupt(signal));
         }
     }
 
@@ -297,17 +292,15 @@ impl State {
     /// gone.
     fn interrupt_all(&self) {
         if let Some(signal) = self.machine.signal()
-            && self.record.threads.interrupt(signal)
+            && let Some(next) = self.record.threads.interrupt(signal)
         {
-            self.visit_soon();
+            self.visit_at(next);
         }
     }
 
-    fn visit_soon(&self) {
+    fn visit_at(&self, time: Instant) {
         if let Some(this) = self.this.upgrade() {
-            self.machine
-                .watchdog()
-                .schedule(&this, Instant::now() + RESEND);
+            self.machine.watchdog().schedule(&this, time);
         }
     }
 
@@ -390,8 +383,7 @@ impl Visited for State {
 
     fn visit(self: Arc<Self>, now: Instant) -> Option<Instant> {
         if self.is_ending() {
-            let signal = self.machine.signal()?;
-            return self.record.threads.interrupt(signal).then(|| now + RESEND);
+            return self.record.threads.interrupt(self.machine.signal()?);
         }
         let parallelism = self.machine.parallelism();
         let cpu_time = || self.record.threads.cpu_time();
