@@ -227,7 +227,7 @@ fn threads_of_one_process() {
 
 #[test]
 fn handles_of_ended_processes_keep_no_memory() {
-    alone("hold_ended_processes");
+    alone("flat::hold_ended_processes");
 }
 
 #[test]
