@@ -111,6 +111,7 @@ fn option_values_that_mean_nothing() {
     refused_options(&["--timeout", "soon"]).with(&["--timeout", "1h30m"]);
     refused_options(&["--max-memory", "lots"]).with(&["--max-memory", "64KiB"]);
     refused_options(&["--max-memory", "1"]).with(&["memory", "65536"]);
+    refused_options(&["--stack", "16K"]).with(&["--stack", "64K"]);
     let workers = ["--invoke", "f", "--workers", "4294967295"];
     refused_options(&workers).with(&["--workers", "65536"]);
     let longest = ["--timeout", "9223372036854775808s"];

@@ -51,6 +51,7 @@ pub struct ProcessBuilder {
     stdout: Output,
     stderr: Output,
     limits: Limits,
+    host_memory: u64,
     define: Option<Define>,
 }
 
@@ -84,6 +85,7 @@ impl ProcessBuilder {
             stdout: Output::default(),
             stderr: Output::default(),
             limits: Limits::default(),
+            host_memory: 0,
             define: None,
         }
     }
@@ -169,9 +171,57 @@ impl ProcessBuilder {
         self
     }
 
+    /// Reserves so many bytes of the program's first shared memory for
+    /// [objects](crate::SharedMemory::allocate) of the host: 0 unless set. The memory has
+    /// them from the start, beyond what the module declares, and they count as its others
+    /// do; pages that nobody touches cost nothing. A program that never grows its memory
+    /// needs none: there the host's area grows when it must.
+    #[must_use]
+    pub fn host_memory(mut self, bytes: u64) -> Self {
+        self.host_memory = bytes;
+        self
+    }
+
     /// Adds host functions of the embedder's own, which the guest can import. They
     /// run on the worker of the thread that calls; one that blocks cannot be
     /// cancelled, so the process ends only when it returns.
+    ///
+    /// The caller's memory is [`ThreadContext::memory`]. Its waits and notifies meet the
+    /// guest's, and a wait ends when the process does. Those of the `SharedMemory` of
+    /// Wasmtime that [`Caller::get_export`](crate::Caller::get_export) gives
+    /// (`atomic_wait32`, `atomic_wait64`, `atomic_notify`) do **not**: they know another
+    /// queue, in which no guest sleeps, and nothing ends a wait there.
+    ///
+    /// ```
+    /// use threadwork_engine::{Caller, Engine, Module, ProcessBuilder, ThreadContext};
+    ///
+    /// # fn main() -> Result<(), threadwork_engine::Error> {
+    /// # let engine = Engine::new()?;
+    /// let module = Module::new(&engine, br#"
+    ///     (module
+    ///       (import "host" "ring" (func $ring (param i32)))
+    ///       (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+    ///       (import "env" "memory" (memory 1 1 shared))
+    ///       (func (export "wasi_thread_start") (param i32 i32)
+    ///         (i32.atomic.store (i32.const 64) (i32.const 1))
+    ///         (call $ring (i32.const 64)))
+    ///       (func (export "_start")
+    ///         (drop (call $spawn (i32.const 0)))
+    ///         (drop (memory.atomic.wait32 (i32.const 64) (i32.const 0) (i64.const -1)))))
+    /// "#)?;
+    /// let process = ProcessBuilder::new(&module).linker(|linker| {
+    ///     linker.func_wrap("host", "ring", |caller: Caller<'_, ThreadContext>, at: u32| {
+    ///         if let Some(memory) = caller.data().memory() {
+    ///             memory.notify(at.into(), 1)?;
+    ///         }
+    ///         Ok(())
+    ///     })?;
+    ///     Ok(())
+    /// });
+    /// assert!(process.run()?.success());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn linker(
         mut self,
@@ -261,13 +311,13 @@ impl ProcessBuilder {
         let code = self.module.code();
         let machine = self.module.engine().machine();
         let arena = Arc::new(Arena::new(
-            make_memories(&self.module, &self.limits, shape.memory)?,
+            make_memories(&self.module, &self.limits, shape.memory, self.host_memory)?,
             Arc::clone(machine.cores()),
             self.limits.memory,
             shape.hosts,
         ));
         if let Some(import) = code.memories.first() {
-            arena.own_from(import.minimum.saturating_mul(PAGE));
+            arena.own_from(import.minimum.saturating_mul(PAGE), code.grows_memory);
         }
         let poll_page = make_poll_page(&self.module)?;
         let program = Arc::new(program(&arena));
@@ -376,8 +426,14 @@ impl std::fmt::Debug for ProcessBuilder {
 }
 
 /// Makes the shared memories, of `size` bytes if they want less and may have as much; a
-/// limit lowers the maximum.
-fn make_memories(module: &Module, limits: &Limits, size: u64) -> Result<Vec<Memory>, Error> {
+/// limit lowers the maximum. The first has `host` bytes more than it wants, in any case.
+fn make_memories(
+    module: &Module,
+    limits: &Limits,
+    size: u64,
+    host: u64,
+) -> Result<Vec<Memory>, Error> {
+    let mut host = host.div_ceil(PAGE);
     let mut left = limits.memory.map(|bytes| bytes / PAGE);
     let too_large = |minimum: u64, limit: u64| Error::Memory {
         minimum: minimum.saturating_mul(PAGE),
@@ -406,7 +462,16 @@ fn make_memories(module: &Module, limits: &Limits, size: u64) -> Result<Vec<Memo
         }
         // It keeps half of what it may grow by.
         let more = (size / PAGE).saturating_sub(import.minimum);
-        let minimum = import.minimum + more.min((maximum - import.minimum) / 2);
+        let room = maximum - import.minimum;
+        let reserved = std::mem::take(&mut host);
+        if reserved > room {
+            return Err(refused(format!(
+                "there is no room for {} more for the host (ProcessBuilder::host_memory): link \
+                 the program with a larger --max-memory, or raise the limit",
+                reserved.saturating_mul(PAGE)
+            )));
+        }
+        let minimum = import.minimum + more.min(room / 2).max(reserved);
         if let Some(left) = &mut left {
             *left -= minimum;
         }

@@ -13,7 +13,7 @@ mod operation;
 mod words;
 
 pub(crate) use allocator::GRAIN;
-pub(crate) use arena::{Arena, Closed, Owner, Presence};
+pub(crate) use arena::{Arena, Closed, NoRoom, Owner, Presence};
 pub(crate) use operation::{Code, Operation, Width};
 pub use words::{Integer, Number};
 pub(crate) use words::{Memory, Rmw, Shareable, sealed};

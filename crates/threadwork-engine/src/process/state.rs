@@ -248,7 +248,7 @@ impl State {
         let trace = error.downcast_ref::<WasmBacktrace>();
         Some(Cause::Trapped(Trap {
             thread: thread.id,
-            reason: reason(error),
+            reason: reason(error, &self.code),
             backtrace: trace
                 .map(|trace| self.code.backtrace(trace))
                 .unwrap_or_default(),
@@ -415,8 +415,14 @@ impl Owner for State {
 }
 
 /// The root of an error, without Wasmtime's own printing of the backtrace.
-fn reason(error: &wasmtime::Error) -> String {
+fn reason(error: &wasmtime::Error, code: &Code) -> String {
     match error.downcast_ref::<wasmtime::Trap>() {
+        Some(wasmtime::Trap::StackOverflow) => format!(
+            "stack overflow: its calls need more than the {} bytes of native stack that each \
+             thread has, whatever stack the program asks for: raise that \
+             (EngineBuilder::max_wasm_stack, threadwork run --stack)",
+            code.max_wasm_stack
+        ),
         Some(trap) => trap.to_string().replace("wasm trap: ", ""),
         None => one_line(&wasmtime::Error::msg(error.root_cause().to_string())),
     }
