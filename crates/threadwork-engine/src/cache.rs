@@ -20,7 +20,7 @@ const MAX_BYTES: u64 = 512 << 20;
 const CHECKSUM: usize = blake3::OUT_LEN;
 
 /// To be raised whenever the rewriter makes something else of the same module.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// The file of a module in `dir`.
 pub(crate) fn entry(dir: &Path, wasm: &[u8], engine: &Engine) -> PathBuf {
@@ -33,7 +33,7 @@ pub(crate) fn entry(dir: &Path, wasm: &[u8], engine: &Engine) -> PathBuf {
     name.update(env!("CARGO_PKG_VERSION").as_bytes());
     name.update(&FORMAT.to_le_bytes());
     name.update(&settings.0);
-    name.update(&[engine.stopping() as u8]);
+    name.update(&[engine.stopping() as u8, u8::from(engine.checks_stacks())]);
     name.update(wasm);
     dir.join(format!("{}.twc", name.finalize().to_hex()))
 }

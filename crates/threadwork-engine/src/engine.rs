@@ -46,6 +46,7 @@ struct Inner {
     cache: Option<PathBuf>,
     stopping: Stopping,
     max_wasm_stack: usize,
+    checks_stacks: bool,
 }
 
 /// How threads that compute are stopped, when their process or task is to end.
@@ -80,6 +81,7 @@ pub struct EngineBuilder {
     cache: Option<PathBuf>,
     stopping: Stopping,
     stop_signal: i32,
+    checks_stacks: bool,
     max_wasm_stack: usize,
 }
 
@@ -106,6 +108,16 @@ impl EngineBuilder {
     #[must_use]
     pub fn stop_signal(mut self, number: i32) -> Self {
         self.stop_signal = number;
+        self
+    }
+
+    /// Whether a thread that needs more than its stack in linear memory traps, instead of
+    /// writing over whatever lies below: on by default. Compilers keep a stack there for
+    /// what cannot be a local. It is looked at in modules whose stack is known, by the name
+    /// of `__stack_pointer` or by wasi-libc's `wasi_thread_start`.
+    #[must_use]
+    pub fn check_stacks(mut self, on: bool) -> Self {
+        self.checks_stacks = on;
         self
     }
 
@@ -160,6 +172,7 @@ impl EngineBuilder {
             cache: self.cache,
             stopping: self.stopping,
             max_wasm_stack: self.max_wasm_stack,
+            checks_stacks: self.checks_stacks,
         })))
     }
 }
@@ -181,6 +194,7 @@ impl Engine {
             cache: None,
             stopping: Stopping::default(),
             stop_signal: DEFAULT_SIGNAL,
+            checks_stacks: true,
             max_wasm_stack: MAX_WASM_STACK,
         }
     }
@@ -205,6 +219,10 @@ impl Engine {
 
     pub(crate) fn max_wasm_stack(&self) -> usize {
         self.0.max_wasm_stack
+    }
+
+    pub(crate) fn checks_stacks(&self) -> bool {
+        self.0.checks_stacks
     }
 
     pub(crate) fn stopping(&self) -> Stopping {

@@ -6,7 +6,7 @@ use crate::machine::{CpuClock, Reasons, Receiver};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// `proc_exit`, on its way out of the guest.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +83,8 @@ pub(crate) struct ThreadState {
     in_host_call: AtomicU8,
     /// Its task is to end, though the process goes on.
     cancelled: AtomicBool,
+    /// Since when it is sent the signal that stops it.
+    interrupted: Mutex<Option<Instant>>,
     /// The limit that it met last.
     limit_met: Mutex<Option<Limit>>,
     worker: OnceLock<Attachment>,
@@ -137,11 +139,18 @@ impl ThreadState {
     }
 
     /// Sends it the signal that stops it, if it is in guest code and has a reason to stop.
-    pub(crate) fn interrupt(&self, signal: i32) {
+    /// Tells when to send it again, should it be there still: the signal may have met it in
+    /// a host call, so at first that is soon, for a guest that does little else.
+    pub(crate) fn interrupt(&self, signal: i32) -> Instant {
+        const SOONEST: Duration = Duration::from_micros(100);
+        const LATEST: Duration = Duration::from_millis(10);
         let worker = self.worker.get();
         if let Some(receiver) = worker.and_then(|worker| worker.receiver.as_ref()) {
             receiver.send(signal);
         }
+        let now = Instant::now();
+        let first = *lock(&self.interrupted).get_or_insert(now);
+        now + (now.saturating_duration_since(first) / 64).clamp(SOONEST, LATEST)
     }
 
     /// Why it would have to stop, in a process that ends when `ending` says so.
@@ -158,6 +167,9 @@ impl ThreadState {
         // caller wakes afterwards, or that looks under a lock which the caller takes
         // afterwards, sees it.
         self.cancelled.store(on, Ordering::SeqCst);
+        if !on {
+            *lock(&self.interrupted) = None;
+        }
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {

@@ -9,19 +9,21 @@ use wasm_encoder::{
     CustomSection, DataCountSection, DataSection, ElementSection, EntityType, ExportKind,
     ExportSection, Function, FunctionSection, GlobalSection, GlobalType, ImportSection,
     Instruction, MemorySection, Module, RawSection, Section, SectionId, StartSection, TableSection,
-    TypeSection, ValType,
+    TagSection, TypeSection, ValType,
     reencode::{Reencode, utils},
 };
 use wasmparser::{CustomSectionReader, DataKind, KnownCustom};
 
 use crate::{
-    ENTER, HOST_MODULE, MEMORY, OffsetMap, POLL, RESET, RewriteError, STOP, code, enter,
+    ENTER, HOST_MODULE, MEMORY, OffsetMap, POLL, RESET, RewriteError, STACK_LOW, STACK_OVERFLOW,
+    STOP, code, enter,
     limits::{self, MAX_MODULE_SIZE},
     names,
     pieces::{self, Operation},
     plan::{AddedFunction, Plan, Renumber, is_promoted},
     polls, reset,
     scan::{Scan, Slot},
+    stack,
 };
 
 /// Writes the module that `plan` describes, and the map of its code.
@@ -44,6 +46,7 @@ pub(crate) fn write(
     writer.functions()?;
     writer.tables()?;
     writer.memories();
+    writer.tags()?;
     writer.globals()?;
     writer.exports()?;
     writer.start();
@@ -181,6 +184,16 @@ impl Writer<'_> {
         self.finish(Slot::Memories, any.then_some(&memories));
     }
 
+    fn tags(&mut self) -> Result<(), RewriteError> {
+        let mut tags = TagSection::new();
+        if let Some(old) = self.scan.tags.clone() {
+            self.renumber.parse_tag_section(&mut tags, old)?;
+        }
+        let any = self.scan.tags.is_some();
+        self.finish(Slot::Tags, any.then_some(&tags));
+        Ok(())
+    }
+
     fn globals(&mut self) -> Result<(), RewriteError> {
         let mut globals = GlobalSection::new();
         if let Some(old) = self.scan.globals.clone() {
@@ -193,6 +206,15 @@ impl Writer<'_> {
                 shared: false,
             };
             globals.global(ty, &wasm_encoder::ConstExpr::i32_const(0));
+        }
+        if let (Some(stack), true) = (self.scan.checked_stack(), self.plan.stack.is_some()) {
+            let ty = GlobalType {
+                val_type: stack.address(),
+                mutable: true,
+                shared: false,
+            };
+            let low = wasm_encoder::ConstExpr::extended([stack.low_constant()]);
+            globals.global(ty, &low);
         }
         let any = self.scan.globals.is_some() || !globals.is_empty();
         self.finish(Slot::Globals, any.then_some(&globals));
@@ -212,8 +234,16 @@ impl Writer<'_> {
                 AddedFunction::Enter => exports.export(ENTER, ExportKind::Func, index),
                 AddedFunction::Reset => exports.export(RESET, ExportKind::Func, index),
                 AddedFunction::Stop => exports.export(STOP, ExportKind::Func, index),
-                AddedFunction::Init { .. } | AddedFunction::Pieces(_) => continue,
+                AddedFunction::StackOverflow => {
+                    exports.export(STACK_OVERFLOW, ExportKind::Func, index)
+                }
+                AddedFunction::Init { .. }
+                | AddedFunction::Pieces(_)
+                | AddedFunction::StackBounds => continue,
             };
+        }
+        if let Some(stack) = self.plan.stack {
+            exports.export(STACK_LOW, ExportKind::Global, stack.low);
         }
         let any = self.scan.exports.is_some() || !exports.is_empty();
         self.finish(Slot::Exports, any.then_some(&exports));
@@ -258,7 +288,11 @@ impl Writer<'_> {
                 Ok(reset::init_function(self.plan, segment, memory))
             }
             AddedFunction::Pieces(operation) => Ok(self.pieces(operation)),
-            AddedFunction::Stop => Ok(stop()),
+            AddedFunction::Stop | AddedFunction::StackOverflow => Ok(trap()),
+            AddedFunction::StackBounds => {
+                let low = self.plan.stack.map_or(0, |stack| stack.low);
+                Ok(stack::bounds(self.plan.renumber.memory(0), low))
+            }
         });
         let added = added.collect::<Result<Vec<Function>, _>>()?;
         if self.scan.bodies.is_empty() && added.is_empty() {
@@ -306,10 +340,10 @@ impl Writer<'_> {
     }
 }
 
-/// Makes the function that a signal's handler moves a thread to.
-fn stop() -> Function {
-    let mut stop = Function::new([]);
-    stop.instruction(&Instruction::Unreachable);
-    stop.instruction(&Instruction::End);
-    stop
+/// Makes a function that traps.
+fn trap() -> Function {
+    let mut trap = Function::new([]);
+    trap.instruction(&Instruction::Unreachable);
+    trap.instruction(&Instruction::End);
+    trap
 }

@@ -28,13 +28,9 @@ use crate::thread::{Ended, ProcExit, ThreadInfo, ThreadState};
 use crate::wasi::Wasi;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use threadwork_parking::ParkingLot;
 use wasmtime::{Instance, InstancePre, Linker, Store, WasmBacktrace};
-
-/// How long after a signal the next one is sent to a thread that is still there: the first
-/// may have met it in a host call.
-const RESEND: Duration = Duration::from_millis(1);
 
 /// See the module's documentation.
 pub(crate) struct State {
@@ -248,7 +244,10 @@ impl State {
         let trace = error.downcast_ref::<WasmBacktrace>();
         Some(Cause::Trapped(Trap {
             thread: thread.id,
-            reason: reason(error, &self.code),
+            reason: match trace.is_some_and(|trace| self.code.is_stack_overflow(trace)) {
+                true => stack_overflow(thread.id),
+                false => reason(error, &self.code),
+            },
             backtrace: trace
                 .map(|trace| self.code.backtrace(trace))
                 .unwrap_or_default(),
@@ -278,8 +277,7 @@ impl State {
     /// is visited soon, to send again.
     pub(crate) fn interrupt(&self, thread: &ThreadState) {
         if let Some(signal) = self.machine.signal() {
-            thread.interrupt(signal);
-            self.visit_soon();
+            self.visit_at(thread.interrupt(signal));
         }
     }
 
@@ -287,17 +285,15 @@ impl State {
     /// gone.
     fn interrupt_all(&self) {
         if let Some(signal) = self.machine.signal()
-            && self.threads.interrupt(signal)
+            && let Some(next) = self.threads.interrupt(signal)
         {
-            self.visit_soon();
+            self.visit_at(next);
         }
     }
 
-    fn visit_soon(&self) {
+    fn visit_at(&self, time: Instant) {
         if let Some(this) = self.this.upgrade() {
-            self.machine
-                .watchdog()
-                .schedule(&this, Instant::now() + RESEND);
+            self.machine.watchdog().schedule(&this, time);
         }
     }
 
@@ -386,8 +382,7 @@ impl Visited for State {
 
     fn visit(self: Arc<Self>, now: Instant) -> Option<Instant> {
         if self.is_ending() {
-            let signal = self.machine.signal()?;
-            return self.threads.interrupt(signal).then(|| now + RESEND);
+            return self.threads.interrupt(self.machine.signal()?);
         }
         let parallelism = self.machine.parallelism();
         let cpu_time = || self.threads.cpu_time();
@@ -412,6 +407,14 @@ impl Owner for State {
         }
         is_relieved
     }
+}
+
+fn stack_overflow(thread: u32) -> String {
+    let remedy = match thread {
+        0 => "link the program with a larger one (-z stack-size)",
+        _ => "start the thread with a larger one (thread::Builder::stack_size, RUST_MIN_STACK)",
+    };
+    format!("the thread's stack in linear memory is used up: {remedy}")
 }
 
 /// The root of an error, without Wasmtime's own printing of the backtrace.

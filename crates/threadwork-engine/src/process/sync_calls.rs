@@ -135,6 +135,7 @@ where
                 let address = address.plus(offset)?;
                 let word = find.memory(call.data()).word32(address)?;
                 let context = call.data();
+                context.check_running()?;
                 let woken = context
                     .process
                     .lot()
@@ -149,6 +150,7 @@ where
             name,
             move |call: Call<'_>, pages: A| -> Result<A> {
                 let context = call.data();
+                context.check_running()?;
                 let memory = find.memory(context);
                 let grown = context
                     .process
@@ -205,7 +207,7 @@ impl State {
         let lot = self.lot();
         let result = lot.wait(thread.id, key, deadline, expected, load, is_relieved);
         let stopped = matches!(result, WaitResult::Cancelled | WaitResult::Deadlock);
-        if stopped || thread.is_cancelled() {
+        if stopped || thread.is_cancelled() || self.is_ending() {
             return Err(Ended);
         }
         thread.wait_ends();

@@ -179,14 +179,11 @@ impl Threads {
         }
     }
 
-    /// Sends the threads that live the signal that stops them; false if there are none.
-    pub(super) fn interrupt(&self, signal: i32) -> bool {
+    /// Sends the threads that live the signal that stops them, and tells when to do it again.
+    pub(super) fn interrupt(&self, signal: i32) -> Option<Instant> {
         let table = lock(&self.table);
-        table
-            .live
-            .values()
-            .for_each(|thread| thread.interrupt(signal));
-        !table.live.is_empty()
+        let threads = table.live.values();
+        threads.map(|thread| thread.interrupt(signal)).min()
     }
 
     // ---- Reports ----

@@ -5,9 +5,9 @@
 //! nobody else's.
 
 use crate::holdings::{Holdings, Random, alone};
-use crate::support::{Watch, on_stage, plot};
+use crate::support::{Watch, guest, on_stage, plot};
 use std::time::{Duration, Instant};
-use threadwork_engine::{Limits, Module, Output, Stdin};
+use threadwork_engine::{Limits, Module, Output, ProcessBuilder, Stdin};
 
 fn rounds() -> u32 {
     match std::env::var("THREADWORK_FULL").as_deref() {
@@ -82,6 +82,36 @@ fn killed_at_random_points() {
             _ => return,
         }
         assert_eq!(process.wait().code(), 130);
+    });
+}
+
+#[test]
+fn thousands_of_real_programs_killed_at_random_points() {
+    alone("flat::real_programs");
+}
+
+/// Rayon, files and pipes: each killed somewhere between its start and its end.
+#[test]
+#[ignore = "run by another test, in a program of its own"]
+fn real_programs() {
+    let programs = ["rayon-mix", "files", "stdio", "std-sync"].map(guest);
+    let mut random = Random(0x0dd0_5eed_5eed_0dd1);
+    stays_flat(|number| {
+        let folder = tempfile::tempdir().unwrap();
+        let process = ProcessBuilder::new(&programs[number as usize % programs.len()])
+            .arg("/data")
+            .preopen_dir(folder.path(), "/data")
+            .stdin(Stdin::Pipe)
+            .stdout(Output::Pipe)
+            .stderr(Output::Buffer)
+            .spawn()
+            .unwrap();
+        // A pipe that nobody reads is full sooner or later.
+        let _pipes = (process.take_stdin(), process.take_stdout());
+        std::thread::sleep(Duration::from_micros(random.below(8_000)));
+        process.kill();
+        let status = process.wait();
+        assert!([0, 130].contains(&status.code()), "{status}");
     });
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Holdings {
     pub(crate) threads: usize,
     files: usize,
     mappings: usize,
-    resident_kib: usize,
+    pub(crate) resident_kib: usize,
 }
 
 impl Holdings {

@@ -22,6 +22,7 @@ struct Parts<'a> {
     start: Option<u32>,
     globals: Vec<String>,
     tables: Vec<String>,
+    tags: Vec<String>,
     types: Vec<String>,
     /// As text, with functions and memories numbered as in the rewritten module.
     elements: Vec<String>,
@@ -65,6 +66,9 @@ impl<'a> Parts<'a> {
                     for ty in section {
                         parts.memories.push((ty.unwrap().shared, false));
                     }
+                }
+                Payload::TagSection(section) => {
+                    parts.tags = section.into_iter().map(|t| format!("{t:?}")).collect();
                 }
                 Payload::GlobalSection(section) => {
                     for global in section {
@@ -248,6 +252,7 @@ fn check_sections(
             .all(|i| i.0 == HOST_MODULE)
     );
     assert_eq!(after.tables, before.tables);
+    assert_eq!(after.tags, before.tags);
     assert_eq!(after.elements, before.elements);
     assert_eq!(after.globals[..before.globals.len()], before.globals);
     assert_eq!(after.locals[..before.locals.len()], before.locals);
