@@ -175,7 +175,7 @@ test('shared memory: the host allocates while a guest does', async () => {
 
 test('shared memory: a process has no more for the host than is reserved', async () => {
   const grows = (body) => `(module (import "env" "memory" (memory 1 8 shared))
-    (func (export "f") ${body}))`;
+    (data (i32.const 0) "x") (func (export "f") ${body}))`;
   const program = await load(await wat(grows('(drop (memory.grow (i32.const 1)))')));
   const process = new Process(program, { hostMemory: 65536 });
   const memory = SharedMemory.of(process);
