@@ -67,6 +67,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SIZE", value_parser = options::parse_size)]
     max_memory: Option<u64>,
 
+    /// Native stack for the calls of each thread: 8M unless set; on --host engine
+    #[arg(long, value_name = "SIZE", value_parser = options::parse_stack)]
+    stack: Option<usize>,
+
     /// Longest time to run, for example 500ms, 10s or 1h30m
     #[arg(long, value_name = "DURATION", value_parser = options::parse_duration)]
     timeout: Option<Duration>,
@@ -124,7 +128,7 @@ fn start(args: &RunArgs) -> anyhow::Result<Process> {
 fn prepare(args: &RunArgs, file: &Path) -> anyhow::Result<ProcessBuilder> {
     let code = read(file)?;
     let cannot_run = |error| cannot_run(file, error);
-    let engine = engine::build(!args.no_cache).map_err(cannot_run)?;
+    let engine = engine::build_with_stack(!args.no_cache, args.stack).map_err(cannot_run)?;
     let module = Module::new(&engine, &code).map_err(cannot_run)?;
     let builder = ProcessBuilder::new(&module)
         .arg0(program_name(file))

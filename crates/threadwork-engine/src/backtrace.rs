@@ -13,10 +13,15 @@ use wasmtime::WasmBacktrace;
 /// Where the frames of a module's backtraces are looked up.
 pub(crate) struct Symbols {
     offsets: OffsetMap,
+    /// Whether the module says that some of it was written in Rust.
+    has_rust: bool,
     /// The original module if it has debug information, else empty.
     original: Arc<[u8]>,
     dwarf: OnceLock<Option<Dwarf>>,
 }
+
+/// How compilers name the language in a module's section `producers`.
+const RUST: &[u8] = b"Rust";
 
 /// The line table of a module, behind a lock: `addr2line` fills its caches as it is asked.
 type Dwarf = std::sync::Mutex<addr2line::Context<gimli::EndianArcSlice<gimli::LittleEndian>>>;
@@ -24,9 +29,13 @@ type Dwarf = std::sync::Mutex<addr2line::Context<gimli::EndianArcSlice<gimli::Li
 impl Symbols {
     pub(crate) fn new(offsets: OffsetMap, original: &[u8]) -> Self {
         let has_dwarf = sections(original).any(|(name, _)| name == ".debug_line");
+        let has_rust = sections(original).any(|(name, data)| {
+            name == "producers" && data.windows(RUST.len()).any(|bytes| bytes == RUST)
+        });
         let original = if has_dwarf { original } else { &[] };
         Self {
             offsets,
+            has_rust,
             original: original.into(),
             dwarf: OnceLock::new(),
         }
@@ -178,7 +187,8 @@ pub struct Frame {
 }
 
 /// The call stack of a guest thread, innermost frame first. Printed, it leaves out
-/// the frames that Rust's runtime marks as its own; [`frames`](Self::frames) has all.
+/// the frames that Rust's runtime marks as its own, unless hardly any would be left;
+/// [`frames`](Self::frames) has all.
 #[derive(Clone, Default)]
 pub struct Backtrace {
     frames: Vec<RawFrame>,
@@ -205,6 +215,13 @@ impl Backtrace {
             frames: frames.collect(),
             symbols: Some(symbols),
         }
+    }
+
+    /// Whether it is of a module that was written in Rust, in part at least.
+    pub(crate) fn is_of_rust(&self) -> bool {
+        self.symbols
+            .as_ref()
+            .is_some_and(|symbols| symbols.has_rust)
     }
 
     /// Whether there is no frame: the thread was not in guest code.
@@ -263,9 +280,13 @@ impl fmt::Display for Backtrace {
     }
 }
 
+/// Frames that are enough to say where a thread is.
+const ENOUGH: usize = 2;
+
 /// The frames between those that Rust's runtime marks as its own: without what a
 /// panic does before it aborts, and what a thread does before its closure. All of
-/// them if there are no marks.
+/// them if there are no marks. Where a closure has been inlined into the frame that is
+/// marked, hardly any would be left: that frame and what called it are shown then, too.
 fn short(frames: &[Frame]) -> &[Frame] {
     let marked = |mark: &'static str| {
         move |frame: &Frame| {
@@ -284,9 +305,10 @@ fn short(frames: &[Frame]) -> &[Frame] {
     let last = frames
         .iter()
         .position(marked("__rust_begin_short_backtrace"));
-    frames
-        .get(..last.unwrap_or(frames.len()))
-        .unwrap_or_default()
+    match last {
+        Some(last) if last >= ENOUGH => frames.get(..last).unwrap_or_default(),
+        _ => frames,
+    }
 }
 
 impl fmt::Display for Frame {

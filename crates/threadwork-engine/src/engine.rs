@@ -15,7 +15,7 @@ const DEFAULT_SIGNAL: i32 = libc::SIGURG;
 const DEFAULT_SIGNAL: i32 = 0;
 
 /// Native stack for the frames of each guest thread.
-const MAX_WASM_STACK: usize = 1 << 20;
+const MAX_WASM_STACK: usize = 8 << 20;
 
 /// Native stack beyond that, for host functions.
 const HOST_STACK: usize = 256 << 10;
@@ -45,6 +45,7 @@ struct Inner {
     linker: Linker<ThreadContext>,
     cache: Option<PathBuf>,
     stopping: Stopping,
+    max_wasm_stack: usize,
     checks_stacks: bool,
 }
 
@@ -120,9 +121,14 @@ impl EngineBuilder {
         self
     }
 
-    /// Native stack for WebAssembly frames of each thread, in bytes: 1 MiB by
+    /// Native stack for WebAssembly frames of each thread, in bytes: 8 MiB by
     /// default. It is reserved, not used, until a thread recurses deeply. What the
     /// guest's compiler puts into linear memory is not counted here.
+    ///
+    /// It is the same for all threads, whatever stack a program asks for when it starts
+    /// one (`std::thread::Builder::stack_size`): that is of linear memory, libraries do
+    /// not pass the number on, and workers run one thread after another. A thread that
+    /// uses it up traps, and the trap names this setting.
     #[must_use]
     pub fn max_wasm_stack(mut self, bytes: usize) -> Self {
         self.max_wasm_stack = bytes;
@@ -141,6 +147,8 @@ impl EngineBuilder {
         config
             .shared_memory(true)
             .max_wasm_stack(self.max_wasm_stack)
+            // Of fibers, which there are none of; Wasmtime wants it to be no less.
+            .async_stack_size(self.max_wasm_stack)
             .wasm_backtrace_details(WasmBacktraceDetails::Disable)
             .wasm_tail_call(true)
             .wasm_multi_memory(true)
@@ -163,6 +171,7 @@ impl EngineBuilder {
             linker,
             cache: self.cache,
             stopping: self.stopping,
+            max_wasm_stack: self.max_wasm_stack,
             checks_stacks: self.checks_stacks,
         })))
     }
@@ -206,6 +215,10 @@ impl Engine {
 
     pub(crate) fn cache(&self) -> Option<&Path> {
         self.0.cache.as_deref()
+    }
+
+    pub(crate) fn max_wasm_stack(&self) -> usize {
+        self.0.max_wasm_stack
     }
 
     pub(crate) fn checks_stacks(&self) -> bool {

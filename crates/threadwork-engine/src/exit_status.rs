@@ -25,7 +25,8 @@ pub enum ExitStatus {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Trap {
-    /// The thread's id; 0 is the main thread.
+    /// The thread's id; 0 is the main thread. Rust's standard library counts from 1: its
+    /// panics name the thread with the id 1 `(2)`, as long as each spawn has succeeded.
     pub thread: u32,
     /// What happened, such as "wasm `unreachable` instruction executed".
     pub reason: String,
@@ -45,7 +46,8 @@ pub struct DeadlockReport {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Sleeper {
-    /// The thread's id; 0 is the main thread.
+    /// The thread's id; 0 is the main thread. Rust's standard library counts from 1: its
+    /// panics name the thread with the id 1 `(2)`, as long as each spawn has succeeded.
     pub thread: u32,
     /// The address in linear memory that it waits for a notify of.
     pub address: u64,
@@ -125,7 +127,12 @@ impl fmt::Display for ExitStatus {
 
 impl fmt::Display for Trap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} trapped: {}", ThreadName(self.thread), self.reason)?;
+        write!(
+            f,
+            "{} trapped: {}",
+            ThreadName::of(self.thread, &self.backtrace),
+            self.reason
+        )?;
         write_backtrace(f, &self.backtrace)
     }
 }
@@ -141,7 +148,7 @@ impl fmt::Display for DeadlockReport {
             "deadlock: {who} for ever, nobody is left to notify {whom}"
         )?;
         for sleeper in &self.threads {
-            let name = ThreadName(sleeper.thread);
+            let name = ThreadName::of(sleeper.thread, &sleeper.backtrace);
             write!(f, "\n{name} waits at address {:#x}", sleeper.address)?;
             write_backtrace(f, &sleeper.backtrace)?;
         }
@@ -159,13 +166,27 @@ impl fmt::Display for LimitExceeded {
     }
 }
 
-struct ThreadName(u32);
+/// How reports call a thread. Rust's standard library counts the main thread as 1, and its
+/// panics say so: `thread '<unnamed>' (2) panicked` is of the thread with the id 1. Both
+/// are said where the program is of Rust.
+struct ThreadName {
+    id: u32,
+    is_of_rust: bool,
+}
+
+impl ThreadName {
+    fn of(id: u32, backtrace: &Backtrace) -> Self {
+        let is_of_rust = backtrace.is_of_rust();
+        Self { id, is_of_rust }
+    }
+}
 
 impl fmt::Display for ThreadName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0 => write!(f, "the main thread"),
-            id => write!(f, "thread {id}"),
+        match (self.id, self.is_of_rust) {
+            (0, _) => write!(f, "the main thread"),
+            (id, true) => write!(f, "thread {id} ({} in Rust's messages)", id + 1),
+            (id, false) => write!(f, "thread {id}"),
         }
     }
 }

@@ -12,10 +12,11 @@ use std::{collections::BTreeSet, ops::Range};
 use wasm_encoder::reencode::{self, Reencode};
 use wasmparser::{
     BinaryReader, CompositeInnerType, CustomSectionReader, DataKind, DataSectionReader,
-    ElementSectionReader, ExportSectionReader, FuncToValidate, FuncValidatorAllocations,
-    FunctionBody, FunctionSectionReader, GlobalSectionReader, ImportSectionReader, MemoryType,
-    Operator, Parser, Payload, TableSectionReader, TagSectionReader, TypeRef, TypeSectionReader,
-    ValidPayload, Validator, ValidatorResources, WasmModuleResources,
+    ElementSectionReader, ExportSectionReader, ExternalKind, FuncToValidate,
+    FuncValidatorAllocations, FunctionBody, FunctionSectionReader, GlobalSectionReader,
+    ImportSectionReader, MemoryType, Operator, Parser, Payload, TableSectionReader,
+    TagSectionReader, TypeRef, TypeSectionReader, ValidPayload, Validator, ValidatorResources,
+    WasmModuleResources,
     types::{EntityType, TypesRef},
 };
 
@@ -363,6 +364,16 @@ impl<'a> Scan<'a> {
         self.counts.functions += self.counts.imported_functions;
         self.counts.globals += self.counts.imported_globals;
         Ok(())
+    }
+
+    /// The memory that WASI works on: the one that is exported as `memory`, or else the
+    /// first.
+    pub(crate) fn wasi_memory(&self) -> u32 {
+        let exports = self.exports.clone().into_iter().flatten();
+        exports
+            .map_while(Result::ok)
+            .find(|export| export.name == "memory" && export.kind == ExternalKind::Memory)
+            .map_or(0, |export| export.index)
     }
 
     /// Validates one function and notes its sites.

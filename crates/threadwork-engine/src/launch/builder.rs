@@ -51,6 +51,7 @@ pub struct ProcessBuilder {
     stdout: Output,
     stderr: Output,
     limits: Limits,
+    host_memory: u64,
     define: Option<Define>,
 }
 
@@ -84,6 +85,7 @@ impl ProcessBuilder {
             stdout: Output::default(),
             stderr: Output::default(),
             limits: Limits::default(),
+            host_memory: 0,
             define: None,
         }
     }
@@ -174,9 +176,57 @@ impl ProcessBuilder {
         self
     }
 
+    /// Reserves so many bytes of the program's first shared memory for
+    /// [objects](crate::SharedMemory::allocate) of the host: 0 unless set. The memory has
+    /// them from the start, beyond what the module declares, and they count as its others
+    /// do; pages that nobody touches cost nothing. A program that never grows its memory
+    /// needs none: there the host's area grows when it must.
+    #[must_use]
+    pub fn host_memory(mut self, bytes: u64) -> Self {
+        self.host_memory = bytes;
+        self
+    }
+
     /// Adds host functions of the embedder's own, which the guest can import. They
     /// run on the worker of the thread that calls; one that blocks cannot be
     /// cancelled, so the process ends only when it returns.
+    ///
+    /// The caller's memory is [`ThreadContext::memory`]. Its waits and notifies meet the
+    /// guest's, and a wait ends when the process does. Those of the `SharedMemory` of
+    /// Wasmtime that [`Caller::get_export`](crate::Caller::get_export) gives
+    /// (`atomic_wait32`, `atomic_wait64`, `atomic_notify`) do **not**: they know another
+    /// queue, in which no guest sleeps, and nothing ends a wait there.
+    ///
+    /// ```
+    /// use threadwork_engine::{Caller, Engine, Module, ProcessBuilder, ThreadContext};
+    ///
+    /// # fn main() -> Result<(), threadwork_engine::Error> {
+    /// # let engine = Engine::new()?;
+    /// let module = Module::new(&engine, br#"
+    ///     (module
+    ///       (import "host" "ring" (func $ring (param i32)))
+    ///       (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+    ///       (import "env" "memory" (memory 1 1 shared))
+    ///       (func (export "wasi_thread_start") (param i32 i32)
+    ///         (i32.atomic.store (i32.const 64) (i32.const 1))
+    ///         (call $ring (i32.const 64)))
+    ///       (func (export "_start")
+    ///         (drop (call $spawn (i32.const 0)))
+    ///         (drop (memory.atomic.wait32 (i32.const 64) (i32.const 0) (i64.const -1)))))
+    /// "#)?;
+    /// let process = ProcessBuilder::new(&module).linker(|linker| {
+    ///     linker.func_wrap("host", "ring", |caller: Caller<'_, ThreadContext>, at: u32| {
+    ///         if let Some(memory) = caller.data().memory() {
+    ///             memory.notify(at.into(), 1)?;
+    ///         }
+    ///         Ok(())
+    ///     })?;
+    ///     Ok(())
+    /// });
+    /// assert!(process.run()?.success());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn linker(
         mut self,
@@ -268,13 +318,13 @@ impl ProcessBuilder {
         let code = self.module.code();
         let machine = self.module.engine().machine();
         let arena = Arc::new(Arena::new(
-            make_memories(&self.module, &totals, shape.memory)?,
+            make_memories(&self.module, &totals, shape.memory, self.host_memory)?,
             Arc::clone(machine.cores()),
             totals,
             shape.hosts,
         ));
         if let Some(import) = code.memories.first() {
-            arena.own_from(import.minimum.saturating_mul(PAGE));
+            arena.own_from(import.minimum.saturating_mul(PAGE), code.grows_memory);
         }
         let poll_page = make_poll_page(&self.module)?;
         let program = Arc::new(program(&arena));
@@ -390,11 +440,18 @@ fn cannot_instantiate(error: &wasmtime::Error, limit: Option<Limit>) -> Error {
 }
 
 /// Makes the shared memories, of `size` bytes if they want less and may have as much; a
-/// limit lowers the maximum. The largest that an instance has besides must find room, too.
-fn make_memories(module: &Module, totals: &Totals, size: u64) -> Result<Vec<Memory>, Error> {
+/// limit lowers the maximum. The first has `host` bytes more than it wants, in any case.
+/// The largest that an instance has besides must find room, too.
+fn make_memories(
+    module: &Module,
+    totals: &Totals,
+    size: u64,
+    host: u64,
+) -> Result<Vec<Memory>, Error> {
+    let mut host = host.div_ceil(PAGE);
     let memories = module.code().memories.iter();
     let memories = memories
-        .map(|import| make_memory(module, import, totals, size))
+        .map(|import| make_memory(module, import, totals, size, std::mem::take(&mut host)))
         .collect::<Result<_, _>>()?;
     let own = module.code().wasmtime.resources_required();
     let own = own.max_initial_memory_size.unwrap_or_default();
@@ -410,6 +467,7 @@ fn make_memory(
     import: &SharedMemoryImport,
     totals: &Totals,
     size: u64,
+    host: u64,
 ) -> Result<Memory, Error> {
     reserve(totals, import.minimum.saturating_mul(PAGE))?;
     let declared = import.maximum.unwrap_or(import.minimum);
@@ -417,22 +475,31 @@ fn make_memory(
         .left()
         .map(|left| import.minimum.saturating_add(left / PAGE));
     let maximum = most.map_or(declared, |most| most.min(declared));
+    let refused = |reason: String| Error::Memory {
+        minimum: import.minimum.saturating_mul(PAGE),
+        reason,
+    };
+    let room = maximum - import.minimum;
+    if host > room {
+        return Err(refused(format!(
+            "there is no room for {} more for the host (ProcessBuilder::host_memory): link the \
+             program with a larger --max-memory, or raise the limit",
+            host.saturating_mul(PAGE)
+        )));
+    }
     // It keeps half of what it may grow by.
     let more = (size / PAGE).saturating_sub(import.minimum);
-    let more = more.min((maximum - import.minimum) / 2);
+    let more = more.min(room / 2).max(host);
     reserve(totals, more * PAGE)?;
-    let refused = |error: wasmtime::Error| Error::Memory {
-        minimum: import.minimum.saturating_mul(PAGE),
-        reason: one_line(&error),
-    };
     let ty = MemoryTypeBuilder::default()
         .shared(true)
         .memory64(import.memory64)
         .min(import.minimum + more)
         .max(Some(maximum))
         .build()
-        .map_err(refused)?;
-    let memory = SharedMemory::new(module.engine().machine().wasmtime(), ty).map_err(refused)?;
+        .map_err(|error| refused(one_line(&error)))?;
+    let memory = SharedMemory::new(module.engine().machine().wasmtime(), ty)
+        .map_err(|error| refused(one_line(&error)))?;
     Ok(Memory::declared(memory, declared))
 }
 

@@ -37,8 +37,7 @@ pub(crate) struct Arena {
     cores: Arc<Cores>,
     /// Of the process that these memories are of.
     totals: Arc<Totals>,
-    /// What is free of the host's own pages in the first memory.
-    free: Mutex<Free>,
+    host: Mutex<HostArea>,
     /// Held while a memory grows.
     growing: Mutex<()>,
     /// Threads of the host that were announced, and how many of them are away.
@@ -48,6 +47,26 @@ pub(crate) struct Arena {
     presences: Mutex<u32>,
     /// Whose memories these are, if anybody's; told when all sleep.
     owner: OnceLock<Weak<dyn Owner>>,
+}
+
+/// The host's own bytes in the first memory.
+struct HostArea {
+    /// What is free of them.
+    free: Free,
+    /// Bytes that there are.
+    size: u64,
+    /// Whether the memory may grow for the host: not where the guest grows it, too. Its
+    /// allocator may take what lies between two growths of its own for its own.
+    may_grow: bool,
+}
+
+/// Why the host has no room in the first memory.
+#[derive(Debug)]
+pub(crate) enum NoRoom {
+    /// The memory cannot become larger.
+    Full,
+    /// Only so many bytes were reserved, and the memory may not grow for the host.
+    Reserved(u64),
 }
 
 /// Whose memories an arena holds: a process.
@@ -87,7 +106,11 @@ impl Arena {
             lot,
             cores,
             totals,
-            free: Mutex::default(),
+            host: Mutex::new(HostArea {
+                free: Free::default(),
+                size: 0,
+                may_grow: true,
+            }),
             growing: Mutex::default(),
             hosts,
             away: AtomicU32::new(0),
@@ -138,29 +161,39 @@ impl Arena {
     // ---- The host's own pages ----
 
     /// What the first memory has past `declared` bytes, which is all that its module asks
-    /// for, is the host's.
-    pub(crate) fn own_from(&self, declared: u64) {
-        let end = self.memories[0].len();
-        lock(&self.free).give(declared, end - declared);
+    /// for, is the host's. It grows for the host only if the guest does not grow it.
+    pub(crate) fn own_from(&self, declared: u64, guest_grows: bool) {
+        let size = self.memories[0].len() - declared;
+        let mut host = lock(&self.host);
+        host.free.give(declared, size);
+        host.size += size;
+        host.may_grow = !guest_grows;
     }
 
-    /// Bytes of the host's own in the first memory, which grows if there are not enough.
-    pub(crate) fn allocate(&self, size: u64, alignment: u64) -> Option<u64> {
+    /// Bytes of the host's own in the first memory, which grows if there are not enough
+    /// and if it may.
+    pub(crate) fn allocate(&self, size: u64, alignment: u64) -> Result<u64, NoRoom> {
         let alignment = alignment.max(GRAIN);
-        let mut free = lock(&self.free);
-        free.take(size, alignment).or_else(|| {
-            // Pages are aligned to their size, and more than that is rare.
-            let room = size.checked_add(alignment.saturating_sub(PAGE))?;
-            let pages = room.div_ceil(PAGE);
-            let before = self.grow(&self.memories[0], pages).ok()?;
-            free.give(before * PAGE, pages * PAGE);
-            free.take(size, alignment)
-        })
+        let mut host = lock(&self.host);
+        if let Some(offset) = host.free.take(size, alignment) {
+            return Ok(offset);
+        }
+        if !host.may_grow {
+            return Err(NoRoom::Reserved(host.size));
+        }
+        // Pages are aligned to their size, and more than that is rare.
+        let room = size.checked_add(alignment.saturating_sub(PAGE));
+        let pages = room.ok_or(NoRoom::Full)?.div_ceil(PAGE);
+        let before = self.grow(&self.memories[0], pages);
+        let before = before.map_err(|_| NoRoom::Full)?;
+        host.free.give(before * PAGE, pages * PAGE);
+        host.size += pages * PAGE;
+        host.free.take(size, alignment).ok_or(NoRoom::Full)
     }
 
     /// Gives back what [`allocate`](Self::allocate) gave.
     pub(crate) fn deallocate(&self, offset: u64, size: u64) {
-        lock(&self.free).give(offset, size);
+        lock(&self.host).free.give(offset, size);
     }
 
     // ---- Threads of the host ----

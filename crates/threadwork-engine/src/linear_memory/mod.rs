@@ -15,7 +15,7 @@ mod totals;
 mod words;
 
 pub(crate) use allocator::GRAIN;
-pub(crate) use arena::{Arena, Closed, NotGrown, Owner, Presence};
+pub(crate) use arena::{Arena, Closed, NoRoom, NotGrown, Owner, Presence};
 pub(crate) use operation::{Code, Operation, Width};
 pub(crate) use totals::{Reserved, Totals};
 pub use words::{Integer, Number};

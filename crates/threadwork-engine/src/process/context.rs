@@ -64,9 +64,8 @@ impl Host for ThreadContext {
     }
 
     fn shared_memory(&self) -> Option<&Memory> {
-        // WASI's memory is the first.
-        let first = self.process.code().memories.first()?;
-        (first.index == 0).then(|| &self.process.memories()[0])
+        let position = self.process.code().shared_wasi_memory?;
+        self.process.memories().get(position)
     }
 
     fn process_cpu_time(&self) -> Duration {

@@ -246,7 +246,7 @@ impl State {
             thread: thread.id,
             reason: match trace.is_some_and(|trace| self.code.is_stack_overflow(trace)) {
                 true => stack_overflow(thread.id),
-                false => reason(error),
+                false => reason(error, &self.code),
             },
             backtrace: trace
                 .map(|trace| self.code.backtrace(trace))
@@ -438,8 +438,14 @@ fn stack_overflow(thread: u32) -> String {
 }
 
 /// The root of an error, without Wasmtime's own printing of the backtrace.
-fn reason(error: &wasmtime::Error) -> String {
+fn reason(error: &wasmtime::Error, code: &Code) -> String {
     match error.downcast_ref::<wasmtime::Trap>() {
+        Some(wasmtime::Trap::StackOverflow) => format!(
+            "stack overflow: its calls need more than the {} bytes of native stack that each \
+             thread has, whatever stack the program asks for: raise that \
+             (EngineBuilder::max_wasm_stack, threadwork run --stack)",
+            code.max_wasm_stack
+        ),
         Some(trap) => trap.to_string().replace("wasm trap: ", ""),
         None => one_line(&wasmtime::Error::msg(error.root_cause().to_string())),
     }

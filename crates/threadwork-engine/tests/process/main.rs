@@ -19,6 +19,8 @@ mod ending;
 mod flat;
 #[path = "../shared/holdings.rs"]
 mod holdings;
+mod host_functions;
+mod host_memory;
 mod limits;
 mod machine_code;
 mod reactor;

@@ -301,10 +301,17 @@ fn check_sections(
             .find(|e| e.0 == name)
             .map(|e| (e.1, e.2))
     };
-    let own = before.memories.first().is_some_and(|memory| !memory.0);
+    let named = before.exports.iter();
+    let named = named
+        .filter(|e| e.0 == "memory" && e.1 == ExternalKind::Memory)
+        .map(|e| e.2);
+    let wasi = named.last().unwrap_or(0);
+    let memory = before.memories.get(wasi as usize);
+    assert_eq!(new.wasi_memory, memory.map(|_| numbering.memory(wasi)));
+    let own = memory.is_some_and(|memory| !memory.0);
     assert_eq!(
         export(MEMORY),
-        own.then(|| (ExternalKind::Memory, numbering.memory(0)))
+        own.then(|| (ExternalKind::Memory, numbering.memory(wasi)))
     );
     assert_eq!(export(ENTER).is_some(), new.has_enter);
     assert_eq!(export(RESET).is_some(), new.has_reset);
