@@ -140,13 +140,12 @@ impl Threads {
     ) -> bool {
         let mut table = lock(&self.table);
         table.live.remove(&thread.id);
-        match instance {
-            Some(instance) if !table.closed => {
-                table.idle.push(Arc::clone(instance));
-                true
-            }
-            _ => false,
-        }
+        instance.is_some_and(|instance| table.offer(instance))
+    }
+
+    /// A pooled instance is idle; false if it must go because the process is ending.
+    pub(super) fn offer(&self, instance: &Arc<InstanceSlot>) -> bool {
+        lock(&self.table).offer(instance)
     }
 
     /// Keeps the counters of a thread that has been removed.
@@ -234,6 +233,13 @@ impl Threads {
 }
 
 impl Table {
+    fn offer(&mut self, instance: &Arc<InstanceSlot>) -> bool {
+        if !self.closed {
+            self.idle.push(Arc::clone(instance));
+        }
+        !self.closed
+    }
+
     fn count(&self) -> u32 {
         self.live.len() as u32
     }

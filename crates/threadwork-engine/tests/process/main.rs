@@ -24,6 +24,7 @@ mod rules;
 mod stack;
 mod stopping;
 mod support;
+mod survive;
 mod unmodified;
 mod wasi;
 #[path = "../shared/watch.rs"]

@@ -10,11 +10,17 @@ use crate::watch::Watch;
 /// Runs the test `name` of the chapter `flat`, which is ignored otherwise, by itself.
 #[track_caller]
 pub(crate) fn alone(name: &str) {
+    alone_in("flat", name);
+}
+
+/// As [`alone`], of another chapter.
+#[track_caller]
+pub(crate) fn alone_in(chapter: &str, name: &str) {
     let _watch = Watch::with(Duration::from_secs(1200));
     let output = Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
-            &format!("flat::{name}"),
+            &format!("{chapter}::{name}"),
             "--ignored",
             "--nocapture",
         ])
