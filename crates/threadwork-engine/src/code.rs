@@ -12,6 +12,8 @@ pub(crate) struct Code {
     pub(crate) wasmtime: wasmtime::Module,
     /// The shared memories that it imports.
     pub(crate) memories: Vec<SharedMemoryImport>,
+    /// How many memories each instance has for itself.
+    pub(crate) own_memories: u32,
     /// Whether an instance can be set back and used again.
     pub(crate) is_reusable: bool,
     /// Whether it looks at a poll page.

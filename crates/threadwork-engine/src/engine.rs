@@ -148,9 +148,9 @@ impl EngineBuilder {
     /// `vm.max_map_count` has mappings for (some 8,000 with the usual 65,530), half of
     /// `kernel.threads-max` and of the address space (`RLIMIT_AS`, `RLIMIT_DATA`), and three
     /// quarters of `RLIMIT_NPROC` and of the `pids.max` of the control groups, whichever is
-    /// least; elsewhere it is 2,000. A program that has several engines, many threads of its
-    /// own, or guests with many memories that are not shared, which cost mappings as well,
-    /// sets less.
+    /// least; elsewhere it is 2,000. Memories that instances have for themselves, which cost
+    /// mappings as well, are bounded in the same way. A program that has several engines, or
+    /// many threads of its own, sets less.
     #[must_use]
     pub fn max_workers(mut self, count: u32) -> Self {
         self.max_workers = Some(count);

@@ -157,6 +157,7 @@ impl Module {
         Ok(Self(Arc::new(Inner {
             engine: engine.clone(),
             code: Arc::new(Code {
+                own_memories: wasmtime.resources_required().num_memories,
                 wasmtime,
                 memories: program.memories,
                 is_reusable: program.has_reset,

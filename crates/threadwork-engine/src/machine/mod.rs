@@ -8,7 +8,7 @@
 //! | `os_thread` | operating-system threads that guests can run on |
 //! | `stop_signal` | stops a thread in the middle of guest code |
 //! | `compiler` | compiles, on threads that live as long as the compile |
-//! | `system_limits` | how many threads the system has for an engine |
+//! | `system_limits` | how many threads and mappings the system has for an engine |
 //! | `worker` | operating-system threads that run closures, and are used again |
 //! | `watchdog` | one thread that looks after limits of time |
 
@@ -28,7 +28,7 @@ pub(crate) use os_thread::{run_apart, with_traps};
 pub(crate) use stop_signal::{
     Reasons, Receiver, SUPPORTED as CAN_SIGNAL, install as install_signal, stoppable,
 };
-pub(crate) use system_limits::workers as workers_of_system;
+pub(crate) use system_limits::{Mappings, Taken, workers as workers_of_system};
 pub(crate) use watchdog::{Visited, Watchdog};
 pub(crate) use worker::{Worker, Workers, withdraw};
 
@@ -43,6 +43,7 @@ pub(crate) struct Machine {
     cores: Arc<Cores>,
     parallelism: u32,
     workers: Workers,
+    mappings: Arc<Mappings>,
     watchdog: Watchdog,
 }
 
@@ -64,6 +65,7 @@ impl Machine {
             signal,
             parallelism,
             workers: Workers::new(stack_size, most, Arc::clone(&cores)),
+            mappings: Arc::new(Mappings::new()),
             watchdog: Watchdog::default(),
             cores,
         }
@@ -93,6 +95,11 @@ impl Machine {
 
     pub(crate) fn workers(&self) -> &Workers {
         &self.workers
+    }
+
+    /// What instances take for memories of their own.
+    pub(crate) fn mappings(&self) -> &Arc<Mappings> {
+        &self.mappings
     }
 
     pub(crate) fn watchdog(&self) -> &Watchdog {

@@ -1,14 +1,78 @@
-//! How many worker threads an engine may have at most, where nobody says it.
+//! How many worker threads an engine may have at most, where nobody says it, and how many
+//! mappings of memory its guests.
 //!
 //! A guest can start threads until there are none left. What is refused then is not only its
 //! own next thread: a thread or a mapping that the host program wants is, too, and few
 //! programs survive that (an allocation that finds no mapping ends a Rust program). So the
 //! engine stops well before the system does.
 //!
-//! Invariant: workers alone use up none of what is looked at here.
+//! Invariant: workers and instances alone use up none of what is looked at here.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(target_os = "linux")]
 pub(crate) use linux::workers;
+
+/// Mappings of a memory that is an instance's own: what is used of it, and what is reserved.
+const OF_MEMORY: u64 = 3;
+
+/// The mappings that instances may take for memories of their own: a module may have a hundred
+/// of them, and an instance for each thread.
+pub(crate) struct Mappings {
+    left: AtomicU64,
+}
+
+/// What an instance has taken, until it is dropped.
+pub(crate) struct Taken {
+    of: Arc<Mappings>,
+    count: u64,
+}
+
+impl Mappings {
+    pub(crate) fn new() -> Self {
+        #[cfg(target_os = "linux")]
+        let most = linux::mappings_of_memories();
+        #[cfg(not(target_os = "linux"))]
+        let most = u64::MAX;
+        Self {
+            left: AtomicU64::new(most),
+        }
+    }
+
+    /// Takes those of so many memories.
+    ///
+    /// # Errors
+    ///
+    /// If there are not so many left.
+    pub(crate) fn take(self: &Arc<Self>, memories: u32) -> io::Result<Taken> {
+        let count = OF_MEMORY * u64::from(memories);
+        let less = |left: u64| left.checked_sub(count);
+        // Ordering: Relaxed; nothing is read because of the number.
+        let taken = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        match taken {
+            Ok(_) => Ok(Taken {
+                of: Arc::clone(self),
+                count,
+            }),
+            Err(_) => Err(io::Error::new(
+                io::ErrorKind::WouldBlock,
+                "the instances of this engine have all mappings of memory that they may have \
+                 (three eighths of vm.max_map_count)",
+            )),
+        }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        // Ordering: Relaxed; as above.
+        self.of.left.fetch_add(self.count, Ordering::Relaxed);
+    }
+}
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn workers(_: usize) -> u32 {
@@ -22,8 +86,7 @@ mod linux {
     use std::fs::read_to_string;
     use std::path::Path;
 
-    /// A worker's mappings: its stack and its signal stack, each with a guard page. Its guest's
-    /// memories are not counted here, but there is room for as many.
+    /// A worker's mappings: its stack and its signal stack, each with a guard page.
     const MAPPINGS: u64 = 4;
 
     /// Bytes of address space that a worker needs beside its stack: the signal stack, and
@@ -49,6 +112,13 @@ mod linux {
         ];
         let least = bounds.into_iter().flatten().min().unwrap_or(u64::MAX);
         u32::try_from(least).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// Mappings that instances may take for memories of their own: with what workers take, an
+    /// eighth is left for the program around them.
+    pub(super) fn mappings_of_memories() -> u64 {
+        let most = number("/proc/sys/vm/max_map_count");
+        most.map_or(u64::MAX, |most| most / 8 * 3)
     }
 
     /// Three quarters, rounded up: such bounds are small numbers where a program was given
@@ -86,14 +156,33 @@ mod linux {
 
     #[cfg(test)]
     mod tests {
+        use super::super::{Mappings, OF_MEMORY};
         use super::*;
+        use std::sync::Arc;
+        use std::sync::atomic::AtomicU64;
 
         #[test]
         fn workers_leave_room_for_the_program_around_them() {
             let mappings = number("/proc/sys/vm/max_map_count").unwrap();
             let most = u64::from(workers(1 << 20));
             assert!(most > 0 && most * MAPPINGS <= mappings / 2, "{most}");
-            assert_eq!(workers(usize::MAX).max(1), workers(usize::MAX));
+            assert!(workers(usize::MAX) > 0);
+            let left = mappings - mappings / 2 - mappings_of_memories();
+            assert!(left > 1000, "{left}");
+        }
+
+        #[test]
+        fn mappings_that_are_given_back_can_be_taken_again() {
+            let mappings = Arc::new(Mappings {
+                left: AtomicU64::new(2 * OF_MEMORY),
+            });
+            let one = mappings.take(1).unwrap();
+            let other = mappings.take(1).unwrap();
+            assert!(mappings.take(1).is_err());
+            drop(other);
+            assert!(mappings.take(2).is_err());
+            drop(one);
+            assert!(mappings.take(2).is_ok());
         }
     }
 }

@@ -11,7 +11,7 @@
 
 use super::state::{State, ThreadContext};
 use super::threads::InstanceSlot;
-use crate::machine::Worker;
+use crate::machine::{Taken, Worker};
 use crate::thread::{Ended, ThreadState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -29,6 +29,8 @@ pub(crate) struct PooledInstance {
     enter: Option<TypedFunc<i32, ()>>,
     reset: Option<TypedFunc<(), ()>>,
     thread_start: Option<TypedFunc<(i32, i32), ()>>,
+    /// Given back after the store.
+    _mappings: Taken,
 }
 
 impl PooledInstance {
@@ -44,6 +46,8 @@ impl PooledInstance {
         thread: &Arc<ThreadState>,
         instantiate: impl FnOnce(&mut Store<ThreadContext>) -> wasmtime::Result<Instance>,
     ) -> wasmtime::Result<Self> {
+        let code = process.code();
+        let mappings = process.machine().mappings().take(code.own_memories)?;
         let context = ThreadContext {
             process: Arc::clone(process),
             thread: Arc::clone(thread),
@@ -51,7 +55,6 @@ impl PooledInstance {
         let mut store = Store::new(process.machine().wasmtime(), context);
         store.limiter(|context| context);
         let instance = instantiate(&mut store)?;
-        let code = process.code();
         let mut function = |name| instance.get_func(&mut store, name);
         let [enter, reset, start] = [ENTER, RESET, "wasi_thread_start"].map(&mut function);
         let reset = reset.filter(|_| code.is_reusable);
@@ -62,6 +65,7 @@ impl PooledInstance {
             thread_start: start.map(|f| f.typed(&store)).transpose()?,
             store,
             instance,
+            _mappings: mappings,
         })
     }
 

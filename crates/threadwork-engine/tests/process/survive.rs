@@ -7,9 +7,7 @@ use crate::holdings::alone_in;
 use crate::support::{Watch, engine, on_stage, play, plot, plot_text, run, start, text, trap};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::time::Duration;
-use threadwork_engine::{
-    CompileLimits, Engine, Error, ExitStatus, Limits, Module, ProcessBuilder, Stopping,
-};
+use threadwork_engine::{CompileLimits, Engine, Error, Limits, Module, ProcessBuilder, Stopping};
 
 #[track_caller]
 fn alone(name: &str) {
@@ -125,6 +123,36 @@ fn address_space_for_few_instances() {
     assert!((1..20).contains(&said[0]), "{said:?}");
 }
 
+/// A memory that is an instance's own costs mappings, as a thread does.
+#[test]
+fn memories_of_many_instances_leave_the_host_its_mappings() {
+    alone("many_memories_in_each_instance");
+}
+
+#[test]
+#[ignore = "run by another test, in a program of its own"]
+fn many_memories_in_each_instance() {
+    let own = "(memory 1)\n".repeat(90) + "(func $until_set";
+    let module = text(&flood().replace("(func $until_set", &own));
+    let lines = |path: &str| std::fs::read_to_string(path).unwrap().lines().count();
+    let (peak, seen) = std::sync::mpsc::channel();
+    let status = run(ProcessBuilder::new(&module).linker(move |linker| {
+        let say = move |started: i32| peak.send((started, lines("/proc/self/maps"))).unwrap();
+        linker.func_wrap("stage", "say", say)?;
+        linker.func_wrap("stage", "open", || 1)?;
+        Ok(())
+    }));
+    assert!(status.success(), "{status}");
+    let (started, mappings) = seen.recv().unwrap();
+    let most = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap();
+    let most: usize = most.trim().parse().unwrap();
+    assert!(started > 20, "{started}");
+    assert!(
+        mappings < most / 2,
+        "{mappings} of {most} with {started} threads"
+    );
+}
+
 // ---- Signals ----
 
 #[test]
@@ -173,7 +201,19 @@ fn all_signals_blocked() {
         run(ProcessBuilder::new(&forever).limits(limits)).code(),
         124
     );
-    let process = start(ProcessBuilder::new(&forever));
+    killed_while_it_computes(engine());
+}
+
+#[track_caller]
+fn killed_while_it_computes(engine: &Engine) {
+    let text = plot_text(
+        r#"(func (export "wasi_thread_start") (param i32 i32))
+           (func (export "_start") (call $say (i32.const 1)) (call $compute))"#,
+    );
+    let module = Module::new(engine, text.as_bytes()).unwrap();
+    let (builder, stage) = on_stage(&module);
+    let process = start(builder);
+    stage.hear();
     process.kill();
     assert_eq!(process.wait().code(), 130);
 }
@@ -348,11 +388,7 @@ fn the_preset_for_strangers_bounds_everything() {
     else {
         panic!("{limits:?}");
     };
+    // A setting that takes a promise back is overruled.
     let engine = Engine::builder().stopping(Stopping::Never).untrusted();
-    let engine = engine.build().unwrap();
-    let forever = br#"(module (func (export "_start") (loop (br 0))))"#;
-    let module = Module::new(&engine, forever).unwrap();
-    let process = start(ProcessBuilder::new(&module).limits(limits));
-    process.kill();
-    assert!(matches!(process.wait(), ExitStatus::Killed));
+    killed_while_it_computes(&engine.build().unwrap());
 }
