@@ -19,6 +19,9 @@ export const NO_SHARED_MEMORY =
 
 const LIMIT_CODES = { threads: 121, openFiles: 122, wallTime: 124, memory: 137 };
 
+/** Stands for a guest's code that does not fit into 0 to 255, as a process's must. */
+const STRANGE_CODE = 255;
+
 /**
  * The exit code of a command-line program that reports a status; the same numbers as
  * `threadwork run`'s.
@@ -26,7 +29,7 @@ const LIMIT_CODES = { threads: 121, openFiles: 122, wallTime: 124, memory: 137 }
 export function exitCode(status) {
   switch (status.kind) {
     case 'exited':
-      return status.code;
+      return status.code >= 0 && status.code <= 255 ? status.code : STRANGE_CODE;
     case 'trapped':
       return 134;
     case 'deadlock':

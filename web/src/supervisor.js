@@ -25,6 +25,9 @@ const GRACE_COMPUTING = 2;
 /** After a deadlock nobody computes, and everybody says where it slept: a browser's first stack is slow. */
 const GRACE_REPORT = 10_000;
 
+/** The longest that a timer can wait, in ms: with more it would not wait at all. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
 /** Idle workers that are kept for processes to come. */
 let keep = 0;
 let startTimeout = 0;
@@ -97,6 +100,12 @@ class ThreadWorker {
   }
 }
 
+/** Acts after a time of any length; tells which timer has to be cleared to prevent it. */
+function after(ms, act, hold) {
+  const part = Math.min(ms, LONGEST_TIMER);
+  hold(setTimeout(() => (ms > part ? after(ms - part, act, hold) : act()), part));
+}
+
 /** An idle worker, rather one that has started, or else a new one. */
 function takeWorker() {
   const at = idle.findLastIndex((worker) => worker.isStarted);
@@ -145,7 +154,7 @@ class SupervisedProcess {
     if (this.control.isEnding) return this.takeDown();
     if (wallTime !== undefined) {
       const end = () => this.end(Cause.LIMIT, LIMITS.indexOf('wallTime'));
-      this.#timer = setTimeout(end, wallTime);
+      after(wallTime, end, (timer) => (this.#timer = timer));
     }
     const isPool = program === 'pool';
     this.words[W.COMING] = isPool ? 0 : poolSize;
@@ -335,7 +344,11 @@ class SoloProcess {
     const { wallTime } = this.start;
     if (wallTime !== undefined) {
       const limit = { cause: Cause.LIMIT, code: LIMITS.indexOf('wallTime') };
-      this.#timer = setTimeout(() => this.#stop(limit), wallTime);
+      after(
+        wallTime,
+        () => this.#stop(limit),
+        (timer) => (this.#timer = timer),
+      );
     }
     this.#worker = takeWorker();
     this.#worker.join(this, this.start);

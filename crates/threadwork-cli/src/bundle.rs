@@ -18,6 +18,9 @@ use crate::site::{Missing, Site, SiteArgs};
 
 /// The list of a bundle's files, and the mark of a folder that holds one.
 const MANIFEST: &str = "threadwork-bundle.json";
+/// What the names of folders begin with in which a bundle is written first. A run that was
+/// ended by a signal leaves its own behind.
+const STAGING: &str = ".threadwork-";
 /// Keeps GitHub Pages from leaving out files whose names begin with `_`.
 const NO_JEKYLL: &str = ".nojekyll";
 
@@ -115,7 +118,8 @@ impl Existing {
         let mut found = Vec::new();
         list(folder, "", &mut found)
             .map_err(|error| report::explain(format_args!("cannot read {name}"), error))?;
-        let foreign = found.iter().filter(|path| !named.contains(*path)).min();
+        let is_foreign = |path: &&String| !named.contains(*path) && !path.starts_with(STAGING);
+        let foreign = found.iter().filter(is_foreign).min();
         Ok(Self {
             exists: true,
             foreign: foreign.cloned(),
@@ -242,7 +246,7 @@ fn remove_empty_folders(output: &Path, path: &str) {
 /// A name for a folder that nobody else uses, from where files can be renamed into
 /// `output`: inside, since it may be a file system of its own; beside, if it is not there.
 fn staging(output: &Path) -> io::Result<PathBuf> {
-    let name = format!(".threadwork-{}", std::process::id());
+    let name = format!("{STAGING}{}", std::process::id());
     if output.exists() {
         return Ok(output.join(name));
     }

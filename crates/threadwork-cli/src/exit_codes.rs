@@ -3,8 +3,10 @@
 /// `threadwork` could not run the program at all.
 pub(crate) const CANNOT_RUN: i32 = 125;
 
-/// The user pressed Ctrl-C: 128 + SIGINT, as shells have it.
-pub(crate) const INTERRUPTED: i32 = 130;
+/// The code of being ended by a signal, as shells have it.
+pub(crate) fn of_signal(signal: i32) -> i32 {
+    128 + signal
+}
 
 /// `threadwork demo`: an answer differs between two runs of one program.
 pub(crate) const WRONG_ANSWER: i32 = 1;
@@ -14,7 +16,7 @@ pub(crate) const TEST_FAILED: i32 = 1;
 
 /// Every code that `threadwork run` exits with when it is not the program's own.
 /// [`threadwork_engine::ExitStatus::code`] gives those of a program that started.
-pub(crate) const TABLE: [(i32, &str); 10] = [
+pub(crate) const TABLE: [(i32, &str); 13] = [
     (2, "the command line of threadwork is wrong"),
     (120, "deadlock: every thread waits for ever"),
     (121, "the program failed at the limit of --threads"),
@@ -24,10 +26,16 @@ pub(crate) const TABLE: [(i32, &str); 10] = [
         CANNOT_RUN,
         "threadwork cannot run it: bad module, bad option value",
     ),
-    (INTERRUPTED, "interrupted by Ctrl-C"),
+    (129, "the terminal was closed (128 + SIGHUP)"),
+    (130, "interrupted by Ctrl-C (128 + SIGINT)"),
     (134, "the program trapped (128 + SIGABRT)"),
     (137, "the program failed at the limit of --max-memory"),
+    (143, "ended at once by SIGTERM (128 + SIGTERM)"),
     (152, "the CPU time of --max-cpu is used up"),
+    (
+        255,
+        "the program's own code is not one of 0 to 255 (a line says which)",
+    ),
 ];
 
 /// The table as it stands at the end of `--help`.

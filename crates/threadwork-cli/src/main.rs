@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! main ── run ─────── options      text to sizes, durations, directories
-//!   │      ├───────── signals      Ctrl-C and SIGPIPE
+//!   │      ├───────── signals      Ctrl-C, SIGTERM, SIGPIPE
+//!   │      │             └─ children   what ends together with us
 //!   │      ├───────── report       whatever the user reads on standard error
 //!   │      └───────── node         the same under Node
 //!   ├──── serve ───── site         a page, the runtime of the web, a program
@@ -21,6 +22,7 @@
 //! ```
 
 mod bundle;
+mod children;
 mod demo;
 mod engine;
 mod exit_codes;
@@ -73,15 +75,15 @@ enum Command {
 }
 
 fn main() {
-    signals::die_of_broken_pipes();
+    let prepared = signals::prepare();
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
-    let outcome = match &cli.command {
+    let outcome = prepared.and_then(|()| match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Demo(args) => demo::demo(args),
         Command::Serve(args) => serve::serve(args),
         Command::Bundle(args) => bundle::bundle(args),
         Command::Selftest(args) => selftest::selftest(args, cli.verbose),
-    };
+    });
     process::exit(outcome.unwrap_or_else(|error| {
         report::error(&error, cli.verbose);
         exit_codes::CANNOT_RUN

@@ -62,6 +62,9 @@ const SIZE_UNITS: [(&str, u64); 14] = [
     ("tb", 1_000_000_000_000),
 ];
 
+/// More than any system has threads for by default.
+const MOST_WORKERS: u32 = 1 << 16;
+
 /// Units of durations, in nanoseconds.
 const DURATION_UNITS: [(&str, u64); 7] = [
     ("ns", 1),
@@ -79,6 +82,14 @@ pub(crate) fn parse_count(text: &str) -> Result<u32, String> {
         Ok(0) => Err(zero()),
         Ok(count) => Ok(count),
         Err(_) => Err("write a whole number, for example 4".into()),
+    }
+}
+
+/// A number of workers, which all exist at the same time.
+pub(crate) fn parse_workers(text: &str) -> Result<u32, String> {
+    match parse_count(text)? {
+        count @ ..=MOST_WORKERS => Ok(count),
+        _ => Err(format!("that is too many: write at most {MOST_WORKERS}")),
     }
 }
 
@@ -274,6 +285,15 @@ mod tests {
         assert_eq!(parse_count("0"), Err(zero()));
         for text in ["", "-1", "four", "1.5", "4294967296"] {
             assert!(parse_count(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn workers() {
+        assert_eq!(parse_workers("65536"), Ok(65_536));
+        assert_eq!(parse_workers("0"), Err(zero()));
+        for text in ["65537", "4294967295", "4294967296"] {
+            assert!(parse_workers(text).is_err(), "{text}");
         }
     }
 

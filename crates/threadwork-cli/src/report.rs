@@ -32,7 +32,11 @@ pub(crate) fn error(error: &anyhow::Error, verbose: bool) {
 
 /// Says how a program ended, unless it ended itself or the user ended it.
 pub(crate) fn ending(status: &ExitStatus) {
+    let code = status.code();
     match status {
+        ExitStatus::Exited(own) if *own != code => print(format_args!(
+            "threadwork: the program {status}, which does not fit into 0 to 255: this is {code}"
+        )),
         ExitStatus::Exited(_) | ExitStatus::Killed => {}
         ExitStatus::LimitExceeded(exceeded) => {
             print(format_args!("threadwork: {status}"));

@@ -48,7 +48,7 @@ pub(crate) struct RunArgs {
 
     /// Call it once on each of so many workers, with the worker's number, from 0, in front
     /// of ARGS; a line is printed for each
-    #[arg(long, value_name = "N", requires = "invoke", value_parser = options::parse_count)]
+    #[arg(long, value_name = "N", requires = "invoke", value_parser = options::parse_workers)]
     workers: Option<u32>,
 
     /// Let the program use a directory, under its own name or as GUEST
@@ -100,9 +100,8 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<i32> {
     if let Some(entry) = &args.invoke {
         return invoke::run(args, entry);
     }
-    signals::handle_interrupts()?;
     let process = start(args)?;
-    signals::end_on_interrupt(process.killer());
+    signals::end_on_interrupt(process.killer())?;
     let status = process.wait();
     report::ending(&status);
     if args.stats {

@@ -21,6 +21,7 @@ mod server;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
+use std::thread;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -57,7 +58,7 @@ pub(crate) fn serve(args: &ServeArgs) -> anyhow::Result<i32> {
     let name = site.name().into_owned();
     let listener = listen(args.port)?;
     let address = listener.local_addr().context("cannot listen")?;
-    let interrupts = signals::catch_interrupts()?;
+    signals::end_as_wished();
     start(listener, Arc::new(Answerer::new(site))).context("cannot start the server")?;
     let address = format!("http://{address}/");
     // A server without a terminal still serves.
@@ -65,8 +66,9 @@ pub(crate) fn serve(args: &ServeArgs) -> anyhow::Result<i32> {
     if args.open {
         browser::open(&address);
     }
-    interrupts.wait();
-    Ok(0)
+    loop {
+        thread::park();
+    }
 }
 
 /// Binds to this machine only: a page that other machines load without TLS has no

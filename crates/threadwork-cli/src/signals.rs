@@ -1,60 +1,115 @@
-//! Ctrl-C and broken pipes.
+//! What signals do to `threadwork`.
+//!
+//! Ctrl-C, SIGTERM and a terminal that is closed (SIGHUP) end it at once, in whatever
+//! state it is: the handler itself ends the process, so that no thread has to be alive
+//! for it, and takes the child processes along. There is one exception: while a program
+//! runs, the first Ctrl-C ends that, and `threadwork` after it as usual.
 
-use std::process;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::Context;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use signal_hook::{flag, low_level};
 use threadwork_engine::Killer;
 
-use crate::exit_codes;
+use crate::{children, exit_codes};
 
-/// What the next Ctrl-C ends. `None` before a program runs, and after the first
-/// Ctrl-C: then there is nothing to wait for.
-static RUNNING: Mutex<Option<Killer>> = Mutex::new(None);
+/// Whether the next Ctrl-C is for the listener of [`end_on_interrupt`].
+static ORDERLY: AtomicBool = AtomicBool::new(false);
 
-/// From now on, Ctrl-C ends the program named to [`end_on_interrupt`] cleanly, or
-/// `threadwork` itself if there is none or if it was pressed before.
-pub(crate) fn handle_interrupts() -> anyhow::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot listen for Ctrl-C")?;
-    let listen = move || {
-        for _ in &mut signals {
-            match running().take() {
-                Some(program) => program.kill(),
-                None => process::exit(exit_codes::INTERRUPTED),
-            }
+/// Whether being ended is no failure.
+static AS_WISHED: AtomicBool = AtomicBool::new(false);
+
+/// Set when a file has become longer than the system allows. Nobody asks: who writes
+/// learns it from the write.
+static FILE_TOO_LONG: AtomicBool = AtomicBool::new(false);
+
+/// What the other functions count on, for this thread and all that it starts. To be
+/// called first, before there are others.
+pub(crate) fn prepare() -> anyhow::Result<()> {
+    die_of_broken_pipes();
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        if signal == SIGHUP && is_ignored(signal) {
+            continue; // It was started with nohup.
         }
-    };
-    let listener = thread::Builder::new().name("signals".to_owned());
-    listener.spawn(listen).context("cannot listen for Ctrl-C")?;
+        // SAFETY: `end` does only what a handler may: atomics, kill and _exit.
+        let registered = unsafe { low_level::register(signal, move || end(signal)) };
+        registered.context("cannot listen for Ctrl-C")?;
+    }
+    // Not ignored, which children would inherit, but handled: a write that a limit on the
+    // size of files forbids fails, instead of ending us.
+    flag::register(libc::SIGXFSZ, &FILE_TOO_LONG).context("cannot handle SIGXFSZ")?;
+    unblock();
     Ok(())
 }
 
-/// Names the program that the next Ctrl-C ends.
-pub(crate) fn end_on_interrupt(program: Killer) {
-    *running() = Some(program);
+/// From now on, the first Ctrl-C ends this program. The second is for `threadwork` again.
+pub(crate) fn end_on_interrupt(program: Killer) -> anyhow::Result<()> {
+    let mut interrupts = Signals::new([SIGINT]).context("cannot listen for Ctrl-C")?;
+    let listen = move || interrupts.forever().for_each(|_| program.kill());
+    let listener = thread::Builder::new().name("signals".to_owned());
+    listener.spawn(listen).context("cannot listen for Ctrl-C")?;
+    // Ordering: SeqCst, here and below, since a signal comes rarely and its cost is
+    // nothing; all that is needed is that the listener exists before this is seen.
+    ORDERLY.store(true, Ordering::SeqCst);
+    Ok(())
 }
 
-fn running() -> MutexGuard<'static, Option<Killer>> {
-    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+/// From now on, a signal is how this command is meant to end: with code 0.
+pub(crate) fn end_as_wished() {
+    AS_WISHED.store(true, Ordering::SeqCst);
 }
 
-/// Ctrl-C as something to wait for, instead of [`handle_interrupts`].
-pub(crate) struct Interrupts(Signals);
-
-/// From now on, Ctrl-C ends nothing by itself.
-pub(crate) fn catch_interrupts() -> anyhow::Result<Interrupts> {
-    let signals = Signals::new([SIGINT, SIGTERM]).context("cannot listen for Ctrl-C")?;
-    Ok(Interrupts(signals))
-}
-
-impl Interrupts {
-    /// Waits for the first.
-    pub(crate) fn wait(mut self) {
-        self.0.forever().next();
+/// The handler.
+fn end(signal: i32) {
+    if signal == SIGINT && ORDERLY.swap(false, Ordering::SeqCst) {
+        return;
     }
+    if children::kill_all(signal).is_err() {
+        return;
+    }
+    low_level::exit(match AS_WISHED.load(Ordering::SeqCst) {
+        true => 0,
+        false => exit_codes::of_signal(signal),
+    })
+}
+
+/// Lets the signals through that must arrive, even if whoever started us has blocked
+/// them: those that a trap of the guest is, that which stops threads, and those that end
+/// us. Threads inherit it.
+fn unblock() {
+    let signals = [
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGILL,
+        libc::SIGFPE,
+        libc::SIGURG,
+        libc::SIGPIPE,
+        SIGINT,
+        SIGTERM,
+    ];
+    let mut set = std::mem::MaybeUninit::uninit();
+    // SAFETY: the pointer is valid for writes; `sigemptyset` makes the whole set.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    for signal in signals {
+        // SAFETY: the set has been made above, and each number is a signal's.
+        unsafe { libc::sigaddset(set.as_mut_ptr(), signal) };
+    }
+    // SAFETY: the set is whole; null says that nobody wants the old mask. It can fail only
+    // for a first argument that means nothing.
+    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut()) };
+}
+
+/// Whether whoever started us wants this signal to do nothing.
+fn is_ignored(signal: i32) -> bool {
+    let mut old = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: null changes nothing, and the other pointer is valid for writes.
+    let outcome = unsafe { libc::sigaction(signal, std::ptr::null(), old.as_mut_ptr()) };
+    // SAFETY: all zeros are a valid `sigaction`, too, where the call has failed.
+    let old = unsafe { old.assume_init() };
+    outcome == 0 && old.sa_sigaction == libc::SIG_IGN
 }
 
 /// Makes a broken pipe end `threadwork` without a word, as it ends any program
@@ -63,13 +118,8 @@ impl Interrupts {
 /// Rust programs ignore SIGPIPE, so that a write fails with EPIPE. A guest could
 /// not do better with that: it has no signals, and one written in Rust would
 /// panic at its next `println!`.
-#[cfg(unix)]
-pub(crate) fn die_of_broken_pipes() {
+fn die_of_broken_pipes() {
     // SAFETY: the default action is always a valid handler, and no other thread
     // runs yet that could count on the old one.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
-
-/// Systems without SIGPIPE have nothing to restore.
-#[cfg(not(unix))]
-pub(crate) fn die_of_broken_pipes() {}

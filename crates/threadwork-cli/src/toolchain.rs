@@ -7,6 +7,8 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, anyhow, bail};
 
+use crate::children;
+
 /// What the guests are compiled for.
 pub(crate) const WASM_TARGET: &str = "wasm32-wasip1-threads";
 
@@ -61,8 +63,7 @@ fn output(command: &mut Command) -> anyhow::Result<String> {
         status,
         stdout,
         stderr,
-    } = command
-        .output()
+    } = children::output(command)
         .with_context(|| format!("cannot run {name}; is Rust installed? See https://rustup.rs"))?;
     if !status.success() {
         bail!(

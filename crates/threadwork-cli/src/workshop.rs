@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, anyhow};
 
+use crate::children;
 use crate::toolchain::{self, WASM_TARGET};
 
 /// Where guests are built and run.
@@ -99,11 +100,8 @@ fn find_sources() -> anyhow::Result<PathBuf> {
 /// Runs cargo to its end and tells `progress` what it does. The inner error is
 /// all that cargo said.
 fn follow(cargo: &mut Command, progress: impl Fn(&str)) -> anyhow::Result<Result<(), String>> {
-    let mut child = cargo
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("cannot run cargo")?;
-    let stderr = child.stderr.take().context("cargo has no standard error")?;
+    let mut child = children::spawn(cargo.stderr(Stdio::piped())).context("cannot run cargo")?;
+    let stderr = child.stderr().context("cargo has no standard error")?;
     let mut log = String::new();
     for line in BufReader::new(stderr).lines() {
         let line = line.context("cannot read what cargo says")?;

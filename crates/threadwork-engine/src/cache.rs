@@ -37,7 +37,7 @@ pub(crate) fn entry(dir: &Path, wasm: &[u8], engine: &Engine) -> PathBuf {
     name.update(env!("CARGO_PKG_VERSION").as_bytes());
     name.update(&FORMAT.to_le_bytes());
     name.update(&settings.0);
-    name.update(&[engine.stopping() as u8]);
+    name.update(&[engine.stopping() as u8, u8::from(engine.checks_stacks())]);
     name.update(wasm);
     dir.join(format!("{}.twc", name.finalize().to_hex()))
 }

@@ -20,6 +20,9 @@ pub(crate) struct Code {
     pub(crate) has_poll: bool,
     /// Where a signal may stop its threads; `None` if it has no code, or none does.
     pub(crate) map: Option<CodeMap>,
+    /// The function that a thread calls when its stack in linear memory is used up; `None`
+    /// if that is not looked at.
+    pub(crate) stack_overflow: Option<u32>,
     /// Whether it starts threads.
     pub(crate) spawns: bool,
     pub(crate) thread_data: ThreadData,
@@ -38,6 +41,12 @@ pub(crate) struct ThreadData {
 }
 
 impl Code {
+    /// Whether the trap with this backtrace is that a stack in linear memory is used up.
+    pub(crate) fn is_stack_overflow(&self, trace: &WasmBacktrace) -> bool {
+        let top = trace.frames().first().map(|frame| frame.func_index());
+        top.is_some() && top == self.stack_overflow
+    }
+
     /// In the terms of the user's own file.
     pub(crate) fn backtrace(&self, trace: &WasmBacktrace) -> Backtrace {
         Backtrace::new(trace, Arc::clone(&self.symbols))

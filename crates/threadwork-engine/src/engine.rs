@@ -48,6 +48,7 @@ struct Inner {
     cache: Option<PathBuf>,
     stopping: Stopping,
     compile_limits: CompileLimits,
+    checks_stacks: bool,
 }
 
 /// How threads that compute are stopped, when their process or task is to end.
@@ -82,6 +83,7 @@ pub struct EngineBuilder {
     cache: Option<PathBuf>,
     stopping: Stopping,
     stop_signal: i32,
+    checks_stacks: bool,
     max_wasm_stack: usize,
     host_stack: usize,
     max_workers: Option<u32>,
@@ -111,6 +113,16 @@ impl EngineBuilder {
     #[must_use]
     pub fn stop_signal(mut self, number: i32) -> Self {
         self.stop_signal = number;
+        self
+    }
+
+    /// Whether a thread that needs more than its stack in linear memory traps, instead of
+    /// writing over whatever lies below: on by default. Compilers keep a stack there for
+    /// what cannot be a local. It is looked at in modules whose stack is known, by the name
+    /// of `__stack_pointer` or by wasi-libc's `wasi_thread_start`.
+    #[must_use]
+    pub fn check_stacks(mut self, on: bool) -> Self {
+        self.checks_stacks = on;
         self
     }
 
@@ -223,6 +235,7 @@ impl EngineBuilder {
             cache: self.cache,
             stopping: self.stopping,
             compile_limits: self.compile_limits,
+            checks_stacks: self.checks_stacks,
         })))
     }
 }
@@ -244,6 +257,7 @@ impl Engine {
             cache: None,
             stopping: Stopping::default(),
             stop_signal: DEFAULT_SIGNAL,
+            checks_stacks: true,
             max_wasm_stack: MAX_WASM_STACK,
             host_stack: HOST_STACK,
             max_workers: None,
@@ -271,6 +285,10 @@ impl Engine {
 
     pub(crate) fn compile_limits(&self) -> &CompileLimits {
         &self.0.compile_limits
+    }
+
+    pub(crate) fn checks_stacks(&self) -> bool {
+        self.0.checks_stacks
     }
 
     pub(crate) fn stopping(&self) -> Stopping {

@@ -80,7 +80,8 @@ impl ExitStatus {
     }
 
     /// The exit code of a command-line program that reports this status: the
-    /// guest's own; 134 (128 + SIGABRT) for a trap; 120 for a deadlock; 121, 122,
+    /// guest's own if it is one of 0 to 255, which is all that a process can say, else
+    /// 255 (256 is no success, and no system may make it 0); 134 (128 + SIGABRT) for a trap; 120 for a deadlock; 121, 122,
     /// 137, 124 and 152 for the limits of threads, open files, memory, wall-clock
     /// and CPU time; 130 (128 + SIGINT) if killed.
     ///
@@ -88,12 +89,14 @@ impl ExitStatus {
     /// use threadwork_engine::ExitStatus;
     ///
     /// assert_eq!(ExitStatus::Exited(3).code(), 3);
+    /// assert_eq!(ExitStatus::Exited(256).code(), 255);
     /// assert_eq!(ExitStatus::Killed.code(), 130);
     /// ```
     #[must_use]
     pub fn code(&self) -> i32 {
         match self {
-            Self::Exited(code) => *code,
+            Self::Exited(code @ 0..=255) => *code,
+            Self::Exited(_) => 255,
             Self::Trapped(_) => 134,
             Self::Deadlock(_) => 120,
             Self::LimitExceeded(exceeded) => match exceeded.limit {

@@ -39,6 +39,7 @@ struct Cached<'a> {
     has_reset: bool,
     has_poll: bool,
     stop_function: Option<u32>,
+    stack_overflow: Option<u32>,
     offsets: Vec<u8>,
     #[serde(borrow)]
     code: Cow<'a, [u8]>,
@@ -163,6 +164,7 @@ impl Module {
                 is_reusable: program.has_reset,
                 has_poll: program.has_poll,
                 map,
+                stack_overflow: program.stack_overflow,
                 spawns,
                 thread_data: thread_data(original),
                 symbols: Arc::new(Symbols::new(program.offsets, original)),
@@ -214,6 +216,7 @@ struct Program {
     has_reset: bool,
     has_poll: bool,
     stop_function: Option<u32>,
+    stack_overflow: Option<u32>,
     offsets: OffsetMap,
 }
 
@@ -225,6 +228,7 @@ impl From<Rewritten> for Program {
             has_reset: rewritten.has_reset,
             has_poll: rewritten.has_poll,
             stop_function: rewritten.stop_function,
+            stack_overflow: rewritten.stack_overflow,
             offsets: rewritten.offsets,
         }
     }
@@ -276,7 +280,11 @@ fn prepare(engine: &Engine, wasm: &[u8]) -> Result<Rewritten, Error> {
         Stopping::Poll => threadwork_rewrite::Stopping::ByPoll,
         Stopping::Never => threadwork_rewrite::Stopping::None,
     };
-    Ok(rewrite_with(wasm, Options { stopping })?)
+    let options = Options {
+        stopping,
+        stack_check: engine.checks_stacks(),
+    };
+    Ok(rewrite_with(wasm, options)?)
 }
 
 fn compile(engine: &Engine, rewritten: &Rewritten) -> Result<wasmtime::Module, Error> {
@@ -355,6 +363,7 @@ fn freeze(code: &wasmtime::Module, program: &Program) -> Option<Vec<u8>> {
         has_reset: program.has_reset,
         has_poll: program.has_poll,
         stop_function: program.stop_function,
+        stack_overflow: program.stack_overflow,
         offsets: program.offsets.to_bytes(),
         code: code.serialize().ok()?.into(),
     };
@@ -382,6 +391,7 @@ fn thaw(engine: &Engine, bytes: &[u8]) -> Option<(wasmtime::Module, Program)> {
         has_reset: cached.has_reset,
         has_poll: cached.has_poll,
         stop_function: cached.stop_function,
+        stack_overflow: cached.stack_overflow,
         offsets: OffsetMap::from_bytes(&cached.offsets)?,
     };
     Some((code, program))

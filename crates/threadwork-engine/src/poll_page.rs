@@ -1,11 +1,10 @@
-//! The page that all code of a process reads in its loops; taking the right to read
-//! it away stops every thread that computes.
+//! The page that a guest's code reads at its polls; taking the right to read it away stops
+//! every thread that comes to one.
 //!
-//! The reads are put there by [`threadwork_rewrite::rewrite_with`]. A read
-//! of the page after [`PollPage::close`] is a fault in a linear memory, which
-//! Wasmtime turns into the trap for an access out of bounds. Unlike Wasmtime's
-//! epochs, this stops one process and disturbs no other, there is no moment at which
-//! a thread could miss it, and a read whose result nobody uses costs next to nothing.
+//! Polls are put where [`threadwork_rewrite::Stopping`] says. A read of the page after
+//! [`PollPage::close`] is a fault in a linear memory, which Wasmtime turns into the trap for
+//! an access out of bounds. Unlike Wasmtime's epochs, this stops one process and disturbs no
+//! other, and there is no moment at which a thread could miss it.
 //!
 //! A process has one page; each worker of a runtime has one of its own, so that one
 //! task can be stopped.

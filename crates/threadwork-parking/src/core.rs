@@ -6,7 +6,7 @@ use crate::Cores;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use threadwork_sync::luck::{self, Waker};
+use threadwork_sync::spin_history::{self, Waker};
 
 /// Moves that are let by after the first one that did not pay, and at most.
 const FIRST_PAUSE: u32 = 2;
@@ -25,8 +25,8 @@ fn current() -> Option<u32> {
     None
 }
 
-/// Who wakes a thread leaves here where and when it did, so that the woken one can tell
-/// its luck (see [`threadwork_sync::luck`]).
+/// Who wakes a thread leaves here where and when it did, for the spin history of the woken
+/// one (see [`threadwork_sync::spin_history`]).
 #[derive(Debug)]
 pub struct WakeUp {
     /// Or [`NOWHERE`].
@@ -67,8 +67,8 @@ impl WakeUp {
         }
     }
 
-    /// Tells the luck of the calling thread, which has been woken, and wants one of these
-    /// cores. Never blocks.
+    /// Notes it in the spin history of the calling thread, which has been woken, and wants
+    /// one of these cores. Never blocks.
     pub fn take_up(&self, cores: &Cores) {
         let waker = self.core.load(Ordering::Relaxed);
         if let (true, Some(core)) = (waker != NOWHERE, current()) {
@@ -78,7 +78,7 @@ impl WakeUp {
                 true => Waker::OnThisCore,
                 false => Waker::OnAnotherCore,
             };
-            luck::woken(by, START.elapsed().saturating_sub(at));
+            spin_history::woken(by, START.elapsed().saturating_sub(at));
         }
     }
 }

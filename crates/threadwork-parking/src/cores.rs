@@ -16,7 +16,7 @@ use crate::primitive::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use threadwork_sync::luck;
+use threadwork_sync::spin_history;
 
 /// Looks between two looks at the clock.
 const LOOKS: u32 = 32;
@@ -106,15 +106,15 @@ impl Cores {
     /// For how long the calling thread should spin now, if at all: maybe on another core
     /// than before, if it shares this one with the thread that wakes it.
     pub(crate) fn budget(&self) -> Option<Duration> {
-        if luck::wants_move() && self.moves.allow() && core::leave() {
-            luck::moved();
+        if spin_history::wants_move() && self.moves.allow() && core::leave() {
+            spin_history::moved();
         }
-        luck::budget()
+        spin_history::budget()
     }
 
     /// How the spin ended.
     pub(crate) fn record(&self, success: bool) {
-        if luck::record(success) {
+        if spin_history::record(success) {
             self.moves.paid();
         }
     }

@@ -22,13 +22,14 @@
 //!   [`cancel`](ParkingLot::cancel) ends those of chosen threads;
 //! * the lot knows how many threads live ([`enter`](ParkingLot::enter),
 //!   [`leave`](ParkingLot::leave)) and how many of them sleep without a timeout:
-//!   the moment when the last one falls asleep is a deadlock, and the lot says so;
+//!   when the last one falls asleep the host is asked for somebody who will notify, and
+//!   if there is none it is a deadlock, and the lot says so;
 //! * memory is bounded by the number of waiters: a queue node lives on the stack
 //!   of the thread that waits.
 //!
 //! # How a wait goes
 //!
-//! 1. *Hover*: while a core is free (see [`Cores`]) and nobody sleeps there yet, the thread
+//! 1. *Spin*: while a core is free (see [`Cores`]) and nobody sleeps there yet, the thread
 //!    watches the guest's own word for a short time, if that has paid lately. A word that
 //!    changes ends the wait as [`WaitResult::NotEqual`], as if the instruction had been executed a moment
 //!    later: nobody queues, nobody is notified, nobody sleeps. This is what makes a
@@ -38,12 +39,12 @@
 //!    before it returns, so that whoever holds the lock gets on.
 //! 2. *Queue*: under the lock of the word's bucket, compare once more and enter
 //!    the queue.
-//! 3. *Sleep*: announce it in the waiter's state word, then sleep by the bucket's bell.
-//!    Whoever takes the waiter out of the queue decides its result and wakes it only if it
-//!    had announced that it sleeps. One ring wakes all that a notify took.
+//! 3. *Sleep*: announce it in the waiter's state word, then sleep on the bucket's futex
+//!    word. Whoever takes the waiter out of the queue decides its result and wakes it only if
+//!    it had announced that it sleeps. One system call wakes all that a notify took.
 //!
 //! Design after Linux' futex, WebKit's `ParkingLot` and `parking_lot_core`; the
-//! hovering before the queue and the census of sleepers are ours.
+//! spin before the queue and the census of sleepers are ours.
 //!
 //! # Example
 //!
@@ -59,14 +60,14 @@
 //!     scope.spawn(|| {
 //!         lot.enter();
 //!         while word.load(Ordering::SeqCst) == 0 {
-//!             lot.wait(1, address, None, 0, || word.load(Ordering::SeqCst).into());
+//!             lot.wait(1, address, None, 0, || word.load(Ordering::SeqCst).into(), || false);
 //!         }
-//!         lot.leave();
+//!         lot.leave(|| false);
 //!     });
 //!     lot.enter();
 //!     word.store(1, Ordering::SeqCst);
 //!     lot.notify(address, u32::MAX);
-//!     lot.leave();
+//!     lot.leave(|| false);
 //! });
 //! ```
 
@@ -80,12 +81,12 @@
     )
 )]
 
-mod bell;
 mod core;
 mod cores;
 mod lot;
 mod primitive;
 mod queue;
+mod wake_slot;
 
 pub use core::WakeUp;
 pub use cores::Cores;

@@ -19,11 +19,17 @@
 //!    update has been made, and whoever made the last one saw the equality: all
 //!    updates are read-modify-writes, so the last sees all others, and with them
 //!    the announcements that they followed.
+//! 4. One thread at most asks the host for relief, and it counts as awake: whoever finds
+//!    that all sleep counts itself as awake while it still has every lock. A waiter stays in
+//!    its queue, [`WAITING`] again, and is not counted as asleep any more; a thread that was
+//!    about to leave lives on. So a notify that comes meanwhile finds the waiter, and nobody
+//!    else can find that all sleep before the host has answered. Who falls asleep again, or
+//!    leaves after all, finds out again whether it is the last.
 
 use crate::Cores;
-use crate::bell::{Bell, Sleepers};
 use crate::primitive::{AtomicBool, AtomicU32, Mutex, MutexGuard, fence};
 use crate::queue::{ASLEEP, CANCELLED, Queue, WAITING, WOKEN, WOKEN_TOGETHER, Waiter};
+use crate::wake_slot::{Sleepers, WakeSlots};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -69,8 +75,9 @@ pub enum WaitResult {
     TimedOut,
     /// The lot was closed, or this thread's wait was cancelled.
     Cancelled,
-    /// Every living thread, this one included, sleeps without a timeout: nobody is
-    /// left to notify anybody. This thread has left the queue; the others sleep on.
+    /// Every living thread, this one included, slept without a timeout: nobody was
+    /// left to notify anybody, and the host found nobody either. This thread has left
+    /// the queue; the others sleep on.
     Deadlock,
 }
 
@@ -83,7 +90,7 @@ pub struct Census {
     pub asleep: u32,
 }
 
-/// The sleeping places of one process.
+/// Where the threads of one process sleep.
 pub struct ParkingLot {
     buckets: Box<[Bucket]>,
     cores: Arc<Cores>,
@@ -100,7 +107,7 @@ struct Bucket {
     /// Waiters in the queue or on their way in; see invariant 2.
     waiters: AtomicU32,
     queue: Mutex<Queue>,
-    bell: Bell,
+    slots: WakeSlots,
 }
 
 // By these a thread tells that it contends for a lock (see `contend`).
@@ -128,7 +135,7 @@ impl ParkingLot {
         let bucket = |_| Bucket {
             waiters: AtomicU32::new(0),
             queue: Mutex::new(Queue::new()),
-            bell: Bell::new(),
+            slots: WakeSlots::new(),
         };
         Self {
             buckets: (0..BUCKETS).map(bucket).collect(),
@@ -147,17 +154,41 @@ impl ParkingLot {
         self.living.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Takes back one [`enter`](Self::enter). True if threads remain and all of
-    /// them sleep without a timeout: a deadlock.
-    #[must_use = "if all remaining threads sleep for ever, somebody has to say so"]
-    pub fn leave(&self) -> bool {
+    /// Takes back one [`enter`](Self::enter).
+    ///
+    /// If threads remain and all of them sleep without a timeout, `is_relieved` is asked
+    /// as [`wait`](Self::wait) does, while the caller still lives. If the answer is true it
+    /// leaves once more, and asks again if they still do; if it is false, it is a deadlock,
+    /// and the others sleep on.
+    ///
+    /// # Panics
+    ///
+    /// If `is_relieved` does; the caller lives on then.
+    pub fn leave(&self, mut is_relieved: impl FnMut() -> bool) {
+        while self.is_missed() {
+            if !is_relieved() {
+                // Ordering: Relaxed; the others sleep for ever.
+                self.living.fetch_sub(1, Ordering::Relaxed);
+                return;
+            }
+        }
+    }
+
+    /// Counts a thread as one that lives no more. If threads remain and all of them sleep
+    /// without a timeout, it is true and the thread still lives (invariant 4).
+    fn is_missed(&self) -> bool {
         // Ordering: Relaxed; published by the next line.
         let living = self.living.fetch_sub(1, Ordering::Relaxed) - 1;
         // Ordering: AcqRel, and a read-modify-write: either it comes after that of
         // the last thread that falls asleep, and sees it, or that one comes after
         // this and sees that we have left.
         let asleep = self.asleep.fetch_add(0, Ordering::AcqRel);
-        living > 0 && asleep == living && self.all_asleep(None)
+        let live_on = || {
+            // Ordering: Relaxed; under the locks under which others verify the count.
+            self.living.fetch_add(1, Ordering::Relaxed);
+            true
+        };
+        living > 0 && asleep == living && self.all_asleep(live_on)
     }
 
     /// The census, for reports.
@@ -178,7 +209,20 @@ impl ParkingLot {
     /// load of the word (sequentially consistent), without side effects: it is called
     /// often, and under a lock.
     ///
+    /// `is_relieved` is asked when every living thread sleeps without a timeout, and this
+    /// one is the last to have fallen asleep: the host may then find, or start, somebody
+    /// who will notify. It is called without a lock, and may use the lot. Meanwhile the
+    /// caller counts as awake, but a notify finds it in its queue, and the wait ends as
+    /// [`WaitResult::Woken`] if one does. Otherwise, if the answer is true, it sleeps on,
+    /// and asks again if it is again the last; if it is false, the wait ends as
+    /// [`WaitResult::Deadlock`]. A host that [closes](Self::close) the lot before it says
+    /// so is not asked again.
+    ///
     /// Blocks until notified, cancelled or timed out.
+    ///
+    /// # Panics
+    ///
+    /// If `load` or `is_relieved` does; the wait is over then.
     pub fn wait(
         &self,
         thread: u32,
@@ -186,6 +230,7 @@ impl ParkingLot {
         deadline: Option<Instant>,
         expected: u64,
         load: impl Fn() -> u64,
+        is_relieved: impl FnMut() -> bool,
     ) -> WaitResult {
         let holds = || load() == expected;
         if !holds() {
@@ -194,7 +239,7 @@ impl ParkingLot {
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return self.result_of_no_wait();
         }
-        if self.hover(address, deadline, expected, &load) {
+        if self.spin(address, deadline, expected, &load) {
             return WaitResult::NotEqual;
         }
         let bucket = self.bucket(address);
@@ -214,16 +259,16 @@ impl ParkingLot {
             SKIP.set(0);
             return self.result_of_no_queue(holds);
         }
-        let mut waiter = Waiter::new(address, thread, deadline.is_none(), bucket.bell.bed());
+        let mut waiter = Waiter::new(address, thread, deadline.is_none(), bucket.slots.take());
         let waiter = &raw mut waiter;
-        // SAFETY: the waiter stays in place until this function returns, and it
-        // returns only after the waiter has left the queue.
+        // SAFETY: the waiter stays in place until this function returns, or unwinds
+        // (`ask`), and it does so only after the waiter has left the queue.
         unsafe { queue.push(waiter) };
         drop(queue);
         // SAFETY: as above.
-        let result = unsafe { self.sleep(bucket, waiter, deadline) };
+        let result = unsafe { self.sleep(bucket, waiter, deadline, is_relieved) };
         // SAFETY: it is out of the queue, so it is ours alone.
-        bucket.bell.make(unsafe { &(*waiter).bed });
+        bucket.slots.free(unsafe { &(*waiter).slot });
         result
     }
 
@@ -301,7 +346,7 @@ impl ParkingLot {
         // Ordering: Relaxed, as where `wait` takes itself back.
         bucket.waiters.fetch_sub(released, Ordering::Relaxed);
         drop(queue);
-        bucket.bell.ring(sleepers);
+        bucket.slots.wake(sleepers);
         released
     }
 
@@ -326,7 +371,7 @@ impl ParkingLot {
         // It is ASLEEP, and only we, who took it out of the queue, may change that.
         // SAFETY: valid until the store below, and shared until then.
         let sleeper = unsafe { &*waiter };
-        sleepers.add(&sleeper.bed);
+        sleepers.add(&sleeper.slot);
         sleeper.wake_up.leave();
         if sleeper.untimed {
             // Ordering: AcqRel, as all updates of the count (invariant 3).
@@ -344,7 +389,7 @@ impl ParkingLot {
 
     /// Watches the word until it changes; false when it is time to queue.
     #[cfg(not(loom))]
-    fn hover(
+    fn spin(
         &self,
         address: usize,
         deadline: Option<Instant>,
@@ -388,9 +433,9 @@ impl ParkingLot {
         changed
     }
 
-    /// Hovering is a delay, which a model without time does not have.
+    /// Spinning is a delay, which a model without time does not have.
     #[cfg(loom)]
-    fn hover(&self, _: usize, _: Option<Instant>, _: u64, _: impl Fn() -> u64) -> bool {
+    fn spin(&self, _: usize, _: Option<Instant>, _: u64, _: impl Fn() -> u64) -> bool {
         false
     }
 
@@ -412,7 +457,8 @@ impl ParkingLot {
         }
     }
 
-    /// Sleeps until somebody takes `waiter` out of the queue, or the deadline.
+    /// Sleeps until somebody takes `waiter` out of the queue, or the deadline, or nobody
+    /// is left who could, and the host knows nobody either.
     ///
     /// # Safety
     ///
@@ -422,63 +468,115 @@ impl ParkingLot {
         bucket: &Bucket,
         waiter: *mut Waiter,
         deadline: Option<Instant>,
+        mut is_relieved: impl FnMut() -> bool,
     ) -> WaitResult {
         // SAFETY: it is on our caller's stack; other threads touch the state only
         // through shared references, too.
         let state = unsafe { &(*waiter).state };
-        // Ordering: Release, so that whoever counts us as asleep finds us announced;
-        // Acquire on failure, as in `verdict`.
-        let announced =
-            state.compare_exchange(WAITING, ASLEEP, Ordering::Release, Ordering::Acquire);
-        if announced.is_err() {
-            return verdict(state);
-        }
-        self.cores.release();
-        // SAFETY: the caller's promise.
-        let result = unsafe { self.doze(bucket, waiter, deadline) };
-        match result {
-            WaitResult::TimedOut | WaitResult::Deadlock => self.cores.acquire(),
-            _ => {
-                // Ordering: Relaxed; it has been acquired, and stays as it is.
-                if state.load(Ordering::Relaxed) == WOKEN {
-                    self.cores.acquire();
-                }
-                // SAFETY: out of the queue, so it is ours alone.
-                unsafe { (*waiter).wake_up.take_up(&self.cores) };
+        loop {
+            // Ordering: Release, so that whoever counts us as asleep finds us announced;
+            // Acquire on failure, as in `verdict`.
+            let announced =
+                state.compare_exchange(WAITING, ASLEEP, Ordering::Release, Ordering::Acquire);
+            if announced.is_err() {
+                return verdict(state);
+            }
+            self.cores.release();
+            // SAFETY: the caller's promise.
+            if let Some(result) = unsafe { self.sleep_announced(bucket, waiter, deadline) } {
+                // SAFETY: the caller's promise, and there is a result.
+                unsafe { self.resume(waiter, result) };
+                return result;
+            }
+            self.cores.acquire();
+            // SAFETY: the caller's promise; nobody but `withdraw`, which has not been called,
+            // takes it out of the queue without a verdict.
+            if !unsafe { self.ask(bucket, waiter, &mut is_relieved) } {
+                // SAFETY: as above; and it is not counted as asleep.
+                return unsafe { self.withdraw(bucket, waiter, WaitResult::Deadlock) };
             }
         }
-        result
     }
 
-    /// The sleep itself, after the announcement.
+    /// Counts the calling thread as runnable, unless its waker has, and tells it how its
+    /// waker stood to it.
+    ///
+    /// # Safety
+    ///
+    /// `waiter` must be the caller's own, and have left its queue with this result.
+    unsafe fn resume(&self, waiter: *mut Waiter, result: WaitResult) {
+        if result == WaitResult::TimedOut {
+            return self.cores.acquire();
+        }
+        // SAFETY: out of the queue, so it is ours alone.
+        let waiter = unsafe { &*waiter };
+        // Ordering: Relaxed; it has been acquired, and stays as it is.
+        if waiter.state.load(Ordering::Relaxed) == WOKEN {
+            self.cores.acquire();
+        }
+        waiter.wake_up.take_up(&self.cores);
+    }
+
+    /// Asks the host whether it has found somebody who may notify. The waiter is in its
+    /// queue meanwhile (invariant 4).
+    ///
+    /// # Safety
+    ///
+    /// As for `sleep`; and it must be in the queue, or have a verdict.
+    unsafe fn ask(
+        &self,
+        bucket: &Bucket,
+        waiter: *mut Waiter,
+        is_relieved: &mut impl FnMut() -> bool,
+    ) -> bool {
+        /// The waiter must not stay in the queue when its stack is unwound.
+        struct OnPanic<'a>(&'a ParkingLot, &'a Bucket, *mut Waiter);
+        impl Drop for OnPanic<'_> {
+            fn drop(&mut self) {
+                let Self(lot, bucket, waiter) = *self;
+                // SAFETY: the promise of `ask`'s caller.
+                unsafe { lot.withdraw(bucket, waiter, WaitResult::Deadlock) };
+                // SAFETY: it is out of the queue, so it is ours alone.
+                bucket.slots.free(unsafe { &(*waiter).slot });
+            }
+        }
+        let on_panic = OnPanic(self, bucket, waiter);
+        let relieved = is_relieved();
+        std::mem::forget(on_panic);
+        relieved
+    }
+
+    /// The sleep itself, after the announcement. `None` if everybody sleeps for ever: then
+    /// the calling thread counts as awake again (invariant 4).
     ///
     /// # Safety
     ///
     /// As for `sleep`.
-    unsafe fn doze(
+    unsafe fn sleep_announced(
         &self,
         bucket: &Bucket,
         waiter: *mut Waiter,
         deadline: Option<Instant>,
-    ) -> WaitResult {
+    ) -> Option<WaitResult> {
         // SAFETY: as in `sleep`.
         let state = unsafe { &(*waiter).state };
         // SAFETY: as above.
-        let bed = unsafe { &(*waiter).bed };
-        if deadline.is_none() && self.count_asleep() && self.all_asleep(Some((bucket, waiter))) {
-            return WaitResult::Deadlock;
+        let slot = unsafe { &(*waiter).slot };
+        if deadline.is_none() && self.count_asleep() && self.all_asleep(|| self.count_awake(state))
+        {
+            return None;
         }
         loop {
-            let heard = bucket.bell.listen();
+            let generation = bucket.slots.generation();
             // Ordering: Acquire; pairs with the release in `settle`.
             if state.load(Ordering::Acquire) != ASLEEP {
-                return verdict(state);
+                return Some(verdict(state));
             }
-            bucket.bell.sleep(bed, heard, deadline);
+            bucket.slots.sleep(slot, generation, deadline);
             // A model has no clock: there a sleep that could end so does.
             if deadline.is_some_and(|deadline| cfg!(loom) || Instant::now() >= deadline) {
                 // SAFETY: the caller's promise.
-                return unsafe { self.time_out(bucket, waiter) };
+                return Some(unsafe { self.withdraw(bucket, waiter, WaitResult::TimedOut) });
             }
         }
     }
@@ -492,31 +590,38 @@ impl ParkingLot {
         asleep == self.living.load(Ordering::Relaxed)
     }
 
-    /// Leaves the queue at the deadline, unless somebody was faster.
+    /// Leaves the queue with this result, unless somebody was faster. The waiter must not
+    /// be counted as asleep.
     ///
     /// # Safety
     ///
-    /// As for `sleep`.
-    unsafe fn time_out(&self, bucket: &Bucket, waiter: *mut Waiter) -> WaitResult {
+    /// As for `ask`.
+    unsafe fn withdraw(
+        &self,
+        bucket: &Bucket,
+        waiter: *mut Waiter,
+        result: WaitResult,
+    ) -> WaitResult {
         // SAFETY: as in `sleep`.
         let state = unsafe { &(*waiter).state };
         let mut queue = bucket.lock();
         // Ordering: Acquire; pairs with the release in `settle`.
-        if state.load(Ordering::Acquire) != ASLEEP {
+        if !matches!(state.load(Ordering::Acquire), WAITING | ASLEEP) {
             return verdict(state);
         }
-        // SAFETY: ASLEEP means that it is still in the queue.
+        // SAFETY: without a verdict it is still in the queue.
         unsafe { queue.remove(waiter) };
         drop(queue);
         // Ordering: Relaxed, as in `wait`.
         bucket.waiters.fetch_sub(1, Ordering::Relaxed);
-        WaitResult::TimedOut
+        result
     }
 
-    /// Whether every living thread sleeps without a timeout, looked at under all
-    /// locks. If so, the waiter `me` leaves its queue.
-    fn all_asleep(&self, me: Option<(&Bucket, *mut Waiter)>) -> bool {
-        let mut queues: Vec<_> = self.buckets.iter().map(Bucket::lock).collect();
+    /// Whether every living thread sleeps without a timeout, looked at under all locks. If
+    /// so, and as long as they are held, the caller is to `count_awake`, which is false if
+    /// it is awake already (invariant 4).
+    fn all_asleep(&self, count_awake: impl FnOnce() -> bool) -> bool {
+        let queues: Vec<_> = self.buckets.iter().map(Bucket::lock).collect();
         let sleeps = |waiter: &*mut Waiter| {
             // SAFETY: members of a queue are valid while its lock is held.
             let waiter = unsafe { &**waiter };
@@ -529,29 +634,25 @@ impl ParkingLot {
             .sum::<usize>();
         // Ordering: Relaxed, as in `count_asleep`.
         let living = self.living.load(Ordering::Relaxed);
-        let deadlock = living > 0 && sleepers == living as usize;
-        // A waiter that has just been taken out of its queue is not asleep any
-        // more, so it is not counted, and `deadlock` is false.
-        if deadlock && let Some((bucket, waiter)) = me {
-            let index = self.index(bucket);
-            // SAFETY: all living threads are in the queues, ours included.
-            unsafe { queues[index].remove(waiter) };
-            // Ordering: AcqRel, as in `settle`; Relaxed, as in `wait`.
+        living > 0 && sleepers == living as usize && count_awake()
+    }
+
+    /// Counts the calling thread, whose waiter has this state, as awake again. False if it
+    /// is, because its waiter has been taken out of the queue. Under the bucket's lock.
+    fn count_awake(&self, state: &AtomicU32) -> bool {
+        // Ordering: Relaxed; whoever else changes it does so under the lock.
+        let awake = state.compare_exchange(ASLEEP, WAITING, Ordering::Relaxed, Ordering::Relaxed);
+        if awake.is_ok() {
+            // Ordering: AcqRel, as all updates of the count (invariant 3).
             self.asleep.fetch_sub(1, Ordering::AcqRel);
-            bucket.waiters.fetch_sub(1, Ordering::Relaxed);
         }
-        deadlock
+        awake.is_ok()
     }
 
     fn bucket(&self, address: usize) -> &Bucket {
         // Fibonacci hashing: words next to each other go to different buckets.
         let hash = (address as u64 >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         &self.buckets[(hash >> 32) as usize % BUCKETS]
-    }
-
-    fn index(&self, bucket: &Bucket) -> usize {
-        let offset = std::ptr::from_ref(bucket).addr() - self.buckets.as_ptr().addr();
-        offset / size_of::<Bucket>()
     }
 }
 

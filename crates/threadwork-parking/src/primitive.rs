@@ -37,20 +37,20 @@ pub(crate) struct Word(AtomicU32);
 #[cfg(all(target_os = "linux", not(loom)))]
 impl Word {
     /// The bits that there are.
-    pub(crate) const CORDS: u32 = u32::MAX;
+    pub(crate) const BITS: u32 = u32::MAX;
 
     pub(crate) fn new() -> Self {
         Self(AtomicU32::new(0))
     }
 
     pub(crate) fn load(&self) -> u32 {
-        // Ordering: Acquire; pairs with the release in `change_and_wake`: who hears a
-        // ring sees what was done before it.
+        // Ordering: Acquire; pairs with the release in `change_and_wake`: who sees
+        // a change sees what was done before it.
         self.0.load(Ordering::Acquire)
     }
 
     /// Sleeps if the word still has this value. May return early.
-    pub(crate) fn wait(&self, value: u32, cord: NonZeroU32, deadline: Option<Instant>) {
+    pub(crate) fn wait(&self, value: u32, bit: NonZeroU32, deadline: Option<Instant>) {
         use rustix::thread::futex;
         use rustix::time::{ClockId, Timespec, clock_gettime};
         // A moment of the clock that the call reckons by, which is that of `Instant`. One
@@ -66,12 +66,12 @@ impl Word {
             futex::Flags::PRIVATE,
             value,
             deadline.as_ref(),
-            cord,
+            bit,
         );
     }
 
     /// Changes the word, and wakes those who sleep with these bits.
-    pub(crate) fn change_and_wake(&self, cords: NonZeroU32) {
+    pub(crate) fn change_and_wake(&self, bits: NonZeroU32) {
         use rustix::thread::futex;
         // Ordering: Release; see `load`.
         self.0.fetch_add(1, Ordering::Release);
@@ -79,8 +79,8 @@ impl Word {
         let _ = futex::wake_bitset(
             &self.0,
             futex::Flags::PRIVATE,
-            cords.count_ones().get(),
-            cords,
+            bits.count_ones().get(),
+            bits,
         );
     }
 }
@@ -94,7 +94,7 @@ pub(crate) struct Word {
 
 #[cfg(loom)]
 impl Word {
-    pub(crate) const CORDS: u32 = 0b11;
+    pub(crate) const BITS: u32 = 0b11;
 
     pub(crate) fn new() -> Self {
         Self {
@@ -113,20 +113,20 @@ impl Word {
         *self.value()
     }
 
-    pub(crate) fn wait(&self, value: u32, cord: NonZeroU32, deadline: Option<Instant>) {
+    pub(crate) fn wait(&self, value: u32, bit: NonZeroU32, deadline: Option<Instant>) {
         if deadline.is_some() {
             return loom::thread::yield_now();
         }
         let now = self.value();
         if *now == value {
-            drop(self.sleepers[cord.trailing_zeros() as usize].wait(now));
+            drop(self.sleepers[bit.trailing_zeros() as usize].wait(now));
         }
     }
 
-    pub(crate) fn change_and_wake(&self, cords: NonZeroU32) {
+    pub(crate) fn change_and_wake(&self, bits: NonZeroU32) {
         *self.value() += 1;
         for (at, sleeper) in self.sleepers.iter().enumerate() {
-            if cords.get() & (1 << at) != 0 {
+            if bits.get() & (1 << at) != 0 {
                 sleeper.notify_one();
             }
         }
@@ -139,7 +139,7 @@ pub(crate) struct Word;
 
 #[cfg(not(any(target_os = "linux", loom)))]
 impl Word {
-    pub(crate) const CORDS: u32 = 0;
+    pub(crate) const BITS: u32 = 0;
 
     pub(crate) fn new() -> Self {
         Self

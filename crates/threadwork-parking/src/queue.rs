@@ -2,18 +2,18 @@
 //! arrival.
 //!
 //! Invariant: a waiter is in a list exactly while its state is [`WAITING`] or
-//! [`ASLEEP`] and it has not timed out; it enters and leaves only under the lock
+//! [`ASLEEP`] and it has not withdrawn; it enters and leaves only under the lock
 //! of the bucket that owns the list, and it lives on the stack of a thread that
 //! does not return before it has left.
 
-use crate::bell::Bed;
 use crate::core::WakeUp;
 use crate::primitive::AtomicU32;
+use crate::wake_slot::WakeSlot;
 use std::ptr;
 
 /// In the queue, its thread runs (it looks at this word before it sleeps).
 pub(crate) const WAITING: u32 = 0;
-/// In the queue, its thread sleeps or is about to: whoever takes it out unparks it.
+/// In the queue, its thread sleeps or is about to: whoever takes it out wakes it.
 pub(crate) const ASLEEP: u32 = 1;
 /// Out of the queue: a notify took it.
 pub(crate) const WOKEN: u32 = 2;
@@ -31,7 +31,7 @@ pub(crate) struct Waiter {
     pub(crate) thread: u32,
     /// Without a timeout: it sleeps for ever unless somebody notifies it.
     pub(crate) untimed: bool,
-    pub(crate) bed: Bed,
+    pub(crate) slot: WakeSlot,
     /// Set before the verdict.
     pub(crate) wake_up: WakeUp,
     /// Links, accessed under the bucket's lock only.
@@ -40,13 +40,13 @@ pub(crate) struct Waiter {
 }
 
 impl Waiter {
-    pub(crate) fn new(address: usize, thread: u32, untimed: bool, bed: Bed) -> Self {
+    pub(crate) fn new(address: usize, thread: u32, untimed: bool, slot: WakeSlot) -> Self {
         Self {
             state: AtomicU32::new(WAITING),
             address,
             thread,
             untimed,
-            bed,
+            slot,
             wake_up: WakeUp::new(),
             previous: ptr::null_mut(),
             next: ptr::null_mut(),

@@ -33,15 +33,27 @@ impl World {
     }
 
     fn wait(&self, thread: u32, expected: u32) -> WaitResult {
+        self.wait_relieved(thread, expected, || false)
+    }
+
+    fn wait_relieved(
+        &self,
+        thread: u32,
+        expected: u32,
+        is_relieved: impl FnMut() -> bool,
+    ) -> WaitResult {
         let load = || self.word.load(Ordering::SeqCst).into();
-        self.lot.wait(thread, ADDRESS, None, expected.into(), load)
+        let expected = expected.into();
+        self.lot
+            .wait(thread, ADDRESS, None, expected, load, is_relieved)
     }
 
     fn wait_timed(&self, thread: u32, expected: u32) -> WaitResult {
         let load = || self.word.load(Ordering::SeqCst).into();
         let later = std::time::Instant::now() + std::time::Duration::from_secs(3600);
+        let expected = expected.into();
         self.lot
-            .wait(thread, ADDRESS, Some(later), expected.into(), load)
+            .wait(thread, ADDRESS, Some(later), expected, load, || false)
     }
 }
 
@@ -62,7 +74,7 @@ fn no_lost_wake_up() {
             thread::spawn(move || {
                 let result = world.wait(1, 0);
                 assert!(matches!(result, WaitResult::Woken | WaitResult::NotEqual));
-                let _ = world.lot.leave();
+                world.lot.leave(|| false);
             })
         };
         world.word.store(1, Ordering::Relaxed);
@@ -81,7 +93,7 @@ fn exact_counts() {
                 let world = Arc::clone(&world);
                 thread::spawn(move || {
                     let woken = world.wait(id, 0) == WaitResult::Woken;
-                    let _ = world.lot.leave();
+                    world.lot.leave(|| false);
                     u32::from(woken)
                 })
             })
@@ -98,9 +110,9 @@ fn exact_counts() {
     });
 }
 
-/// The model's bell has two cords; the third sleeper is woken as well.
+/// The model has two wake slots that share a word; the third sleeper is woken as well.
 #[test]
-fn more_sleepers_than_cords() {
+fn more_sleepers_than_slots() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(2);
     model.check(|| {
@@ -111,7 +123,7 @@ fn more_sleepers_than_cords() {
                 thread::spawn(move || {
                     let result = world.wait(id, 0);
                     assert!(matches!(result, WaitResult::Woken | WaitResult::NotEqual));
-                    let _ = world.lot.leave();
+                    world.lot.leave(|| false);
                 })
             })
             .collect();
@@ -132,7 +144,7 @@ fn close_ends_every_wait() {
             let world = Arc::clone(&world);
             thread::spawn(move || {
                 assert_eq!(world.wait(1, 0), WaitResult::Cancelled);
-                let _ = world.lot.leave();
+                world.lot.leave(|| false);
             })
         };
         world.lot.close();
@@ -206,7 +218,7 @@ fn no_false_deadlock() {
                 }
                 world.word.store(2, Ordering::SeqCst);
                 world.lot.notify(ADDRESS, 1);
-                let _ = world.lot.leave();
+                world.lot.leave(|| false);
             })
         };
         world.word.store(1, Ordering::SeqCst);
@@ -219,28 +231,23 @@ fn no_false_deadlock() {
     });
 }
 
-/// The last thread that could notify leaves: the one that sleeps is in a deadlock.
+/// The last thread that could notify leaves: the one that sleeps is in a deadlock. One of
+/// the two is told.
 #[test]
 fn leaving_reveals_a_deadlock() {
     model(|| {
         let world = World::new(2);
         let waiter = {
             let world = Arc::clone(&world);
-            thread::spawn(move || {
-                let result = world.wait(1, 0);
-                if result == WaitResult::Deadlock {
-                    world.lot.close();
-                }
-                assert!(matches!(
-                    result,
-                    WaitResult::Deadlock | WaitResult::Cancelled
-                ));
-            })
+            thread::spawn(move || world.wait(1, 0))
         };
-        if world.lot.leave() {
+        let mut expected = WaitResult::Deadlock;
+        world.lot.leave(|| {
             world.lot.close();
-        }
-        waiter.join().unwrap();
+            expected = WaitResult::Cancelled;
+            false
+        });
+        assert_eq!(waiter.join().unwrap(), expected);
     });
 }
 
@@ -253,8 +260,94 @@ fn timeout_against_notify() {
             let world = Arc::clone(&world);
             thread::spawn(move || {
                 let result = world.wait_timed(1, 0);
-                let _ = world.lot.leave();
+                world.lot.leave(|| false);
                 assert!(matches!(result, WaitResult::Woken | WaitResult::TimedOut));
+                u32::from(result == WaitResult::Woken)
+            })
+        };
+        let notified = world.lot.notify(ADDRESS, 1);
+        assert_eq!(waiter.join().unwrap(), notified);
+        assert_eq!(
+            world.lot.notify(ADDRESS, 1),
+            0,
+            "nobody is left in the queue"
+        );
+    });
+}
+
+/// The relief that the host starts notifies as soon as it can: the waiter that asked for
+/// it is in the queue, and hears it.
+#[test]
+fn relief_finds_who_asked_for_it() {
+    model(|| {
+        let world = World::new(1);
+        let mut relief = None;
+        let result = world.wait_relieved(0, 0, || {
+            assert!(relief.is_none(), "it has not even been waited for");
+            let other = Arc::clone(&world);
+            world.lot.enter();
+            relief = Some(thread::spawn(move || {
+                assert_eq!(other.lot.notify(ADDRESS, 1), 1);
+                other.lot.leave(|| panic!("somebody has been woken"));
+            }));
+            true
+        });
+        assert_eq!(result, WaitResult::Woken);
+        relief.unwrap().join().unwrap();
+    });
+}
+
+/// The relief falls asleep, too, or leaves without a word: then whoever is last asks the
+/// host once more, and nobody else does.
+#[test]
+fn relief_that_does_not_help_is_noticed() {
+    for sleeps in [true, false] {
+        model(move || {
+            let world = World::new(1);
+            let asked = Arc::new(AtomicU32::new(0));
+            // The host has one thread to start, and ends all if that was not enough.
+            let refuses = |world: &World, asked: &AtomicU32| {
+                let last = asked.fetch_add(1, Ordering::SeqCst);
+                assert_eq!(last, 1, "asked by two, or once too often");
+                world.lot.close();
+                false
+            };
+            let mut relief = None;
+            let result = world.wait_relieved(0, 0, || {
+                if relief.is_some() {
+                    return refuses(&world, &asked);
+                }
+                asked.fetch_add(1, Ordering::SeqCst);
+                world.lot.enter();
+                let (other, asked) = (Arc::clone(&world), Arc::clone(&asked));
+                relief = Some(thread::spawn(move || {
+                    if sleeps {
+                        let refuses = || refuses(&other, &asked);
+                        let result = other.wait_relieved(1, 0, refuses);
+                        assert_eq!(result, WaitResult::Cancelled);
+                    }
+                    other.lot.leave(|| refuses(&other, &asked));
+                }));
+                true
+            });
+            assert_eq!(result, WaitResult::Cancelled);
+            relief.unwrap().join().unwrap();
+            assert_eq!(asked.load(Ordering::SeqCst), 2);
+        });
+    }
+}
+
+/// The host has nobody, but somebody whom it does not know notifies: the waiter's result
+/// and the count agree.
+#[test]
+fn refusal_against_notify() {
+    model(|| {
+        let world = World::new(1);
+        let waiter = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || {
+                let result = world.wait(0, 0);
+                assert!(matches!(result, WaitResult::Woken | WaitResult::Deadlock));
                 u32::from(result == WaitResult::Woken)
             })
         };

@@ -18,7 +18,7 @@ struct World {
 }
 
 impl World {
-    /// `cores` is 1 for waiters that queue at once, more for such that hover.
+    /// `cores` is 1 for waiters that queue at once, more for such that spin.
     fn new(cores: u32) -> Arc<Self> {
         let cores = Arc::new(Cores::new(cores));
         let world = Self {
@@ -37,7 +37,8 @@ impl World {
 
     fn wait(&self, id: u32, word: usize, deadline: Option<Instant>) -> WaitResult {
         let load = || self.words[word].load(Ordering::SeqCst).into();
-        self.lot.wait(id, self.address(word), deadline, 0, load)
+        self.lot
+            .wait(id, self.address(word), deadline, 0, load, || false)
     }
 
     fn notify(&self, word: usize, count: u32) -> u32 {
@@ -59,7 +60,7 @@ impl World {
             let result = world.wait(id, word, None);
             done.send((id, result)).unwrap();
             world.cores.release();
-            let _ = world.lot.leave();
+            world.lot.leave(|| false);
         });
         while self.lot.census().asleep == asleep {
             thread::yield_now();
@@ -123,7 +124,7 @@ fn counts_are_exact_and_addresses_separate() {
         .for_each(|waiter| waiter.join().unwrap());
 }
 
-/// More than one ring of the bell can wake.
+/// More than one system call can wake.
 #[test]
 fn a_hundred_sleepers_of_one_word() {
     for _ in 0..20 {
@@ -201,35 +202,78 @@ fn the_last_to_fall_asleep_is_told_of_the_deadlock() {
     for cores in [1, 8] {
         for _ in 0..500 {
             let world = World::new(cores);
-            let threads: Vec<_> = (0..4)
-                .map(|id| {
-                    world.lot.enter();
-                    let world = Arc::clone(&world);
-                    thread::spawn(move || {
-                        let result = world.wait(id, id as usize, None);
-                        if result == WaitResult::Deadlock {
-                            world.lot.close();
-                        }
-                        result
-                    })
-                })
-                .collect();
-            let noticed = u32::from(world.lot.leave());
-            if noticed == 1 {
+            let told = Arc::new(AtomicU32::new(0));
+            let close = |world: &World, told: &AtomicU32| {
+                told.fetch_add(1, Ordering::Relaxed);
                 world.lot.close();
+                false
+            };
+            let sleeper = |id: u32| {
+                world.lot.enter();
+                let (world, told) = (Arc::clone(&world), Arc::clone(&told));
+                thread::spawn(move || {
+                    let address = world.address(id as usize);
+                    let is_relieved = || close(&world, &told);
+                    world.lot.wait(id, address, None, 0, || 0, is_relieved)
+                })
+            };
+            let threads: Vec<_> = (0..4).map(sleeper).collect();
+            world.lot.leave(|| close(&world, &told));
+            for thread in threads {
+                assert_eq!(thread.join().unwrap(), WaitResult::Cancelled);
             }
-            let told = threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap())
-                .filter(|result| *result == WaitResult::Deadlock)
-                .count();
-            assert_eq!(told as u32 + noticed, 1);
+            assert_eq!(told.load(Ordering::Relaxed), 1);
         }
     }
 }
 
+/// Whom the host starts for the sake of one that waits meets it in its queue.
+#[test]
+fn relief_finds_who_asked_for_it() {
+    for cores in [1, 8] {
+        for _ in 0..500 {
+            let cores = Arc::new(Cores::new(cores));
+            let lot = ParkingLot::new(Arc::clone(&cores));
+            lot.enter();
+            cores.acquire();
+            let mut asked = 0;
+            let is_relieved = || {
+                asked += 1;
+                lot.enter();
+                assert_eq!(lot.notify(64, 1), 1);
+                lot.leave(|| panic!("somebody has been woken"));
+                true
+            };
+            let result = lot.wait(0, 64, None, 0, || 0, is_relieved);
+            assert_eq!(result, WaitResult::Woken);
+            assert_eq!(asked, 1);
+            let nobody = lot.census();
+            assert_eq!((nobody.living, nobody.asleep), (1, 0));
+        }
+    }
+}
+
+/// A waiter does not stay in the queue when the host panics.
+#[test]
+fn a_host_that_panics_leaves_the_lot_whole() {
+    let world = World::new(1);
+    world.cores.acquire();
+    let asks = || -> bool { panic!("as it should") };
+    let wait = || world.lot.wait(0, world.address(0), None, 0, || 0, asks);
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(wait));
+    assert!(panicked.is_err());
+    assert_eq!(world.lot.census().asleep, 0);
+    assert_eq!(world.notify(0, u32::MAX), 0);
+    world.lot.enter();
+    let (done, results) = channel();
+    let waiter = world.waiter(1, 0, &done);
+    assert_eq!(world.notify(0, 1), 1);
+    assert_eq!(next(&results), (1, WaitResult::Woken));
+    waiter.join().unwrap();
+}
+
 /// Tokens go around a ring of threads, each of which waits for its own word: no
-/// wake-up is lost and no deadlock imagined, hovering or not.
+/// wake-up is lost and no deadlock imagined, spinning or not.
 #[test]
 fn a_ring_of_threads_never_stops() {
     const ROUNDS: u32 = 20_000;
@@ -254,7 +298,7 @@ fn a_ring_of_threads_never_stops() {
                         world.notify(next, 1);
                     }
                     world.cores.release();
-                    let _ = world.lot.leave();
+                    world.lot.leave(|| false);
                 });
             }
             world.words[0].store(1, Ordering::SeqCst);

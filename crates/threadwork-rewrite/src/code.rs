@@ -99,6 +99,16 @@ impl Writer<'_> {
         let polls = self.scan.polls.get(body.polls.clone()).unwrap_or_default();
         let mut polls = polls.iter().copied().peekable();
         let mut copied_to = body.range.start;
+        if let Some((entry, bounds)) = self.plan.stack.and_then(|stack| stack.bounds)
+            && body.range.contains(&entry)
+        {
+            self.copy(copied_to, entry);
+            self.mark(entry, true);
+            // The second parameter of `wasi_thread_start`.
+            self.put(&Instruction::LocalGet(1));
+            self.put(&Instruction::Call(bounds));
+            copied_to = entry;
+        }
         for &site in sites {
             // Those in front of the site too.
             while let Some(at) = polls.next_if(|&at| at <= site) {
@@ -212,6 +222,16 @@ impl Writer<'_> {
                 if let Some(function) = operation.and_then(|o| self.plan.pieces_call(o)) {
                     self.mark(site, true);
                     self.put(&Instruction::Call(function));
+                    return Ok(next);
+                }
+            }
+            Operator::GlobalSet { global_index } => {
+                if let (Some(stack), Some(added)) = (self.scan.checked_stack(), self.plan.stack) {
+                    self.mark(site, true);
+                    self.put(&Instruction::GlobalSet(global_index));
+                    for instruction in stack.check(added.low, added.overflow) {
+                        self.put(&instruction);
+                    }
                     return Ok(next);
                 }
             }

@@ -24,6 +24,9 @@
 //!                                              (func (export STOP) unreachable)
 //!   with Stopping::ByPoll:
 //!   loop                              ──►      loop, and a poll
+//!   with Options::stack_check:
+//!   global.set $__stack_pointer       ──►      the same, and if it is below STACK_LOW
+//!                                              call $threadwork:stack-overflow
 //! ```
 //!
 //! # What is rewritten
@@ -52,6 +55,9 @@
 //!   `memory.copy`, and large segments are written a mebibyte at a time. They trap
 //!   before they write anything, if they trap, as the operators do; only a thread that
 //!   is stopped leaves them half done.
+//! * **Where the stack in linear memory grows**, if the host asks for it with
+//!   [`Options::stack_check`]: functions that lower the stack pointer trap in
+//!   [`STACK_OVERFLOW`] if they lower it below [`STACK_LOW`].
 //! * **Custom sections** are kept as they are, and the `name` section under its
 //!   new indices, with names for what was added. Left out are `.debug_*`,
 //!   `reloc.*` and `metadata.code.*`: they speak of offsets that have moved. A host
@@ -85,6 +91,7 @@
 //! | `pieces`     | operators on many bytes, cut into pieces                |
 //! | `reset`      | what undoes an instance's state, and flags for segments |
 //! | `names`      | the `name` section                                      |
+//! | `stack`      | the check of the stack in linear memory                 |
 //! | `options`    | what a host may ask for                                 |
 //! | `offset_map` | where each instruction came from                        |
 //! | `error`      | the refusals                                            |
@@ -106,6 +113,7 @@ mod plan;
 mod polls;
 mod reset;
 mod scan;
+mod stack;
 mod sync_ops;
 
 pub use error::{NotWasm, RewriteError};
@@ -136,6 +144,21 @@ pub const MEMORY: &str = "threadwork:memory";
 /// The export `(func)` that traps as `unreachable` does: where a signal's handler moves
 /// a thread that is to stop. See [`Stopping::BySignal`].
 pub const STOP: &str = "threadwork:stop";
+
+/// The export `(global (mut A))`, with `A` the type of addresses: the least that the
+/// stack pointer of this instance's thread may be.
+///
+/// It is right for the main thread from the start, and set for a thread of wasi-libc when
+/// `wasi_thread_start` is called. A host that sets `__stack_pointer` itself sets this too:
+/// to the lowest address of the stack, plus [`RED_ZONE`].
+pub const STACK_LOW: &str = "threadwork:stack-low";
+
+/// The export `(func)` that a thread calls when its stack is used up. It traps as
+/// `unreachable` does, and is known by its place at the top of the backtrace.
+pub const STACK_OVERFLOW: &str = "threadwork:stack-overflow";
+
+/// Bytes below the stack pointer that a function may use without lowering it.
+pub const RED_ZONE: u64 = 128;
 
 /// The field name, under [`HOST_MODULE`], of the shared memory of one page that polls
 /// read: see [`Stopping`].
@@ -180,6 +203,16 @@ pub struct Rewritten {
     /// The index of [`STOP`]: there with [`Stopping::BySignal`], unless the module
     /// defines no function.
     pub stop_function: Option<u32>,
+    /// The index of [`STACK_OVERFLOW`], which is there if the stack is checked: the host
+    /// asked for it, and it is known which global is the stack pointer and where the
+    /// stack of the main thread ends.
+    ///
+    /// The pointer is the global `__stack_pointer`, by the name section or its export, or
+    /// what wasi-libc's `wasi_thread_start` sets. The main thread's stack ends where the
+    /// static data below it ends, or at address 0. Where a thread's stack ends, wasi-libc
+    /// knows; a thread of which it does not is not checked. A module that switches
+    /// between stacks of its own is not checked at all.
+    pub stack_overflow: Option<u32>,
 }
 
 /// A shared memory that a rewritten module imports.
@@ -254,7 +287,7 @@ pub fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
 /// ```
 pub fn rewrite_with(wasm: &[u8], options: Options) -> Result<Rewritten, RewriteError> {
     error::check_kind(wasm)?;
-    let scan = Scan::read(wasm, options.stopping)?;
+    let scan = Scan::read(wasm, options)?;
     let plan = Plan::new(&scan)?;
     let (wasm, offsets) = if plan.changes_anything(&scan) {
         module::write(wasm, &scan, &plan)?
@@ -268,6 +301,7 @@ pub fn rewrite_with(wasm: &[u8], options: Options) -> Result<Rewritten, RewriteE
         has_reset: plan.has_reset,
         has_poll: plan.poll_memory.is_some(),
         stop_function: plan.stop_function,
+        stack_overflow: plan.stack.map(|stack| stack.overflow),
         memories: plan.memories,
         sync: plan.sync.into_iter().map(|(import, _)| import).collect(),
     })

@@ -15,13 +15,15 @@ use wasm_encoder::{
 use wasmparser::{CustomSectionReader, DataKind, KnownCustom};
 
 use crate::{
-    ENTER, HOST_MODULE, MEMORY, OffsetMap, POLL, RESET, RewriteError, STOP, code, enter,
+    ENTER, HOST_MODULE, MEMORY, OffsetMap, POLL, RESET, RewriteError, STACK_LOW, STACK_OVERFLOW,
+    STOP, code, enter,
     limits::{self, MAX_MODULE_SIZE},
     names,
     pieces::{self, Operation},
     plan::{AddedFunction, Plan, Renumber, is_promoted},
     polls, reset,
     scan::{Scan, Slot},
+    stack,
 };
 
 /// Writes the module that `plan` describes, and the map of its code.
@@ -194,6 +196,15 @@ impl Writer<'_> {
             };
             globals.global(ty, &wasm_encoder::ConstExpr::i32_const(0));
         }
+        if let (Some(stack), true) = (self.scan.checked_stack(), self.plan.stack.is_some()) {
+            let ty = GlobalType {
+                val_type: stack.address(),
+                mutable: true,
+                shared: false,
+            };
+            let low = wasm_encoder::ConstExpr::extended([stack.low_constant()]);
+            globals.global(ty, &low);
+        }
         let any = self.scan.globals.is_some() || !globals.is_empty();
         self.finish(Slot::Globals, any.then_some(&globals));
         Ok(())
@@ -212,8 +223,16 @@ impl Writer<'_> {
                 AddedFunction::Enter => exports.export(ENTER, ExportKind::Func, index),
                 AddedFunction::Reset => exports.export(RESET, ExportKind::Func, index),
                 AddedFunction::Stop => exports.export(STOP, ExportKind::Func, index),
-                AddedFunction::Init { .. } | AddedFunction::Pieces(_) => continue,
+                AddedFunction::StackOverflow => {
+                    exports.export(STACK_OVERFLOW, ExportKind::Func, index)
+                }
+                AddedFunction::Init { .. }
+                | AddedFunction::Pieces(_)
+                | AddedFunction::StackBounds => continue,
             };
+        }
+        if let Some(stack) = self.plan.stack {
+            exports.export(STACK_LOW, ExportKind::Global, stack.low);
         }
         let any = self.scan.exports.is_some() || !exports.is_empty();
         self.finish(Slot::Exports, any.then_some(&exports));
@@ -258,7 +277,11 @@ impl Writer<'_> {
                 Ok(reset::init_function(self.plan, segment, memory))
             }
             AddedFunction::Pieces(operation) => Ok(self.pieces(operation)),
-            AddedFunction::Stop => Ok(stop()),
+            AddedFunction::Stop | AddedFunction::StackOverflow => Ok(trap()),
+            AddedFunction::StackBounds => {
+                let low = self.plan.stack.map_or(0, |stack| stack.low);
+                Ok(stack::bounds(self.plan.renumber.memory(0), low))
+            }
         });
         let added = added.collect::<Result<Vec<Function>, _>>()?;
         if self.scan.bodies.is_empty() && added.is_empty() {
@@ -306,10 +329,10 @@ impl Writer<'_> {
     }
 }
 
-/// Makes the function that a signal's handler moves a thread to.
-fn stop() -> Function {
-    let mut stop = Function::new([]);
-    stop.instruction(&Instruction::Unreachable);
-    stop.instruction(&Instruction::End);
-    stop
+/// Makes a function that traps.
+fn trap() -> Function {
+    let mut trap = Function::new([]);
+    trap.instruction(&Instruction::Unreachable);
+    trap.instruction(&Instruction::End);
+    trap
 }

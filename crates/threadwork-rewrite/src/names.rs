@@ -12,7 +12,7 @@ use wasm_encoder::{
 use wasmparser::{Name, NameSectionReader};
 
 use crate::{
-    ENTER, RESERVED, RESET, STOP,
+    ENTER, RESERVED, RESET, STACK_LOW, STACK_OVERFLOW, STOP,
     plan::{AddedFunction, Plan},
 };
 
@@ -86,6 +86,8 @@ impl<'a> Names<'a> {
                 AddedFunction::Enter => ENTER.into(),
                 AddedFunction::Reset => RESET.into(),
                 AddedFunction::Stop => STOP.into(),
+                AddedFunction::StackOverflow => STACK_OVERFLOW.into(),
+                AddedFunction::StackBounds => name("stack-bounds".to_owned()),
                 AddedFunction::Init { segment, memory } => {
                     name(format!("init:{segment}:{}", plan.renumber.memory(memory)))
                 }
@@ -98,6 +100,9 @@ impl<'a> Names<'a> {
         for (segment, &global) in &plan.flags {
             self.globals
                 .push((global, name(format!("dropped:{segment}"))));
+        }
+        if let Some(stack) = plan.stack {
+            self.globals.push((stack.low, STACK_LOW.into()));
         }
         if let Some(segment) = plan.empty_segment {
             self.data.push((segment, name("empty".to_owned())));

@@ -6,11 +6,19 @@
 /// use threadwork_rewrite::{Options, Stopping};
 ///
 /// assert_eq!(Options::default().stopping, Stopping::None);
+/// assert!(!Options::default().stack_check);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// How running code is to be stopped.
     pub stopping: Stopping,
+    /// Whether a thread that needs more than its stack in linear memory traps, in
+    /// [`STACK_OVERFLOW`](crate::STACK_OVERFLOW), instead of overwriting other data.
+    ///
+    /// For each function that has a part of that stack, this costs a comparison. Modules
+    /// whose stack is not known are not checked: see
+    /// [`Rewritten::stack_overflow`](crate::Rewritten::stack_overflow).
+    pub stack_check: bool,
 }
 
 /// How a host stops a thread that computes and calls nothing.

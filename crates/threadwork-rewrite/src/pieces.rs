@@ -267,16 +267,16 @@ impl Writer {
                 _ => Instruction::I32GtU,
             });
             self.put(Instruction::If(BlockType::Empty));
-            self.from_the_end();
+            self.backward();
             self.put(Instruction::Else);
         }
-        self.from_the_start();
+        self.forward();
         if backward {
             self.put(Instruction::End);
         }
     }
 
-    fn from_the_start(&mut self) {
+    fn forward(&mut self) {
         let (to, second) = (self.operation.to().address(), self.operation.second());
         self.put(Instruction::Loop(BlockType::Empty));
         self.put(Instruction::LocalGet(TO));
@@ -294,7 +294,7 @@ impl Writer {
         self.put(Instruction::End);
     }
 
-    fn from_the_end(&mut self) {
+    fn backward(&mut self) {
         self.put(Instruction::Loop(BlockType::Empty));
         self.shorten();
         self.end(TO, self.operation.to().address());

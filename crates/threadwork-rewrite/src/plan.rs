@@ -43,6 +43,7 @@ pub(crate) struct Plan {
     pub(crate) has_enter: bool,
     pub(crate) has_reset: bool,
     pub(crate) stop_function: Option<u32>,
+    pub(crate) stack: Option<StackCheck>,
     /// The memory to export as `MEMORY`, as the rewritten module counts.
     pub(crate) exported_memory: Option<u32>,
     /// The memory that polls read.
@@ -69,6 +70,21 @@ pub(crate) enum AddedFunction {
     Enter,
     Reset,
     Stop,
+    StackOverflow,
+    /// Finds where a thread's stack ends.
+    StackBounds,
+}
+
+/// What is added to check the stack.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StackCheck {
+    /// The global with the least that the pointer may be.
+    pub(crate) low: u32,
+    /// The function to call when it is less.
+    pub(crate) overflow: u32,
+    /// The function to call when a thread starts, and the place of the first operator
+    /// that it then executes.
+    pub(crate) bounds: Option<(usize, u32)>,
 }
 
 /// What stands for a `memory.init`.
@@ -107,6 +123,7 @@ impl Plan {
         }
         plan.cut_into_pieces(scan);
         plan.allow_stop(scan);
+        plan.check_stack(scan);
         plan.export_memory(scan);
         plan.check_limits(scan)?;
         Ok(plan)
@@ -287,6 +304,24 @@ impl Plan {
         }
     }
 
+    fn check_stack(&mut self, scan: &Scan<'_>) {
+        let Some(stack) = scan.checked_stack() else {
+            return;
+        };
+        let low = scan.counts.globals + self.flags.len() as u32;
+        let ty = self.types.intern(vec![], vec![]);
+        let overflow = self.add(AddedFunction::StackOverflow, ty);
+        let bounds = stack.thread_start.map(|start| {
+            let ty = self.types.intern(vec![ValType::I32], vec![]);
+            (start.entry, self.add(AddedFunction::StackBounds, ty))
+        });
+        self.stack = Some(StackCheck {
+            low,
+            overflow,
+            bounds,
+        });
+    }
+
     /// Adds a function; returns its index.
     fn add(&mut self, function: AddedFunction, ty: u32) -> u32 {
         self.functions.push((function, ty));
@@ -331,22 +366,24 @@ impl Plan {
         let enter = usize::from(self.has_enter) * limits::function_size(1, 0);
         let reset = usize::from(self.has_reset) * limits::function_size(0, 0);
         let stop = usize::from(self.stop_function.is_some()) * limits::function_size(0, 0);
+        // A function and a global.
+        let stack = usize::from(self.stack.is_some()) * (limits::function_size(0, 0) + 1);
         let memory =
             usize::from(self.exported_memory.is_some()) + usize::from(self.poll_memory.is_some());
-        promoted + sync.sum::<usize>() + enter + reset + stop + memory
+        promoted + sync.sum::<usize>() + enter + reset + stop + stack + memory
     }
 
     fn check_limits(&self, scan: &Scan<'_>) -> Result<(), RewriteError> {
         let counts = &scan.counts;
         let (types, segments) = (self.types.list.len(), scan.segments.len());
-        let flags = self.flags.len();
+        let globals = self.flags.len() + usize::from(self.stack.is_some());
         let functions = self.sync.len() + self.functions.len();
         let empty = usize::from(self.empty_segment.is_some());
         let polls = usize::from(self.poll_memory.is_some());
         for (what, has, added, limit) in [
             ("types", counts.types as usize, types, MAX_ITEMS),
             ("functions", counts.functions as usize, functions, MAX_ITEMS),
-            ("globals", counts.globals as usize, flags, MAX_ITEMS),
+            ("globals", counts.globals as usize, globals, MAX_ITEMS),
             ("data segments", segments, empty, MAX_DATA_SEGMENTS),
             ("memories", scan.memories.len(), polls, MAX_MEMORIES),
             (

@@ -15,15 +15,16 @@ use wasmparser::{
     ElementSectionReader, ExportSectionReader, FuncToValidate, FuncValidatorAllocations,
     FunctionBody, FunctionSectionReader, GlobalSectionReader, ImportSectionReader, MemoryType,
     Operator, Parser, Payload, TableSectionReader, TypeRef, TypeSectionReader, ValidPayload,
-    Validator, ValidatorResources,
+    Validator, ValidatorResources, WasmModuleResources,
     types::{EntityType, TypesRef},
 };
 
 use crate::{
-    ATOMIC_BATCH, FEATURES, HOST_MODULE, RESERVED, RewriteError, Stopping,
+    ATOMIC_BATCH, FEATURES, HOST_MODULE, Options, RESERVED, RewriteError, Stopping,
     limits::{self, MAX_MODULE_SIZE},
     pieces::{self, Operation},
     polls::{self, Distance},
+    stack::{Change, Stack},
     sync_ops::{SyncOp, SyncUse},
 };
 
@@ -62,6 +63,12 @@ pub(crate) struct Scan<'a> {
     pub(crate) bulk: BTreeSet<Operation<u32>>,
     /// Offsets, ascending, of those that are not, for being short.
     inline: Vec<usize>,
+    /// The stack in linear memory, if it is to be checked and is known.
+    stack: Option<Stack>,
+    /// Whether any code lowers its pointer.
+    lowers_stack: bool,
+    /// Whether any code switches to another stack.
+    switches_stack: bool,
     /// `(segment, memory)` of every `memory.init`.
     pub(crate) inits: BTreeSet<(u32, u32)>,
     /// Segments of every `data.drop`.
@@ -132,10 +139,11 @@ pub(crate) enum Slot {
 
 impl<'a> Scan<'a> {
     /// Validates `wasm` and gathers what it has.
-    pub(crate) fn read(wasm: &'a [u8], stopping: Stopping) -> Result<Self, RewriteError> {
+    pub(crate) fn read(wasm: &'a [u8], options: Options) -> Result<Self, RewriteError> {
         limits::check("bytes", wasm.len(), MAX_MODULE_SIZE)?;
         let mut scan = Self {
-            stopping,
+            stopping: options.stopping,
+            stack: options.stack_check.then(|| Stack::find(wasm)).flatten(),
             ..Self::default()
         };
         let mut validator = Validator::new_with_features(FEATURES);
@@ -168,6 +176,12 @@ impl<'a> Scan<'a> {
         !self.polls.is_empty()
             || !self.bulk.is_empty()
             || deferred.any(|(segment, _)| self.is_large(segment))
+    }
+
+    /// The stack, if it is to be checked and can be.
+    pub(crate) fn checked_stack(&self) -> Option<&Stack> {
+        let can = self.lowers_stack && !self.switches_stack;
+        self.stack.as_ref().filter(|_| can)
     }
 
     /// Whether the `memory.copy` or `memory.fill` at this offset stays as it is.
@@ -276,7 +290,8 @@ impl<'a> Scan<'a> {
                 let stays = |memory: &Memory<'_>| memory.import.is_none() && !memory.ty.shared;
                 let stops = self.stopping != Stopping::None;
                 self.memories_move = !order.is_sorted() || stops && self.memories.iter().any(stays);
-                self.filter = if !self.has_shared_memory() && !stops {
+                let looks = stops || self.stack.is_some();
+                self.filter = if !self.has_shared_memory() && !looks {
                     Filter::Nothing
                 } else if self.memories_move || self.stopping == Stopping::ByPoll {
                     Filter::Everything
@@ -351,6 +366,11 @@ impl<'a> Scan<'a> {
         allocations: &mut FuncValidatorAllocations,
     ) -> Result<(), RewriteError> {
         let (first_site, first_poll) = (self.sites.len(), self.polls.len());
+        let ty = function.resources.sub_type_at(function.ty);
+        let params = match ty.map(|ty| &ty.composite_type.inner) {
+            Some(CompositeInnerType::Func(ty)) => ty.params().len() as u32,
+            _ => 0,
+        };
         let mut validator = function.into_validator(std::mem::take(allocations));
         let mut reader = body.get_binary_reader();
         validator.read_locals(&mut reader)?;
@@ -365,9 +385,11 @@ impl<'a> Scan<'a> {
             if self.filter.wants(wasm.get(at)) {
                 let operator = reader.peek_operator(&validator.visitor(at))?;
                 self.note_stops(wasm, at, &operator, &mut walk);
+                self.note_stack(wasm, at, &operator, walk.previous, (entry, params));
                 self.note(at, operator)?;
             }
-            walk.previous = at;
+            let [one, two, _] = walk.previous;
+            walk.previous = [at, one, two];
             reader.visit_operator(&mut validator.visitor(at))??;
         }
         reader.finish_expression(&validator.visitor(reader.original_position()))?;
@@ -390,7 +412,7 @@ impl<'a> Scan<'a> {
             return;
         }
         match (Operation::of(operator), operator) {
-            (Some(Operation::Copy { .. }), _) if is_short_constant(wasm, walk.previous) => {
+            (Some(Operation::Copy { .. }), _) if is_short_constant(wasm, walk.previous[0]) => {
                 self.inline.push(at);
             }
             (Some(operation @ (Operation::Fill { .. } | Operation::Copy { .. })), _) => {
@@ -412,6 +434,29 @@ impl<'a> Scan<'a> {
             walk.poll_next |= matches!(operator, Operator::Loop { .. });
             if walk.poll_next {
                 distance.polled();
+            }
+        }
+    }
+
+    /// Notes an operator that sets the stack pointer.
+    fn note_stack(
+        &mut self,
+        wasm: &[u8],
+        at: usize,
+        operator: &Operator<'_>,
+        previous: [usize; 3],
+        function: (usize, u32),
+    ) {
+        if let (Some(stack), &Operator::GlobalSet { global_index }) = (&self.stack, operator)
+            && global_index == stack.pointer
+        {
+            match stack.change(wasm, at, previous, function) {
+                Change::Lowers => {
+                    self.lowers_stack = true;
+                    self.sites.push(at);
+                }
+                Change::Switches => self.switches_stack = true,
+                Change::Raises | Change::Begins => {}
             }
         }
     }
@@ -490,9 +535,10 @@ impl Filter {
             Self::Everything => true,
             Self::ByOpcode => matches!(
                 opcode,
-                // The two calls, table.set, memory.grow, ref.func, and the prefixes of
-                // bulk memory, of the other operators on tables, and of atomics.
-                Some(0x10 | 0x12 | 0x26 | 0x40 | 0xd2 | 0xfc | 0xfe)
+                // The two calls, global.set, table.set, memory.grow, ref.func, and the
+                // prefixes of bulk memory, of the other operators on tables, and of
+                // atomics.
+                Some(0x10 | 0x12 | 0x24 | 0x26 | 0x40 | 0xd2 | 0xfc | 0xfe)
             ),
         }
     }
@@ -502,8 +548,8 @@ impl Filter {
 struct Walk {
     /// A poll goes in front of the next operator.
     poll_next: bool,
-    /// The offset of the operator before this one.
-    previous: usize,
+    /// The offsets of the operators before this one, the nearest first.
+    previous: [usize; 3],
     distance: Option<Distance>,
 }
 
@@ -511,7 +557,7 @@ impl Walk {
     fn new(stopping: Stopping) -> Self {
         Self {
             poll_next: false,
-            previous: 0,
+            previous: [0; 3],
             distance: (stopping == Stopping::ByPoll).then(Distance::at_entry),
         }
     }

@@ -60,7 +60,7 @@
 //! *Little spinning.* A waiter watches the word before it sleeps, for about a critical
 //! section where others may take what it wants, and for about a wake-up where whoever
 //! changes the word answers it ([`Patience`]). A thread remembers whether that has
-//! paid lately ([`luck`]).
+//! paid lately ([`spin_history`]).
 //!
 //! *Checked.* Loom explores each primitive within a bound on preemptions, timeouts and
 //! dropped futures included, and a list of seeded bugs shows that the models can fail;
@@ -95,8 +95,6 @@ pub mod futex;
 mod latch;
 mod lazy_lock;
 pub mod lock_order;
-#[cfg(feature = "std")]
-pub mod luck;
 mod mutex;
 mod once;
 mod once_lock;
@@ -109,6 +107,8 @@ mod rwlock;
 mod semaphore;
 #[cfg(not(loom))]
 mod spin;
+#[cfg(feature = "std")]
+pub mod spin_history;
 mod system;
 mod wait;
 mod wait_group;

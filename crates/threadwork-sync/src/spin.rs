@@ -30,10 +30,10 @@ fn look(word: &AtomicU32, expected: u32, looks: u32) -> bool {
     })
 }
 
-/// With threads' own memory of luck where there is a clock that costs little.
+/// As the thread's own spin history has it, where there is a clock that costs little.
 #[cfg(all(feature = "std", not(target_family = "wasm")))]
 fn long(word: &AtomicU32, expected: u32) {
-    let Some(budget) = crate::luck::budget() else {
+    let Some(budget) = crate::spin_history::budget() else {
         return;
     };
     let start = std::time::Instant::now();
@@ -45,7 +45,7 @@ fn long(word: &AtomicU32, expected: u32) {
             break false;
         }
     };
-    crate::luck::record(changed);
+    crate::spin_history::record(changed);
 }
 
 /// In WebAssembly the engine watches on, with a better idea of which cores are free; in a

@@ -10,15 +10,15 @@
 //! divided until its parts are small. Three things make that possible:
 //!
 //! 1. *Most jobs are private.* A join links its second half into a list of the thread with
-//!    plain stores. Only the oldest few are *offered*: put on the thread's shelf, where
+//!    plain stores. Only the oldest few are *offered*: put in the thread's steal queue, where
 //!    others take them with one compare-and-swap. The join looks at one word, the
-//!    shelf's, which changes when something was taken; then it offers the next. So the
+//!    steal queue's, which changes when something was taken; then it offers the next. So the
 //!    largest parts are on offer, and all costs of sharing are paid by them.
 //! 2. *An offer wakes nobody*, as a rule. Somebody who has nothing to do has the watch
 //!    over the sleepers, and wakes more when jobs have been waiting for as long as it
 //!    takes to wake one. Small work is done before that.
 //! 3. *Nothing is timed by whoever works.* Thieves are patient instead: a job must have
-//!    been on the shelf for a moment before it is stolen. What is too small to be worth a
+//!    been in the steal queue for a moment before it is stolen. What is too small to be worth a
 //!    theft, or a wake-up, is gone by then.
 //!
 //! # The map
@@ -27,9 +27,9 @@
 //! |---|---|---|
 //! | `job`, `spawned` | closures behind a thin pointer | each is run once |
 //! | `latch` | so many jobs to be done, and who waits for them | no lost wake-up; nothing touched when it may be gone |
-//! | `shelf` | the jobs that a member offers | a job is taken once, and it is the one that was looked at |
+//! | `steal_queue` | the jobs that a member offers | a job is taken once, and it is the one that was looked at |
 //! | `stack` | the jobs of a thread | what is in the lists is alive |
-//! | `group` | members and their seats; stealing | |
+//! | `group` | members and their slots; stealing | |
 //! | `watch` | who sleeps, and who watches meanwhile | no job and no task is overlooked for ever |
 //! | `idle` | searching, sleeping, waiting | |
 //! | `scope`, `par`, `parts`, `sort` | what is built on it | |
@@ -60,10 +60,10 @@ pub mod model;
 mod par;
 mod parts;
 mod scope;
-mod shelf;
 mod sort;
 mod spawned;
 mod stack;
+mod steal_queue;
 mod watch;
 
 #[cfg(not(loom))]

@@ -7,7 +7,7 @@
 //! | [`task`] | a closure and its result, in one allocation | exactly one party gets the closure |
 //! | [`lanes`] | lists of tasks that anybody adds to without waiting | none is lost |
 //! | [`queue`] | the order of three lanes, and the counts | no class starves; closed and drained is final |
-//! | [`staff`] | how many threads are active, blocked, spare | `pool_size` are active if that can be |
+//! | [`thread_counts`] | how many threads are active, blocked, spare | `pool_size` are active if that can be |
 //! | [`shared`] | what the threads share | |
 //! | [`worker`] | the loop of a thread, and waits within tasks | |
 //! | [`inheritance`] | waiters lend their priority to holders | |
@@ -31,11 +31,11 @@
 #[cfg(not(loom))]
 mod builder;
 #[cfg(not(loom))]
+mod dependencies;
+#[cfg(not(loom))]
 mod handle;
 #[cfg(not(loom))]
 mod inheritance;
-#[cfg(not(loom))]
-mod kin;
 mod lanes;
 #[cfg(not(loom))]
 mod last_words;
@@ -45,10 +45,10 @@ mod name;
 mod queue;
 #[cfg(not(loom))]
 mod shared;
-mod staff;
 #[cfg(not(loom))]
 mod status;
 mod task;
+mod thread_counts;
 #[cfg(not(loom))]
 mod thread_pool;
 #[cfg(not(loom))]

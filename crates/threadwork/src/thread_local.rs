@@ -2,7 +2,7 @@
 //!
 //! | | a value of an ended thread | who visits all |
 //! |---|---|---|
-//! | [`ThreadLocal`] | stays; the next thread that takes the place takes it over | the owner of the object; others, if `T: Sync` |
+//! | [`ThreadLocal`] | stays; the next thread that takes the index takes it over | the owner of the object; others, if `T: Sync` |
 //! | [`ThreadBound`] | is dropped in that thread | nobody |
 //!
 //! Both drop what is left with the object. `ThreadLocal` is the one to start with: what
@@ -11,19 +11,19 @@
 //!
 //! *Lent, not given*: a thread's value is lent to a closure, as std's `LocalKey` does it. A
 //! reference that outlives the call could be kept in a thread-local of std's, the destructor
-//! of which runs when the place, and with it the value, may be another thread's already, or
+//! of which runs when the index, and with it the value, may be another thread's already, or
 //! the value is gone. Only a `T: Sync` that stays can be given out
 //! ([`ThreadLocal::get_or`]).
 //!
-//! *The fast path* is one read of a thread-local without a destructor (the place of the
+//! *The fast path* is one read of a thread-local without a destructor (the index of the
 //! thread, a small number that is used again when it ends), and a load from a table in the
 //! object. Values have cache lines of their own.
 //!
 //! Sources: the crate `thread_local` for the numbers and the table of doubling rows.
 
 mod bound;
-mod places;
 mod table;
+mod thread_index;
 
 use std::fmt;
 use std::iter::FusedIterator;
@@ -110,19 +110,19 @@ impl<T: Send> ThreadLocal<T> {
     /// The value of the calling thread, for the time of a call, or for longer if `T: Sync`.
     #[inline]
     fn lend(&self) -> Option<&T> {
-        // SAFETY: it is this thread's place. Values are taken by who has `self` for
+        // SAFETY: it is this thread's index. Values are taken by who has `self` for
         // itself, so not while this reference is in use.
-        unsafe { self.table.get(places::current()) }
+        unsafe { self.table.get(thread_index::current()) }
     }
 
     /// Sets the value of the calling thread, if it still has none, and lends it.
     #[cold]
     fn make(&self, value: T) -> &T {
-        let place = places::settle();
+        let index = thread_index::assign();
         match self.lend() {
             Some(earlier) => earlier,
-            // SAFETY: it is this thread's place, and empty. Else as in `lend`.
-            None => unsafe { self.table.insert(place, value) },
+            // SAFETY: it is this thread's index, and empty. Else as in `lend`.
+            None => unsafe { self.table.insert(index, value) },
         }
     }
 
@@ -222,8 +222,8 @@ impl<'a, T: Send + Sync> Iterator for Iter<'a, T> {
 
     fn next(&mut self) -> Option<&'a T> {
         loop {
-            let place = self.cursor.next(self.table)?;
-            if let Some(value) = self.table.value(place) {
+            let index = self.cursor.next(self.table)?;
+            if let Some(value) = self.table.value(index) {
                 // SAFETY: values are taken by who has the object for itself, so not during
                 // 'a, and what is `Sync` may be looked at from here.
                 return Some(unsafe { value.as_ref() });
@@ -258,10 +258,10 @@ impl<'a, T: Send> Iterator for IterMut<'a, T> {
 
     fn next(&mut self) -> Option<&'a mut T> {
         loop {
-            let place = self.cursor.next(self.table)?;
-            if let Some(mut value) = self.table.value(place) {
+            let index = self.cursor.next(self.table)?;
+            if let Some(mut value) = self.table.value(index) {
                 // SAFETY: the object is borrowed for change during 'a, and the cursor
-                // comes to each place once.
+                // comes to each index once.
                 return Some(unsafe { value.as_mut() });
             }
         }
@@ -294,9 +294,9 @@ impl<T: Send> Iterator for IntoIter<T> {
 
     fn next(&mut self) -> Option<T> {
         loop {
-            let place = self.cursor.next(&self.table)?;
+            let index = self.cursor.next(&self.table)?;
             // SAFETY: the iterator owns the table, and gives out no references.
-            if let Some(value) = unsafe { self.table.take(place) } {
+            if let Some(value) = unsafe { self.table.take(index) } {
                 return Some(value.into_inner());
             }
         }

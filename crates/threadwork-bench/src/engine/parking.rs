@@ -241,13 +241,15 @@ impl Lot for Threadwork {
 
     fn leave(&self) {
         self.cores.release();
-        assert!(!self.lot.leave(), "a wake-up was lost");
+        self.lot.leave(|| panic!("a wake-up was lost"));
     }
 
     fn wait(&self, player: u32, word: &AtomicU32, expected: u32) {
         let load = || word.load(Ordering::SeqCst).into();
         let key = word.as_ptr().addr();
-        let result = self.lot.wait(player, key, None, expected.into(), load);
+        let result = self
+            .lot
+            .wait(player, key, None, expected.into(), load, || false);
         assert_ne!(result, WaitResult::Deadlock, "a wake-up was lost");
     }
 

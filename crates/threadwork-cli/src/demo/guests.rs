@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::str::FromStr;
 
 use anyhow::{Context, anyhow, bail};
 use threadwork_engine::{ExitStatus, Module, Output, ProcessBuilder, Stdin};
 
 use super::table;
+use crate::children;
 use crate::workshop::Workshop;
 
 /// An example program.
@@ -146,11 +147,8 @@ impl Guest {
     }
 
     fn run_native(&self, workshop: &Workshop, args: Vec<String>) -> anyhow::Result<String> {
-        let output = Command::new(workshop.native(self.name))
-            .args(args)
-            .current_dir(workshop.folder())
-            .stdin(Stdio::null())
-            .output()?;
+        let mut program = Command::new(workshop.native(self.name));
+        let output = children::output(program.args(args).current_dir(workshop.folder()))?;
         if !output.status.success() {
             bail!("{}; {}", output.status, text(&output.stderr));
         }

@@ -17,7 +17,6 @@ use crate::{report, signals};
 
 /// Makes the calls, prints what they return, and returns the code to exit with.
 pub(super) fn run(args: &RunArgs, entry: &str) -> anyhow::Result<i32> {
-    signals::handle_interrupts()?;
     let runtime = match start(args)? {
         Ok(runtime) => runtime,
         Err(status) => {
@@ -25,7 +24,7 @@ pub(super) fn run(args: &RunArgs, entry: &str) -> anyhow::Result<i32> {
             return Ok(status.code());
         }
     };
-    signals::end_on_interrupt(runtime.process().killer());
+    signals::end_on_interrupt(runtime.process().killer())?;
     let status = match call(args, entry, &runtime)? {
         Ok(()) => runtime.shutdown(),
         Err(status) => {

@@ -3,14 +3,21 @@
 //! The runtime's scripts are in this binary, and Node wants them as files: they are put
 //! into the cache, once for each version. Then this process becomes Node's, so that
 //! nobody stands between it and the terminal, the signals and the exit code.
+//!
+//! What the program is given, values of variables among it, is nobody else's to see, and
+//! a command line is everybody's: so it goes through a file without a name, which Node
+//! inherits open.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Seek, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
+use rustix::io::{FdFlags, fcntl_setfd};
 use serde::Serialize;
 use threadwork_engine::{Limit, Module};
 
@@ -23,7 +30,7 @@ const ENTRY: (&str, &str) = ("run.cjs", include_str!("node/run.cjs"));
 /// Runs the program and tells how it ended: what the entry loads.
 const DRIVER: (&str, &str) = ("run.mjs", include_str!("node/run.mjs"));
 
-/// What the driver is told, besides the program's arguments: `run.mjs` reads it.
+/// What the driver is told: `run.mjs` reads it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Order<'a> {
@@ -34,6 +41,7 @@ struct Order<'a> {
     program: PathBuf,
     /// A folder to remove at the end.
     temporary: Option<&'a Path>,
+    args: &'a [String],
     env: BTreeMap<&'a str, String>,
     /// The guest's names of directories, and where they are.
     directories: BTreeMap<&'a str, PathBuf>,
@@ -50,7 +58,7 @@ struct LimitOrder {
     option: &'static str,
 }
 
-/// Runs the program. Returns only where the system cannot replace one process by another.
+/// Runs the program. Returns only if that cannot be.
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<i32> {
     let (file, guest_args) = args.command.split_first().context("no file given")?;
     let file = Path::new(file);
@@ -66,17 +74,31 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<i32> {
         name: program_name(file),
         program,
         temporary: place.temporary.then_some(&place.folder),
+        args: guest_args,
         env: variables(args)?,
         directories: directories(args)?,
         limits: limits(args),
         stats: args.stats,
     };
+    let order = order
+        .to_file()
+        .map_err(|error| report::explain("cannot write what Node is to do", error))?;
     let mut node = Command::new("node");
     node.arg(entry(&place.scripts()?))
         .arg(DRIVER.0)
-        .arg(serde_json::to_string(&order)?)
-        .args(guest_args);
-    become_node(node)
+        .arg(order.as_raw_fd().to_string());
+    Err(cannot_start(node.exec()))
+}
+
+impl Order<'_> {
+    /// An open file with this in it, which the next program of this process inherits.
+    fn to_file(&self) -> io::Result<File> {
+        let mut file = tempfile::tempfile()?;
+        file.write_all(&serde_json::to_vec(self)?)?;
+        file.rewind()?;
+        fcntl_setfd(&file, FdFlags::empty())?;
+        Ok(file)
+    }
 }
 
 /// Where the files for Node are.
@@ -234,18 +256,6 @@ fn limits(args: &RunArgs) -> BTreeMap<&'static str, LimitOrder> {
         ))
     });
     orders.collect()
-}
-
-#[cfg(unix)]
-fn become_node(mut node: Command) -> anyhow::Result<i32> {
-    use std::os::unix::process::CommandExt;
-    Err(cannot_start(node.exec()))
-}
-
-#[cfg(not(unix))]
-fn become_node(mut node: Command) -> anyhow::Result<i32> {
-    let status = node.status().map_err(cannot_start)?;
-    Ok(status.code().unwrap_or(crate::exit_codes::INTERRUPTED))
 }
 
 fn cannot_start(error: io::Error) -> anyhow::Error {

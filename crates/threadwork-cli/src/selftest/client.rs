@@ -5,12 +5,13 @@ use std::env;
 use std::fs::{self, File};
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, anyhow, bail};
 use tempfile::TempDir;
 
 use super::exchange;
+use crate::children::{self, Child};
 use crate::run::node;
 
 /// What can run the script.
@@ -109,12 +110,12 @@ impl Client {
         let folder = tempfile::Builder::new().prefix("threadwork-").tempdir()?;
         // A file, because nobody has time to read a pipe.
         let stderr = tempfile::tempfile()?;
-        let child = kind
-            .command(address, folder.path())?
+        let mut command = kind.command(address, folder.path())?;
+        command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(stderr.try_clone()?)
-            .spawn()
+            .stderr(stderr.try_clone()?);
+        let child = children::spawn(&mut command)
             .with_context(|| format!("cannot start {}", kind.name()))?;
         Ok(Self {
             kind,
@@ -141,8 +142,8 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // It may have ended by itself; browsers take their children with them.
-        let _ = self.child.kill();
+        // It may have ended by itself.
+        self.child.kill();
         let _ = self.child.wait();
     }
 }

@@ -2,13 +2,14 @@
 
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
 use super::host::{End, PATIENCE, Run, Runner};
+use crate::children::{self, Child};
 
 /// How often to look whether the child is done: std cannot wait with a timeout.
 const LOOK: Duration = Duration::from_millis(2);
@@ -33,14 +34,15 @@ impl Runner for NativeHost {
     }
 
     fn run(&self, args: &[&str]) -> anyhow::Result<Run> {
-        let mut child = Command::new(&self.program)
+        let mut program = Command::new(&self.program);
+        program
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
+            .stderr(Stdio::piped());
+        let mut child = children::spawn(&mut program)
             .with_context(|| format!("cannot run {}", self.program.display()))?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (stdout, stderr) = (child.stdout(), child.stderr());
         thread::scope(|scope| {
             // Readers of their own, so that a full pipe stops nothing.
             let stdout = scope.spawn(|| text(stdout));
@@ -63,7 +65,7 @@ fn wait(child: &mut Child) -> io::Result<End> {
         }
         thread::sleep(LOOK);
     }
-    child.kill()?;
+    child.kill();
     child.wait()?;
     Ok(End::TimedOut)
 }

@@ -125,6 +125,17 @@ fn empty_and_new_folders_are_filled() {
     assert_eq!(tree(&inside), tree(&deep));
 }
 
+/// A run that was ended leaves its folder behind, which is in nobody's way.
+#[test]
+fn what_a_run_has_left_that_was_ended_does_not_matter() {
+    let (_folder, program, output) = setting();
+    let left = output.join(".threadwork-1");
+    fs::create_dir_all(&left).expect("a folder");
+    file(&left, "index.html", "half of it");
+    finish(&mut bundle(&program, &output)).expect_code(0);
+    assert!(output.join("index.html").exists());
+}
+
 #[test]
 fn what_others_have_put_there_stays() {
     let (_folder, program, output) = setting();

@@ -54,6 +54,48 @@ fn wall_clock_time() {
     finish(&mut run_guest(&["--timeout", "1h"], &["exit", "4"])).expect_code(4);
 }
 
+/// Longer than a timer of JavaScript, and longer than anybody lives.
+#[test]
+fn a_time_limit_may_be_long() {
+    for host in ["engine", "node"] {
+        for time in ["30d", "213503d"] {
+            let options = ["--host", host, "--timeout", time, "--max-cpu", time];
+            let outcome = finish(&mut run_guest(&options, &["spawn", "1"])).expect_code(0);
+            assert_eq!(outcome.stderr, "");
+        }
+    }
+}
+
+/// The limit of the system on the size of files, of which the system tells by a signal
+/// that would end the command.
+#[test]
+#[cfg(target_os = "linux")]
+fn size_of_files() {
+    let folder = temporary_folder();
+    let dir = format!("{}::/", text(folder.path()));
+    let limited = |options: &[&str], args: &[&str]| {
+        let run = run_guest(options, args);
+        let mut command = std::process::Command::new("bash");
+        command.args(["-c", "ulimit -f 4; exec \"$0\" \"$@\""]);
+        command.arg(run.get_program()).args(run.get_args());
+        command.env("THREADWORK_CACHE_DIR", folder.path().join("cache"));
+        command.stdin(std::process::Stdio::null());
+        command.stdout(std::process::Stdio::piped());
+        command.stderr(std::process::Stdio::piped());
+        command
+    };
+    // What is compiled does not fit into the cache, and nobody needs to know.
+    let outcome = finish(&mut limited(&[], &["exit", "5"])).expect_code(5);
+    assert_eq!(outcome.stderr, "");
+    let args = ["write-until-refused", "/file"];
+    let outcome = finish(&mut limited(&["--dir", &dir], &args)).expect_code(0);
+    assert_eq!(outcome.stdout, "Some(FileTooLarge)\n");
+    let stdout = std::fs::File::create(folder.path().join("stdout")).expect("writable");
+    finish(limited(&[], &["print"]).stdout(stdout))
+        .expect_code(134)
+        .expect_stderr(&["failed printing to stdout"]);
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn cpu_time() {

@@ -11,6 +11,9 @@ mod limits;
 
 mod endings;
 
+#[cfg(target_os = "linux")]
+mod signals;
+
 mod refusals;
 
 mod cargo_runner;

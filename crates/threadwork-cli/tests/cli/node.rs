@@ -36,6 +36,21 @@ fn arguments_environment_and_exit_code_arrive() {
     }
 }
 
+/// Every user of a machine can read every command line.
+#[test]
+#[cfg(target_os = "linux")]
+fn nothing_that_the_program_is_given_is_in_the_command_line() {
+    let mut command = node(&["--env", "SECRET"], &["sleep", "argument-to-hide"]);
+    let mut running = Running::start(command.env("SECRET", "value-to-hide"));
+    running.wait_until_ready();
+    let line = fs::read(format!("/proc/{}/cmdline", running.child.id())).expect("it runs");
+    running.child.kill().expect("it runs");
+    running.finish();
+    let line = String::from_utf8_lossy(&line);
+    assert!(line.contains("run.mjs"), "{line:?}");
+    assert!(!line.contains("to-hide"), "{line:?}");
+}
+
 #[test]
 fn programs_in_the_text_format() {
     let program = text_guest("hello-threads");
@@ -161,6 +176,16 @@ fn ctrl_c() {
         let outcome = running.finish().expect_code(130);
         assert_eq!(outcome.stderr, "");
     }
+}
+
+#[test]
+#[cfg(unix)]
+fn sigterm() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let mut running = Running::start(&mut node(&[], &["spin"]));
+    running.wait_until_ready();
+    kill_process(Pid::from_child(&running.child), Signal::TERM).expect("a signal");
+    assert_eq!(running.finish().expect_code(143).stderr, "");
 }
 
 /// Nobody reads on: the program ends without a word, as on the engine.

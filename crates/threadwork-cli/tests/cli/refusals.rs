@@ -111,6 +111,10 @@ fn option_values_that_mean_nothing() {
     refused_options(&["--timeout", "soon"]).with(&["--timeout", "1h30m"]);
     refused_options(&["--max-memory", "lots"]).with(&["--max-memory", "64KiB"]);
     refused_options(&["--max-memory", "1"]).with(&["memory", "65536"]);
+    let workers = ["--invoke", "f", "--workers", "4294967295"];
+    refused_options(&workers).with(&["--workers", "65536"]);
+    let longest = ["--timeout", "9223372036854775808s"];
+    refused_options(&longest).with(&["--timeout", "584 years"]);
     refused_options(&["--threads", "many"]).with(&["--threads", "whole number"]);
     refused_options(&["--env", "=x"]).with(&["--env", "NAME=VALUE"]);
     refused_options(&["--dir", "no-such-folder"]).with(&["--dir", "no-such-folder"]);

@@ -15,6 +15,18 @@ fn exit_code_passes_through() {
     }
 }
 
+/// The system would keep the lowest eight bits: a failure must not become a success.
+#[test]
+fn exit_code_that_no_process_can_have() {
+    for host in ["engine", "node"] {
+        for code in ["256", "257", "-1", "2147483647", "-2147483648"] {
+            finish(&mut run_guest(&["--host", host], &["exit", code]))
+                .expect_code(255)
+                .expect_stderr(&["threadwork: ", &format!("code {code},"), "255"]);
+        }
+    }
+}
+
 #[test]
 fn exit_in_a_thread_ends_the_program() {
     finish(&mut run_guest(&[], &["exit-in-thread", "7"])).expect_code(7);

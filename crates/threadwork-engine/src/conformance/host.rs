@@ -102,7 +102,7 @@ impl Host {
 impl Drop for Inner {
     fn drop(&mut self) {
         // Every other thread has a handle on us.
-        let _ = self.state.lot().leave();
+        self.state.lot().leave(|| false);
         self.state.release_store();
     }
 }
@@ -150,6 +150,6 @@ impl Thread {
 
 impl Drop for Thread {
     fn drop(&mut self) {
-        let _ = self.host.0.state.lot().leave();
+        self.host.0.state.lot().leave(|| false);
     }
 }

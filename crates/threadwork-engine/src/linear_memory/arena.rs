@@ -151,20 +151,20 @@ impl Arena {
             self.lot.enter();
         }
         self.cores.acquire();
-        let result = loop {
-            match self.lot.wait(HOST, key, deadline, expected, &load) {
-                WaitResult::Deadlock if self.is_stalled() => {}
-                WaitResult::Deadlock | WaitResult::Cancelled => break Err(Closed),
-                result => break Ok(result),
-            }
-        };
+        let is_relieved = || self.is_relieved();
+        let result = self
+            .lot
+            .wait(HOST, key, deadline, expected, load, is_relieved);
         self.cores.release();
         match counted {
             None => {}
             Some(true) => self.give_back(1),
             Some(false) => self.leave(),
         }
-        result
+        match result {
+            WaitResult::Deadlock | WaitResult::Cancelled => Err(Closed),
+            result => Ok(result),
+        }
     }
 
     pub(crate) fn notify(&self, key: usize, count: u32) -> u32 {
@@ -188,13 +188,11 @@ impl Arena {
 
     /// Somebody lives no more.
     pub(crate) fn leave(&self) {
-        if self.lot.leave() {
-            self.is_stalled();
-        }
+        self.lot.leave(|| self.is_relieved());
     }
 
     /// Everybody sleeps for ever. True if somebody could be found who does not.
-    fn is_stalled(&self) -> bool {
+    fn is_relieved(&self) -> bool {
         let owner = self.owner.get().and_then(Weak::upgrade);
         owner.is_some_and(|owner| owner.is_relieved())
     }

@@ -65,7 +65,8 @@ macro_rules! by_width {
 }
 
 impl Operation {
-    /// From the 32 bytes that a guest has written; `None` if there is no such operation.
+    /// From the 32 bytes that a guest has written, as `threadwork.atomic_batch` documents
+    /// them; `None` if there is no such operation.
     pub(crate) fn decode(record: &[u8]) -> Option<Self> {
         let number = |at: usize| {
             let mut bytes = [0; 8];

@@ -150,7 +150,9 @@ mod linux {
         /// Lets the thread with these registers trap, if it is to stop and is where it can.
         fn stop_at(&self, registers: &mut [libc::greg_t; 23]) {
             // SAFETY: as for the guest itself, here and below.
-            let (ending, cancelled) = unsafe { (&*self.ending, &*self.cancelled) };
+            let ending = unsafe { &*self.ending };
+            // SAFETY: as above.
+            let cancelled = unsafe { &*self.cancelled };
             // Ordering: Relaxed; the system's delivery of the signal comes after the store
             // of whoever sent it, and a thread that sees the store late is sent another.
             if !ending.load(Ordering::Relaxed) && !cancelled.load(Ordering::Relaxed) {

@@ -86,8 +86,8 @@ fn is_possible(operation: &Operation, memory: &Memory) -> bool {
     operation.check(memory).is_ok() && (!has_values || values.check(memory).is_ok())
 }
 
-/// Does it, with the values of a run in the memory; returns what the word was. Looks
-/// now and then whether the thread is to stop.
+/// Does an operation, with the values of a run in the memory; returns what the word was.
+/// Looks now and then whether the thread is to stop.
 fn run(operation: &Operation, context: &ThreadContext, memory: &Memory) -> wasmtime::Result<u64> {
     if !operation.is_run() {
         return Ok(operation.word(memory)?);

@@ -75,7 +75,7 @@ fn start(process: &Arc<State>, thread: Arc<ThreadState>, argument: i32) -> Optio
     if started.is_err() {
         process.threads().take_back(id);
         // The spawner itself is alive and awake, and has a store.
-        let _ = process.lot().leave();
+        process.lot().leave(|| false);
         process.release_store();
     }
     started.ok()

@@ -248,7 +248,10 @@ impl State {
         let trace = error.downcast_ref::<WasmBacktrace>();
         Some(Cause::Trapped(Trap {
             thread: thread.id,
-            reason: reason(error),
+            reason: match trace.is_some_and(|trace| self.code.is_stack_overflow(trace)) {
+                true => stack_overflow(thread.id),
+                false => reason(error),
+            },
             backtrace: trace
                 .map(|trace| self.code.backtrace(trace))
                 .unwrap_or_default(),
@@ -412,6 +415,14 @@ impl Owner for State {
         }
         is_relieved
     }
+}
+
+fn stack_overflow(thread: u32) -> String {
+    let remedy = match thread {
+        0 => "link the program with a larger one (-z stack-size)",
+        _ => "start the thread with a larger one (thread::Builder::stack_size, RUST_MIN_STACK)",
+    };
+    format!("the thread's stack in linear memory is used up: {remedy}")
 }
 
 /// The root of an error, without Wasmtime's own printing of the backtrace.

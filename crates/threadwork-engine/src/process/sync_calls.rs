@@ -135,6 +135,7 @@ where
                 let address = address.plus(offset)?;
                 let word = find.memory(call.data()).word32(address)?;
                 let context = call.data();
+                context.check_running()?;
                 let woken = context
                     .process
                     .lot()
@@ -149,6 +150,7 @@ where
             name,
             move |call: Call<'_>, pages: A| -> Result<A> {
                 let context = call.data();
+                context.check_running()?;
                 let memory = find.memory(context);
                 let grown = context
                     .process
@@ -181,17 +183,14 @@ fn wait(
         true => !expected,
         false => load(),
     };
-    let result = loop {
-        let result = process.lot().wait(thread.id, key, deadline, expected, load);
-        match result {
-            WaitResult::Deadlock if Arc::clone(process).is_relieved() => {}
-            result => break result,
-        }
-    };
+    let is_relieved = || Arc::clone(process).is_relieved();
+    let lot = process.lot();
+    let result = lot.wait(thread.id, key, deadline, expected, load, is_relieved);
     let stopped = matches!(result, WaitResult::Cancelled | WaitResult::Deadlock);
-    if stopped || thread.is_cancelled() {
+    if stopped {
         return Err(Error::new(Ended));
     }
+    call.data().check_running()?;
     thread.wait_ends();
     Ok(match result {
         WaitResult::NotEqual => {

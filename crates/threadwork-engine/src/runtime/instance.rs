@@ -23,7 +23,7 @@ use crate::poll_page::PollPage;
 use crate::process::{PooledInstance, State, catch_panic};
 use crate::thread::{Ended, ThreadState};
 use std::sync::{Arc, Mutex};
-use threadwork_rewrite::{HOST_MODULE, POLL};
+use threadwork_rewrite::{HOST_MODULE, POLL, RED_ZONE, STACK_LOW};
 use wasmtime::{ExternType, Mutability, Val, ValType};
 
 /// What a stack is aligned to by the tools' convention.
@@ -175,6 +175,17 @@ impl Instances {
     ) -> wasmtime::Result<()> {
         if self.shape.stack > 0 {
             set_global(instance, "__stack_pointer", block.stack_top)?;
+            if instance
+                .store
+                .data()
+                .process
+                .code()
+                .stack_overflow
+                .is_some()
+            {
+                let low = block.stack_top - self.shape.stack + RED_ZONE;
+                set_global(instance, STACK_LOW, low)?;
+            }
         }
         instance.enter(false)?;
         let (tls, _) = self.tls(instance)?;

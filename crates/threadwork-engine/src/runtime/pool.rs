@@ -232,7 +232,7 @@ impl Pool {
         drop(board);
         process.remove_worker(&thread);
         // The caller lives.
-        let _ = self.arena.lot().leave();
+        self.arena.lot().leave(|| false);
         process.release_store();
         Err(task)
     }

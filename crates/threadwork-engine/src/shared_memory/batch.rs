@@ -215,7 +215,7 @@ impl SharedMemory {
     }
 }
 
-/// Does it, with the values of a run on the host.
+/// Does an operation, with the values of a run on the host.
 fn run(operation: &Operation, memory: &Memory, values: &[u64]) -> Result<BatchResult, Trap> {
     let at = |index: u64| {
         let index = usize::try_from(operation.operand.saturating_add(index));

@@ -5,9 +5,9 @@
 //! nobody else's.
 
 use crate::holdings::{Holdings, Random, alone};
-use crate::support::{Watch, on_stage, plot};
+use crate::support::{Watch, guest, on_stage, plot};
 use std::time::{Duration, Instant};
-use threadwork_engine::{Limits, Module, Output, Stdin};
+use threadwork_engine::{Limits, Module, Output, ProcessBuilder, Stdin};
 
 fn rounds() -> u32 {
     match std::env::var("THREADWORK_FULL").as_deref() {
@@ -50,7 +50,7 @@ fn zoo() -> Module {
 
 #[test]
 fn thousands_of_processes_killed_at_random_points() {
-    alone("killed_at_random_points");
+    alone("flat::killed_at_random_points");
 }
 
 #[test]
@@ -86,8 +86,38 @@ fn killed_at_random_points() {
 }
 
 #[test]
+fn thousands_of_real_programs_killed_at_random_points() {
+    alone("flat::real_programs");
+}
+
+/// Rayon, files and pipes: each killed somewhere between its start and its end.
+#[test]
+#[ignore = "run by another test, in a program of its own"]
+fn real_programs() {
+    let programs = ["rayon-mix", "files", "stdio", "std-sync"].map(guest);
+    let mut random = Random(0x0dd0_5eed_5eed_0dd1);
+    stays_flat(|number| {
+        let folder = tempfile::tempdir().unwrap();
+        let process = ProcessBuilder::new(&programs[number as usize % programs.len()])
+            .arg("/data")
+            .preopen_dir(folder.path(), "/data")
+            .stdin(Stdin::Pipe)
+            .stdout(Output::Pipe)
+            .stderr(Output::Buffer)
+            .spawn()
+            .unwrap();
+        // A pipe that nobody reads is full sooner or later.
+        let _pipes = (process.take_stdin(), process.take_stdout());
+        std::thread::sleep(Duration::from_micros(random.below(8_000)));
+        process.kill();
+        let status = process.wait();
+        assert!([0, 130].contains(&status.code()), "{status}");
+    });
+}
+
+#[test]
 fn thousands_of_processes_that_end_by_themselves() {
-    alone("ending_by_themselves");
+    alone("flat::ending_by_themselves");
 }
 
 #[test]
@@ -127,7 +157,7 @@ fn ending_by_themselves() {
 
 #[test]
 fn thousands_of_modules_and_engines() {
-    alone("modules_and_engines");
+    alone("flat::modules_and_engines");
 }
 
 #[test]
@@ -155,7 +185,7 @@ fn modules_and_engines() {
 
 #[test]
 fn spawns_without_end_in_one_process() {
-    alone("threads_of_one_process");
+    alone("flat::threads_of_one_process");
 }
 
 #[test]

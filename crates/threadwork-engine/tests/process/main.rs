@@ -19,6 +19,7 @@ mod flat;
 #[path = "../shared/holdings.rs"]
 mod holdings;
 mod limits;
+mod machine_code;
 mod reactor;
 mod rules;
 mod stack;

@@ -1,35 +1,38 @@
 //! A guest's stack that overflows is reported, and not a riddle.
 
-use crate::support::{guest, output};
-use threadwork_engine::{ExitStatus, ProcessBuilder};
+use crate::support::{guest, output, trap, wasm_guests};
+use threadwork_engine::{Engine, ExitStatus, Module, ProcessBuilder};
 
 fn run(place: &str) -> (ExitStatus, String) {
-    let module = guest("stack-overflow");
-    let done = output(ProcessBuilder::new(&module).arg(place));
+    run_module(&guest("stack-overflow"), place)
+}
+
+fn run_module(module: &Module, place: &str) -> (ExitStatus, String) {
+    let done = output(ProcessBuilder::new(module).arg(place));
     (done.status, done.stderr)
 }
 
+/// Before it writes over anything, whether it was started by std or by our own library.
 #[test]
-fn an_overflow_names_the_thread() {
-    for place in ["end", "now"] {
+fn a_thread_that_uses_up_its_stack_traps() {
+    for place in ["now", "std"] {
         let (status, stderr) = run(place);
-        assert!(
-            matches!(status, ExitStatus::Trapped(_)),
-            "{place}: {status}"
-        );
-        let message = "thread 'deep' has overflowed its stack of 655";
-        assert!(stderr.starts_with(message), "{place}: {stderr}");
+        let trap = trap(status);
+        assert_eq!(trap.thread, 1, "{place}");
+        let message = "the thread's stack in linear memory is used up: start the thread with a \
+                       larger one (thread::Builder::stack_size, RUST_MIN_STACK)";
+        assert_eq!(trap.reason, message, "{place}");
+        let trace = trap.backtrace.to_string();
+        assert!(trace.contains("descend"), "{place}: {trace}");
+        assert_eq!(stderr, "", "{place}");
     }
 }
 
-/// Below the main thread's stack there is nothing to overwrite.
 #[test]
 fn the_main_thread_traps() {
     let (status, stderr) = run("main");
-    assert!(
-        status.to_string().contains("out of bounds memory access"),
-        "{status}"
-    );
+    let reason = trap(status).reason;
+    assert!(reason.contains("(-z stack-size)"), "{reason}");
     assert_eq!(stderr, "");
 }
 
@@ -38,4 +41,25 @@ fn who_stops_in_time_goes_on() {
     let (status, stderr) = run("never");
     assert!(status.success(), "{status}");
     assert_eq!(stderr, "");
+}
+
+/// Without the engine's check, our own library's finds it out.
+#[test]
+fn an_overflow_that_nobody_stopped_names_the_thread() {
+    let engine = Engine::builder().check_stacks(false).build().unwrap();
+    let wasm = wasm_guests().join("stack-overflow.wasm");
+    let module = Module::from_file(&engine, wasm).unwrap();
+    for place in ["end", "now"] {
+        let (status, stderr) = run_module(&module, place);
+        assert!(
+            matches!(status, ExitStatus::Trapped(_)),
+            "{place}: {status}"
+        );
+        let message = "thread 'deep' has overflowed its stack of 655";
+        assert!(stderr.starts_with(message), "{place}: {stderr}");
+    }
+    // Below the main thread's stack there is nothing to overwrite.
+    let (status, _) = run_module(&module, "main");
+    let reason = trap(status).reason;
+    assert!(reason.contains("out of bounds memory access"), "{reason}");
 }

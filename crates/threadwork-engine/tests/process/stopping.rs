@@ -1,6 +1,7 @@
 //! Threads that compute are stopped, wherever in the guest's code they are, by a signal and
 //! by polls; the program around them does not notice.
 
+use crate::holdings::alone;
 use crate::support::{Watch, until};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -116,4 +117,56 @@ fn a_limit_of_time_ends_a_function_of_nothing_but_bulk_operations() {
         let status = builder.limits(limits).run().unwrap();
         assert!(matches!(status, ExitStatus::LimitExceeded(_)), "{status}");
     });
+}
+
+/// Of the host program's handler in the next test.
+static HEARD: AtomicU32 = AtomicU32::new(0);
+
+#[test]
+fn a_handler_of_the_host_programs_hears_what_is_meant_for_it() {
+    alone("stopping::host_handler");
+}
+
+#[test]
+#[ignore = "run by another test, in a program of its own"]
+fn host_handler() {
+    extern "C" fn hear(_: i32) {
+        HEARD.fetch_add(1, Ordering::SeqCst);
+    }
+    let _watch = Watch::start();
+    let signal = libc::SIGUSR2;
+    // SAFETY: the handler does nothing but add.
+    unsafe { libc::signal(signal, hear as *const () as libc::sighandler_t) };
+    let engine = Engine::builder().stop_signal(signal).build().unwrap();
+    // SAFETY: it has no precondition.
+    unsafe { libc::raise(signal) };
+    assert_eq!(HEARD.load(Ordering::SeqCst), 1);
+    for _ in 0..20 {
+        let (builder, begun) = builder(&engine, "(loop (loop (br 0)))");
+        let process = builder.spawn().unwrap();
+        until(|| begun.load(Ordering::SeqCst) > 0);
+        // Meant for the program, it may be delivered to any of its threads.
+        // SAFETY: neither has a precondition.
+        unsafe { libc::kill(libc::getpid(), signal) };
+        process.kill();
+        assert!(matches!(process.wait(), ExitStatus::Killed));
+    }
+    until(|| HEARD.load(Ordering::SeqCst) > 1);
+    // Signals of one kind that come at once are one; none was the engine's own.
+    assert!(HEARD.load(Ordering::SeqCst) <= 21);
+}
+
+#[test]
+fn a_signal_that_there_is_not_is_refused() {
+    for signal in [-1, 0, 1000, libc::SIGKILL] {
+        let error = Engine::builder().stop_signal(signal).build().unwrap_err();
+        let error = format!("{:#}", anyhow::Error::from(error));
+        for part in [
+            &format!("signal {signal} "),
+            "stop_signal",
+            "Stopping::Poll",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
 }

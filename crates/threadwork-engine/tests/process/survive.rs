@@ -3,7 +3,7 @@
 //!
 //! What would end a program is tried in one of its own: each such test runs itself again.
 
-use crate::holdings::alone_in;
+use crate::holdings;
 use crate::support::{Watch, engine, on_stage, play, plot, plot_text, run, start, text, trap};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use threadwork_engine::{CompileLimits, Engine, Error, Limits, Module, ProcessBui
 
 #[track_caller]
 fn alone(name: &str) {
-    alone_in("survive", name);
+    holdings::alone(&format!("survive::{name}"));
 }
 
 /// Lowers a limit of this program, for good.

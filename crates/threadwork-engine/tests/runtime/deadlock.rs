@@ -269,6 +269,32 @@ fn a_chain_of_them_gets_many_up_to_the_limit() {
     sleepers.iter().for_each(|task| drop(deadlock(task.wait())));
 }
 
+/// The one that waits stays in the queue while a worker is started that may wake it: that
+/// one's notify is not lost, however early it comes.
+#[test]
+fn a_worker_that_is_started_for_it_finds_the_waiter() {
+    let _watch = Watch::start();
+    let module = module(
+        r#"(func (export "sleep") (drop (memory.atomic.wait32
+             (i32.const 0) (i32.const 0) (i64.const -1))))
+           (func (export "wake") (result i32)
+             (memory.atomic.notify (i32.const 0) (i32.const 1)))"#,
+    );
+    // More at once than there are cores, so that some are held up just then.
+    let rounds = |_| {
+        let runtime = workers_of(&module, 1, 2).build().unwrap();
+        for _ in 0..500 {
+            let sleeper = execute(&runtime, "sleep", []);
+            assert_eq!(crate::support::call(&runtime, "wake", []), 1);
+            sleeper.wait().unwrap();
+            // Two would run the next two tasks in any order.
+            until(|| with_status(&runtime, WorkerStatus::Terminated) == 1);
+        }
+    };
+    let rounds = &rounds;
+    std::thread::scope(|scope| (0..8).for_each(|at| drop(scope.spawn(move || rounds(at)))));
+}
+
 // ---- Processes whose memory the host has ----
 
 #[test]

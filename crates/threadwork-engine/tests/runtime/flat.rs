@@ -20,7 +20,7 @@ const TASKS: &str = r#"
 
 #[test]
 fn ten_thousand_tasks_with_random_ends() {
-    alone("tasks_with_random_ends");
+    alone("flat::tasks_with_random_ends");
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn tasks_with_random_ends() {
 
 #[test]
 fn a_thousand_runtimes() {
-    alone("runtimes");
+    alone("flat::runtimes");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn runtimes() {
 
 #[test]
 fn a_million_quick_tasks() {
-    alone("quick_tasks");
+    alone("flat::quick_tasks");
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn quick_tasks() {
 
 #[test]
 fn memories_and_objects() {
-    alone("memories");
+    alone("flat::memories");
 }
 
 #[test]

@@ -7,23 +7,12 @@ use std::time::{Duration, Instant};
 
 use crate::watch::Watch;
 
-/// Runs the test `name` of the chapter `flat`, which is ignored otherwise, by itself.
+/// Runs the test of this name, which is ignored otherwise, by itself.
 #[track_caller]
 pub(crate) fn alone(name: &str) {
-    alone_in("flat", name);
-}
-
-/// As [`alone`], of another chapter.
-#[track_caller]
-pub(crate) fn alone_in(chapter: &str, name: &str) {
     let _watch = Watch::with(Duration::from_secs(1200));
     let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            &format!("{chapter}::{name}"),
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["--exact", name, "--ignored", "--nocapture"])
         .output()
         .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -39,7 +28,7 @@ pub(crate) struct Holdings {
     pub(crate) threads: usize,
     files: usize,
     mappings: usize,
-    resident_kib: usize,
+    pub(crate) resident_kib: usize,
 }
 
 impl Holdings {
@@ -83,7 +72,7 @@ fn count(folder: &str) -> usize {
     fs::read_dir(folder).unwrap().count()
 }
 
-/// Threads of the engine that run guests; those that compile are kept by `rayon`.
+/// Threads of the engine that run guests.
 fn workers() -> usize {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
     tasks

@@ -33,68 +33,68 @@ pub(crate) const LOOM: &[Bug] = &[
         caught_by: "close_ends_every_wait",
     },
     Bug {
-        name: "a sleeper looks at its state before it listens",
+        name: "a sleeper looks at its state before it reads the generation",
         file: "lot.rs",
-        from: "            let heard = bucket.bell.listen();
+        from: "            let generation = bucket.slots.generation();
             // Ordering: Acquire; pairs with the release in `settle`.
             if state.load(Ordering::Acquire) != ASLEEP {
-                return verdict(state);
+                return Some(verdict(state));
             }
 ",
         to: "            if state.load(Ordering::Acquire) != ASLEEP {
-                return verdict(state);
+                return Some(verdict(state));
             }
-            let heard = bucket.bell.listen();
+            let generation = bucket.slots.generation();
 ",
         caught_by: "no_lost_wake_up",
     },
     Bug {
-        name: "the bell is not rung",
+        name: "nobody is woken",
         file: "lot.rs",
-        from: "bucket.bell.ring(sleepers);",
+        from: "bucket.slots.wake(sleepers);",
         to: "drop(sleepers);",
         caught_by: "no_lost_wake_up",
     },
     Bug {
-        name: "the bell is rung before the verdict is out",
+        name: "sleepers are woken before the verdict is out",
         file: "lot.rs",
-        from: "        sleepers.add(&sleeper.bed);\n",
-        to: "        sleepers.add(&sleeper.bed);
+        from: "        sleepers.add(&sleeper.slot);\n",
+        to: "        sleepers.add(&sleeper.slot);
         if let Some(bucket) = self.buckets.first() {
-            bucket.bell.ring(std::mem::take(sleepers));
+            bucket.slots.wake(std::mem::take(sleepers));
         }
 ",
         caught_by: "no_lost_wake_up",
     },
     Bug {
         name: "one of several that are woken together is forgotten",
-        file: "bell.rs",
-        from: "self.cords |= cord.get()",
-        to: "self.cords = cord.get()",
+        file: "wake_slot.rs",
+        from: "self.bits |= bit.get()",
+        to: "self.bits = bit.get()",
         caught_by: "exact_counts",
     },
     Bug {
-        name: "two sleepers have one cord",
-        file: "bell.rs",
-        from: "taken | cord.get(),",
+        name: "two sleepers have one bit",
+        file: "wake_slot.rs",
+        from: "taken | bit.get(),",
         to: "taken,",
         caught_by: "exact_counts",
     },
     Bug {
-        name: "a cord is given back before its owner sleeps",
+        name: "a wake slot is given back before its owner sleeps",
         file: "lot.rs",
-        from: "        let result = unsafe { self.sleep(bucket, waiter, deadline) };\n",
-        to: "        bucket.bell.make(unsafe { &(*waiter).bed });
-        let result = unsafe { self.sleep(bucket, waiter, deadline) };
+        from: "        let result = unsafe { self.sleep(bucket, waiter, deadline, is_relieved) };\n",
+        to: "        bucket.slots.free(unsafe { &(*waiter).slot });
+        let result = unsafe { self.sleep(bucket, waiter, deadline, is_relieved) };
 ",
         caught_by: "exact_counts",
     },
     Bug {
-        name: "who cannot have a cord is not woken",
-        file: "bell.rs",
-        from: "            sleeper.unpark();\n",
-        to: "            drop(sleeper);\n",
-        caught_by: "more_sleepers_than_cords",
+        name: "who cannot have a bit is not woken",
+        file: "wake_slot.rs",
+        from: "            thread.unpark();\n",
+        to: "            drop(thread);\n",
+        caught_by: "more_sleepers_than_slots",
     },
     Bug {
         name: "the census of sleepers is not taken back",
@@ -106,16 +106,47 @@ pub(crate) const LOOM: &[Bug] = &[
     Bug {
         name: "whoever leaves does not look back",
         file: "lot.rs",
-        from: "living > 0 && asleep == living && self.all_asleep(None)",
-        to: "living == 0 && asleep == living && self.all_asleep(None)",
+        from: "living > 0 && asleep == living && self.all_asleep(live_on)",
+        to: "living == 0 && asleep == living && self.all_asleep(live_on)",
         caught_by: "leaving_reveals_a_deadlock",
+    },
+    Bug {
+        name: "whoever leaves does not live while it asks",
+        file: "lot.rs",
+        from: "            self.living.fetch_add(1, Ordering::Relaxed);\n            true\n",
+        to: "            true\n",
+        caught_by: "leaving_reveals_a_deadlock",
+    },
+    Bug {
+        name: "a waiter leaves the queue before it asks for relief",
+        file: "lot.rs",
+        from: "        let relieved = is_relieved();\n",
+        to: "        unsafe { self.withdraw(bucket, waiter, WaitResult::Deadlock) };
+        let relieved = is_relieved();
+",
+        caught_by: "relief_finds_who_asked_for_it",
+    },
+    Bug {
+        name: "a waiter that asks for relief counts as asleep",
+        file: "lot.rs",
+        from: "            self.asleep.fetch_sub(1, Ordering::AcqRel);\n        }\n        awake",
+        to: "        }\n        awake",
+        caught_by: "relief_that_does_not_help_is_noticed",
+    },
+    Bug {
+        name: "a refusal ignores the verdict",
+        file: "lot.rs",
+        from: "                return unsafe { self.withdraw(bucket, waiter, WaitResult::Deadlock) };",
+        to: "                unsafe { self.withdraw(bucket, waiter, WaitResult::Deadlock) };
+                return WaitResult::Deadlock;",
+        caught_by: "refusal_against_notify",
     },
     Bug {
         name: "a timeout ignores the verdict",
         file: "lot.rs",
         from: "        let mut queue = bucket.lock();
         // Ordering: Acquire; pairs with the release in `settle`.
-        if state.load(Ordering::Acquire) != ASLEEP {
+        if !matches!(state.load(Ordering::Acquire), WAITING | ASLEEP) {
             return verdict(state);
         }
 ",

@@ -4,7 +4,8 @@ use crate::{
     check::check,
     numbers::{Numbers, seeds},
 };
-use threadwork_rewrite::{OffsetMap, rewrite};
+use threadwork_rewrite::{FEATURES, OffsetMap, Options, Stopping, rewrite, rewrite_with};
+use wasmparser::Validator;
 
 /// Modules to damage: the ones of the snapshots.
 fn modules() -> Vec<Vec<u8>> {
@@ -24,9 +25,19 @@ fn modules() -> Vec<Vec<u8>> {
 
 /// Rewrites; what is accepted must be right.
 fn try_one(bytes: &[u8]) -> bool {
+    let options = [Stopping::BySignal, Stopping::ByPoll].map(|stopping| Options {
+        stopping,
+        stack_check: true,
+    });
+    let others = options.map(|options| rewrite_with(bytes, options));
     match rewrite(bytes) {
         Ok(new) => {
             check(bytes, &new);
+            for other in others {
+                Validator::new_with_features(FEATURES)
+                    .validate_all(&other.unwrap().wasm)
+                    .unwrap();
+            }
             assert_eq!(
                 OffsetMap::from_bytes(&new.offsets.to_bytes()),
                 Some(new.offsets)

@@ -8,6 +8,7 @@
 //! | [`offsets`]        | the offset map when indices change their width            |
 //! | [`names`]          | `name` sections that are not as they should be           |
 //! | [`stopping`]       | polls and pieces, run by an interpreter                  |
+//! | [`stack`]          | the end of the stack is seen                             |
 //! | [`random_modules`] | what holds of every module: see [`check`]                |
 //! | [`damaged_files`]  | no input makes it panic                                  |
 //! | [`rustc_module`]   | a program with threads, as rustc makes it                |
@@ -20,6 +21,7 @@
 
 mod check;
 mod damaged_files;
+mod interpreter;
 mod limits;
 mod names;
 mod numbers;
@@ -28,4 +30,5 @@ mod random_modules;
 mod refusals;
 mod rustc_module;
 mod snapshots;
+mod stack;
 mod stopping;

@@ -3,16 +3,24 @@
 use std::{path::Path, process::Command, time::Instant};
 
 use crate::check::check;
-use threadwork_rewrite::{OffsetMap, SyncOp, rewrite};
+use threadwork_rewrite::{OffsetMap, Options, SyncOp, rewrite, rewrite_with};
 use wasm_encoder::reencode::{self, Reencode};
 
-/// Compiles the fixture, with options.
+/// Compiles the program with threads, with options.
 fn compile(name: &str, options: &[&str]) -> Vec<u8> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/threads.rs");
+    let target = ["--target=wasm32-wasip1-threads"];
+    compile_fixture("threads.rs", name, &[&target, options].concat())
+}
+
+/// Compiles a fixture into the file `name`, with options, one of which is the target.
+pub(crate) fn compile_fixture(source: &str, name: &str, options: &[&str]) -> Vec<u8> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(source);
     let module = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let rustc = std::env::var_os("RUSTC").unwrap_or("rustc".into());
     let output = Command::new(rustc)
-        .args(["--edition=2024", "--target=wasm32-wasip1-threads"])
+        .arg("--edition=2024")
         .args(options)
         .arg(&source)
         .arg("-o")
@@ -21,8 +29,8 @@ fn compile(name: &str, options: &[&str]) -> Vec<u8> {
         .expect("cannot start rustc");
     assert!(
         output.status.success(),
-        "cannot compile for wasm32-wasip1-threads; if the target is missing, \
-         `rustup target add wasm32-wasip1-threads`\n{}",
+        "cannot compile {name}; if a target is missing, \
+         `rustup target add wasm32-wasip1-threads wasm32-unknown-unknown`\n{}",
         String::from_utf8_lossy(&output.stderr),
     );
     std::fs::read(module).unwrap()
@@ -55,6 +63,14 @@ fn programs_with_threads_are_rewritten() {
         for op in [SyncOp::Wait32, SyncOp::Notify, SyncOp::Grow] {
             assert!(ops.contains(&op), "{name}: {ops:?}");
         }
+
+        // The stack is known, by its name or by wasi-libc's `wasi_thread_start`.
+        let options = Options {
+            stack_check: true,
+            ..Options::default()
+        };
+        let overflow = rewrite_with(&wasm, options).unwrap().stack_overflow;
+        assert!(overflow.is_some(), "{name}");
 
         let stored = new.offsets.to_bytes();
         assert_eq!(OffsetMap::from_bytes(&stored).as_ref(), Some(&new.offsets));

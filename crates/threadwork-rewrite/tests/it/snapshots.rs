@@ -2,7 +2,8 @@
 //!
 //! `tests/snapshots/<name>.wat` is rewritten and must print as
 //! `tests/snapshots/<name>.out.wat`; those whose name begins with `poll` are to be
-//! stopped by polls, those with `signal` by a signal. After a change that is meant, run with
+//! stopped by polls, those with `signal` by a signal; those with `stack` have their stack
+//! checked. After a change that is meant, run with
 //! `UPDATE_SNAPSHOTS=1` and read the difference.
 
 use std::{fs, path::Path};
@@ -29,8 +30,11 @@ fn modules_are_rewritten_as_shown() {
             Some("signal") => Stopping::BySignal,
             _ => Stopping::None,
         };
-        let new = rewrite_with(&wasm, Options { stopping })
-            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let options = Options {
+            stopping,
+            stack_check: name.starts_with("stack"),
+        };
+        let new = rewrite_with(&wasm, options).unwrap_or_else(|error| panic!("{name}: {error}"));
         Validator::new_with_features(FEATURES)
             .validate_all(&new.wasm)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -75,6 +79,9 @@ fn show(new: &Rewritten) -> String {
     text += &format!(";; enter: {}, reset: {}\n", new.has_enter, new.has_reset);
     if new.has_poll {
         text += ";; poll: true\n";
+    }
+    if let Some(overflow) = new.stack_overflow {
+        text += &format!(";; stack overflow: function {overflow}\n");
     }
     if let Some(stop) = new.stop_function {
         text += &format!(";; stop: function {stop}\n");

@@ -1,16 +1,14 @@
 //! Code that is to be stopped: polls stand where they must, and operators that were cut
 //! into pieces do what they did.
 //!
-//! The pieces are run by an interpreter, beside the operators as they were. It knows no
-//! shared memory: for it, memories are not shared, and atomic loads are loads.
+//! The pieces are run by an interpreter, beside the operators as they were.
 
-use crate::numbers::{Numbers, seeds};
-use threadwork_rewrite::{ENTER, FEATURES, Options, Rewritten, Stopping, rewrite_with};
-use wasm_encoder::{
-    Instruction,
-    reencode::{self, Reencode},
+use crate::{
+    interpreter::Running,
+    numbers::{Numbers, seeds},
 };
-use wasmi::{Config, Engine, Instance, Linker, Memory, MemoryType, Module, Store, TrapCode, Val};
+use threadwork_rewrite::{ENTER, FEATURES, Options, Rewritten, Stopping, rewrite_with};
+use wasmi::Val;
 use wasmparser::{Operator, Parser, Payload, TypeRef, Validator};
 
 /// What the pieces are.
@@ -18,7 +16,11 @@ const PIECE: u64 = 1 << 20;
 const PAGE: u64 = 1 << 16;
 
 fn stoppable(wasm: &[u8], stopping: Stopping) -> Rewritten {
-    let new = rewrite_with(wasm, Options { stopping }).unwrap();
+    let options = Options {
+        stopping,
+        ..Options::default()
+    };
+    let new = rewrite_with(wasm, options).unwrap();
     Validator::new_with_features(FEATURES)
         .validate_all(&new.wasm)
         .unwrap_or_else(|error| panic!("{stopping:?}: {error}"));
@@ -46,8 +48,8 @@ pub(crate) fn check(wasm: &[u8]) -> bool {
     let polled = stoppable(wasm, Stopping::ByPoll);
     assert_eq!(polled.stop_function, None);
     let code = Code::of(&polled.wasm);
-    for body in code.kept(wasm) {
-        let calls = !positions(body, is_call).is_empty();
+    for (old, body) in Code::of(wasm).bodies.iter().zip(code.kept(wasm)) {
+        let calls = !positions(old, is_call).is_empty();
         assert!(
             !calls || code.polls(body, 0),
             "no poll at the start of a function"
@@ -216,8 +218,7 @@ fn walk(code: &Code<'_>, numbers: &mut Numbers) -> usize {
     let (mut at, mut since, mut longest) = (0, 0, 0);
     // Where each open block goes on, or `None` for a loop.
     let mut open = vec![Some(body.len())];
-    loop {
-        let Some(operator) = body.get(at) else { break };
+    while let Some(operator) = body.get(at) {
         since += 1;
         longest = longest.max(since);
         if code.polls(body, at) {
@@ -287,79 +288,6 @@ fn after(body: &[Operator<'_>], mut at: usize) -> (usize, usize) {
     }
 }
 
-/// Makes a module one that the interpreter knows.
-struct Unshare;
-
-impl Reencode for Unshare {
-    type Error = std::convert::Infallible;
-
-    fn memory_type(
-        &mut self,
-        old: wasmparser::MemoryType,
-    ) -> Result<wasm_encoder::MemoryType, reencode::Error> {
-        let mut new = wasm_encoder::MemoryType::from(old);
-        new.shared = false;
-        Ok(new)
-    }
-
-    fn instruction<'a>(
-        &mut self,
-        operator: Operator<'a>,
-    ) -> Result<Instruction<'a>, reencode::Error> {
-        if let Operator::I32AtomicLoad8U { memarg } = operator {
-            return Ok(Instruction::I32Load8U(self.mem_arg(memarg)?));
-        }
-        reencode::utils::instruction(self, operator)
-    }
-}
-
-/// A module that runs.
-struct Running {
-    store: Store<()>,
-    instance: Instance,
-    memories: Vec<Memory>,
-}
-
-impl Running {
-    /// `imports` are the pages of the memories `env.a`, `env.b` and so on.
-    fn new(wasm: &[u8], imports: &[u32]) -> Self {
-        let mut config = Config::default();
-        config.wasm_multi_memory(true).wasm_memory64(true);
-        let engine = Engine::new(&config);
-        let mut plain = wasm_encoder::Module::new();
-        Unshare
-            .parse_core_module(&mut plain, Parser::new(0), wasm)
-            .unwrap();
-        let module = Module::new(&engine, plain.finish()).unwrap();
-        let mut store = Store::new(&engine, ());
-        let mut linker = Linker::new(&engine);
-        let mut memories = Vec::new();
-        for (name, &pages) in ["a", "b"].iter().zip(imports) {
-            let ty = MemoryType::new(pages, Some(pages));
-            let memory = Memory::new(&mut store, ty).unwrap();
-            linker.define("env", name, memory).unwrap();
-            memories.push(memory);
-        }
-        let poll = Memory::new(&mut store, MemoryType::new(1, Some(1))).unwrap();
-        linker.define("threadwork", "poll", poll).unwrap();
-        let instance = linker.instantiate_and_start(&mut store, &module).unwrap();
-        for name in ["a", "b", "c"] {
-            memories.extend(instance.get_memory(&store, name));
-        }
-        Self {
-            store,
-            instance,
-            memories,
-        }
-    }
-
-    fn call(&mut self, name: &str, operands: &[Val]) -> Result<(), TrapCode> {
-        let function = self.instance.get_func(&self.store, name).unwrap();
-        let result = function.call(&mut self.store, operands, &mut []);
-        result.map_err(|error| error.as_trap_code().unwrap())
-    }
-}
-
 /// A module as it was, and with pieces.
 struct Pair {
     was: Running,
@@ -386,8 +314,7 @@ impl Pair {
     }
 
     fn call(&mut self, name: &str, operands: &[Val]) {
-        let was = self.was.call(name, operands);
-        let is = self.is.call(name, operands);
+        let [was, is] = [&mut self.was, &mut self.is].map(|r| r.call(name, operands));
         assert_eq!(was, is, "{name} {operands:?}");
         self.trapped += usize::from(was.is_err());
         self.ran += usize::from(was.is_ok());

@@ -125,7 +125,7 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "who is too late to give up does not wait for the gate",
         file: "barrier.rs",
-        from: "        Some(block_forever(self.futex, late))",
+        from: "        block(self.futex, Late(late), None)",
         to: "        let _ = late;\n        Some(FOLLOWER)",
         caught_by: "barrier::the_last_does_not_touch_the_barrier_after_it_let_others_go",
     },

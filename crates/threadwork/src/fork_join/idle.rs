@@ -1,16 +1,16 @@
 //! What a member does that has nothing of its own to do.
 //!
-//! A worker *searches* for a while, as long as its luck allows; then it *sleeps*, or, if
-//! nobody else does, *watches* (see [`watch`](super::watch)). A thread that waits in a
-//! join or at the end of a scope does jobs of others, first of whoever has its own
-//! (what it waits for is made of those), and naps in between. It does not watch,
-//! nor does it do tasks of the pool: the one that it waits for must not end up under another
-//! that waits for it.
+//! A worker *searches* for a while, as long as its spin history allows; then it *sleeps*,
+//! or, if nobody else does, *watches* (see [`watch`](super::watch)). A thread that waits in
+//! a join or at the end of a scope does jobs of others, first of whoever has its own (what
+//! it waits for is made of those), and naps in between. It does not watch, nor does it do
+//! tasks of the pool: the one that it waits for must not end up under another that waits for
+//! it.
 
 use std::thread;
 use std::time::Duration;
 
-use threadwork_sync::{Futex, System, luck};
+use threadwork_sync::{Futex, System, spin_history};
 
 use super::group::{Group, Member};
 use super::job::Job;
@@ -68,7 +68,7 @@ impl Member {
     }
 
     fn seek(&self, queued: &dyn Fn() -> bool, watching: &mut bool) -> Found {
-        let (watch, group, seat) = (&self.group().watch, self.group(), self.seat());
+        let (watch, group, slot) = (&self.group().watch, self.group(), self.slot());
         let mut duty = Duty::Search;
         let mut nap = SHORT_NAP;
         loop {
@@ -77,7 +77,7 @@ impl Member {
                     if let Some(found) = self.search(queued) {
                         return found;
                     }
-                    if !*watching && watch.turn_in(group, seat) {
+                    if !*watching && watch.join_sleepers(group, slot) {
                         Duty::Sleep
                     } else {
                         *watching = true;
@@ -89,10 +89,10 @@ impl Member {
                     if survey.old > 0 {
                         watch.call_searchers(group, survey.old - 1);
                         Duty::Search
-                    } else if survey.quiet && watch.turn_in_last(group, seat) {
+                    } else if survey.quiet && watch.join_sleepers_last(group, slot) {
                         *watching = false;
                         Duty::Sleep
-                    } else if watch.nap(group, seat, queued, nap) {
+                    } else if watch.nap(group, slot, queued, nap) {
                         return Found::Task;
                     } else {
                         nap = (nap * 2).min(LONG_NAP);
@@ -106,7 +106,7 @@ impl Member {
                 }
                 Duty::Sleep => {
                     watch.end_search();
-                    let call = watch.sleep(group, seat, queued);
+                    let call = watch.sleep(group, slot, queued);
                     watch.begin_search();
                     nap = SHORT_NAP;
                     *watching = matches!(call, Call::Alarm | Call::Relief);
@@ -120,14 +120,14 @@ impl Member {
         }
     }
 
-    /// Looks around as long as luck allows.
+    /// Looks around as long as the spin history allows.
     fn search(&self, queued: &dyn Fn() -> bool) -> Option<Found> {
         let mut search = Search::begin();
         loop {
             let found = if queued() {
                 Some(Found::Task)
             } else {
-                self.group().steal(self.seat()).map(Found::Job)
+                self.group().steal(self.slot()).map(Found::Job)
             };
             if found.is_some() || !search.goes_on() {
                 search.end(found.is_some());
@@ -141,18 +141,18 @@ impl Member {
 #[cold]
 #[inline(never)]
 pub(super) fn wait(stack: &Stack, latch: &Latch) {
-    let Some((group, seat)) = stack.place() else {
-        // A scope without a seat, which has given its reference to other threads.
+    let Some((group, slot)) = stack.membership() else {
+        // A scope without a slot, which has given its reference to other threads.
         while !latch.is_open() {
             latch.sleep(None);
         }
         return;
     };
-    let seat = group.index(seat);
+    let slot = group.index(slot);
     let mut nap = SHORT_NAP;
     let mut search = Search::begin();
     while !latch.is_open() {
-        let busy = stack.run_spawned() || steal_and_run(stack, group, seat);
+        let busy = stack.run_spawned() || steal_and_run(stack, group, slot);
         if busy || !search.goes_on() {
             search.end(busy);
             if busy {
@@ -170,8 +170,8 @@ pub(super) fn wait(stack: &Stack, latch: &Latch) {
 }
 
 /// Steals a job and runs it.
-pub(super) fn steal_and_run(stack: &Stack, group: &Group, seat: u32) -> bool {
-    let job = group.steal(seat);
+pub(super) fn steal_and_run(stack: &Stack, group: &Group, slot: u32) -> bool {
+    let job = group.steal(slot);
     if let Some(job) = job {
         // SAFETY: taken.
         unsafe { stack.run(job) };
@@ -186,13 +186,17 @@ struct Search {
     looks: u32,
 }
 
-/// A look at the clock costs more than one at the shelves.
+/// A look at the clock costs more than one at the steal queues.
 const LOOKS: u32 = 16;
 
 impl Search {
     fn begin() -> Self {
         // Loom has no time.
-        let budget = if cfg!(loom) { None } else { luck::budget() };
+        let budget = if cfg!(loom) {
+            None
+        } else {
+            spin_history::budget()
+        };
         Search {
             budget: budget.and_then(|budget| Some((System.now()?, budget))),
             looks: 0,
@@ -220,7 +224,7 @@ impl Search {
     /// Remembers whether it was worth it.
     fn end(&self, found: bool) {
         if self.budget.is_some() {
-            luck::record(found);
+            spin_history::record(found);
         }
     }
 }

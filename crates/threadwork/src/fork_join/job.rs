@@ -4,8 +4,8 @@
 //! `join`, which does not return before the job is done or taken back. Jobs that are
 //! spawned are in [`spawned`](super::spawned).
 //!
-//! Invariant: each job is run once, by whoever took it off the one list or shelf
-//! that it was on; taking is exclusive (see [`shelf`](super::shelf)).
+//! Invariant: each job is run once, by whoever took it off the one list or steal queue
+//! that it was on; taking is exclusive (see [`steal_queue`](super::steal_queue)).
 
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};

@@ -6,7 +6,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::job::Job;
-use super::{group, idle, latch, shelf};
+use super::{group, idle, latch, steal_queue};
 
 pub struct Group(Arc<group::Group>);
 
@@ -20,7 +20,7 @@ impl Group {
 
     pub fn enter(&self) -> Member {
         let member = self.0.enter();
-        Member(member.unwrap_or_else(|| unreachable!("a model has as many seats as threads")))
+        Member(member.unwrap_or_else(|| unreachable!("a model has as many slots as threads")))
     }
 
     pub fn wake_one(&self) -> bool {
@@ -31,30 +31,30 @@ impl Group {
         self.0.wake_all();
     }
 
-    /// False if the seat has the watch now, since nobody had.
-    pub fn turn_in(&self, seat: u32) -> bool {
-        self.0.watch.turn_in(&self.0, seat)
+    /// False if the slot has the watch now, since nobody had.
+    pub fn join_sleepers(&self, slot: u32) -> bool {
+        self.0.watch.join_sleepers(&self.0, slot)
     }
 
     pub fn leave_the_watch(&self) {
         self.0.watch.leave(&self.0);
     }
 
-    /// Puts a job on a shelf, which nobody is to run.
-    pub fn offer(&self, seat: u32) {
-        let shelf = &self.0.seat(seat).shelf;
-        shelf.put(shelf.look(), job(1));
+    /// Puts a job in a steal queue, which nobody is to run.
+    pub fn offer(&self, slot: u32) {
+        let steal_queue = &self.0.slot(slot).steal_queue;
+        steal_queue.put(steal_queue.look(), job(1));
         self.0.watch.offered(&self.0);
     }
 
     /// Takes it back, if nobody has taken it.
-    pub fn withdraw(&self, seat: u32) {
-        self.0.seat(seat).shelf.take_back(ptr::null());
+    pub fn withdraw(&self, slot: u32) {
+        self.0.slot(slot).steal_queue.take_back(ptr::null());
     }
 
-    /// Whether the sleep in this seat's bed has been ended.
-    pub fn is_called(&self, seat: u32) -> bool {
-        self.0.seat(seat).bed.call().is_some()
+    /// Whether the sleep of the member in this slot has been ended.
+    pub fn is_called(&self, slot: u32) -> bool {
+        self.0.slot(slot).wake.call().is_some()
     }
 }
 
@@ -73,20 +73,20 @@ impl Member {
     }
 }
 
-/// A shelf of numbers.
-pub struct Shelf(shelf::Shelf);
+/// A steal queue of numbers.
+pub struct StealQueue(steal_queue::StealQueue);
 
 #[derive(Clone, Copy)]
-pub struct State(shelf::State);
+pub struct State(steal_queue::State);
 
 fn job(number: usize) -> *const Job {
     ptr::without_provenance(number)
 }
 
-impl Shelf {
+impl StealQueue {
     #[allow(clippy::new_without_default, reason = "models are no interface")]
     pub fn new() -> Self {
-        Shelf(shelf::Shelf::new())
+        StealQueue(steal_queue::StealQueue::new())
     }
 
     pub fn look(&self) -> State {

@@ -1,12 +1,13 @@
 //! [`par`]: loops that are divided over the threads of a pool.
 //!
-//! A loop is divided into a *share* for each member of the group, as long as the shelf has
-//! room. When nothing is on the shelf, a share is divided once more, for whoever comes late.
-//! When a part was stolen, somebody has time: then the thief divides what it has got, and the
-//! owner what it has left, into shares again (*lazy binary splitting*). So a loop that nobody
-//! helps with is hardly more than a loop: it has as many divisions as threads. And one whose
-//! items take unequally long is divided where it is slow. A share is run in a few blocks, between
-//! which its thread looks whether something was stolen; there is nothing to tune.
+//! A loop is divided into a *share* for each member of the group, as long as the steal queue
+//! has room. When nothing is in the steal queue, a share is divided once more, for whoever
+//! comes late. When a part was stolen, somebody has time: then the thief divides what it has
+//! got, and the owner what it has left, into shares again (*lazy binary splitting*). So a
+//! loop that nobody helps with is hardly more than a loop: it has as many divisions as
+//! threads. And one whose items take unequally long is divided where it is slow. A share is
+//! run in a few blocks, between which its thread looks whether something was stolen; there
+//! is nothing to tune.
 //!
 //! Source: Tzannes, Caragea, Barua, Vishkin 2010, "Lazy binary-splitting".
 

@@ -21,7 +21,7 @@ use crate::primitive::AtomicPtr;
 
 /// Where jobs are spawned that are done before [`scope`] returns.
 pub struct Scope<'scope> {
-    /// The group whose members spawn into lists; null if there was no seat. Only compared.
+    /// The group whose members spawn into lists; null if there was no slot. Only compared.
     group: AtomicPtr<Group>,
     latch: Latch,
     /// The first panic.
@@ -75,7 +75,7 @@ where
 {
     let stack = stack::current();
     let _member = stack.ensure_member();
-    let group = stack.place().map_or(ptr::null(), |(group, _)| group);
+    let group = stack.membership().map_or(ptr::null(), |(group, _)| group);
     let scope = Scope {
         group: AtomicPtr::new(group.cast_mut()),
         latch: Latch::new(1),
@@ -141,7 +141,9 @@ impl<'scope> Scope<'scope> {
         let stack = stack::current();
         // Ordering: Relaxed; it never changes.
         let group = self.group.load(Ordering::Relaxed).cast_const();
-        let here = stack.place().is_some_and(|(own, _)| ptr::eq(own, group));
+        let here = stack
+            .membership()
+            .is_some_and(|(own, _)| ptr::eq(own, group));
         if here {
             stack.spawn(job);
         } else {

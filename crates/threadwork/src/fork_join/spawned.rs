@@ -1,7 +1,7 @@
 //! Jobs that are spawned: on the heap, each freed by whoever runs it.
 //!
 //! Invariant of the list: what is in it is known to nobody else. A job is taken out before
-//! it is run or put on the shelf, since it is gone then at any moment.
+//! it is run or put in the steal queue, since it is gone then at any moment.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -36,7 +36,7 @@ unsafe fn run_and_free<F: FnOnce()>(job: *const Job) {
     (job.work)();
 }
 
-/// Jobs that a thread has spawned, and that are not on its shelf.
+/// Jobs that a thread has spawned, and that are not in its steal queue.
 pub(super) struct List {
     /// The oldest first.
     jobs: RefCell<VecDeque<*const Job>>,

@@ -3,28 +3,28 @@
 //! ```text
 //!  of joins   end ─ oldest ─ offered │ private ─ newest
 //!  spawned                           │ oldest ... newest
-//!                       on the shelf │ only this thread knows of them
+//!                 in the steal queue │ only this thread knows of them
 //! ```
 //!
 //! A join links its second half into a list, and unlinks it when the first half is done: a
-//! few plain accesses to words of this thread, and one load of the shelf's word, to see
+//! few plain accesses to words of this thread, and one load of the steal queue's word, to see
 //! whether something is to be done there. What is done there is to put the oldest private
-//! jobs on the shelf, while it has room. The links are in the jobs, so there is no limit
+//! jobs in the steal queue, while it has room. The links are in the jobs, so there is no limit
 //! to them.
 //!
 //! Invariants: jobs of joins leave their list from the new end only, by the join that linked
-//! them, stolen or not; so all in the list are alive. `offered` is the newest of them that was
-//! put on the shelf, or where the list ended when this member entered. While the shelf's
-//! word is `content`, nothing is to be offered.
+//! them, stolen or not; so all in the list are alive. `offered` is the newest of them that
+//! was put in the steal queue, or where the list ended when this member entered. While the
+//! steal queue's word is `content`, nothing is to be offered.
 
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::ptr;
 
-use super::group::{Group, Member, Seat};
+use super::group::{Group, Member, Slot};
 use super::job::{Half, Job};
-use super::shelf::State;
 use super::spawned::{List, Mark};
+use super::steal_queue::State;
 
 /// See the head of this file.
 pub(super) struct Stack {
@@ -32,7 +32,7 @@ pub(super) struct Stack {
     offered: Cell<*const Half>,
     content: Cell<State>,
     /// Null, as is the group, when the thread is no member of one.
-    seat: Cell<*const Seat>,
+    slot: Cell<*const Slot>,
     group: Cell<*const Group>,
     spawned: List,
     end: Half,
@@ -65,7 +65,7 @@ impl Stack {
             newest: Cell::new(ptr::null()),
             offered: Cell::new(ptr::null()),
             content: Cell::new(State::NONE),
-            seat: Cell::new(ptr::null()),
+            slot: Cell::new(ptr::null()),
             group: Cell::new(ptr::null()),
             spawned: List::new(),
             end: Half::end(),
@@ -74,7 +74,7 @@ impl Stack {
 
     /// The thread becomes a member of `group`, without jobs there. Returns what `leave`
     /// must be given back.
-    pub(super) fn enter(&self, group: &Group, seat: &Seat) -> Stack {
+    pub(super) fn enter(&self, group: &Group, slot: &Slot) -> Stack {
         // The newest job of the group that it was in ends the list of the new one.
         let newest = self.newest.get();
         let end = if newest.is_null() {
@@ -86,7 +86,7 @@ impl Stack {
         self.swap(&before);
         self.newest.set(end);
         self.offered.set(end);
-        self.seat.set(seat);
+        self.slot.set(slot);
         self.group.set(group);
         before
     }
@@ -103,25 +103,25 @@ impl Stack {
         self.newest.swap(&other.newest);
         self.offered.swap(&other.offered);
         self.content.swap(&other.content);
-        self.seat.swap(&other.seat);
+        self.slot.swap(&other.slot);
         self.group.swap(&other.group);
         self.spawned.swap(&other.spawned);
     }
 
-    /// The group that the thread is a member of, and its seat there.
+    /// The group that the thread is a member of, and its slot there.
     #[inline]
-    pub(super) fn place(&self) -> Option<(&Group, &Seat)> {
+    pub(super) fn membership(&self) -> Option<(&Group, &Slot)> {
         // SAFETY: null, or set by the member, which keeps the group until it leaves.
         let group = unsafe { self.group.get().as_ref() };
-        // SAFETY: as above; the group has the seats.
-        let seat = unsafe { self.seat.get().as_ref() };
-        group.zip(seat)
+        // SAFETY: as above; the group has the slots.
+        let slot = unsafe { self.slot.get().as_ref() };
+        group.zip(slot)
     }
 
     /// Makes the thread a member of the global pool, until the result is dropped, unless it
-    /// is a member of some group, or there is no seat.
+    /// is a member of some group, or there is no slot.
     pub(super) fn ensure_member(&self) -> Option<Member> {
-        if self.place().is_some() {
+        if self.membership().is_some() {
             return None;
         }
         // The models have no pool: each of their threads that forks is a member.
@@ -133,7 +133,7 @@ impl Stack {
 
     /// How many threads there are, this one included, that do each other's jobs.
     pub(super) fn members(&self) -> usize {
-        self.place().map_or(1, |(group, _)| group.members())
+        self.membership().map_or(1, |(group, _)| group.members())
     }
 
     /// Links the second half of a join. Returns what was newest; `None` if the thread is no
@@ -145,13 +145,13 @@ impl Stack {
     /// that are linked later.
     #[inline(always)]
     pub(super) unsafe fn push(&self, job: *const Half) -> Option<*const Half> {
-        // SAFETY: null, or valid as in `place`.
-        let seat = unsafe { self.seat.get().as_ref() }?;
+        // SAFETY: null, or valid as in `membership`.
+        let slot = unsafe { self.slot.get().as_ref() }?;
         let older = self.newest.get();
         // SAFETY: jobs in the list are alive, and so is its end.
         unsafe { Half::set_newer(older, job) };
         self.newest.set(job);
-        if !seat.shelf.is(self.content.get()) {
+        if !slot.steal_queue.is(self.content.get()) {
             self.offer();
         }
         Some(older)
@@ -172,7 +172,7 @@ impl Stack {
         private || self.take_back(job, older)
     }
 
-    /// Unlinks a job that was put on the shelf.
+    /// Unlinks a job that was put in the steal queue.
     #[cold]
     fn take_back(&self, job: *const Half, older: *const Half) -> bool {
         let mut mine = false;
@@ -188,10 +188,10 @@ impl Stack {
         mine
     }
 
-    /// Takes the newest job back from the shelf, unless it is `except`.
+    /// Takes the newest job back from the steal queue, unless it is `except`.
     fn unshelve(&self, except: *const Job) -> Option<*const Job> {
-        let (_, seat) = self.place()?;
-        let (job, state) = seat.shelf.take_back(except)?;
+        let (_, slot) = self.membership()?;
+        let (job, state) = slot.steal_queue.take_back(except)?;
         // Filled again when it is empty or something was stolen: if each job that is taken
         // back made room for the next, a third of a small tree would be offered.
         let enough = !state.is_empty() && state.only_taken_back(self.content.get());
@@ -210,7 +210,7 @@ impl Stack {
     /// Runs the newest job of those that this thread has spawned, unless all were stolen
     /// or run.
     pub(super) fn run_spawned(&self) -> bool {
-        // The newest on the shelf was spawned, or is the newest of a join there.
+        // The newest in the steal queue was spawned, or is the newest of a join there.
         let newest = self.spawned.pop_newest(Mark::BEGINNING);
         let job = newest.or_else(|| self.unshelve(self.offered.get().cast()));
         if let Some(job) = job {
@@ -239,31 +239,33 @@ impl Stack {
     /// Whether there is nothing of this thread for others to take.
     #[inline]
     pub(super) fn offers_nothing(&self) -> bool {
-        self.place().is_some_and(|(_, seat)| seat.shelf.is_empty())
+        self.membership()
+            .is_some_and(|(_, slot)| slot.steal_queue.is_empty())
     }
 
     /// Changes when a job of this thread is stolen.
     #[inline]
     pub(super) fn thefts(&self) -> u16 {
-        self.place().map_or(0, |(_, seat)| seat.shelf.thefts())
+        self.membership()
+            .map_or(0, |(_, slot)| slot.steal_queue.thefts())
     }
 
-    /// Whether another job would go to the shelf at once.
+    /// Whether another job would go to the steal queue at once.
     #[inline]
     pub(super) fn has_room(&self) -> bool {
-        self.place()
-            .is_some_and(|(_, seat)| !seat.shelf.is(self.content.get()))
+        self.membership()
+            .is_some_and(|(_, slot)| !slot.steal_queue.is(self.content.get()))
     }
 
-    /// Puts the oldest private jobs on the shelf while there is room.
+    /// Puts the oldest private jobs in the steal queue while there is room.
     #[cold]
     fn offer(&self) {
-        let Some((group, seat)) = self.place() else {
+        let Some((group, slot)) = self.membership() else {
             return;
         };
         let mut offered = false;
         loop {
-            let state = seat.shelf.look();
+            let state = slot.steal_queue.look();
             if state.is_full() {
                 self.content.set(state);
                 break;
@@ -273,7 +275,7 @@ impl Stack {
                 self.content.set(State::NONE);
                 break;
             };
-            seat.shelf.put(state, job);
+            slot.steal_queue.put(state, job);
             offered = true;
         }
         if offered {
@@ -281,7 +283,7 @@ impl Stack {
         }
     }
 
-    /// Takes the oldest job that is not on the shelf, to put it there.
+    /// Takes the oldest job that is not in the steal queue, to put it there.
     fn oldest_private(&self) -> Option<*const Job> {
         let spawned = self.spawned.pop_oldest();
         if spawned.is_some() {

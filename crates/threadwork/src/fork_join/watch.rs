@@ -1,16 +1,16 @@
 //! Who sleeps, and who watches meanwhile.
 //!
-//! Workers without work sleep, and a member that offers a job does not want to wake
-//! one each time: that costs it more than most jobs are worth, and rayon's trees of a
-//! thousand nodes are slow because of it. So while anybody sleeps, one of those who have
-//! nothing to do has *the watch*: it is awake, or naps for a fraction of a millisecond, or
-//! was called and is on its way. It looks at the shelves, and calls others when jobs
-//! stay there for as long as it takes to wake somebody. The offers of the others meanwhile
-//! cost a look at one word. When nothing happens, the watch goes to bed, too, and the
-//! next offer wakes one sleeper, who then has the watch. So no clock runs and nobody is
-//! awake when there is nothing to do, and no thread is there only to beat time.
+//! Workers without work sleep, and a member that offers a job does not want to wake one each
+//! time: that costs it more than most jobs are worth, and rayon's trees of a thousand nodes
+//! are slow because of it. So while anybody sleeps, one of those who have nothing to do has
+//! *the watch*: it is awake, or naps for a fraction of a millisecond, or was called and is
+//! on its way. It looks at the steal queues, and calls others when jobs stay there for as
+//! long as it takes to wake somebody. The offers of the others meanwhile cost a look at one
+//! word. When nothing happens, the watch falls asleep, too, and the next offer wakes one
+//! sleeper, who then has the watch. So no clock runs and nobody is awake when there is
+//! nothing to do, and no thread is there only to beat time.
 //!
-//! # The night
+//! # Who is asleep
 //!
 //! | field | meaning |
 //! |---|---|
@@ -19,27 +19,27 @@
 //! | `asleep` | who sleeps, until called; last in, first out |
 //!
 //! It changes under a lock that is held for some instructions, by those who go to sleep,
-//! wake others, or nap. `summary` has the same in one word for those who only look.
-//! A *call* takes a sleeper off the list and writes the reason into its bed in one step
-//! under the lock, so there is one call for each sleep.
+//! wake others, or nap. `summary` has the same in one word for those who only look. A *call*
+//! takes a sleeper off the list and writes the reason into its wake word in one step under
+//! the lock, so there is one call for each sleep.
 //!
 //! # No job is overlooked
 //!
-//! Claim: when a job is offered and some worker sleeps, somebody will look at the shelf:
+//! Claim: when a job is offered and some worker sleeps, somebody will look at the steal queue:
 //! the watch, or who is called to have it. (The job will be done in any case, by its owner:
 //! what is at stake is whether it is done by others meanwhile.)
 //!
-//! - *While it is held*: the watch looks at all shelves before it gives it up.
-//! - *It is given up* (`leave`, `turn_in_last`) by clearing `held`, and then a look at
-//!   all shelves by read-modify-writes, the stamps. An offer is a read-modify-write of the
-//!   shelf's word, too, so it is before the stamp or after. Before: the stamp finds the
-//!   job, or somebody has taken it; if it finds it, it takes the watch back, or calls
-//!   another to it. After: the offer reads a word that continues the stamp's, so what the
-//!   stamper did before is visible, and the offerer's look at `summary` finds nobody
-//!   watching, and calls a sleeper. A member whose shelf was not stamped, since it was not
-//!   yet there, sees the same by the count of seats, which both change in the same way.
-//! - *Somebody goes to bed* (`turn_in`) only in a step that finds it held. If it is not,
-//!   it takes the watch itself.
+//! - *While it is held*: the watch looks at all steal queues before it gives it up.
+//! - *It is given up* (`leave`, `join_sleepers_last`) by clearing `held`, and then a look at
+//!   all steal queues by read-modify-writes, the stamps. An offer is a read-modify-write of
+//!   the steal queue's word, too, so it is before the stamp or after. Before: the stamp
+//!   finds the job, or somebody has taken it; if it finds it, it takes the watch back, or
+//!   calls another to it. After: the offer reads a word that continues the stamp's, so what
+//!   the stamper did before is visible, and the offerer's look at `summary` finds nobody
+//!   watching, and calls a sleeper. A member whose steal queue was not stamped, since it was
+//!   not yet there, sees the same by the count of slots, which both change in the same way.
+//! - *Somebody falls asleep* (`join_sleepers`) only in a step that finds it held. If it is
+//!   not, it takes the watch itself.
 //!
 //! Loads instead of the stamps are not enough, even sequentially consistent ones, while the
 //! offer is not followed by a fence (tokio #1788).
@@ -48,9 +48,9 @@
 //!
 //! Whoever queues a task then changes the count of searchers (by zero); whoever ends a
 //! search, to sleep or to do a job, changes it, too, and then asks whether a task is queued.
-//! One comes first. The search's end: whoever queued sees the list of sleepers as it was
-//! by then, and calls one, unless others search. The task: it is seen by the question.
-//! One who does a job then calls another for the task; one who goes to sleep gets up again.
+//! One comes first. The search's end: whoever queued sees the list of sleepers as it was by
+//! then, and calls one, unless others search. The task: it is seen by the question. One who
+//! does a job then calls another for the task; one who goes to sleep leaves the list again.
 //!
 //! Sources: rayon's RFC 0005 and Go's scheduler for one searcher that wakes the next; the
 //! watch is our own.
@@ -66,7 +66,7 @@ use threadwork_sync::{CachePadded, Futex, System};
 use super::group::Group;
 #[cfg(loom)]
 use super::model::Mutex;
-use super::shelf::State;
+use super::steal_queue::State;
 use crate::primitive::{AtomicU32, AtomicU64};
 
 /// Bits of the summary.
@@ -74,15 +74,15 @@ const HELD: u32 = 1;
 const NAPPING: u32 = 2;
 const SLEEPER: u32 = 4;
 
-/// The order of the night.
+/// See the module's documentation.
 pub(super) struct Watch {
     summary: CachePadded<AtomicU32>,
     /// Workers that look for jobs and tasks.
     searchers: CachePadded<AtomicU32>,
-    night: Mutex<Night>,
+    sleepers: Mutex<Sleepers>,
 }
 
-struct Night {
+struct Sleepers {
     held: bool,
     napping: Option<u32>,
     asleep: Vec<u32>,
@@ -101,15 +101,15 @@ pub(super) enum Call {
     Relief,
 }
 
-/// Where a member sleeps.
-pub(super) struct Bed {
-    /// [`IN_BED`], or the call that has ended the sleep.
+/// What a member sleeps on.
+pub(super) struct WakeWord {
+    /// [`ASLEEP`], or the call that has ended the sleep.
     word: AtomicU32,
-    /// What was on the member's shelf when the watch looked last.
+    /// What was in the member's steal queue when the watch looked last.
     looked: AtomicU64,
 }
 
-const IN_BED: u32 = 0;
+const ASLEEP: u32 = 0;
 const CALLS: [Call; 4] = [Call::Task, Call::Search, Call::Alarm, Call::Relief];
 
 /// What the watch sees.
@@ -121,19 +121,19 @@ pub(super) struct Survey {
 }
 
 impl Watch {
-    pub(super) fn new(seats: usize) -> Self {
+    pub(super) fn new(slots: usize) -> Self {
         Watch {
             summary: CachePadded::new(AtomicU32::new(0)),
             searchers: CachePadded::new(AtomicU32::new(0)),
-            night: Mutex::new(Night {
+            sleepers: Mutex::new(Sleepers {
                 held: false,
                 napping: None,
-                asleep: Vec::with_capacity(seats),
+                asleep: Vec::with_capacity(slots),
             }),
         }
     }
 
-    /// Something was put on a shelf: wakes somebody, if nobody watches.
+    /// Something was put in a steal queue: wakes somebody, if nobody watches.
     #[inline]
     pub(super) fn offered(&self, group: &Group) {
         if self.is_needed() {
@@ -157,58 +157,58 @@ impl Watch {
 
     /// Takes the watch if nobody has it and some sleep.
     pub(super) fn take_if_needed(&self) -> bool {
-        self.is_needed() && self.change(|night| !mem::replace(&mut night.held, true))
+        self.is_needed() && self.change(|sleepers| !mem::replace(&mut sleepers.held, true))
     }
 
     /// Leaves the watch, to do something else.
     pub(super) fn leave(&self, group: &Group) {
-        let sleepers = self.change(|night| {
-            night.held = false;
-            !night.asleep.is_empty()
+        let sleepers = self.change(|sleepers| {
+            sleepers.held = false;
+            !sleepers.asleep.is_empty()
         });
         if sleepers && group.stamp_all() {
             self.call_watch(group, Call::Relief);
         }
     }
 
-    /// Goes to bed. False if nobody has the watch: then the caller has it.
-    pub(super) fn turn_in(&self, group: &Group, seat: u32) -> bool {
-        self.change(|night| {
-            let watched = mem::replace(&mut night.held, true);
+    /// Joins the sleepers. False if nobody has the watch: then the caller has it.
+    pub(super) fn join_sleepers(&self, group: &Group, slot: u32) -> bool {
+        self.change(|sleepers| {
+            let watched = mem::replace(&mut sleepers.held, true);
             if watched {
-                night.goes_to_bed(group, seat);
+                sleepers.add(group, slot);
             }
             watched
         })
     }
 
-    /// Leaves the watch and goes to bed. False if there is something to do, and the caller
-    /// still has the watch.
-    pub(super) fn turn_in_last(&self, group: &Group, seat: u32) -> bool {
-        self.change(|night| {
-            night.held = false;
-            night.goes_to_bed(group, seat);
+    /// Leaves the watch and joins the sleepers. False if there is something to do, and the
+    /// caller still has the watch.
+    pub(super) fn join_sleepers_last(&self, group: &Group, slot: u32) -> bool {
+        self.change(|sleepers| {
+            sleepers.held = false;
+            sleepers.add(group, slot);
         });
-        let stay_up = group.stamp_all()
-            && self.change(|night| {
-                let stay_up = !night.held && night.get_up(seat);
-                night.held |= stay_up;
-                stay_up
+        let stays_awake = group.stamp_all()
+            && self.change(|sleepers| {
+                let stays_awake = !sleepers.held && sleepers.remove(slot);
+                sleepers.held |= stays_awake;
+                stays_awake
             });
-        !stay_up
+        !stays_awake
     }
 
-    /// Sleeps, after one has gone to bed and ended the search, until called.
-    pub(super) fn sleep(&self, group: &Group, seat: u32, queued: &dyn Fn() -> bool) -> Call {
-        if queued() && self.change(|night| night.get_up(seat)) {
+    /// Sleeps, after one has joined the sleepers and ended the search, until called.
+    pub(super) fn sleep(&self, group: &Group, slot: u32, queued: &dyn Fn() -> bool) -> Call {
+        if queued() && self.change(|sleepers| sleepers.remove(slot)) {
             return Call::Task;
         }
-        let bed = &group.seat(seat).bed;
+        let wake = &group.slot(slot).wake;
         loop {
-            if let Some(call) = bed.call() {
+            if let Some(call) = wake.call() {
                 return call;
             }
-            System.wait(&bed.word, IN_BED, None);
+            System.wait(&wake.word, ASLEEP, None);
         }
     }
 
@@ -216,33 +216,33 @@ impl Watch {
     pub(super) fn nap(
         &self,
         group: &Group,
-        seat: u32,
+        slot: u32,
         queued: &dyn Fn() -> bool,
         period: Duration,
     ) -> bool {
-        let bed = &group.seat(seat).bed;
-        self.change(|night| {
-            bed.make();
-            night.napping = Some(seat);
+        let wake = &group.slot(slot).wake;
+        self.change(|sleepers| {
+            wake.reset();
+            sleepers.napping = Some(slot);
         });
         self.end_search();
         if !queued() {
-            System.wait(&bed.word, IN_BED, Some(period));
+            System.wait(&wake.word, ASLEEP, Some(period));
         }
         self.begin_search();
-        self.change(|night| night.napping = None);
-        bed.call().is_some() || queued()
+        self.change(|sleepers| sleepers.napping = None);
+        wake.call().is_some() || queued()
     }
 
-    /// Looks at all shelves.
+    /// Looks at all steal queues.
     pub(super) fn survey(&self, group: &Group) -> Survey {
         let mut survey = Survey {
             old: 0,
             quiet: true,
         };
-        for seat in group.used_seats() {
-            let state = seat.shelf.look();
-            if seat.bed.looked_before(state) {
+        for slot in group.used_slots() {
+            let state = slot.steal_queue.look();
+            if slot.wake.looked_before(state) {
                 survey.old += state.len();
                 survey.quiet &= state.is_empty();
             } else {
@@ -272,28 +272,32 @@ impl Watch {
         if self.summary.load(Ordering::Relaxed) & !HELD == 0 {
             return false;
         }
-        self.call(group, Call::Task, Night::anybody)
+        self.call(group, Call::Task, Sleepers::anybody)
     }
 
     /// Wakes all.
     pub(super) fn everybody(&self, group: &Group) {
-        while self.call(group, Call::Task, Night::anybody) {}
+        while self.call(group, Call::Task, Sleepers::anybody) {}
     }
 
     /// Wakes so many to help with jobs.
     pub(super) fn call_searchers(&self, group: &Group, count: usize) {
         let mut wanted = 0..count;
-        while wanted.next().is_some() && self.call(group, Call::Search, |night| night.asleep.pop())
-        {
-        }
+        while wanted.next().is_some()
+            && self.call(group, Call::Search, |sleepers| sleepers.asleep.pop())
+        {}
     }
 
     /// Wakes one to watch, unless somebody does.
     #[cold]
     fn call_watch(&self, group: &Group, call: Call) {
-        self.call(group, call, |night| {
-            let called = if night.held { None } else { night.asleep.pop() };
-            night.held |= called.is_some();
+        self.call(group, call, |sleepers| {
+            let called = if sleepers.held {
+                None
+            } else {
+                sleepers.asleep.pop()
+            };
+            sleepers.held |= called.is_some();
             called
         });
     }
@@ -302,38 +306,38 @@ impl Watch {
         &self,
         group: &Group,
         call: Call,
-        choose: impl FnOnce(&mut Night) -> Option<u32>,
+        choose: impl FnOnce(&mut Sleepers) -> Option<u32>,
     ) -> bool {
-        let called = self.change(|night| {
-            let bed = &group.seat(choose(night)?).bed;
-            bed.end(call);
-            Some(bed)
+        let called = self.change(|sleepers| {
+            let wake = &group.slot(choose(sleepers)?).wake;
+            wake.end(call);
+            Some(wake)
         });
-        if let Some(bed) = called {
-            System.notify(&raw const bed.word, 1);
+        if let Some(wake) = called {
+            System.notify(&raw const wake.word, 1);
         }
         called.is_some()
     }
 
-    fn change<R>(&self, body: impl FnOnce(&mut Night) -> R) -> R {
-        let mut night = self.night.lock();
-        let result = body(&mut night);
+    fn change<R>(&self, body: impl FnOnce(&mut Sleepers) -> R) -> R {
+        let mut sleepers = self.sleepers.lock();
+        let result = body(&mut sleepers);
         // Ordering: Relaxed; what it must be ordered with follows.
-        self.summary.store(night.summary(), Ordering::Relaxed);
+        self.summary.store(sleepers.summary(), Ordering::Relaxed);
         result
     }
 }
 
-impl Night {
-    fn goes_to_bed(&mut self, group: &Group, seat: u32) {
-        group.seat(seat).bed.make();
-        self.asleep.push(seat);
+impl Sleepers {
+    fn add(&mut self, group: &Group, slot: u32) {
+        group.slot(slot).wake.reset();
+        self.asleep.push(slot);
     }
 
     /// False if it was called.
-    fn get_up(&mut self, seat: u32) -> bool {
-        let place = self.asleep.iter().position(|other| *other == seat);
-        place.map(|place| self.asleep.remove(place)).is_some()
+    fn remove(&mut self, slot: u32) -> bool {
+        let at = self.asleep.iter().position(|other| *other == slot);
+        at.map(|at| self.asleep.remove(at)).is_some()
     }
 
     fn anybody(&mut self) -> Option<u32> {
@@ -347,18 +351,18 @@ impl Night {
     }
 }
 
-impl Bed {
+impl WakeWord {
     pub(super) fn new() -> Self {
-        Bed {
-            word: AtomicU32::new(IN_BED),
+        WakeWord {
+            word: AtomicU32::new(ASLEEP),
             looked: AtomicU64::new(0),
         }
     }
 
     /// Under the lock, as `end`.
-    fn make(&self) {
+    fn reset(&self) {
         // Ordering: Relaxed; the lock orders it with `end`, and the sleeper wrote it.
-        self.word.store(IN_BED, Ordering::Relaxed);
+        self.word.store(ASLEEP, Ordering::Relaxed);
     }
 
     fn end(&self, call: Call) {
@@ -374,7 +378,7 @@ impl Bed {
         Some(CALLS[index as usize])
     }
 
-    /// Whether the shelf was in this state at the last look; remembers it for the next.
+    /// Whether the steal queue was in this state at the last look; remembers it for the next.
     fn looked_before(&self, state: State) -> bool {
         // Ordering: Relaxed; only the watch uses it, and it is handed on under the lock.
         let before = self.looked.load(Ordering::Relaxed);

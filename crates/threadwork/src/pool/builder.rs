@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::task::Seat;
+use super::task::WorkerSlot;
 use super::thread_pool::ThreadPool;
 use super::worker::call_hook;
 use crate::error::Error;
@@ -106,7 +106,7 @@ impl PoolBuilder {
         self
     }
 
-    /// Is called by each thread before its first task, with the number of its seat: below
+    /// Is called by each thread before its first task, with the number of its slot: below
     /// `max_threads`, and used again when a thread has ended.
     ///
     /// A panic in it is reported as any, and the thread goes on.
@@ -142,26 +142,26 @@ impl PoolBuilder {
                 max_threads,
             });
         }
-        if max_threads > Seat::MOST {
-            let most = Seat::MOST;
+        if max_threads > WorkerSlot::MOST {
+            let most = WorkerSlot::MOST;
             return Err(Error::TooManyThreads { max_threads, most });
         }
         Ok(())
     }
 
-    pub(super) fn thread_name(&self, seat: Seat) -> String {
-        format!("{}-{}", self.name, seat.index())
+    pub(super) fn thread_name(&self, slot: WorkerSlot) -> String {
+        format!("{}-{}", self.name, slot.index())
     }
 
-    pub(super) fn start_hook(&self, seat: Seat) {
+    pub(super) fn start_hook(&self, slot: WorkerSlot) {
         if let Some(hook) = &self.on_start {
-            call_hook(|| hook(seat.index()));
+            call_hook(|| hook(slot.index()));
         }
     }
 
-    pub(super) fn exit_hook(&self, seat: Seat) {
+    pub(super) fn exit_hook(&self, slot: WorkerSlot) {
         if let Some(hook) = &self.on_exit {
-            call_hook(|| hook(seat.index()));
+            call_hook(|| hook(slot.index()));
         }
     }
 

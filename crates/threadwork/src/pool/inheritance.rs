@@ -23,7 +23,7 @@ use std::sync::{Arc, Weak};
 use threadwork_sync::{Mutex, Once, Priority, PriorityHook, ThreadToken, set_priority_hook};
 
 use super::shared::Shared;
-use super::task::Seat;
+use super::task::WorkerSlot;
 
 /// The number of a worker that lives.
 pub(super) struct Token(Option<ThreadToken>);
@@ -31,34 +31,34 @@ pub(super) struct Token(Option<ThreadToken>);
 /// Who has which token. Only looked at when somebody waits for a lock.
 static HOLDERS: Mutex<Holders> = Mutex::new(Holders {
     last: 0,
-    seats: BTreeMap::new(),
+    slots: BTreeMap::new(),
 });
 
 struct Holders {
     last: u32,
-    seats: BTreeMap<u32, (Weak<Shared>, Seat)>,
+    slots: BTreeMap<u32, (Weak<Shared>, WorkerSlot)>,
 }
 
 struct Hook;
 
 impl Token {
-    pub(super) fn issue(shared: &Arc<Shared>, seat: Seat) -> Self {
+    pub(super) fn issue(shared: &Arc<Shared>, slot: WorkerSlot) -> Self {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
             // See above on an error.
             let _ = set_priority_hook(&Hook);
         });
         let mut holders = HOLDERS.lock();
-        if holders.seats.len() >= ThreadToken::MAX as usize {
+        if holders.slots.len() >= ThreadToken::MAX as usize {
             return Token(None);
         }
         let token = loop {
             holders.last = holders.last % ThreadToken::MAX + 1;
-            if !holders.seats.contains_key(&holders.last) {
+            if !holders.slots.contains_key(&holders.last) {
                 break holders.last;
             }
         };
-        holders.seats.insert(token, (Arc::downgrade(shared), seat));
+        holders.slots.insert(token, (Arc::downgrade(shared), slot));
         Token(ThreadToken::new(token))
     }
 
@@ -70,29 +70,29 @@ impl Token {
 impl Drop for Token {
     fn drop(&mut self) {
         if let Some(token) = self.0 {
-            HOLDERS.lock().seats.remove(&token.get());
+            HOLDERS.lock().slots.remove(&token.get());
         }
     }
 }
 
 /// The worker with this token, if it lives.
-fn find(holder: ThreadToken) -> Option<(Arc<Shared>, Seat)> {
+fn find(holder: ThreadToken) -> Option<(Arc<Shared>, WorkerSlot)> {
     let holders = HOLDERS.lock();
-    let (shared, seat) = holders.seats.get(&holder.get())?;
-    Some((shared.upgrade()?, *seat))
+    let (shared, slot) = holders.slots.get(&holder.get())?;
+    Some((shared.upgrade()?, *slot))
 }
 
 impl PriorityHook for Hook {
     fn raise(&self, holder: ThreadToken, to: Priority) {
-        if let Some((shared, seat)) = find(holder) {
-            shared.desks[seat.index()].inherited.raise(to);
-            shared.raise_kin(seat, to);
+        if let Some((shared, slot)) = find(holder) {
+            shared.records[slot.index()].inherited.raise(to);
+            shared.raise_dependencies(slot, to);
         }
     }
 
     fn restore(&self, holder: ThreadToken, to: Priority) {
-        if let Some((shared, seat)) = find(holder) {
-            shared.desks[seat.index()].inherited.restore(to);
+        if let Some((shared, slot)) = find(holder) {
+            shared.records[slot.index()].inherited.restore(to);
         }
     }
 }

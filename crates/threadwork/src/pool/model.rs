@@ -10,8 +10,8 @@ use threadwork_sync::{Priority, System, Wait, block};
 use super::lanes::{Lanes, Taken};
 use super::name::TaskId;
 use super::queue::{Next, Queue};
-use super::staff::Staff;
-use super::task::{Finish, Label, Outcome, Raised, Seat, TaskRef};
+use super::task::{Finish, Label, Outcome, Raised, TaskRef, WorkerSlot};
+use super::thread_counts::ThreadCounts;
 use crate::error::TaskError;
 
 /// A task, as its queue has it.
@@ -44,8 +44,8 @@ where
     F: FnOnce() -> T + Send + 'static,
 {
     let (husk, handle) = task(closure);
-    let kin = Husk(husk.0.adopt());
-    (husk, kin, handle)
+    let adopted = Husk(husk.0.adopt());
+    (husk, adopted, handle)
 }
 
 /// Where a task stood when it was raised.
@@ -59,8 +59,8 @@ pub enum Stood {
 impl Husk {
     /// What a worker does with a task that it takes out of the queue. Returns whether it is
     /// to count it.
-    pub fn pop(self, seat: usize) -> bool {
-        match self.0.popped(Seat::new(seat)) {
+    pub fn pop(self, slot: usize) -> bool {
+        match self.0.popped(WorkerSlot::new(slot)) {
             Ok(claimed) => claimed.run(),
             Err(over) => over,
         }
@@ -68,8 +68,10 @@ impl Husk {
 
     /// What a worker does with a task that it waits for, or that was raised: runs it, if
     /// nobody has it. Returns whether it is to count it.
-    pub fn run_ahead(&self, seat: usize) -> Option<bool> {
-        self.0.claim(Seat::new(seat)).map(|claimed| claimed.run())
+    pub fn run_ahead(&self, slot: usize) -> Option<bool> {
+        self.0
+            .claim(WorkerSlot::new(slot))
+            .map(|claimed| claimed.run())
     }
 
     /// Cancels it.
@@ -82,7 +84,7 @@ impl Husk {
         match self.0.raise(to) {
             Raised::NotNeeded => Stood::Over,
             Raised::Queued => Stood::Queued,
-            Raised::Running(seat) => Stood::Running(seat.index()),
+            Raised::Running(slot) => Stood::Running(slot.index()),
         }
     }
 
@@ -168,16 +170,16 @@ impl Counter {
     }
 
     /// Takes a task and runs it.
-    pub fn serve(&self, seat: usize) -> bool {
+    pub fn serve(&self, slot: usize) -> bool {
         let (husk, in_lane) = match self.0.take(0) {
             Next::Task(task) => (Husk(task), true),
             Next::Raised(task) => (Husk(task), false),
             Next::Later | Next::Nothing => return false,
         };
         let counted = if in_lane {
-            husk.pop(seat)
+            husk.pop(slot)
         } else {
-            husk.run_ahead(seat).unwrap_or(false)
+            husk.run_ahead(slot).unwrap_or(false)
         };
         if counted {
             self.0.finish(1);
@@ -206,14 +208,14 @@ impl Counter {
 }
 
 /// The counts of threads.
-pub struct Crew(Staff);
+pub struct Crew(ThreadCounts);
 
 impl Crew {
     /// All of `size` are there.
     pub fn new(size: usize, most: usize) -> Self {
-        let staff = Staff::new(size, most);
-        (0..size).for_each(|_| staff.hire());
-        Crew(staff)
+        let thread_counts = ThreadCounts::new(size, most);
+        (0..size).for_each(|_| thread_counts.add());
+        Crew(thread_counts)
     }
 
     /// Returns whether a thread is to be started.

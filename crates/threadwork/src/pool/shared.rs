@@ -10,12 +10,12 @@ use std::time::Duration;
 use threadwork_sync::{CachePadded, Inherited, Latch, Mutex, Priority};
 
 use super::builder::PoolBuilder;
-use super::kin::Kin;
+use super::dependencies::Dependencies;
 use super::name::{TaskId, TaskName};
 use super::queue::{Next, Queue};
-use super::staff::Staff;
 use super::status::WorkerStatus;
-use super::task::{Raised, Seat, TaskRef};
+use super::task::{Raised, TaskRef, WorkerSlot};
+use super::thread_counts::ThreadCounts;
 use super::worker::Worker;
 use crate::fork_join::Group;
 use crate::thread::Builder;
@@ -30,8 +30,8 @@ pub(crate) struct Shared {
     pub(super) queue: Queue,
     /// Where the threads sleep, and share fork-join work.
     pub(super) group: Arc<Group>,
-    pub(super) staff: Staff,
-    pub(super) desks: Box<[CachePadded<Desk>]>,
+    pub(super) thread_counts: ThreadCounts,
+    pub(super) records: Box<[CachePadded<WorkerRecord>]>,
     /// Not zero: tasks are cancelled instead of run.
     aborting: AtomicU32,
     threads: Mutex<Threads>,
@@ -39,16 +39,16 @@ pub(crate) struct Shared {
     pub(super) ended: Latch,
 }
 
-/// What others may know of the worker at a seat.
+/// What others may know of the worker in a slot.
 #[derive(Default)]
-pub(super) struct Desk {
+pub(super) struct WorkerRecord {
     presence: AtomicU32,
     /// The task that runs, or zero.
     busy: AtomicU64,
     /// The name of a task that has one; it is that of `busy` if the number is.
     name: Mutex<Option<(TaskId, TaskName)>>,
     /// What the tasks that run here depend on, or have spawned.
-    pub(super) kin: Kin,
+    pub(super) dependencies: Dependencies,
     /// What this worker inherits from those who wait for its locks.
     pub(super) inherited: Inherited,
 }
@@ -59,9 +59,9 @@ const GONE: u32 = 2;
 
 struct Threads {
     handles: Vec<Option<JoinHandle<()>>>,
-    /// Threads that have left their seat to another, and may not have ended yet.
+    /// Threads that have left their slot to another, and may not have ended yet.
     leaving: Vec<JoinHandle<()>>,
-    free: Vec<Seat>,
+    free: Vec<WorkerSlot>,
 }
 
 impl Shared {
@@ -74,13 +74,13 @@ impl Shared {
             number: POOLS.fetch_add(1, Ordering::Relaxed),
             queue: Queue::new(),
             group: Group::new(most),
-            staff: Staff::new(size, most),
-            desks: (0..most).map(|_| CachePadded::default()).collect(),
+            thread_counts: ThreadCounts::new(size, most),
+            records: (0..most).map(|_| CachePadded::default()).collect(),
             aborting: AtomicU32::new(0),
             threads: Mutex::new(Threads {
                 handles: (0..most).map(|_| None).collect(),
                 leaving: Vec::new(),
-                free: (0..most).rev().map(Seat::new).collect(),
+                free: (0..most).rev().map(WorkerSlot::new).collect(),
             }),
             ended: Latch::new(),
             plan,
@@ -90,30 +90,30 @@ impl Shared {
     /// Starts a thread that is counted already.
     pub(super) fn start(self: &Arc<Self>) -> io::Result<()> {
         let mut threads = self.threads.lock();
-        let Some(seat) = threads.free.pop() else {
-            unreachable!("a thread is counted for as long as it has a seat");
+        let Some(slot) = threads.free.pop() else {
+            unreachable!("a thread is counted for as long as it has a slot");
         };
-        let mut builder = Builder::new().name(self.plan.thread_name(seat));
+        let mut builder = Builder::new().name(self.plan.thread_name(slot));
         if let Some(size) = self.plan.stack_size {
             builder = builder.stack_size(size);
         }
         let shared = self.clone();
-        match builder.spawn(move || Worker::new(shared, seat).work()) {
+        match builder.spawn(move || Worker::new(shared, slot).work()) {
             Ok(handle) => {
                 // Ordering: Relaxed; the status of a worker is a snapshot.
-                let _ = self.desks[seat.index()].presence.compare_exchange(
+                let _ = self.records[slot.index()].presence.compare_exchange(
                     NEVER,
                     PRESENT,
                     Ordering::Relaxed,
                     Ordering::Relaxed,
                 );
-                let before = threads.handles[seat.index()].replace(handle);
+                let before = threads.handles[slot.index()].replace(handle);
                 threads.leaving.retain(|thread| !thread.is_finished());
                 threads.leaving.extend(before);
                 Ok(())
             }
             Err(error) => {
-                threads.free.push(seat);
+                threads.free.push(slot);
                 Err(error)
             }
         }
@@ -132,29 +132,29 @@ impl Shared {
 
     /// A worker blocks: another takes its place.
     pub(super) fn substitute(self: &Arc<Self>) {
-        if self.staff.block() && (self.queue.is_drained() || self.start().is_err()) {
-            self.staff.leave();
+        if self.thread_counts.block() && (self.queue.is_drained() || self.start().is_err()) {
+            self.thread_counts.leave();
         }
     }
 
-    /// The tasks on which this seat depends are wanted at `class`.
-    pub(super) fn raise_kin(&self, seat: Seat, class: Priority) {
-        let mut seats = vec![seat];
-        while let Some(seat) = seats.pop() {
-            // A copy, since the locks of two seats must not be taken in both orders.
-            for task in self.desks[seat.index()].kin.all() {
+    /// The tasks on which this slot depends are wanted at `class`.
+    pub(super) fn raise_dependencies(&self, slot: WorkerSlot, class: Priority) {
+        let mut slots = vec![slot];
+        while let Some(slot) = slots.pop() {
+            // A copy, since the locks of two slots must not be taken in both orders.
+            for task in self.records[slot.index()].dependencies.all() {
                 // A task is raised to a class once, so this comes to an end.
-                seats.extend(self.raise(&task, class));
+                slots.extend(self.raise(&task, class));
                 discard(task);
             }
         }
     }
 
     /// A task is wanted at `class`. Says where it runs, if that is to be told on.
-    pub(super) fn raise(&self, task: &TaskRef, class: Priority) -> Option<Seat> {
+    pub(super) fn raise(&self, task: &TaskRef, class: Priority) -> Option<WorkerSlot> {
         match task.raise(class) {
             Raised::NotNeeded => None,
-            Raised::Running(seat) => Some(seat),
+            Raised::Running(slot) => Some(slot),
             Raised::Queued => {
                 self.queue.express(task.clone());
                 self.group.wake_one();
@@ -172,7 +172,7 @@ impl Shared {
     /// If there will be nothing more to do, sends the threads home.
     pub(super) fn let_go_if_drained(&self) {
         if self.queue.is_drained() {
-            self.staff.recall();
+            self.thread_counts.recall();
             self.group.wake_all();
         }
     }
@@ -240,35 +240,38 @@ impl Shared {
         true
     }
 
-    /// A thread leaves its seat, and is still counted.
-    pub(super) fn leave_seat(&self, seat: Seat) {
-        self.free(&mut self.threads.lock(), seat);
+    /// A thread leaves its slot, and is still counted.
+    pub(super) fn leave_slot(&self, slot: WorkerSlot) {
+        self.free(&mut self.threads.lock(), slot);
     }
 
-    /// A spare that nobody has called leaves its seat, and is not counted from then on. Says
+    /// A spare that nobody has called leaves its slot, and is not counted from then on. Says
     /// whether it was the last thread.
-    pub(super) fn dismiss(&self, seat: Seat) -> Option<bool> {
-        // Under the lock, so that who counts itself in its place finds the seat.
+    pub(super) fn dismiss(&self, slot: WorkerSlot) -> Option<bool> {
+        // Under the lock, so that who counts itself in its place finds the slot.
         let mut threads = self.threads.lock();
-        let last = self.staff.dismiss_spare()?;
-        self.free(&mut threads, seat);
+        let last = self.thread_counts.dismiss_spare()?;
+        self.free(&mut threads, slot);
         Some(last)
     }
 
-    fn free(&self, threads: &mut Threads, seat: Seat) {
-        let presence = &self.desks[seat.index()].presence;
+    fn free(&self, threads: &mut Threads, slot: WorkerSlot) {
+        let presence = &self.records[slot.index()].presence;
         // Ordering: Relaxed; the status of a worker is a snapshot.
         presence.store(GONE, Ordering::Relaxed);
-        threads.free.push(seat);
+        threads.free.push(slot);
     }
 
     pub(super) fn statuses(&self) -> Vec<WorkerStatus> {
-        self.desks.iter().filter_map(|desk| desk.status()).collect()
+        self.records
+            .iter()
+            .filter_map(|record| record.status())
+            .collect()
     }
 }
 
-impl Desk {
-    /// A worker sits down.
+impl WorkerRecord {
+    /// A worker has taken the slot.
     pub(super) fn come(&self) {
         // Ordering: Relaxed here and below; a snapshot.
         self.presence.store(PRESENT, Ordering::Relaxed);

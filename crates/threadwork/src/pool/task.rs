@@ -16,7 +16,7 @@
 //! | 6 | `DETACHED` | nobody waits for the result, nor will |
 //! | 7 | `ADOPTED` | its parent knows it, and may outlive it |
 //! | 8, 9 | class | the [`Priority`] that it is queued at, or was raised to |
-//! | 10..32 | seat | one more than the seat of the worker that runs it |
+//! | 10..32 | slot | one more than the slot of the worker that runs it |
 //!
 //! A task is *queued* (none of the first two), *running* (`CLAIMED`), or *over* (both).
 //! Four parties may take the closure: the worker that pops the task, a worker that waits
@@ -44,8 +44,8 @@
 //!
 //! Whoever sees `DONE` acquires it, and with it the result. To claim need not acquire:
 //! who has a reference got it after the closure was written, through the queue or with
-//! the handle. The class and the seat are in the same word so that a raise either finds
-//! the seat of the worker that runs the task, or is found by it.
+//! the handle. The class and the slot are in the same word so that a raise either finds
+//! the slot of the worker that runs the task, or is found by it.
 
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -69,20 +69,20 @@ const DETACHED: u32 = 1 << 6;
 const ADOPTED: u32 = 1 << 7;
 const CLASS_SHIFT: u32 = 8;
 const CLASS: u32 = 3 << CLASS_SHIFT;
-const SEAT_SHIFT: u32 = 10;
+const SLOT_SHIFT: u32 = 10;
 
 /// The place of a worker in its pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seat(u32);
+pub(crate) struct WorkerSlot(u32);
 
-impl Seat {
-    /// The most seats that a pool may have: they are packed with other things.
+impl WorkerSlot {
+    /// The most slots that a pool may have: they are packed with other things.
     pub(crate) const MOST: usize = 0xffff;
 
-    /// The seat with this index, which is below [`MOST`](Self::MOST).
+    /// The slot with this index, which is below [`MOST`](Self::MOST).
     pub(crate) fn new(index: usize) -> Self {
         debug_assert!(index < Self::MOST);
-        Seat(index as u32)
+        WorkerSlot(index as u32)
     }
 
     pub(crate) fn index(self) -> usize {
@@ -90,11 +90,11 @@ impl Seat {
     }
 
     fn of(state: u32) -> Option<Self> {
-        (state >> SEAT_SHIFT).checked_sub(1).map(Seat)
+        (state >> SLOT_SHIFT).checked_sub(1).map(WorkerSlot)
     }
 
     fn bits(self) -> u32 {
-        (self.0 + 1) << SEAT_SHIFT
+        (self.0 + 1) << SLOT_SHIFT
     }
 }
 
@@ -243,9 +243,9 @@ impl Header {
     }
 
     /// Where it runs, if it does.
-    pub(crate) fn seat(&self) -> Option<Seat> {
+    pub(crate) fn slot(&self) -> Option<WorkerSlot> {
         // Ordering: Relaxed; a thread sees its own claims.
-        Seat::of(self.state.load(Ordering::Relaxed))
+        WorkerSlot::of(self.state.load(Ordering::Relaxed))
     }
 
     /// Raises its class. Says where it stood when that was done.
@@ -258,13 +258,13 @@ impl Header {
             }
             let next = (state & !CLASS) | class_bits(to);
             // Ordering: AcqRel; pairs with the exchange of a claim, so that either the
-            // seat is seen here, or the class there.
+            // slot is seen here, or the class there.
             match self
                 .state
                 .compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Relaxed)
             {
                 Ok(_) if state & CLAIMED == 0 => return Raised::Queued,
-                Ok(_) => return Seat::of(state).map_or(Raised::NotNeeded, Raised::Running),
+                Ok(_) => return WorkerSlot::of(state).map_or(Raised::NotNeeded, Raised::Running),
                 Err(now) => state = now,
             }
         }
@@ -295,7 +295,7 @@ pub(crate) enum Raised {
     /// It is queued: somebody must take it sooner.
     Queued,
     /// It runs there, and what it depends on should be raised.
-    Running(Seat),
+    Running(WorkerSlot),
 }
 
 /// A reference to a task of any type.
@@ -346,8 +346,8 @@ impl TaskRef {
     }
 
     /// The right to run it, if it is still queued.
-    pub(crate) fn claim(&self, seat: Seat) -> Option<Claimed<'_>> {
-        self.try_claim(CLAIMED | seat.bits())
+    pub(crate) fn claim(&self, slot: WorkerSlot) -> Option<Claimed<'_>> {
+        self.try_claim(CLAIMED | slot.bits())
             .ok()
             .map(|_| Claimed(self))
     }
@@ -369,8 +369,8 @@ impl TaskRef {
 
     /// It is out of the queue: the right to run it, if nobody had that before; if somebody
     /// had, whether it is to be counted.
-    pub(crate) fn popped(&self, seat: Seat) -> Result<Claimed<'_>, bool> {
-        if self.try_claim(CLAIMED | POPPED | seat.bits()).is_ok() {
+    pub(crate) fn popped(&self, slot: WorkerSlot) -> Result<Claimed<'_>, bool> {
+        if self.try_claim(CLAIMED | POPPED | slot.bits()).is_ok() {
             Ok(Claimed(self))
         } else {
             Err(self.husk_popped())

@@ -96,9 +96,9 @@ impl ThreadPool {
             shared: Shared::new(plan),
         };
         for started in 0..wanted {
-            pool.shared.staff.hire();
+            pool.shared.thread_counts.add();
             if let Err(source) = pool.shared.start() {
-                let nobody = pool.shared.staff.leave();
+                let nobody = pool.shared.thread_counts.leave();
                 if all || nobody {
                     pool.shared.close();
                 }

@@ -12,8 +12,8 @@ use threadwork_sync::{AtomicU32, Contender, Futex, Patience, Priority, System, W
 
 use super::inheritance::Token;
 use super::queue::Next;
-use super::shared::{Desk, Shared, discard};
-use super::task::{Claimed, Finish, Seat, TaskRef};
+use super::shared::{Shared, WorkerRecord, discard};
+use super::task::{Claimed, Finish, TaskRef, WorkerSlot};
 use crate::error::TaskError;
 use crate::fork_join::Member;
 
@@ -26,7 +26,7 @@ const FEW_CHILDREN: usize = 32;
 
 pub(super) struct Worker {
     shared: Arc<Shared>,
-    seat: Seat,
+    slot: WorkerSlot,
     member: Member,
     token: Token,
     /// The task that runs, innermost; null if none does.
@@ -63,19 +63,19 @@ impl Drop for Current {
 }
 
 impl Worker {
-    /// The worker of this thread, at a seat that is its own.
-    pub(super) fn new(shared: Arc<Shared>, seat: Seat) -> Self {
+    /// The worker of this thread, in a slot that is its own.
+    pub(super) fn new(shared: Arc<Shared>, slot: WorkerSlot) -> Self {
         let member = loop {
-            // Whoever had this seat before gives its place in the group up in a moment.
+            // Whoever had this slot before gives its place in the group up in a moment.
             match shared.group.enter() {
                 Some(member) => break member,
                 None => thread::yield_now(),
             }
         };
         Worker {
-            token: Token::issue(&shared, seat),
+            token: Token::issue(&shared, slot),
             shared,
-            seat,
+            slot,
             member,
             top: Cell::new(ptr::null()),
             depth: Cell::new(0),
@@ -102,16 +102,16 @@ impl Worker {
         let leaving = {
             CURRENT.set(&raw const self);
             let _current = Current;
-            self.desk().come();
-            self.shared.plan.start_hook(self.seat);
+            self.record().come();
+            self.shared.plan.start_hook(self.slot);
             let leaving = self.serve();
             self.forget_children(true);
-            self.shared.plan.exit_hook(self.seat);
+            self.shared.plan.exit_hook(self.slot);
             leaving
         };
         let Worker {
             shared,
-            seat,
+            slot,
             member,
             ..
         } = self;
@@ -119,8 +119,8 @@ impl Worker {
         let last = match leaving {
             Leaving::Dismissed { last } => last,
             Leaving::Drained => {
-                shared.leave_seat(seat);
-                shared.staff.leave()
+                shared.leave_slot(slot);
+                shared.thread_counts.leave()
             }
         };
         if last {
@@ -135,7 +135,10 @@ impl Worker {
         // Tasks that it has finished and not counted.
         let mut finished = 0;
         loop {
-            if shared.staff.is_excessive() && !shared.queue.is_drained() && shared.staff.retire() {
+            if shared.thread_counts.is_excessive()
+                && !shared.queue.is_drained()
+                && shared.thread_counts.retire()
+            {
                 shared.queue.finish(mem::take(&mut finished));
                 if let Some(last) = self.rest() {
                     return Leaving::Dismissed { last };
@@ -154,14 +157,14 @@ impl Worker {
                     finished += u64::from(self.attend(task));
                 }
                 Next::Raised(task) => {
-                    if let Some(claimed) = task.claim(self.seat) {
+                    if let Some(claimed) = task.claim(self.slot) {
                         finished += u64::from(self.run(&task, claimed));
                     }
                     discard(task);
                 }
                 Next::Later => System.give_way(),
                 Next::Nothing => {
-                    self.desk().publish(None);
+                    self.record().publish(None);
                     if self.member.help() {
                         continue;
                     }
@@ -178,15 +181,15 @@ impl Worker {
 
     /// Has nothing to do until it is called, or for long enough to leave.
     fn rest(&self) -> Option<bool> {
-        self.desk().publish(None);
+        self.record().publish(None);
         if self.shared.queue.has_work() {
             // It may have been woken for that.
             self.shared.group.wake_one();
         }
-        self.shared.staff.rest(
+        self.shared.thread_counts.rest(
             self.shared.plan.keep_alive,
             || self.shared.queue.is_drained(),
-            || self.shared.dismiss(self.seat),
+            || self.shared.dismiss(self.slot),
         )
     }
 
@@ -196,7 +199,7 @@ impl Worker {
         if self.shared.is_aborting() {
             return self.shared.cancel_popped(task);
         }
-        let over = match task.popped(self.seat) {
+        let over = match task.popped(self.slot) {
             Ok(claimed) => self.run(&task, claimed),
             Err(over) => over,
         };
@@ -208,7 +211,7 @@ impl Worker {
     fn run(&self, task: &TaskRef, claimed: Claimed<'_>) -> bool {
         let outer = self.top.replace(task);
         self.depth.set(self.depth.get() + 1);
-        self.desk().publish(Some(task));
+        self.record().publish(Some(task));
         let contender = Contender {
             priority: task.class(),
             token: self.token.get(),
@@ -219,15 +222,15 @@ impl Worker {
         self.depth.set(self.depth.get() - 1);
         self.top.set(outer);
         if let Some(outer) = self.top() {
-            self.desk().publish(Some(outer));
+            self.record().publish(Some(outer));
         } else if self.children.take() > 0 {
             self.forget_children(true);
         }
         over
     }
 
-    fn desk(&self) -> &Desk {
-        &self.shared.desks[self.seat.index()]
+    fn record(&self) -> &WorkerRecord {
+        &self.shared.records[self.slot.index()]
     }
 
     /// The task that runs, innermost.
@@ -248,8 +251,8 @@ impl Worker {
             self.enough_children.set(FEW_CHILDREN.max(2 * kept));
         }
         self.children.set(self.children.get() + 1);
-        // SAFETY: this is the worker at that desk.
-        unsafe { self.desk().kin.add_child(child) };
+        // SAFETY: this is the worker of that slot.
+        unsafe { self.record().dependencies.add_child(child) };
         // Afterwards: a raise that is not seen here finds the child.
         child.raise(self.inherits());
     }
@@ -261,24 +264,24 @@ impl Worker {
             Some((now, own)) if now > own => now,
             _ => Priority::Low,
         };
-        self.desk().inherited.priority(by_task)
+        self.record().inherited.priority(by_task)
     }
 
     /// The task that runs here cannot go on before `task` is over.
     fn depend_on(&self, task: &TaskRef) {
-        self.desk().kin.await_one(task);
+        self.record().dependencies.await_one(task);
         // Afterwards, as for a child.
         let class = self.top().map_or(Priority::Low, |task| task.class());
-        let class = self.desk().inherited.priority(class);
-        if let Some(seat) = self.shared.raise(task, class) {
-            self.shared.raise_kin(seat, class);
+        let class = self.record().inherited.priority(class);
+        if let Some(slot) = self.shared.raise(task, class) {
+            self.shared.raise_dependencies(slot, class);
         }
     }
 
     /// Forgets children: `all`, or those that are over. Returns how many are left.
     fn forget_children(&self, all: bool) -> usize {
-        // SAFETY: this is the worker at that desk.
-        let (gone, left) = unsafe { self.desk().kin.forget_children(all) };
+        // SAFETY: this is the worker of that slot.
+        let (gone, left) = unsafe { self.record().dependencies.forget_children(all) };
         gone.for_each(discard);
         left
     }
@@ -286,19 +289,19 @@ impl Worker {
     /// Waits for a task from within this worker.
     fn wait_for(&self, task: &TaskRef, timeout: Option<Duration>) -> Result<bool, TaskError> {
         if self.is_of(task.label().pool) {
-            if !task.is_done() && task.seat() == Some(self.seat) {
+            if !task.is_done() && task.slot() == Some(self.slot) {
                 return Err(TaskError::WaitsForItself);
             }
             if timeout.is_none()
-                && (self.depth.get() < NESTING || !self.shared.staff.has_reserves())
-                && let Some(claimed) = task.claim(self.seat)
+                && (self.depth.get() < NESTING || !self.shared.thread_counts.has_reserves())
+                && let Some(claimed) = task.claim(self.slot)
             {
                 self.run_within(task, claimed);
                 return Ok(true);
             }
             self.depend_on(task);
             let is_over = block(&Substituted(self), Finish::of(task), timeout).is_some();
-            self.desk().kin.awaited_one();
+            self.record().dependencies.awaited_one();
             return Ok(is_over);
         }
         Ok(block(&Substituted(self), Finish::of(task), timeout).is_some())
@@ -309,7 +312,7 @@ impl Worker {
         // While it runs this worker does not block, should it have said so.
         let was_blocked = self.is_blocked.replace(false);
         if was_blocked {
-            self.shared.staff.unblock();
+            self.shared.thread_counts.unblock();
         }
         if self.run(task, claimed) {
             self.shared.queue.finish(1);
@@ -336,7 +339,7 @@ struct Blocked<'a>(&'a Worker);
 impl Drop for Blocked<'_> {
     fn drop(&mut self) {
         self.0.is_blocked.set(false);
-        self.0.shared.staff.unblock();
+        self.0.shared.thread_counts.unblock();
     }
 }
 

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
-use super::places::{self, Ends};
 use super::table::Table;
+use super::thread_index::{self, Ends};
 
 /// A value for each thread that uses this object, dropped when its thread ends, or when the
 /// object does.
@@ -36,10 +36,10 @@ pub struct ThreadBound<T: Send + 'static> {
 }
 
 impl<T: Send> Ends for Table<T> {
-    fn end(&self, place: usize) {
-        // SAFETY: the thread that has the place has no reference to the value: they are
+    fn end(&self, index: usize) {
+        // SAFETY: the thread that has the index has no reference to the value: they are
         // lent for calls of `with_or` alone, and it is not inside one while it ends.
-        drop(unsafe { self.take(place) });
+        drop(unsafe { self.take(index) });
     }
 }
 
@@ -54,9 +54,9 @@ impl<T: Send + 'static> ThreadBound<T> {
 
     /// Calls `body` with the value of the calling thread, if it has one.
     pub fn with<R>(&self, body: impl FnOnce(Option<&T>) -> R) -> R {
-        // SAFETY: it is this thread's place. Its value is taken when the thread ends, or
+        // SAFETY: it is this thread's index. Its value is taken when the thread ends, or
         // when `self` is dropped, so not during this call.
-        body(unsafe { self.table.get(places::current()) })
+        body(unsafe { self.table.get(thread_index::current()) })
     }
 
     /// Calls `body` with the value of the calling thread, which `init` makes if it has none.
@@ -83,7 +83,7 @@ impl<T: Send + 'static> ThreadBound<T> {
         body: impl FnOnce(&T) -> R,
     ) -> Result<R, E> {
         // SAFETY: as in `with`.
-        match unsafe { self.table.get(places::current()) } {
+        match unsafe { self.table.get(thread_index::current()) } {
             Some(value) => Ok(body(value)),
             None => Ok(self.with_new(init()?, body)),
         }
@@ -91,18 +91,18 @@ impl<T: Send + 'static> ThreadBound<T> {
 
     #[cold]
     fn with_new<R>(&self, value: T, body: impl FnOnce(&T) -> R) -> R {
-        let place = places::settle();
+        let index = thread_index::assign();
         // SAFETY: as in `with`.
-        if let Some(earlier) = unsafe { self.table.get(place) } {
+        if let Some(earlier) = unsafe { self.table.get(index) } {
             // `init` has made one by calling this, too. It stays.
             return body(earlier);
         }
         let table: Arc<dyn Ends> = self.table.clone();
-        if !places::at_end(Arc::downgrade(&table)) {
+        if !thread_index::at_end(Arc::downgrade(&table)) {
             return body(&value);
         }
-        // SAFETY: it is this thread's place, and empty. Else as in `with`.
-        body(unsafe { self.table.insert(place, value) })
+        // SAFETY: it is this thread's index, and empty. Else as in `with`.
+        body(unsafe { self.table.insert(index, value) })
     }
 }
 

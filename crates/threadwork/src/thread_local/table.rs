@@ -1,11 +1,11 @@
-//! A table of values, one for each place.
+//! A table of values, one for each index.
 //!
-//! The slots of the first places are in the object. Those of later ones are in rows of 16,
-//! 32, 64, ... slots, which are made when a place in them is first used, and never move. A
+//! The slots of the first indices are in the object. Those of later ones are in rows of 16,
+//! 32, 64, ... slots, which are made when an index in them is first used, and never move. A
 //! slot points to a value on cache lines of its own, where the thread that made it
 //! allocated it.
 //!
-//! Invariant: a slot is set by the thread that has its place, and emptied by whoever then
+//! Invariant: a slot is set by the thread that has its index, and emptied by whoever then
 //! owns the value.
 
 use std::cell::Cell;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use threadwork_sync::CachePadded;
 
-use super::places::NOWHERE;
+use super::thread_index::NONE;
 
 /// How many slots are in the object, and in the first row.
 const NEAR: usize = 16;
@@ -26,12 +26,12 @@ type Slot<T> = AtomicPtr<CachePadded<T>>;
 
 pub(super) struct Table<T> {
     near: [Slot<T>; NEAR],
-    /// Row `n` is for the `NEAR << n` places from `NEAR << n` on.
+    /// Row `n` is for the `NEAR << n` indices from `NEAR << n` on.
     far: [AtomicPtr<Slot<T>>; ROWS],
     owns: PhantomData<Cell<T>>,
 }
 
-// SAFETY: a value is reached by the thread that has its place alone, or by whoever has the
+// SAFETY: a value is reached by the thread that has its index alone, or by whoever has the
 // table for itself. For the others (`value`) there is a bound of its own.
 unsafe impl<T: Send> Sync for Table<T> {}
 
@@ -44,26 +44,26 @@ impl<T> Table<T> {
         }
     }
 
-    /// The slot of a place, if its row was made. `NOWHERE` would be in the last row, which
+    /// The slot of an index, if its row was made. `NONE` would be in the last row, which
     /// is never made.
     #[inline]
-    fn slot(&self, place: usize) -> Option<&Slot<T>> {
-        match self.near.get(place) {
-            None => self.far_slot(place),
+    fn slot(&self, index: usize) -> Option<&Slot<T>> {
+        match self.near.get(index) {
+            None => self.far_slot(index),
             near => near,
         }
     }
 
     #[inline(never)]
-    fn far_slot(&self, place: usize) -> Option<&Slot<T>> {
-        let row = row(place);
+    fn far_slot(&self, index: usize) -> Option<&Slot<T>> {
+        let row = row(index);
         // Ordering: Acquire; pairs with the release in `make_row`.
         let slots = self.far[row].load(Ordering::Acquire);
         if slots.is_null() {
             return None;
         }
-        // SAFETY: the row has a slot for each of its places.
-        let slot = unsafe { slots.add(place - length(row)) };
+        // SAFETY: the row has a slot for each of its indices.
+        let slot = unsafe { slots.add(index - length(row)) };
         // SAFETY: rows live as long as the table.
         Some(unsafe { &*slot })
     }
@@ -72,14 +72,14 @@ impl<T> Table<T> {
     ///
     /// # Safety
     ///
-    /// The calling thread has the place, or it is `NOWHERE`. The value is not taken while
+    /// The calling thread has the index, or it is `NONE`. The value is not taken while
     /// the reference is in use.
     #[inline]
-    pub(super) unsafe fn get(&self, place: usize) -> Option<&T> {
-        let slot = self.slot(place)?.as_ptr();
+    pub(super) unsafe fn get(&self, index: usize) -> Option<&T> {
+        let slot = self.slot(index)?.as_ptr();
         // Not an atomic load, which in WebAssembly is dearer and is never left out.
         // SAFETY: nobody else writes to the slot: this thread has set it, or one before that
-        // had its place, and freeing and taking a place makes the edge.
+        // had its index, and freeing and taking an index makes the edge.
         let value = unsafe { slot.read() };
         // SAFETY: a slot is null, or points to a value that lives until it is taken.
         let value = unsafe { value.as_ref() }?;
@@ -90,12 +90,12 @@ impl<T> Table<T> {
     ///
     /// # Safety
     ///
-    /// The calling thread has the place, which has no value. The value is not taken while
+    /// The calling thread has the index, which has no value. The value is not taken while
     /// the reference is in use.
-    pub(super) unsafe fn insert(&self, place: usize, value: T) -> &T {
-        let slot = match self.slot(place) {
+    pub(super) unsafe fn insert(&self, index: usize, value: T) -> &T {
+        let slot = match self.slot(index) {
             Some(slot) => slot,
-            None => self.make_row(place),
+            None => self.make_row(index),
         };
         let value = Box::into_raw(Box::new(CachePadded::new(value)));
         // Ordering: Release; pairs with the acquires in `iter` and `take`.
@@ -105,8 +105,8 @@ impl<T> Table<T> {
     }
 
     #[cold]
-    fn make_row(&self, place: usize) -> &Slot<T> {
-        let number = row(place);
+    fn make_row(&self, index: usize) -> &Slot<T> {
+        let number = row(index);
         let slots: Box<[Slot<T>]> = (0..length(number)).map(|_| Slot::default()).collect();
         let slots = Box::into_raw(slots);
         // Ordering: Release, so that whoever sees the row sees its empty slots. A failure
@@ -121,21 +121,21 @@ impl<T> Table<T> {
             // SAFETY: it comes from the `into_raw` above, and nobody else has it.
             drop(unsafe { Box::from_raw(slots) });
         }
-        match self.far_slot(place) {
+        match self.far_slot(index) {
             Some(slot) => slot,
             None => unreachable!("the row was made, by this thread or another"),
         }
     }
 
-    /// Takes the value of a place out.
+    /// Takes the value of an index out.
     ///
     /// # Safety
     ///
     /// Nobody uses a reference to it.
-    pub(super) unsafe fn take(&self, place: usize) -> Option<Box<CachePadded<T>>> {
+    pub(super) unsafe fn take(&self, index: usize) -> Option<Box<CachePadded<T>>> {
         // Ordering: AcqRel; Acquire pairs with the release in `insert`, and with that of
         // whoever else took a value from here.
-        let value = self.slot(place)?.swap(ptr::null_mut(), Ordering::AcqRel);
+        let value = self.slot(index)?.swap(ptr::null_mut(), Ordering::AcqRel);
         if value.is_null() {
             return None;
         }
@@ -143,12 +143,12 @@ impl<T> Table<T> {
         Some(unsafe { Box::from_raw(value) })
     }
 
-    /// The value of a place, as whoever visits all of them finds it.
+    /// The value of an index, as whoever visits all of them finds it.
     ///
     /// The type is `repr(C)`, so that what is padded begins where its padding does.
-    pub(super) fn value(&self, place: usize) -> Option<NonNull<T>> {
+    pub(super) fn value(&self, index: usize) -> Option<NonNull<T>> {
         // Ordering: Acquire; pairs with the release in `insert`.
-        let value = self.slot(place)?.load(Ordering::Acquire);
+        let value = self.slot(index)?.load(Ordering::Acquire);
         NonNull::new(value.cast())
     }
 
@@ -159,14 +159,14 @@ impl<T> Table<T> {
     /// As for [`take`](Self::take), but that others may take values at the same time.
     pub(super) unsafe fn clear(&self) {
         let mut cursor = Cursor::default();
-        while let Some(place) = cursor.next(self) {
+        while let Some(index) = cursor.next(self) {
             // SAFETY: the caller's promise.
-            drop(unsafe { self.take(place) });
+            drop(unsafe { self.take(index) });
         }
     }
 }
 
-/// Walks over the places of a table.
+/// Walks over the indices of a table.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cursor {
     next: usize,
@@ -174,25 +174,25 @@ pub(super) struct Cursor {
 
 impl Cursor {
     pub(super) fn next<T>(&mut self, table: &Table<T>) -> Option<usize> {
-        while self.next != NOWHERE {
-            let place = self.next;
-            if table.slot(place).is_some() {
+        while self.next != NONE {
+            let index = self.next;
+            if table.slot(index).is_some() {
                 self.next += 1;
-                return Some(place);
+                return Some(index);
             }
             // There is no such row: on to the next one.
-            self.next = length(row(place)).checked_mul(2).unwrap_or(NOWHERE);
+            self.next = length(row(index)).checked_mul(2).unwrap_or(NONE);
         }
         None
     }
 }
 
-/// The row of a place that is not near.
-fn row(place: usize) -> usize {
-    (place / NEAR).ilog2() as usize
+/// The row of an index that is not near.
+fn row(index: usize) -> usize {
+    (index / NEAR).ilog2() as usize
 }
 
-/// How many slots a row has, which is also its first place.
+/// How many slots a row has, which is also its first index.
 fn length(row: usize) -> usize {
     NEAR << row
 }

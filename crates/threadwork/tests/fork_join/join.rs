@@ -108,7 +108,7 @@ fn threads_outside_of_any_pool_take_part() {
     assert_eq!(total.into_inner(), expected as u64);
 }
 
-/// More than there are seats: those that get none do it alone.
+/// More than there are slots: those that get none do it alone.
 #[test]
 #[cfg_attr(miri, ignore = "many threads")]
 fn more_threads_than_seats_get_it_done() {

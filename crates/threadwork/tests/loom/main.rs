@@ -4,9 +4,9 @@
 //! Each model is seen to fail by the seeded bugs of `tests/seeded_bugs`. `THREADWORK_FULL=1`
 //! explores the largest ones to their full bound.
 //!
-//! The models run the code that ships, those of fork-join with smaller numbers: a shelf has one place, so that
-//! it is used again; a search is one look; nobody naps, but for the watch, whose nap may end
-//! at any moment.
+//! The models run the code that ships, those of fork-join with smaller numbers: a steal
+//! queue has one place, so that it is used again; a search is one look; nobody naps, but for
+//! the watch, whose nap may end at any moment.
 
 #![cfg(loom)]
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
@@ -18,10 +18,10 @@
 mod join;
 mod latch;
 mod pool_queue;
-mod pool_staff;
 mod pool_task;
-mod shelf;
+mod pool_thread_counts;
 mod sleep;
+mod steal_queue;
 
 /// Explores `body` with at most `preemptions` switches away from a thread that could
 /// have gone on.

@@ -114,9 +114,9 @@ fn quiet_comes_after_the_last_task() {
             assert!(counter.execute(husk));
         }
         let workers: Vec<_> = (0..2)
-            .map(|seat| {
+            .map(|slot| {
                 let counter = counter.clone();
-                thread::spawn(move || while counter.serve(seat) {})
+                thread::spawn(move || while counter.serve(slot) {})
             })
             .collect();
         counter.wait_until_quiet();

@@ -163,7 +163,7 @@ fn a_detached_result_is_dropped_once() {
     model(4, || {
         let data = Data::new();
         let inner = data.clone();
-        let (husk, kin, handle) = child(move || {
+        let (husk, adopted, handle) = child(move || {
             inner.add();
             inner
         });
@@ -173,11 +173,11 @@ fn a_detached_result_is_dropped_once() {
         assert_eq!(Arc::strong_count(&data), 1);
         data.add();
         assert_eq!(data.get(), 2);
-        drop(kin);
+        drop(adopted);
     });
 }
 
-/// A raise finds the seat of the worker that runs the task, or is found by it.
+/// A raise finds the slot of the worker that runs the task, or is found by it.
 #[test]
 fn a_raise_is_not_lost() {
     model(4, || {
@@ -197,7 +197,7 @@ fn a_raise_is_not_lost() {
         let seen = handle.wait().unwrap();
         match stood {
             Stood::Queued => assert_eq!(seen, Some(Priority::High)),
-            Stood::Running(seat) => assert_eq!(seat, 3),
+            Stood::Running(slot) => assert_eq!(slot, 3),
             Stood::Over => assert_eq!(seen, Some(Priority::Low)),
         }
     });

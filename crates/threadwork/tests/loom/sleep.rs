@@ -45,9 +45,9 @@ struct Pool {
 }
 
 impl Pool {
-    fn new(seats: usize) -> Arc<Self> {
+    fn new(slots: usize) -> Arc<Self> {
         Arc::new(Pool {
-            group: Group::new(seats),
+            group: Group::new(slots),
             queued: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
             done: Count::new(),
@@ -212,8 +212,8 @@ fn the_watch_is_not_left_for_a_job() {
     model(3, || {
         let group = Arc::new(Group::new(3));
         let owner = group.enter();
-        assert!(!group.turn_in(WATCH));
-        assert!(group.turn_in(SLEEPER));
+        assert!(!group.join_sleepers(WATCH));
+        assert!(group.join_sleepers(SLEEPER));
         let watch = thread::spawn({
             let group = group.clone();
             move || group.leave_the_watch()
@@ -235,8 +235,8 @@ fn a_search_is_not_ended_for_a_task() {
     model(3, || {
         let group = Arc::new(Group::new(4));
         let owner = group.enter();
-        assert!(!group.turn_in(WATCH));
-        assert!(group.turn_in(SLEEPER));
+        assert!(!group.join_sleepers(WATCH));
+        assert!(group.join_sleepers(SLEEPER));
         group.offer(0);
         let queued = Arc::new(AtomicUsize::new(0));
         let searcher = thread::spawn({

@@ -9,7 +9,7 @@ const LATCH: &str = "fork_join/latch.rs";
 const PAR: &str = "fork_join/par.rs";
 const SCOPE: &str = "fork_join/scope.rs";
 const SORT: &str = "fork_join/sort.rs";
-const SHELF: &str = "fork_join/shelf.rs";
+const STEAL_QUEUE: &str = "fork_join/steal_queue.rs";
 const STACK: &str = "fork_join/stack.rs";
 const WATCH: &str = "fork_join/watch.rs";
 
@@ -17,31 +17,31 @@ const WATCH: &str = "fork_join/watch.rs";
 pub(crate) const LOOM: &[Bug] = &[
     bug(
         "what is put is not published",
-        SHELF,
+        STEAL_QUEUE,
         "self.word.fetch_add(SPLIT + TAG, Ordering::AcqRel);",
         "self.word.fetch_add(SPLIT + TAG, Ordering::Relaxed);",
-        "shelf::one_thief",
+        "steal_queue::one_thief",
     ),
     bug(
         "a thief does not see what was put",
-        SHELF,
+        STEAL_QUEUE,
         "State(self.word.load(Ordering::Acquire))",
         "State(self.word.load(Ordering::Relaxed))",
-        "shelf::one_thief",
+        "steal_queue::one_thief",
     ),
     bug(
         "another job in the same place looks the same",
-        SHELF,
+        STEAL_QUEUE,
         "self.word.fetch_add(SPLIT + TAG, Ordering::AcqRel);",
         "self.word.fetch_add(SPLIT, Ordering::AcqRel);",
-        "shelf::a_job_that_looks_like_the_one_before",
+        "steal_queue::a_job_that_looks_like_the_one_before",
     ),
     bug(
         "the owner takes back without asking",
-        SHELF,
+        STEAL_QUEUE,
         "                Ok(_) => return Some((job, State(next))),\n                Err(now) => state = State(now),",
         "                Ok(_) | Err(_) => return Some((job, State(next))),",
-        "shelf::one_thief",
+        "steal_queue::one_thief",
     ),
     bug(
         "the end publishes nothing",
@@ -108,16 +108,16 @@ pub(crate) const LOOM: &[Bug] = &[
     ),
     bug(
         "the last look only reads",
-        SHELF,
+        STEAL_QUEUE,
         "State(self.word.fetch_add(TAG, Ordering::AcqRel).wrapping_add(TAG))",
         "State(self.word.load(Ordering::Acquire))",
         "sleep::a_job_is_found",
     ),
     bug(
-        "whoever goes to bed last does not look again",
+        "whoever falls asleep last does not look again",
         WATCH,
-        "let stay_up = group.stamp_all()",
-        "let stay_up = false && group.stamp_all()",
+        "let stays_awake = group.stamp_all()",
+        "let stays_awake = false && group.stamp_all()",
         "sleep::a_job_is_found",
     ),
     bug(
@@ -153,7 +153,7 @@ pub(crate) const NATIVE: &[Bug] = &[
         "panics::what_the_halves_hold_is_dropped_once",
     ),
     bug(
-        "the watch never goes to bed",
+        "the watch never falls asleep",
         IDLE,
         "} else if survey.quiet && watch",
         "} else if survey.quiet && false && watch",

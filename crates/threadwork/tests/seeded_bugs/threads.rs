@@ -2,7 +2,7 @@
 
 use seeded_bugs::{Bug, bug};
 
-const PLACES: &str = "thread_local/places.rs";
+const THREAD_INDEX: &str = "thread_local/thread_index.rs";
 const TABLE: &str = "thread_local/table.rs";
 const BOUND: &str = "thread_local/bound.rs";
 const LOCAL: &str = "thread_local.rs";
@@ -13,38 +13,38 @@ const RECORD: &str = "threads/record.rs";
 /// What every machine shows.
 pub(crate) const NATIVE: &[Bug] = &[
     bug(
-        "places are not used again",
-        PLACES,
+        "indices are not used again",
+        THREAD_INDEX,
         "FREE.lock().numbers.push(Reverse(number));",
         "let _ = Reverse(number);",
         "thread_local::values_are_taken_over",
     ),
     bug(
-        "a place is freed before its values are dropped",
-        PLACES,
+        "an index is freed before its values are dropped",
+        THREAD_INDEX,
         "        for end in self.ends.take() {",
         "        FREE.lock().numbers.push(Reverse(number));\n        for end in self.ends.take() {",
         "thread_bound::a_new_thread_begins_anew_while_others_end",
     ),
     bug(
         "nobody is told that a thread ends",
-        PLACES,
+        THREAD_INDEX,
         "        ends.push(end);",
         "        drop(end);",
         "thread_bound::it_is_dropped_when_the_thread_ends",
     ),
     bug(
         "the list of those who are told is never tidied, nor is it kept",
-        PLACES,
+        THREAD_INDEX,
         "ends.retain(|end| end.strong_count() > 0);",
         "ends.retain(|end| end.strong_count() == 0);",
         "thread_bound::a_thread_tells_all",
     ),
     bug(
-        "a late value is kept in a place",
+        "a late value is kept in an index",
         BOUND,
-        "        if !places::at_end(Arc::downgrade(&table)) {\n            return body(&value);\n        }",
-        "        let _ = places::at_end(Arc::downgrade(&table));",
+        "        if !thread_index::at_end(Arc::downgrade(&table)) {\n            return body(&value);\n        }",
+        "        let _ = thread_index::at_end(Arc::downgrade(&table));",
         "thread_bound::a_late_destructor_gets_a_value_for_a_call",
     ),
     bug(
@@ -65,21 +65,21 @@ pub(crate) const NATIVE: &[Bug] = &[
         "an outer initializer wins",
         LOCAL,
         "            Some(earlier) => earlier,",
-        "            Some(_) if true => unsafe { self.table.insert(place, value) },\n            Some(earlier) => earlier,",
+        "            Some(_) if true => unsafe { self.table.insert(index, value) },\n            Some(earlier) => earlier,",
         "thread_local::an_initializer_may_make_the_value_itself",
     ),
     bug(
-        "rows begin at the wrong place",
+        "rows begin at the wrong index",
         TABLE,
-        "slots.add(place - length(row))",
-        "slots.add((place - length(row)) / 2)",
+        "slots.add(index - length(row))",
+        "slots.add((index - length(row)) / 2)",
         "thread_local::values_stay_when_their_threads_end",
     ),
     bug(
         "the last row is not visited",
         TABLE,
-        "length(row(place)).checked_mul(2).unwrap_or(NOWHERE)",
-        "NOWHERE",
+        "length(row(index)).checked_mul(2).unwrap_or(NONE)",
+        "NONE",
         "thread_local::rows_that_nobody_uses_are_skipped",
     ),
     bug(
@@ -234,9 +234,9 @@ pub(crate) const NATIVE: &[Bug] = &[
 /// What only a weaker memory model shows, or a checked heap.
 pub(crate) const MIRI: &[Bug] = &[
     bug(
-        "a thread keeps a place that it has freed",
-        PLACES,
-        "        PLACE.set(NOWHERE);\n        FREE",
+        "a thread keeps an index that it has freed",
+        THREAD_INDEX,
+        "        INDEX.set(NONE);\n        FREE",
         "        FREE",
         "thread_local::a_late_destructor_has_a_value_of_its_own",
     ),
@@ -250,8 +250,8 @@ pub(crate) const MIRI: &[Bug] = &[
     bug(
         "a visitor does not see what is in a value",
         TABLE,
-        "let value = self.slot(place)?.load(Ordering::Acquire);",
-        "let value = self.slot(place)?.load(Ordering::Relaxed);",
+        "let value = self.slot(index)?.load(Ordering::Acquire);",
+        "let value = self.slot(index)?.load(Ordering::Relaxed);",
         "thread_local::a_visitor_sees_whole_values",
     ),
     bug(

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! stack-overflow WHERE
-//!   WHERE   end | now | main | never
+//!   WHERE   end | now | std | main | never
 //! ```
 //!
 //! A thread called `deep` comes to the very end of its stack of 64 KiB. It returns, and is
 //! found out at its `end`, or asks `now`: the program ends with a message that names it.
-//! The stack of `main` ends with the memory: its overflow is a trap. `never` stops in time.
+//! A thread of the standard library, `std`, goes on for ever. So does `main`, whose stack
+//! ends with the memory. `never` stops in time.
 
 use std::hint::black_box;
 
@@ -20,6 +21,10 @@ fn main() {
         "end" => in_thread(|| descend(0, || ())),
         "now" => in_thread(|| descend(0, thread::check_stack)),
         "never" => in_thread(|| descend(8192, thread::check_stack)),
+        "std" => {
+            let thread = std::thread::Builder::new().stack_size(64 * 1024);
+            thread.spawn(|| descend_for_ever(0)).expect("a thread").join().expect("no panic");
+        }
         "main" => {
             descend_for_ever(0);
         }

@@ -1,11 +1,12 @@
 // Runs one program under Node, with the options, messages and exit codes of `threadwork run`.
 
-import { rmSync } from 'node:fs';
+import { closeSync, readFileSync, rmSync } from 'node:fs';
 import { describe, exitCode, load, Process } from './runtime/index.js';
 
 const CANNOT_RUN = 125;
 const CPU_TIME_OVER = 152;
 const INTERRUPTED = 130;
+const TERMINATED = 143;
 /** 128 + SIGPIPE: what a shell sees of a program that writes to nobody. */
 const BROKEN_PIPE = 141;
 /** Threads at one time if there is no limit: a worker takes some megabytes. */
@@ -15,25 +16,27 @@ const CPU_PERIOD = 10;
 /** Output that may wait for who reads it, in bytes. */
 const BACKLOG = 1 << 16;
 
-/** @param {string} order what `node.rs` says, as JSON */
-export async function main(order, ...args) {
-  const { temporary, ...run } = JSON.parse(order);
+/** @param {string} order the open file in which `node.rs` says what to do, as JSON */
+export async function main(order) {
+  const { temporary, ...run } = JSON.parse(readFileSync(Number(order), 'utf8'));
+  closeSync(Number(order));
   if (temporary) process.on('exit', () => rmSync(temporary, { recursive: true, force: true }));
+  endOnSignals();
   for (const stream of [process.stdout, process.stderr]) stream.on('error', nobodyReads);
   try {
-    await runToEnd(run, args);
+    await runToEnd(run);
   } catch (error) {
     fail(`cannot run ${run.file}: ${error.message}`);
   }
 }
 
-async function runToEnd(order, args) {
+async function runToEnd(order) {
   const { limits } = order;
   const program = await load(order.program, { name: order.name });
   if (!program.isCommand) throw new Error('it has no `_start`: it is a library, not a program');
   const sinks = [sink(process.stdout), sink(process.stderr)];
   const guest = new Process(program, {
-    args,
+    args: order.args,
     env: order.env,
     preopens: order.directories,
     stdin: 'inherit',
@@ -47,7 +50,7 @@ async function runToEnd(order, args) {
       openFiles: limits.openFiles?.value,
     },
   });
-  endOnInterrupt(guest);
+  running = guest;
   const cpu = watchCpu(guest, limits.cpuTime);
   const status = await guest.run();
   clearInterval(cpu.timer);
@@ -73,15 +76,17 @@ function nobodyReads(error) {
   process.exit(error.code === 'EPIPE' ? BROKEN_PIPE : CANNOT_RUN);
 }
 
-/** The first Ctrl-C ends the program, the second everything. */
-function endOnInterrupt(guest) {
-  let isFirst = true;
-  const interrupt = () => {
-    if (!isFirst) process.exit(INTERRUPTED);
-    isFirst = false;
-    guest.kill();
-  };
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+/** What the next Ctrl-C ends, if not everything. */
+let running = null;
+
+/** The first Ctrl-C ends the program, the second everything, and so does SIGTERM. */
+function endOnSignals() {
+  process.on('SIGTERM', () => process.exit(TERMINATED));
+  process.on('SIGINT', () => {
+    if (!running) process.exit(INTERRUPTED);
+    running.kill();
+    running = null;
+  });
 }
 
 /** Ends the guest when the CPUs have worked for it as long as they may. */
@@ -105,6 +110,10 @@ function watchCpu(guest, limit) {
 /** What to say of a status, if it does not speak for itself, and the code to exit with. */
 function told(status, limits) {
   const code = exitCode(status);
+  if (status.kind === 'exited' && code !== status.code) {
+    const text = `the program exited with code ${status.code}, which does not fit into 0 to 255`;
+    return { text: `${text}: this is ${code}`, code };
+  }
   if (status.kind === 'exited' || status.kind === 'killed') return { code };
   if (status.kind !== 'limit') return { text: describe(status), code };
   const then = status.trap && `; then ${describe({ kind: 'trapped', ...status.trap })}`;

@@ -1,14 +1,14 @@
-//! The shelf: where a member puts its oldest jobs for others to take.
+//! The steal queue: where a member puts its oldest jobs for others to take.
 //!
 //! # Protocol
 //!
 //! | bits of the word | name | changed by |
 //! |---|---|---|
-//! | 0..16 | tail: jobs taken from the shelf's old end, so far | thieves |
-//! | 16..32 | split: jobs put on the shelf, less those taken back, so far | the owner |
+//! | 0..16 | tail: jobs taken from the steal queue's old end, so far | thieves |
+//! | 16..32 | split: jobs put in the steal queue, less those taken back, so far | the owner |
 //! | 32..64 | tag: what the owner has done | the owner |
 //!
-//! A shelf holds `split - tail` jobs, [`PLACES`] at most; job number `n` is in place
+//! A steal queue holds `split - tail` jobs, [`PLACES`] at most; job number `n` is in place
 //! `n % PLACES`. The owner puts the next one into a free place and adds one to split and
 //! tag; a thief reads the place at the tail and replaces the word by one with the next
 //! tail; the owner takes the newest back by a replacement with a split that is one less.
@@ -17,7 +17,7 @@
 //!
 //! All three are read-modify-writes of one word, so they are in one order, and each of the
 //! two that take compares the whole word with what it read before: the job that it takes
-//! was on the shelf, and is not after.
+//! was in the steal queue, and is not after.
 //!
 //! That the thief takes the job *that it read*: suppose that the place was written after
 //! the thief read the word and before it replaced it. The place was free then, so the
@@ -41,25 +41,25 @@ use std::sync::atomic::Ordering;
 use super::job::Job;
 use crate::primitive::{AtomicPtr, AtomicU64};
 
-/// Jobs on a shelf at most. A member offers its oldest, which are its largest: with so many
-/// of a balanced tree all but a sixteenth of it is on offer.
+/// Jobs in a steal queue at most. A member offers its oldest, which are its largest: with so
+/// many of a balanced tree all but a sixteenth of it is on offer.
 pub(super) const PLACES: usize = if cfg!(loom) { 1 } else { 4 };
 
 const TAIL: u64 = 0xffff;
 const SPLIT: u64 = 1 << 16;
 const TAG: u64 = 1 << 32;
 
-pub(super) struct Shelf {
+pub(super) struct StealQueue {
     word: AtomicU64,
     places: [AtomicPtr<Job>; PLACES],
 }
 
-/// What a shelf's word was.
+/// What a steal queue's word was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct State(u64);
 
 impl State {
-    /// A state that no shelf is ever in: it holds more than there are places.
+    /// A state that no steal queue is ever in: it holds more than there are places.
     pub(super) const NONE: Self = State(0x8000);
 
     fn tail(self) -> u16 {
@@ -96,9 +96,9 @@ impl State {
     }
 }
 
-impl Shelf {
+impl StealQueue {
     pub(super) fn new() -> Self {
-        Shelf {
+        StealQueue {
             word: AtomicU64::new(0),
             places: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
         }

@@ -2,8 +2,8 @@
 //!
 //! Nobody tells a thread how busy the machine is, nor where the system runs the one that
 //! it waits for: two that share a core never answer within a spin. So each thread
-//! remembers how its last spins ended. One that is out of luck goes to sleep at once, but
-//! for a trial now and then, ever more rarely.
+//! remembers how its last spins ended. One whose spins have failed goes to sleep at once,
+//! but for a trial now and then, ever more rarely.
 //!
 //! A trial is longer than a spin: if both sides sleep, each answer takes as long as
 //! a wake-up across cores, 25 to 50 microseconds on the machines we measured. Only
@@ -12,8 +12,8 @@
 //!
 //! A trial by one side helps only if the other one looks up, too, before it falls asleep.
 //! Where whoever wakes a sleeper can say on which core it ran ([`woken`]), two refinements
-//! follow. A thread out of luck whose partner has a core of its own looks briefly
-//! each time, so that one side's trial wakes both. And two that share a core, as systems
+//! follow. A thread whose spins fail, but whose partner has a core of its own, looks
+//! briefly each time, so that one side's trial wakes both. And two that share a core, as systems
 //! in virtual machines are apt to place them, can be told apart from two that are slow:
 //! [`wants_move`]. Where there are more threads than cores spinning seldom pays, and trials
 //! become rarer still.
@@ -29,7 +29,7 @@ const WAKE_UP: Duration = Duration::from_micros(20);
 const SHORTEST_WAKE_UP: Duration = Duration::from_micros(10);
 const LONGEST_WAKE_UP: Duration = Duration::from_micros(100);
 
-/// How long a thread out of luck looks whose partner runs on another core: a small part
+/// How long a thread looks whose spins fail, but whose partner runs on another core: a small part
 /// of the sleep that follows, and long enough to meet one that is awake.
 const BRIEF: Duration = Duration::from_micros(5);
 
@@ -52,7 +52,7 @@ const LONGEST_PAUSE_IN_CROWD: u16 = 1024;
 const TRIALS_AFTER_MOVE: u8 = 3;
 
 #[derive(Clone, Copy)]
-struct Luck {
+struct SpinHistory {
     score: i8,
     /// Waits without a spin before the next trial.
     left: u16,
@@ -77,7 +77,7 @@ pub enum Waker {
     InCrowd,
 }
 
-impl Luck {
+impl SpinHistory {
     /// Before a trial.
     fn longest_pause(&self) -> u16 {
         match self.waker {
@@ -90,7 +90,7 @@ impl Luck {
 /// How long wake-ups across cores take here, in nanoseconds: an average of late ones.
 static WAKE_UP_NANOS: AtomicU32 = AtomicU32::new(WAKE_UP.as_nanos() as u32);
 
-/// How long a thread in luck spins: as long as a wake-up takes, and so at most twice the
+/// How long a thread spins whose spins succeed: as long as a wake-up takes, and so at most twice the
 /// best possible.
 fn spin() -> Duration {
     // Ordering: Relaxed, here and below; a hint.
@@ -103,8 +103,8 @@ fn trial() -> Duration {
 }
 
 thread_local! {
-    static LUCK: Cell<Luck> = const {
-        Cell::new(Luck {
+    static HISTORY: Cell<SpinHistory> = const {
+        Cell::new(SpinHistory {
             score: BEST,
             left: FIRST_PAUSE,
             pause: FIRST_PAUSE,
@@ -115,12 +115,12 @@ thread_local! {
     };
 }
 
-/// Changes the calling thread's luck.
-fn update<R>(change: impl FnOnce(&mut Luck) -> R) -> R {
-    LUCK.with(|cell| {
-        let mut luck = cell.get();
-        let result = change(&mut luck);
-        cell.set(luck);
+/// Changes the calling thread's history.
+fn update<R>(change: impl FnOnce(&mut SpinHistory) -> R) -> R {
+    HISTORY.with(|cell| {
+        let mut history = cell.get();
+        let result = change(&mut history);
+        cell.set(history);
         result
     })
 }
@@ -132,34 +132,34 @@ fn update<R>(change: impl FnOnce(&mut Luck) -> R) -> R {
 ///
 /// ```
 /// use std::time::Instant;
-/// use threadwork_sync::luck;
+/// use threadwork_sync::spin_history;
 ///
 /// fn spin_for(done: impl Fn() -> bool) -> bool {
-///     let Some(budget) = luck::budget() else {
+///     let Some(budget) = spin_history::budget() else {
 ///         return done();
 ///     };
 ///     let start = Instant::now();
 ///     while !done() && start.elapsed() < budget {
 ///         std::hint::spin_loop();
 ///     }
-///     luck::record(done());
+///     spin_history::record(done());
 ///     done()
 /// }
 /// assert!(spin_for(|| true));
 /// ```
 pub fn budget() -> Option<Duration> {
-    update(|luck| {
-        if luck.score > 0 {
+    update(|history| {
+        if history.score > 0 {
             Some(spin())
-        } else if luck.trials > 0 {
-            luck.trials -= 1;
+        } else if history.trials > 0 {
+            history.trials -= 1;
             Some(trial())
-        } else if luck.left > 0 {
-            luck.left -= 1;
-            (luck.waker == Some(Waker::OnAnotherCore)).then_some(BRIEF)
+        } else if history.left > 0 {
+            history.left -= 1;
+            (history.waker == Some(Waker::OnAnotherCore)).then_some(BRIEF)
         } else {
-            luck.left = luck.pause;
-            luck.pause = (luck.pause * 2).min(luck.longest_pause());
+            history.left = history.pause;
+            history.pause = (history.pause * 2).min(history.longest_pause());
             Some(trial())
         }
     })
@@ -168,14 +168,14 @@ pub fn budget() -> Option<Duration> {
 /// How the spin ended that [`budget`] allowed. True if it shows that a [move](moved) has
 /// paid: once for each.
 pub fn record(success: bool) -> bool {
-    update(|luck| {
+    update(|history| {
         if success {
-            luck.score = (luck.score + GAIN).min(BEST);
-            luck.pause = FIRST_PAUSE;
-            return std::mem::take(&mut luck.moved);
+            history.score = (history.score + GAIN).min(BEST);
+            history.pause = FIRST_PAUSE;
+            return std::mem::take(&mut history.moved);
         }
-        luck.score = (luck.score - LOSS).max(0);
-        luck.moved &= luck.trials > 0;
+        history.score = (history.score - LOSS).max(0);
+        history.moved &= history.trials > 0;
         false
     })
 }
@@ -188,9 +188,9 @@ pub fn woken(by: Waker, ago: Duration) {
         let average = WAKE_UP_NANOS.load(Ordering::Relaxed);
         WAKE_UP_NANOS.store(average - average / 8 + ago / 8, Ordering::Relaxed);
     }
-    update(|luck| {
-        luck.waker = Some(by);
-        luck.left = luck.left.min(luck.longest_pause());
+    update(|history| {
+        history.waker = Some(by);
+        history.left = history.left.min(history.longest_pause());
     });
 }
 
@@ -199,18 +199,18 @@ pub fn woken(by: Waker, ago: Duration) {
 /// go to another one first, and say so with [`moved`].
 #[must_use]
 pub fn wants_move() -> bool {
-    let luck = LUCK.with(Cell::get);
-    let on_trial = luck.score == 0 && luck.trials == 0 && luck.left == 0;
-    on_trial && luck.waker == Some(Waker::OnThisCore)
+    let history = HISTORY.with(Cell::get);
+    let on_trial = history.score == 0 && history.trials == 0 && history.left == 0;
+    on_trial && history.waker == Some(Waker::OnThisCore)
 }
 
 /// The calling thread has gone to another core, as [`wants_move`] asked.
 pub fn moved() {
-    update(|luck| {
-        luck.waker = Some(Waker::OnAnotherCore);
-        luck.trials = TRIALS_AFTER_MOVE;
-        luck.moved = true;
-        luck.left = luck.pause;
+    update(|history| {
+        history.waker = Some(Waker::OnAnotherCore);
+        history.trials = TRIALS_AFTER_MOVE;
+        history.moved = true;
+        history.left = history.pause;
     });
 }
 
@@ -218,7 +218,7 @@ pub fn moved() {
 mod tests {
     use super::*;
 
-    /// On a thread, and so with a luck, of its own.
+    /// On a thread, and so with a history, of its own.
     fn on_a_fresh_thread(test: impl FnOnce() + Send) {
         std::thread::scope(|scope| {
             scope.spawn(test);
@@ -230,7 +230,7 @@ mod tests {
         assert!(!record(false));
     }
 
-    fn out_of_luck() {
+    fn spins_fail() {
         (0..3).for_each(|_| fail());
     }
 
@@ -244,9 +244,9 @@ mod tests {
     }
 
     #[test]
-    fn who_is_out_of_luck_tries_ever_more_rarely() {
+    fn whose_spins_fail_tries_ever_more_rarely() {
         on_a_fresh_thread(|| {
-            out_of_luck();
+            spins_fail();
             for expected in [2, 2, 4, 8, 16, 32, 64, 64] {
                 assert_eq!(sleeps(), expected);
                 record(false);
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn and_more_rarely_still_in_a_crowd() {
         on_a_fresh_thread(|| {
-            out_of_luck();
+            spins_fail();
             woken(Waker::InCrowd, Duration::ZERO);
             for expected in [2, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1024] {
                 assert_eq!(sleeps(), expected);
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn a_partner_on_another_core_is_looked_for_each_time() {
         on_a_fresh_thread(|| {
-            out_of_luck();
+            spins_fail();
             woken(Waker::OnAnotherCore, Duration::ZERO);
             assert_eq!(budget(), Some(BRIEF));
             record(true);
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn a_trial_on_the_waker_s_core_asks_for_a_move() {
         on_a_fresh_thread(|| {
-            out_of_luck();
+            spins_fail();
             woken(Waker::OnThisCore, Duration::ZERO);
             let mut sleeps = 0;
             while !wants_move() {
@@ -302,7 +302,7 @@ mod tests {
     #[test]
     fn a_move_pays_once() {
         on_a_fresh_thread(|| {
-            out_of_luck();
+            spins_fail();
             moved();
             fail();
             assert!(budget().is_some());

@@ -1,8 +1,8 @@
-//! What the tasks on a seat depend on: those that they have spawned, and those that they
+//! What the tasks of a slot depend on: those that they have spawned, and those that they
 //! wait for. A raise is passed on to them.
 //!
 //! Children are spawned often and raises are rare, so to add a child takes no lock: it is
-//! linked by its `sibling` in front of the others, by the worker at the seat alone. Who
+//! linked by its `sibling` in front of the others, by the worker of the slot alone. Who
 //! reads the list, and the worker when it takes children out, has the lock.
 //!
 //! # No raise is lost
@@ -20,7 +20,7 @@ use super::shared::discard;
 use super::task::{Header, TaskRef};
 
 #[derive(Default)]
-pub(super) struct Kin {
+pub(super) struct Dependencies {
     youngest: AtomicPtr<Header>,
     /// The tasks that are waited for, innermost last. Its lock is that of the list, too.
     awaited: Mutex<Vec<TaskRef>>,
@@ -29,10 +29,10 @@ pub(super) struct Kin {
 /// Children that were taken out of the list.
 pub(super) struct Children(*mut Header);
 
-impl Kin {
+impl Dependencies {
     /// # Safety
     ///
-    /// Only the worker at this seat calls it, with a task that nobody else knows yet.
+    /// Only the worker in this slot calls it, with a task that nobody else knows yet.
     pub(super) unsafe fn add_child(&self, child: &TaskRef) {
         let child = child.adopt().into_raw();
         // Ordering: Relaxed; only this thread writes it.
@@ -49,7 +49,7 @@ impl Kin {
     ///
     /// # Safety
     ///
-    /// Only the worker at this seat calls it.
+    /// Only the worker in this slot calls it.
     pub(super) unsafe fn forget_children(&self, all: bool) -> (Children, usize) {
         let _lock = self.awaited.lock();
         let (mut gone, mut left) = (ptr::null_mut(), 0);

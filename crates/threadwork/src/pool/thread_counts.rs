@@ -33,7 +33,7 @@ const BLOCKED: u64 = 1 << 16;
 const SPARE: u64 = 1 << 32;
 const FIELD: u64 = 0xffff;
 
-pub(crate) struct Staff {
+pub(crate) struct ThreadCounts {
     counts: AtomicU64,
     /// A permit for each spare that is called.
     calls: Semaphore,
@@ -67,11 +67,11 @@ impl Counts {
     }
 }
 
-impl Staff {
+impl ThreadCounts {
     /// Of a pool of `size` workers and at most `most` threads, of which none is there.
     pub(crate) fn new(size: usize, most: usize) -> Self {
         debug_assert!(size <= most && most as u64 <= FIELD);
-        Staff {
+        ThreadCounts {
             counts: AtomicU64::new(0),
             calls: Semaphore::new(0),
             size: size as u64,
@@ -165,7 +165,7 @@ impl Staff {
     }
 
     /// A thread comes.
-    pub(crate) fn hire(&self) {
+    pub(crate) fn add(&self) {
         self.counts.fetch_add(THREAD, Ordering::Relaxed);
     }
 

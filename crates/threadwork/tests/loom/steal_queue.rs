@@ -1,34 +1,34 @@
-//! `Shelf`: each job is taken once, with what it holds.
+//! `StealQueue`: each job is taken once, with what it holds.
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
-use threadwork::model::fork_join::Shelf;
+use threadwork::model::fork_join::StealQueue;
 
 use crate::model;
 
-/// A shelf, and what its jobs hold: number `n` holds `n`, once.
+/// A steal queue, and what its jobs hold: number `n` holds `n`, once.
 struct Store {
-    shelf: Shelf,
+    steal_queue: StealQueue,
     contents: Vec<UnsafeCell<usize>>,
 }
 
 impl Store {
     fn new(jobs: usize) -> Arc<Self> {
         Arc::new(Store {
-            shelf: Shelf::new(),
+            steal_queue: StealQueue::new(),
             contents: (0..=jobs).map(|_| UnsafeCell::new(0)).collect(),
         })
     }
 
     /// Puts a job there, unless there is no room.
     fn put(&self, job: usize) -> bool {
-        let state = self.shelf.look();
+        let state = self.steal_queue.look();
         if state.is_full() {
             return false;
         }
         self.contents[job].with_mut(|content| unsafe { *content = job });
-        self.shelf.put(state, job);
+        self.steal_queue.put(state, job);
         true
     }
 
@@ -39,11 +39,11 @@ impl Store {
     }
 
     fn take_back(&self) -> Option<usize> {
-        self.open(self.shelf.take_back())
+        self.open(self.steal_queue.take_back())
     }
 
     fn steal(&self) -> Option<usize> {
-        self.open(self.shelf.steal(self.shelf.look()))
+        self.open(self.steal_queue.steal(self.steal_queue.look()))
     }
 }
 
