@@ -146,8 +146,8 @@ fn host_handler() {
         let process = builder.spawn().unwrap();
         until(|| begun.load(Ordering::SeqCst) > 0);
         // Meant for the program, it may be delivered to any of its threads.
-        // SAFETY: neither has a precondition.
-        unsafe { libc::kill(libc::getpid(), signal) };
+        // SAFETY: it has no precondition.
+        unsafe { libc::kill(std::process::id().cast_signed(), signal) };
         process.kill();
         assert!(matches!(process.wait(), ExitStatus::Killed));
     }
