@@ -318,7 +318,7 @@ mod tests {
                 3,
                 "a block of function 3 has 3 values, more than the 2 that",
             ),
-            (13, "function 3 has 13 bytes, more than the 12 that"),
+            (14, "function 3 has 14 bytes, more than the 13 that"),
             (
                 26,
                 "the module has 26 weighted bytes of code, more than the 25 that",

@@ -182,11 +182,13 @@ impl EngineBuilder {
     /// stays as it is.
     ///
     /// ```
+    /// use std::time::Duration;
     /// use threadwork_engine::{Engine, Limits, Module, ProcessBuilder};
     ///
     /// let engine = Engine::builder().untrusted().build()?;
     /// let module = Module::new(&engine, b"(module (func (export \"_start\") (loop (br 0))))")?;
-    /// let status = ProcessBuilder::new(&module).limits(Limits::untrusted()).run()?;
+    /// let limits = Limits::untrusted().wall_time(Duration::from_millis(100));
+    /// let status = ProcessBuilder::new(&module).limits(limits).run()?;
     /// assert_eq!(status.code(), 124);
     /// # Ok::<(), threadwork_engine::Error>(())
     /// ```
