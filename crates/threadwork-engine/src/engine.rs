@@ -158,8 +158,8 @@ impl EngineBuilder {
     /// The default is well below what the system allows: a host program that has no thread
     /// or mapping left is likely to abort. On Linux it is half of the threads that
     /// `vm.max_map_count` has mappings for (some 8,000 with the usual 65,530), half of
-    /// `kernel.threads-max` and of the address space (`RLIMIT_AS`, `RLIMIT_DATA`), and three
-    /// quarters of `RLIMIT_NPROC` and of the `pids.max` of the control groups, whichever is
+    /// `kernel.threads-max`, of `kernel.pid_max` and of the address space (`RLIMIT_AS`,
+    /// `RLIMIT_DATA`), and three quarters of `RLIMIT_NPROC` and of the `pids.max` of the control groups, whichever is
     /// least; elsewhere it is 2,000. Memories that instances have for themselves, which cost
     /// mappings as well, are bounded in the same way. A program that has several engines, or
     /// many threads of its own, sets less.
