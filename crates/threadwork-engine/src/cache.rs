@@ -9,6 +9,7 @@
 //! owner only, because what is in it is run.
 
 use crate::engine::Engine;
+use crate::machine::run_apart;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,9 @@ use std::time::SystemTime;
 const MAX_BYTES: u64 = 512 << 20;
 
 const CHECKSUM: usize = blake3::OUT_LEN;
+
+/// Bytes of stack of the thread that writes.
+const STACK: usize = 256 << 10;
 
 /// To be raised whenever the rewriter makes something else of the same module.
 const FORMAT: u32 = 4;
@@ -62,8 +66,14 @@ pub(crate) fn load(entry: &Path) -> Option<Vec<u8>> {
 }
 
 /// Writes an entry; failures are ignored.
-pub(crate) fn store(entry: &Path, contents: &[u8]) {
-    let _ = try_store(entry, contents);
+///
+/// Not on the calling thread, which is the embedder's: a file that becomes larger than the
+/// program may make it (`ulimit -f`) is an error on ours, and a signal that ends the program
+/// on others.
+pub(crate) fn store(entry: PathBuf, contents: Vec<u8>) {
+    let _ = run_apart("threadwork-file", STACK, move || {
+        try_store(&entry, &contents)
+    });
 }
 
 fn try_store(entry: &Path, contents: &[u8]) -> std::io::Result<()> {

@@ -16,6 +16,8 @@ pub(crate) struct Code {
     pub(crate) shared_wasi_memory: Option<usize>,
     /// Whether it can make the first of them larger.
     pub(crate) grows_memory: bool,
+    /// How many memories each instance has for itself.
+    pub(crate) own_memories: u32,
     /// Whether an instance can be set back and used again.
     pub(crate) is_reusable: bool,
     /// Whether it looks at a poll page.

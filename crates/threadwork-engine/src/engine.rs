@@ -1,7 +1,8 @@
 //! [`Engine`]: what all modules and processes of a host program share.
 
+use crate::compile_limits::CompileLimits;
 use crate::error::Error;
-use crate::machine::{CAN_SIGNAL, Compiler, Machine, install_signal};
+use crate::machine::{CAN_SIGNAL, Compiler, Machine, install_signal, workers_of_system};
 use crate::process::{self, ThreadContext};
 use crate::wasi;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,8 @@ const DEFAULT_SIGNAL: i32 = 0;
 /// Native stack for the frames of each guest thread.
 const MAX_WASM_STACK: usize = 8 << 20;
 
-/// Native stack beyond that, for host functions.
+/// Native stack beyond that, for host functions. The engine's own need at most 20 KiB, measured
+/// where the guest's share was used up (`path_open`; a spawn, which makes an instance, 16).
 const HOST_STACK: usize = 256 << 10;
 
 /// The compiler, the worker threads and the watchdog. Cheap to clone; one for a
@@ -46,6 +48,7 @@ struct Inner {
     cache: Option<PathBuf>,
     stopping: Stopping,
     max_wasm_stack: usize,
+    compile_limits: CompileLimits,
     checks_stacks: bool,
 }
 
@@ -83,6 +86,9 @@ pub struct EngineBuilder {
     stop_signal: i32,
     checks_stacks: bool,
     max_wasm_stack: usize,
+    host_stack: usize,
+    max_workers: Option<u32>,
+    compile_limits: CompileLimits,
 }
 
 impl EngineBuilder {
@@ -135,6 +141,71 @@ impl EngineBuilder {
         self
     }
 
+    /// Native stack that host functions have on each thread beyond that, in bytes: 256 KiB
+    /// by default; the engine's own need at most 20 KiB. Raise it for host
+    /// functions that recurse, or put large arrays on the stack.
+    ///
+    /// A host function that needs more overflows the stack of its thread, like any function
+    /// of a Rust program: the system ends the program, guests and all. Nothing could be made
+    /// of it: the function may hold locks, and half of what it was changing is changed.
+    #[must_use]
+    pub fn host_stack(mut self, bytes: usize) -> Self {
+        self.host_stack = bytes;
+        self
+    }
+
+    /// The most worker threads that the engine has at one time. All threads of all processes
+    /// run on them, and a worker that is idle for two seconds ends.
+    ///
+    /// A process that cannot be started because of it is an [`Error::System`]; a guest's
+    /// thread that cannot is refused as by the system, with `EAGAIN`. To bound one process,
+    /// use [`Limits::threads`](crate::Limits::threads).
+    ///
+    /// The default is well below what the system allows: a host program that has no thread
+    /// or mapping left is likely to abort. On Linux it is half of the threads that
+    /// `vm.max_map_count` has mappings for (some 8,000 with the usual 65,530), half of
+    /// `kernel.threads-max`, of `kernel.pid_max` and of the address space (`RLIMIT_AS`,
+    /// `RLIMIT_DATA`), and three quarters of `RLIMIT_NPROC` and of the `pids.max` of the control groups, whichever is
+    /// least; elsewhere it is 2,000. Memories that instances have for themselves, which cost
+    /// mappings as well, are bounded in the same way. A program that has several engines, or
+    /// many threads of its own, sets less.
+    #[must_use]
+    pub fn max_workers(mut self, count: u32) -> Self {
+        self.max_workers = Some(count);
+        self
+    }
+
+    /// What a module may cost to compile; without bounds by default.
+    #[must_use]
+    pub fn compile_limits(mut self, limits: CompileLimits) -> Self {
+        self.compile_limits = limits;
+        self
+    }
+
+    /// Settings for modules from strangers, to be used with
+    /// [`Limits::untrusted`](crate::Limits::untrusted) for their processes:
+    /// [`CompileLimits::untrusted`], and threads that can be stopped. What else was set
+    /// stays as it is.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use threadwork_engine::{Engine, Limits, Module, ProcessBuilder};
+    ///
+    /// let engine = Engine::builder().untrusted().build()?;
+    /// let module = Module::new(&engine, b"(module (func (export \"_start\") (loop (br 0))))")?;
+    /// let limits = Limits::untrusted().wall_time(Duration::from_millis(100));
+    /// let status = ProcessBuilder::new(&module).limits(limits).run()?;
+    /// assert_eq!(status.code(), 124);
+    /// # Ok::<(), threadwork_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn untrusted(mut self) -> Self {
+        if self.stopping == Stopping::Never {
+            self.stopping = Stopping::default();
+        }
+        self.compile_limits(CompileLimits::untrusted())
+    }
+
     /// Makes the engine.
     ///
     /// # Errors
@@ -168,13 +239,16 @@ impl EngineBuilder {
         let mut linker = Linker::new(&wasmtime);
         wasi::add_to_linker(&mut linker).map_err(configuration)?;
         process::add_to_linker(&mut linker).map_err(configuration)?;
-        let machine = Machine::new(wasmtime, compiler, signal, self.max_wasm_stack + HOST_STACK);
+        let stack = self.max_wasm_stack.saturating_add(self.host_stack);
+        let most = self.max_workers.unwrap_or_else(|| workers_of_system(stack));
+        let machine = Machine::new(wasmtime, compiler, signal, stack, most);
         Ok(Engine(Arc::new(Inner {
             machine: Arc::new(machine),
             linker,
             cache: self.cache,
             stopping: self.stopping,
             max_wasm_stack: self.max_wasm_stack,
+            compile_limits: self.compile_limits,
             checks_stacks: self.checks_stacks,
         })))
     }
@@ -199,6 +273,9 @@ impl Engine {
             stop_signal: DEFAULT_SIGNAL,
             checks_stacks: true,
             max_wasm_stack: MAX_WASM_STACK,
+            host_stack: HOST_STACK,
+            max_workers: None,
+            compile_limits: CompileLimits::default(),
         }
     }
 
@@ -222,6 +299,10 @@ impl Engine {
 
     pub(crate) fn max_wasm_stack(&self) -> usize {
         self.0.max_wasm_stack
+    }
+
+    pub(crate) fn compile_limits(&self) -> &CompileLimits {
+        &self.0.compile_limits
     }
 
     pub(crate) fn checks_stacks(&self) -> bool {

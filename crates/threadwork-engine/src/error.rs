@@ -40,6 +40,23 @@ pub enum Error {
         /// What Wasmtime said.
         message: String,
     },
+    /// The module may cost more to compile than the engine allows.
+    #[error(
+        "{whose} has {found} {of}, more than the {limit} that this engine compiles \
+         (CompileLimits::{name}): raise the limit, or make it smaller (optimize, strip, split)"
+    )]
+    CompileLimit {
+        /// The module, or which of its parts.
+        whose: String,
+        /// How many it has.
+        found: u64,
+        /// Of what.
+        of: &'static str,
+        /// The limit.
+        limit: u64,
+        /// The field of [`CompileLimits`](crate::CompileLimits).
+        name: &'static str,
+    },
     /// The module spawns threads, but its memory cannot be shared with them.
     #[error(
         "the module imports wasi.thread-spawn, but it has no shared memory: \

@@ -73,7 +73,15 @@ pub struct LimitExceeded {
 }
 
 impl ExitStatus {
-    /// Whether the program exited with code 0.
+    /// Whether the program exited with code 0: all 32 bits of it, though systems tell their
+    /// users the last eight only.
+    ///
+    /// ```
+    /// use threadwork_engine::ExitStatus;
+    ///
+    /// assert!(ExitStatus::Exited(0).success());
+    /// assert!(!ExitStatus::Exited(256).success() && !ExitStatus::Exited(-1).success());
+    /// ```
     #[must_use]
     pub fn success(&self) -> bool {
         matches!(self, Self::Exited(0))

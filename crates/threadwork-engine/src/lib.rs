@@ -41,6 +41,7 @@
 //! | | `backtrace` | [`Backtrace`]: frames in the terms of the user's file |
 //! | | `exit_status` | [`ExitStatus`]: how a process ended |
 //! | | `error` | [`Error`]: what goes wrong before a program runs |
+//! | | `compile_limits` | [`CompileLimits`]: what a module may cost to compile |
 //! | | `stats` | [`Stats`]: what a process has done |
 //! | memory | `linear_memory` | shared memories, their words, and the arena where all sleep who wait for them |
 //! | | `poll_page` | what stops threads that compute |
@@ -65,12 +66,17 @@
 //! A guest reaches only what its [`ProcessBuilder`] granted. Wasmtime does not count
 //! shared memories among what it gives security advice for, so put code that may be
 //! hostile behind a second wall, such as a container.
+//!
+//! [`EngineBuilder::untrusted`] and [`Limits::untrusted`] are settings for code from
+//! strangers. What they hold and what they do not is said in the repository's
+//! `docs/untrusted.md`.
 
 #![deny(missing_docs)]
 
 mod backtrace;
 mod cache;
 mod code;
+mod compile_limits;
 #[cfg(test)]
 mod conformance;
 mod engine;
@@ -91,6 +97,7 @@ mod thread;
 mod wasi;
 
 pub use backtrace::{Backtrace, Frame};
+pub use compile_limits::CompileLimits;
 pub use engine::{Engine, EngineBuilder, Stopping};
 pub use error::Error;
 pub use exit_status::{DeadlockReport, ExitStatus, LimitExceeded, Sleeper, Trap};

@@ -64,6 +64,23 @@ pub enum Limit {
 }
 
 impl Limits {
+    /// Limits for code from strangers, to be lowered or raised by what it is for: 16
+    /// threads, 128 MiB of memory, 10 s of time and, on Linux, of processor time, 32 open
+    /// files, 64 MiB written to files. The engine wants settings of its own, too:
+    /// [`EngineBuilder::untrusted`](crate::EngineBuilder::untrusted).
+    #[must_use]
+    pub fn untrusted() -> Self {
+        let time = Duration::from_secs(10);
+        Self {
+            threads: Some(16),
+            memory: Some(128 << 20),
+            wall_time: Some(time),
+            cpu_time: cfg!(target_os = "linux").then_some(time),
+            open_files: Some(32),
+            file_bytes: Some(64 << 20),
+        }
+    }
+
     /// At most `count` threads at one time beside the main one.
     #[must_use]
     pub fn threads(mut self, count: u32) -> Self {

@@ -94,7 +94,7 @@ impl Module {
         let code = compile(engine, &rewritten)?;
         let program = Program::from(rewritten);
         if let Some(frozen) = freeze(&code, &program) {
-            cache::store(&entry, &frozen);
+            cache::store(entry, frozen);
         }
         Self::assemble(engine, &wasm, code, program)
     }
@@ -159,6 +159,7 @@ impl Module {
         Ok(Self(Arc::new(Inner {
             engine: engine.clone(),
             code: Arc::new(Code {
+                own_memories: wasmtime.resources_required().num_memories,
                 wasmtime,
                 max_wasm_stack: engine.max_wasm_stack(),
                 grows_memory: program.grows_memory(),
@@ -294,6 +295,7 @@ fn word_at(place: &str, text: &[u8]) -> String {
 }
 
 fn prepare(engine: &Engine, wasm: &[u8]) -> Result<Rewritten, Error> {
+    engine.compile_limits().check(wasm)?;
     let stopping = match engine.stopping() {
         Stopping::Signal => threadwork_rewrite::Stopping::BySignal,
         Stopping::Poll => threadwork_rewrite::Stopping::ByPoll,

@@ -6,6 +6,9 @@
 //! or a child module, in a `use` or anywhere else; it leads to the file that defines what it
 //! names, whatever re-exports are on the way.
 
+// In helpers as in tests, an `unwrap` is an assertion.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;

@@ -11,9 +11,12 @@ use crate::error::{Error, one_line};
 use crate::exit_status::ExitStatus;
 use crate::limits::{Limit, Limits, PAGE};
 use crate::linear_memory::{Arena, Memory, Totals};
+use crate::machine::with_traps;
 use crate::module::Module;
 use crate::poll_page::PollPage;
-use crate::process::{Parts, PooledInstance, Program, State, ThreadContext, check_limits};
+use crate::process::{
+    Parts, PooledInstance, Program, State, ThreadContext, catch_panic, check_limits,
+};
 use crate::thread::ThreadState;
 use crate::wasi::{Grants, HostEnds, InputStream, Output, OutputStream, Stdin, Wasi};
 use std::ffi::OsString;
@@ -340,13 +343,9 @@ impl ProcessBuilder {
         state.link(link(&self.module, &state, self.define.take())?);
         let thread = state.add_main();
         // Without a shared memory, an instance runs its start function when it is made.
-        let instance = match state.memories().is_empty() {
-            true => None,
-            false => Some(
-                PooledInstance::new(&state, &thread)
-                    .map_err(|error| cannot_instantiate(&error, thread.take_limit()))?,
-            ),
-        };
+        let has_shared = !state.memories().is_empty();
+        let instance = has_shared.then(|| first_instance(&state, &thread));
+        let instance = instance.transpose()?;
         Ok(Prepared {
             state,
             program,
@@ -428,6 +427,14 @@ impl std::fmt::Debug for ProcessBuilder {
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
+}
+
+/// Makes an instance on the embedder's thread. None of the guest's functions runs here, but
+/// code that Wasmtime compiled may: it copies segments of tables, which trap where they do
+/// not fit. All else that guests run is on workers.
+fn first_instance(state: &Arc<State>, thread: &Arc<ThreadState>) -> Result<PooledInstance, Error> {
+    let made = with_traps(|| catch_panic(|| PooledInstance::new(state, thread)));
+    made.map_err(|error| cannot_instantiate(&error, thread.take_limit()))
 }
 
 /// The first instance could not be made, and this limit was met.

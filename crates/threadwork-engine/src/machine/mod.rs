@@ -8,6 +8,7 @@
 //! | `os_thread` | operating-system threads that guests can run on |
 //! | `stop_signal` | stops a thread in the middle of guest code |
 //! | `compiler` | compiles, on threads that live as long as the compile |
+//! | `system_limits` | how many threads and mappings the system has for an engine |
 //! | `worker` | operating-system threads that run closures, and are used again |
 //! | `watchdog` | one thread that looks after limits of time |
 
@@ -16,15 +17,18 @@ mod compiler;
 mod cpu_clock;
 mod os_thread;
 mod stop_signal;
+mod system_limits;
 mod watchdog;
 mod worker;
 
 pub(crate) use code_map::CodeMap;
 pub(crate) use compiler::Compiler;
 pub(crate) use cpu_clock::{CpuClock, SUPPORTED as HAS_CPU_CLOCKS};
+pub(crate) use os_thread::{run_apart, with_traps};
 pub(crate) use stop_signal::{
     Reasons, Receiver, SUPPORTED as CAN_SIGNAL, install as install_signal, stoppable,
 };
+pub(crate) use system_limits::{Mappings, Taken, workers as workers_of_system};
 pub(crate) use watchdog::{Visited, Watchdog};
 pub(crate) use worker::{Worker, Workers, withdraw};
 
@@ -39,16 +43,18 @@ pub(crate) struct Machine {
     cores: Arc<Cores>,
     parallelism: u32,
     workers: Workers,
+    mappings: Arc<Mappings>,
     watchdog: Watchdog,
 }
 
 impl Machine {
-    /// With workers that have so many bytes of stack, and are stopped by `signal`.
+    /// With `most` workers, that have so many bytes of stack, and are stopped by `signal`.
     pub(crate) fn new(
         wasmtime: wasmtime::Engine,
         compiler: Compiler,
         signal: Option<i32>,
         stack_size: usize,
+        most: u32,
     ) -> Self {
         let parallelism = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let parallelism = u32::try_from(parallelism).unwrap_or(u32::MAX);
@@ -58,7 +64,8 @@ impl Machine {
             compiler,
             signal,
             parallelism,
-            workers: Workers::new(stack_size, Arc::clone(&cores)),
+            workers: Workers::new(stack_size, most, Arc::clone(&cores)),
+            mappings: Arc::new(Mappings::new()),
             watchdog: Watchdog::default(),
             cores,
         }
@@ -88,6 +95,11 @@ impl Machine {
 
     pub(crate) fn workers(&self) -> &Workers {
         &self.workers
+    }
+
+    /// What instances take for memories of their own.
+    pub(crate) fn mappings(&self) -> &Arc<Mappings> {
+        &self.mappings
     }
 
     pub(crate) fn watchdog(&self) -> &Watchdog {

@@ -8,8 +8,16 @@
 //! Invariant: every step of a start that can fail is made before the thread exists. Once
 //! [`spawn`] has returned, the thread runs with a signal stack, with the mask that guests
 //! need, whatever its creator's is.
+//!
+//! What is left are small allocations that the system's libraries and Wasmtime make for a
+//! thread that runs (its handle, the destructors of its thread-local data): like all
+//! allocations of Rust, they end a program that has no memory or no mappings left. That is
+//! why [`Workers`](super::Workers) stop well below what the system allows. Wasmtime maps a
+//! signal stack of its own, and panics where it cannot, only on threads that have none of
+//! this size.
 
 use std::io;
+use std::sync::mpsc::sync_channel;
 
 /// Bytes of a signal stack. Wasmtime makes one of its own where it finds less.
 #[cfg(unix)]
@@ -33,6 +41,35 @@ pub(crate) fn spawn(
         .stack_size(stack)
         .spawn(body)
         .map(drop);
+}
+
+/// Runs `body` on a thread of its own, and waits for it: for work that the signals of
+/// [`spawn`]'s mask must not meet on a thread of the embedder's.
+///
+/// # Errors
+///
+/// As [`spawn`], and if `body` panicked.
+pub(crate) fn run_apart<R: Send + 'static>(
+    name: &'static str,
+    stack: usize,
+    body: impl FnOnce() -> R + Send + 'static,
+) -> io::Result<R> {
+    let (sender, receiver) = sync_channel(1);
+    spawn(name, stack, move || {
+        // The receiver waits for it.
+        let _ = sender.send(body());
+    })?;
+    receiver
+        .recv()
+        .map_err(|_| io::Error::other("the thread panicked"))
+}
+
+/// Runs `body`, in which guest code may trap, on a thread of the embedder's, where the
+/// signals that traps are may be blocked: the system would end the program.
+pub(crate) fn with_traps<R>(body: impl FnOnce() -> R) -> R {
+    #[cfg(unix)]
+    let _restored = unix::MaskGuard::with_traps();
+    body()
 }
 
 #[cfg(unix)]
@@ -74,7 +111,9 @@ mod unix {
         let mut attributes = MaybeUninit::uninit();
         // SAFETY: it is valid for the write.
         check(unsafe { libc::pthread_attr_init(attributes.as_mut_ptr()) })?;
-        let stack = stack.next_multiple_of(rustix::param::page_size());
+        // Beyond all memory it stays what it is, and is refused.
+        let rounded = stack.checked_next_multiple_of(rustix::param::page_size());
+        let stack = rounded.unwrap_or(stack);
         // SAFETY: the attributes are initialized, here and below.
         let sized = unsafe { libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), stack) };
         let detached = libc::PTHREAD_CREATE_DETACHED;
@@ -119,8 +158,11 @@ mod unix {
         signal_stack.enter();
         set_mask();
         set_name(name);
-        // A job that panics has told of it already, and must not unwind into the system.
-        let _ = catch_unwind(AssertUnwindSafe(body));
+        // A job that panics has told of it already, and must not unwind into the system: nor
+        // must what it panicked with, when it is dropped.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(body)) {
+            std::mem::forget(panic);
+        }
         signal_stack.leave();
         null_mut()
     }
@@ -129,19 +171,38 @@ mod unix {
     /// which the system would end the program for what a guest's write did: the write
     /// fails with an error as well.
     fn set_mask() {
-        let traps = [
-            libc::SIGSEGV,
-            libc::SIGBUS,
-            libc::SIGILL,
-            libc::SIGFPE,
-            libc::SIGTRAP,
-        ];
-        mask(libc::SIG_UNBLOCK, &traps);
+        mask(libc::SIG_UNBLOCK, &TRAPS);
         mask(libc::SIG_BLOCK, &[libc::SIGXFSZ, libc::SIGPIPE]);
     }
 
-    /// Blocks or unblocks `signals` for the calling thread.
-    pub(crate) fn mask(how: libc::c_int, signals: &[libc::c_int]) {
+    /// The signals that traps are.
+    const TRAPS: [libc::c_int; 5] = [
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGILL,
+        libc::SIGFPE,
+        libc::SIGTRAP,
+    ];
+
+    /// Gives the thread its mask back.
+    pub(super) struct MaskGuard(libc::sigset_t);
+
+    impl MaskGuard {
+        /// Lets the signals through that traps are.
+        pub(super) fn with_traps() -> Self {
+            Self(mask(libc::SIG_UNBLOCK, &TRAPS))
+        }
+    }
+
+    impl Drop for MaskGuard {
+        fn drop(&mut self) {
+            // SAFETY: `mask` has initialized the set.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, null_mut()) };
+        }
+    }
+
+    /// Blocks or unblocks `signals` for the calling thread; returns the mask it had.
+    pub(crate) fn mask(how: libc::c_int, signals: &[libc::c_int]) -> libc::sigset_t {
         let mut set = MaybeUninit::uninit();
         // SAFETY: it is valid for the write, which initializes it.
         unsafe { libc::sigemptyset(set.as_mut_ptr()) };
@@ -150,8 +211,12 @@ mod unix {
             // effect.
             unsafe { libc::sigaddset(set.as_mut_ptr(), *signal) };
         }
-        // SAFETY: the set is initialized, and `how` is one of the constants.
-        unsafe { libc::pthread_sigmask(how, set.as_ptr(), null_mut()) };
+        // SAFETY: all zeros is a value of this type.
+        let mut before = unsafe { MaybeUninit::zeroed().assume_init() };
+        // SAFETY: the set is initialized, `how` is one of the constants, and `before` is valid
+        // for the write.
+        unsafe { libc::pthread_sigmask(how, set.as_ptr(), &raw mut before) };
+        before
     }
 
     #[cfg(target_os = "linux")]

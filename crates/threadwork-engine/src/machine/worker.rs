@@ -5,12 +5,14 @@
 //!
 //! Invariant: a worker is woken only by somebody who took it out of the list that it was
 //! in, after having put what it is woken for where it looks; so there is never more than
-//! one thing there.
+//! one thing there. And there are never more workers than the engine may have: a guest that
+//! starts threads without end is refused before the system has none left for the program
+//! around it.
 
 use super::os_thread;
 use crate::lock::lock;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -92,6 +94,9 @@ struct Shared {
     idle: Mutex<Idle>,
     stack_size: usize,
     cores: Arc<Cores>,
+    /// Workers that exist, and how many may.
+    live: AtomicU32,
+    most: u32,
 }
 
 struct Idle {
@@ -100,7 +105,8 @@ struct Idle {
 }
 
 impl Workers {
-    pub(crate) fn new(stack_size: usize, cores: Arc<Cores>) -> Self {
+    /// At most `most` of them, with so many bytes of stack.
+    pub(crate) fn new(stack_size: usize, most: u32, cores: Arc<Cores>) -> Self {
         Self(Arc::new(Shared {
             idle: Mutex::new(Idle {
                 workers: Vec::new(),
@@ -108,6 +114,8 @@ impl Workers {
             }),
             stack_size,
             cores,
+            live: AtomicU32::new(0),
+            most,
         }))
     }
 
@@ -115,7 +123,7 @@ impl Workers {
     ///
     /// # Errors
     ///
-    /// If the system has no thread left.
+    /// If the system has no thread left, or the engine may have no more.
     pub(crate) fn run(
         &self,
         closure: impl FnOnce(&Arc<Worker>) + Send + 'static,
@@ -130,6 +138,7 @@ impl Workers {
     }
 
     fn start(&self, closure: Closure) -> io::Result<()> {
+        let counted = Counted::new(&self.0)?;
         let worker = Arc::new(Worker {
             ready: AtomicBool::new(true),
             closure: Mutex::new(Some(closure)),
@@ -142,11 +151,45 @@ impl Workers {
         self.0.cores.acquire();
         let started = os_thread::spawn("threadwork", self.0.stack_size, move || {
             shared.work(&worker);
+            drop(counted);
         });
         if started.is_err() {
             self.0.cores.release();
         }
         started
+    }
+}
+
+/// A worker that counts, until it is dropped.
+struct Counted(Arc<Shared>);
+
+impl Counted {
+    /// # Errors
+    ///
+    /// If there are as many as there may be.
+    fn new(shared: &Arc<Shared>) -> io::Result<Self> {
+        // Ordering: Relaxed; nothing is read because of the number.
+        let live = shared.live.fetch_add(1, Ordering::Relaxed);
+        // From here on, dropping it counts it out again.
+        let counted = Self(Arc::clone(shared));
+        match live < shared.most {
+            true => Ok(counted),
+            false => Err(io::Error::new(
+                io::ErrorKind::WouldBlock,
+                format!(
+                    "the engine has the {} worker threads that it may have \
+                     (EngineBuilder::max_workers)",
+                    shared.most
+                ),
+            )),
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        // Ordering: Relaxed; as above.
+        self.0.live.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

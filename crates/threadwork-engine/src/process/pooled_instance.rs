@@ -5,11 +5,13 @@
 //! again; else the next one is made as soon as a thread has ended, before there is
 //! work for it.
 //!
-//! Invariant: a pooled instance on which a thread is run behaves like a fresh one.
+//! Invariant: a pooled instance on which a thread is run behaves like a fresh one, and one
+//! that is offered for the next thread is there: no thread is promised an instance that
+//! then cannot be made.
 
 use super::state::{State, ThreadContext};
 use super::threads::InstanceSlot;
-use crate::machine::Worker;
+use crate::machine::{Taken, Worker};
 use crate::thread::{Ended, ThreadState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -27,6 +29,8 @@ pub(crate) struct PooledInstance {
     enter: Option<TypedFunc<i32, ()>>,
     reset: Option<TypedFunc<(), ()>>,
     thread_start: Option<TypedFunc<(i32, i32), ()>>,
+    /// Given back after the store.
+    _mappings: Taken,
 }
 
 impl PooledInstance {
@@ -42,11 +46,12 @@ impl PooledInstance {
         thread: &Arc<ThreadState>,
         instantiate: impl FnOnce(&mut Store<ThreadContext>) -> wasmtime::Result<Instance>,
     ) -> wasmtime::Result<Self> {
+        let code = process.code();
+        let mappings = process.machine().mappings().take(code.own_memories)?;
         let context = ThreadContext::new(process, thread);
         let mut store = Store::new(process.machine().wasmtime(), context);
         store.limiter(|context| context);
         let instance = instantiate(&mut store)?;
-        let code = process.code();
         let mut function = |name| instance.get_func(&mut store, name);
         let [enter, reset, start] = [ENTER, RESET, "wasi_thread_start"].map(&mut function);
         let reset = reset.filter(|_| code.is_reusable);
@@ -57,6 +62,7 @@ impl PooledInstance {
             thread_start: start.map(|f| f.typed(&store)).transpose()?,
             store,
             instance,
+            _mappings: mappings,
         })
     }
 
@@ -108,12 +114,13 @@ impl PooledInstance {
         result
     }
 
-    /// Sets the instance back, if that can be done.
-    fn reset(&mut self) -> bool {
-        let Some(reset) = &self.reset else {
-            return false;
-        };
-        reset.call(&mut self.store, ()).is_ok()
+    /// Sets the instance back. What the rewriter makes for it cannot trap: it only assigns
+    /// globals.
+    fn set_back(&mut self) {
+        if let Some(reset) = &self.reset {
+            // It fails only if the process is ending, and then runs no thread any more.
+            let _ = reset.call(&mut self.store, ());
+        }
     }
 }
 
@@ -133,35 +140,34 @@ pub(crate) fn catch_panic<R>(body: impl FnOnce() -> wasmtime::Result<R>) -> wasm
     })
 }
 
-/// The work of a worker that got a guest thread without having an instance: makes one,
-/// runs the thread, and then those that the process hands it, until it has none for a
-/// while.
+/// The work of a worker that got an instance and a guest thread: runs the thread, and then
+/// those that the process hands it, until it has none for a while.
 pub(super) fn serve(
     process: &Arc<State>,
     worker: &Arc<Worker>,
+    mut instance: PooledInstance,
     mut thread: Arc<ThreadState>,
     mut argument: i32,
 ) {
     let slot = Arc::new(InstanceSlot::new(worker));
-    let mut instance = None;
     loop {
-        let ready = instance.take();
-        let ended_well = match ready.map_or_else(|| PooledInstance::new(process, &thread), Ok) {
-            Ok(ready) => instance.insert(ready).run(&thread, argument),
-            Err(error) => {
-                process.thread_failed(&thread, &error);
-                false
-            }
-        };
-        // The guest may know already that the thread has ended, and be about to
-        // start the next: so this worker, which is awake, is offered first of all.
-        if !process.thread_ended(&thread, ended_well.then_some(&slot)) {
-            return;
-        }
-        if !instance.as_mut().is_some_and(PooledInstance::reset) {
-            // Before the next one is made: there may not be room for both.
+        let ended_well = instance.run(&thread, argument);
+        // The guest may know already that the thread has ended, and be about to start the
+        // next: so this worker, which is awake, is offered first of all, if its instance
+        // can be set back.
+        let is_reusable = instance.reset.is_some();
+        let offered = (ended_well && is_reusable).then_some(&slot);
+        if process.thread_ended(&thread, offered) {
+            instance.set_back();
+        } else if ended_well && !is_reusable {
+            // Before the next one is made, because what it has counts.
             drop(instance);
-            instance = PooledInstance::new(process, &thread).ok();
+            match PooledInstance::new(process, &thread) {
+                Ok(made) if process.threads().offer(&slot) => instance = made,
+                _ => return,
+            }
+        } else {
+            return;
         }
         match next(process, &slot) {
             Some(next) => (thread, argument) = next,

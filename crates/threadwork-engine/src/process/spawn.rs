@@ -1,9 +1,12 @@
 //! The host function `wasi.thread-spawn`.
 //!
 //! The new thread runs on a pooled instance that is idle (its worker may still be
-//! spinning: then the hand-off is one store), or a worker makes one for it.
+//! spinning: then the hand-off is one store), or on one that the spawner makes for it.
+//!
+//! Invariant: once a spawn has returned an id, the thread has all that it needs to run.
+//! What cannot be had is an error of the spawn, which a program can cope with.
 
-use super::pooled_instance;
+use super::pooled_instance::{self, PooledInstance};
 use super::state::{State, ThreadContext};
 use super::threads::Refused;
 use crate::limits::Limit;
@@ -59,21 +62,24 @@ fn try_spawn(process: &Arc<State>, spawner: &ThreadState, argument: i32) -> Opti
     Some(id.cast_signed())
 }
 
-/// Has a worker make an instance for the thread; `None` if the system has no thread left.
+/// Makes an instance for the thread, and gives it to a worker; `None` if one of them cannot
+/// be had.
 fn start(process: &Arc<State>, thread: Arc<ThreadState>, argument: i32) -> Option<()> {
     let id = thread.id;
     process.acquire_store();
-    let state = Arc::clone(process);
-    let run = move |worker: &Arc<Worker>| {
-        pooled_instance::serve(&state, worker, thread, argument);
-        state.release_store();
-    };
-    if process.machine().workers().run(run).is_err() {
+    let started = PooledInstance::new(process, &thread).and_then(|instance| {
+        let state = Arc::clone(process);
+        let run = move |worker: &Arc<Worker>| {
+            pooled_instance::serve(&state, worker, instance, thread, argument);
+            state.release_store();
+        };
+        Ok(process.machine().workers().run(run)?)
+    });
+    if started.is_err() {
         process.threads().take_back(id);
         // The spawner itself is alive and awake, and has a store.
         process.lot().leave(|| false);
         process.release_store();
-        return None;
     }
-    Some(())
+    started.ok()
 }

@@ -164,13 +164,12 @@ impl Threads {
         let mut table = lock(&self.table);
         table.live.remove(&thread.id);
         self.tell_lingering(&table);
-        match instance {
-            Some(instance) if !table.closed => {
-                table.idle.push(Arc::clone(instance));
-                true
-            }
-            _ => false,
-        }
+        instance.is_some_and(|instance| table.offer(instance))
+    }
+
+    /// A pooled instance is idle; false if it must go because the process is ending.
+    pub(super) fn offer(&self, instance: &Arc<InstanceSlot>) -> bool {
+        lock(&self.table).offer(instance)
     }
 
     /// A notify is a system call, also where nobody waits.
@@ -263,6 +262,13 @@ impl Threads {
 }
 
 impl Table {
+    fn offer(&mut self, instance: &Arc<InstanceSlot>) -> bool {
+        if !self.closed {
+            self.idle.push(Arc::clone(instance));
+        }
+        !self.closed
+    }
+
     fn count(&self) -> u32 {
         self.live.len() as u32
     }

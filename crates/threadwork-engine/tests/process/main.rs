@@ -28,6 +28,7 @@ mod rules;
 mod stack;
 mod stopping;
 mod support;
+mod survive;
 mod totals;
 mod unmodified;
 mod wasi;
