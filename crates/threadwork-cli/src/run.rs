@@ -63,7 +63,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N", value_parser = options::parse_count)]
     threads: Option<u32>,
 
-    /// Most linear memory, for example 64KiB, 16M or 1G
+    /// Most linear memory and tables in sum, for example 64KiB, 16M or 1G
     #[arg(long, value_name = "SIZE", value_parser = options::parse_size)]
     max_memory: Option<u64>,
 
@@ -82,6 +82,10 @@ pub(crate) struct RunArgs {
     /// Most files and directories open at one time
     #[arg(long, value_name = "N", value_parser = options::parse_count)]
     max_open_files: Option<u32>,
+
+    /// Most bytes written to files in all, for example 64KiB, 16M or 1G
+    #[arg(long, value_name = "SIZE", value_parser = options::parse_size)]
+    max_file_bytes: Option<u64>,
 
     /// Print at the end what the program used
     #[arg(long)]
@@ -176,6 +180,7 @@ fn limits(args: &RunArgs) -> Limits {
     limits.wall_time = args.timeout;
     limits.cpu_time = args.max_cpu;
     limits.open_files = args.max_open_files;
+    limits.file_bytes = args.max_file_bytes;
     limits
 }
 

@@ -58,12 +58,16 @@ impl Symbols {
         let Ok(mut frames) = dwarf.find_frames(probe as u64).skip_all_loads() else {
             return lines;
         };
-        while let Ok(Some(frame)) = frames.next() {
+        while lines.len() < MOST_LINES
+            && let Ok(Some(frame)) = frames.next()
+        {
             let function = frame.function.as_ref().and_then(|f| f.raw_name().ok());
             let location = frame.location.as_ref();
             lines.push(Line {
                 function: function.map(|name: std::borrow::Cow<'_, str>| demangle(&name)),
-                file: location.and_then(|l| l.file).map(str::to_owned),
+                file: location
+                    .and_then(|l| l.file)
+                    .map(|file| printable(format_args!("{file}"))),
                 line: location.and_then(|l| l.line),
                 column: location.and_then(|l| l.column),
             });
@@ -112,11 +116,47 @@ fn load_dwarf(wasm: &[u8]) -> Option<Dwarf> {
     Some(std::sync::Mutex::new(context))
 }
 
-/// The name as its author wrote it. It is the guest's, and may be printed: without
-/// what a terminal would act on.
+/// Characters that are kept of a name: it is the guest's, and may have any length.
+const LONGEST_NAME: usize = 256;
+
+/// Lines that are told of one frame: as many functions may have been inlined into it.
+const MOST_LINES: usize = 64;
+
+/// The name as its author wrote it.
 fn demangle(name: &str) -> String {
-    let name = format!("{:#}", rustc_demangle::demangle(name));
-    name.replace(char::is_control, "\u{fffd}")
+    printable(format_args!("{:#}", rustc_demangle::demangle(name)))
+}
+
+/// A text of the guest's that may be kept and printed: cut, and without what a terminal
+/// would act on.
+fn printable(text: fmt::Arguments<'_>) -> String {
+    let mut kept = Printable {
+        text: String::new(),
+        left: LONGEST_NAME,
+    };
+    // It fails where it cuts.
+    if fmt::write(&mut kept, text).is_err() {
+        kept.text.push('\u{2026}');
+    }
+    kept.text
+}
+
+struct Printable {
+    text: String,
+    left: usize,
+}
+
+impl fmt::Write for Printable {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        for character in part.chars() {
+            self.left = self.left.checked_sub(1).ok_or(fmt::Error)?;
+            self.text.push(match character.is_control() {
+                true => '\u{fffd}',
+                false => character,
+            });
+        }
+        Ok(())
+    }
 }
 
 /// A source line.
@@ -131,7 +171,8 @@ struct Line {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Frame {
-    /// The demangled name, if the module has names or debug information.
+    /// The demangled name, if the module has names or debug information; of a very long
+    /// one the first 256 characters.
     pub function: Option<String>,
     /// The index of the function in the rewritten module.
     pub function_index: u32,

@@ -155,6 +155,9 @@ impl EngineBuilder {
             .wasm_memory64(true)
             .wasm_relaxed_simd(true)
             .wasm_extended_const(true)
+            .wasm_exceptions(true)
+            .wasm_gc(false)
+            .wasm_function_references(false)
             .concurrency_support(false);
         let wasmtime = wasmtime::Engine::new(&config).map_err(configuration)?;
         let compiler = Compiler::new(config).map_err(configuration)?;

@@ -51,12 +51,18 @@ pub struct Sleeper {
     pub thread: u32,
     /// The address in linear memory that it waits for a notify of.
     pub address: u64,
-    /// Where it called.
+    /// Where it called; empty for a thread after the first 256 that were looked at.
     pub backtrace: Backtrace,
 }
 
 /// A limit that was reached, and the trap that followed, if it did not end the
 /// process by itself.
+///
+/// A limit is named for a trap only where it explains it: the thread that trapped was itself
+/// refused something by it, nothing of that kind was granted to this thread afterwards, and
+/// the trap is one that can follow (the program aborts, accesses memory or a table out of
+/// bounds, or could not be instantiated). If several limits refused something, it is the
+/// last.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LimitExceeded {
@@ -75,9 +81,9 @@ impl ExitStatus {
 
     /// The exit code of a command-line program that reports this status: the
     /// guest's own if it is one of 0 to 255, which is all that a process can say, else
-    /// 255 (256 is no success, and no system may make it 0); 134 (128 + SIGABRT) for a trap; 120 for a deadlock; 121, 122,
-    /// 137, 124 and 152 for the limits of threads, open files, memory, wall-clock
-    /// and CPU time; 130 (128 + SIGINT) if killed.
+    /// 255 (256 is no success, and no system may make it 0); 134 (128 + SIGABRT) for a trap;
+    /// 120 for a deadlock; 121, 122, 137, 153, 124 and 152 for the limits of threads, open
+    /// files, memory, bytes of files, wall-clock and CPU time; 130 (128 + SIGINT) if killed.
     ///
     /// ```
     /// use threadwork_engine::ExitStatus;
@@ -99,6 +105,7 @@ impl ExitStatus {
                 Limit::WallTime(_) => 124,
                 Limit::Memory(_) => 137,
                 Limit::CpuTime(_) => 152,
+                Limit::FileBytes(_) => 153,
             },
             Self::Killed => 130,
         }

@@ -30,7 +30,7 @@ pub enum Activity {
         address: u64,
     },
     /// It is in a host call that can take long: a sleep, a poll, a read or a write
-    /// of a standard stream.
+    /// of a standard stream, a spawn that waits for a thread to be gone.
     InHostCall,
 }
 
@@ -85,7 +85,8 @@ pub(crate) struct ThreadState {
     cancelled: AtomicBool,
     /// Since when it is sent the signal that stops it.
     interrupted: Mutex<Option<Instant>>,
-    /// The limit that it met last.
+    /// The limit that refused it something last, unless something of that kind was granted
+    /// afterwards.
     limit_met: Mutex<Option<Limit>>,
     worker: OnceLock<Attachment>,
 }
@@ -177,11 +178,17 @@ impl ThreadState {
         self.cancelled.load(Ordering::SeqCst)
     }
 
+    /// A limit refuses it something. To be said before it is told no.
     pub(crate) fn meet_limit(&self, limit: Limit) {
         *lock(&self.limit_met) = Some(limit);
     }
 
-    /// The limit that it met since the last call.
+    /// It was granted something that limits of this kind could have refused.
+    pub(crate) fn granted(&self, kind: impl FnOnce(&Limit) -> bool) {
+        lock(&self.limit_met).take_if(|limit| kind(limit));
+    }
+
+    /// The limit that explains why it fails now, if one does.
     pub(crate) fn take_limit(&self) -> Option<Limit> {
         lock(&self.limit_met).take()
     }
@@ -205,15 +212,22 @@ impl ThreadState {
         HostCall(self)
     }
 
-    pub(crate) fn info(&self) -> ThreadInfo {
-        let activity = match (self.address(), self.in_host_call.load(Ordering::Relaxed)) {
+    fn activity(&self) -> Activity {
+        match (self.address(), self.in_host_call.load(Ordering::Relaxed)) {
             (Some(address), _) => Activity::Waiting { address },
             (None, 0) => Activity::Running,
             (None, _) => Activity::InHostCall,
-        };
+        }
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.activity() == Activity::Running
+    }
+
+    pub(crate) fn info(&self) -> ThreadInfo {
         ThreadInfo {
             id: self.id,
-            activity,
+            activity: self.activity(),
             cpu_time: self.cpu_time(),
         }
     }

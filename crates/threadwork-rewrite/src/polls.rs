@@ -45,6 +45,13 @@ pub(crate) fn poll(memory_index: u32) -> [Instruction<'static>; 3] {
     ]
 }
 
+/// What it costs to apply a segment of so many bytes, in bytes.
+pub(crate) fn segment_cost(len: usize) -> usize {
+    // What a library call takes, at most.
+    const CALL: usize = 1 << 10;
+    len + CALL
+}
+
 /// Whether an operator is a call of the engine's library, where no signal stops the
 /// thread, or one with a price that depends on its operands.
 ///

@@ -175,10 +175,11 @@ impl<'a> Scan<'a> {
 
     /// Whether the code gets polls.
     pub(crate) fn has_polls(&self) -> bool {
-        let mut deferred = self.deferred_segments();
+        let deferred = self.deferred_segments();
+        let cost = deferred.map(|(segment, _)| polls::segment_cost(self.len(segment)));
         !self.polls.is_empty()
             || !self.bulk.is_empty()
-            || deferred.any(|(segment, _)| self.is_large(segment))
+            || self.stopping != Stopping::None && cost.sum::<usize>() > pieces::PIECE as usize
     }
 
     /// The stack, if it is to be checked and can be.
@@ -206,9 +207,12 @@ impl<'a> Scan<'a> {
 
     /// Whether a segment is written in pieces.
     pub(crate) fn is_large(&self, segment: u32) -> bool {
+        self.stopping != Stopping::None && self.len(segment) > pieces::PIECE as usize
+    }
+
+    fn len(&self, segment: u32) -> usize {
         let segment = self.segments.get(segment as usize);
-        self.stopping != Stopping::None
-            && segment.is_some_and(|segment| segment.len > pieces::PIECE as usize)
+        segment.map_or(0, |segment| segment.len)
     }
 
     /// Each memory with its old index, in the order of the rewritten module:

@@ -9,8 +9,8 @@ use super::imports::{Define, link};
 use super::main_thread::{self, Main};
 use crate::error::{Error, one_line};
 use crate::exit_status::ExitStatus;
-use crate::limits::{Limits, PAGE};
-use crate::linear_memory::{Arena, Memory};
+use crate::limits::{Limit, Limits, PAGE};
+use crate::linear_memory::{Arena, Memory, Totals};
 use crate::module::Module;
 use crate::poll_page::PollPage;
 use crate::process::{Parts, PooledInstance, Program, State, ThreadContext, check_limits};
@@ -97,7 +97,7 @@ impl ProcessBuilder {
         self
     }
 
-    /// Appends an argument.
+    /// Appends an argument. One with a NUL character is an error when the process starts.
     #[must_use]
     pub fn arg(mut self, argument: impl Into<String>) -> Self {
         self.grants.args.push(argument.into());
@@ -113,7 +113,8 @@ impl ProcessBuilder {
         self
     }
 
-    /// Sets an environment variable.
+    /// Sets an environment variable. An empty name, a `=` in a name or a NUL character is an
+    /// error when the process starts.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let name = name.into();
@@ -122,11 +123,15 @@ impl ProcessBuilder {
         self
     }
 
-    /// Sets the host program's environment variables, as far as they are Unicode.
+    /// Sets the host program's environment variables, as far as they are Unicode and have
+    /// names that a program can be given.
     #[must_use]
     pub fn inherit_env(self) -> Self {
         let unicode = |(name, value): (OsString, OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
+            let name = name.into_string().ok()?;
+            // Windows has some.
+            let is_name = !name.is_empty() && !name.contains('=');
+            Some((name, value.into_string().ok()?)).filter(|_| is_name)
         };
         std::env::vars_os()
             .filter_map(unicode)
@@ -302,18 +307,20 @@ impl ProcessBuilder {
             source,
         })?;
         self.grants.args.insert(0, std::mem::take(&mut self.arg0));
+        self.grants.check()?;
         self.tell_parallelism();
         let mut ends = HostEnds::default();
         let stdin = InputStream::open(self.stdin, &mut ends)?;
-        let stdout = OutputStream::stdout(self.stdout, &mut ends)?;
-        let stderr = OutputStream::stderr(self.stderr, &mut ends)?;
-        let wasi = Wasi::new(&self.grants, stdin, stdout, stderr, self.limits.open_files)?;
+        let totals = Arc::new(Totals::new(self.limits.memory));
+        let stdout = OutputStream::stdout(self.stdout, &mut ends, &totals)?;
+        let stderr = OutputStream::stderr(self.stderr, &mut ends, &totals)?;
+        let wasi = Wasi::new(&self.grants, stdin, stdout, stderr, &self.limits)?;
         let code = self.module.code();
         let machine = self.module.engine().machine();
         let arena = Arc::new(Arena::new(
-            make_memories(&self.module, &self.limits, shape.memory, self.host_memory)?,
+            make_memories(&self.module, &totals, shape.memory, self.host_memory)?,
             Arc::clone(machine.cores()),
-            self.limits.memory,
+            totals,
             shape.hosts,
         ));
         if let Some(import) = code.memories.first() {
@@ -333,15 +340,13 @@ impl ProcessBuilder {
         state.link(link(&self.module, &state, self.define.take())?);
         let thread = state.add_main();
         // Without a shared memory, an instance runs its start function when it is made.
-        let instance =
-            match state.memories().is_empty() {
-                true => None,
-                false => Some(PooledInstance::new(&state, &thread).map_err(|error| {
-                    Error::Instantiate {
-                        message: one_line(&error),
-                    }
-                })?),
-            };
+        let instance = match state.memories().is_empty() {
+            true => None,
+            false => Some(
+                PooledInstance::new(&state, &thread)
+                    .map_err(|error| cannot_instantiate(&error, thread.take_limit()))?,
+            ),
+        };
         Ok(Prepared {
             state,
             program,
@@ -412,7 +417,7 @@ impl<P> Prepared<P> {
             what: "a thread",
             source,
         })?;
-        Ok(Process::new(state, calls, ends))
+        Ok(Process::new(&state, calls, ends))
     }
 }
 
@@ -425,68 +430,84 @@ impl std::fmt::Debug for ProcessBuilder {
     }
 }
 
+/// The first instance could not be made, and this limit was met.
+fn cannot_instantiate(error: &wasmtime::Error, limit: Option<Limit>) -> Error {
+    let mut message = one_line(error);
+    if let Some(limit) = limit {
+        message.push_str(&format!(": {limit} was reached: raise it"));
+    }
+    Error::Instantiate { message }
+}
+
 /// Makes the shared memories, of `size` bytes if they want less and may have as much; a
 /// limit lowers the maximum. The first has `host` bytes more than it wants, in any case.
+/// The largest that an instance has besides must find room, too.
 fn make_memories(
     module: &Module,
-    limits: &Limits,
+    totals: &Totals,
     size: u64,
     host: u64,
 ) -> Result<Vec<Memory>, Error> {
     let mut host = host.div_ceil(PAGE);
-    let mut left = limits.memory.map(|bytes| bytes / PAGE);
-    let too_large = |minimum: u64, limit: u64| Error::Memory {
-        minimum: minimum.saturating_mul(PAGE),
-        reason: format!("the limit is {limit} bytes: raise it"),
+    let memories = module.code().memories.iter();
+    let memories = memories
+        .map(|import| make_memory(module, import, totals, size, std::mem::take(&mut host)))
+        .collect::<Result<_, _>>()?;
+    let own = module.code().wasmtime.resources_required();
+    let own = own.max_initial_memory_size.unwrap_or_default();
+    let own = own.saturating_mul(PAGE);
+    // The instance will reserve it.
+    reserve(totals, own)?;
+    totals.release(own);
+    Ok(memories)
+}
+
+fn make_memory(
+    module: &Module,
+    import: &SharedMemoryImport,
+    totals: &Totals,
+    size: u64,
+    host: u64,
+) -> Result<Memory, Error> {
+    reserve(totals, import.minimum.saturating_mul(PAGE))?;
+    let declared = import.maximum.unwrap_or(import.minimum);
+    let most = totals
+        .left()
+        .map(|left| import.minimum.saturating_add(left / PAGE));
+    let maximum = most.map_or(declared, |most| most.min(declared));
+    let refused = |reason: String| Error::Memory {
+        minimum: import.minimum.saturating_mul(PAGE),
+        reason,
     };
-    let own = module
-        .code()
-        .wasmtime
-        .resources_required()
-        .max_initial_memory_size;
-    if let (Some(own), Some(limit)) = (own, limits.memory)
-        && own > limit / PAGE
-    {
-        return Err(too_large(own, limit));
+    let room = maximum - import.minimum;
+    if host > room {
+        return Err(refused(format!(
+            "there is no room for {} more for the host (ProcessBuilder::host_memory): link the \
+             program with a larger --max-memory, or raise the limit",
+            host.saturating_mul(PAGE)
+        )));
     }
-    let make = |import: &SharedMemoryImport| {
-        let refused = |reason: String| Error::Memory {
-            minimum: import.minimum.saturating_mul(PAGE),
-            reason,
-        };
-        let declared = import.maximum.unwrap_or(import.minimum);
-        let maximum = left.map_or(declared, |left| left.min(declared));
-        if maximum < import.minimum {
-            let bytes = limits.memory.unwrap_or_default();
-            return Err(too_large(import.minimum, bytes));
-        }
-        // It keeps half of what it may grow by.
-        let more = (size / PAGE).saturating_sub(import.minimum);
-        let room = maximum - import.minimum;
-        let reserved = std::mem::take(&mut host);
-        if reserved > room {
-            return Err(refused(format!(
-                "there is no room for {} more for the host (ProcessBuilder::host_memory): link \
-                 the program with a larger --max-memory, or raise the limit",
-                reserved.saturating_mul(PAGE)
-            )));
-        }
-        let minimum = import.minimum + more.min(room / 2).max(reserved);
-        if let Some(left) = &mut left {
-            *left -= minimum;
-        }
-        let ty = MemoryTypeBuilder::default()
-            .shared(true)
-            .memory64(import.memory64)
-            .min(minimum)
-            .max(Some(maximum))
-            .build()
-            .map_err(|error| refused(one_line(&error)))?;
-        let memory = SharedMemory::new(module.engine().machine().wasmtime(), ty)
-            .map_err(|error| refused(one_line(&error)))?;
-        Ok(Memory::new(memory))
-    };
-    module.code().memories.iter().map(make).collect()
+    // It keeps half of what it may grow by.
+    let more = (size / PAGE).saturating_sub(import.minimum);
+    let more = more.min(room / 2).max(host);
+    reserve(totals, more * PAGE)?;
+    let ty = MemoryTypeBuilder::default()
+        .shared(true)
+        .memory64(import.memory64)
+        .min(import.minimum + more)
+        .max(Some(maximum))
+        .build()
+        .map_err(|error| refused(one_line(&error)))?;
+    let memory = SharedMemory::new(module.engine().machine().wasmtime(), ty)
+        .map_err(|error| refused(one_line(&error)))?;
+    Ok(Memory::declared(memory, declared))
+}
+
+fn reserve(totals: &Totals, bytes: u64) -> Result<(), Error> {
+    totals.reserve(bytes).map_err(|limit| Error::Memory {
+        minimum: bytes,
+        reason: format!("the limit is {limit} bytes: raise it"),
+    })
 }
 
 /// Makes what stops the threads that compute, if the module looks at it.

@@ -42,10 +42,7 @@ impl PooledInstance {
         thread: &Arc<ThreadState>,
         instantiate: impl FnOnce(&mut Store<ThreadContext>) -> wasmtime::Result<Instance>,
     ) -> wasmtime::Result<Self> {
-        let context = ThreadContext {
-            process: Arc::clone(process),
-            thread: Arc::clone(thread),
-        };
+        let context = ThreadContext::new(process, thread);
         let mut store = Store::new(process.machine().wasmtime(), context);
         store.limiter(|context| context);
         let instance = instantiate(&mut store)?;
@@ -146,12 +143,13 @@ pub(super) fn serve(
     mut argument: i32,
 ) {
     let slot = Arc::new(InstanceSlot::new(worker));
-    let mut instance = PooledInstance::new(process, &thread);
+    let mut instance = None;
     loop {
-        let ended_well = match &mut instance {
-            Ok(instance) => instance.run(&thread, argument),
+        let ready = instance.take();
+        let ended_well = match ready.map_or_else(|| PooledInstance::new(process, &thread), Ok) {
+            Ok(ready) => instance.insert(ready).run(&thread, argument),
             Err(error) => {
-                process.thread_failed(&thread, error);
+                process.thread_failed(&thread, &error);
                 false
             }
         };
@@ -160,8 +158,10 @@ pub(super) fn serve(
         if !process.thread_ended(&thread, ended_well.then_some(&slot)) {
             return;
         }
-        if !instance.as_mut().is_ok_and(PooledInstance::reset) {
-            instance = PooledInstance::new(process, &thread);
+        if !instance.as_mut().is_some_and(PooledInstance::reset) {
+            // Before the next one is made: there may not be room for both.
+            drop(instance);
+            instance = PooledInstance::new(process, &thread).ok();
         }
         match next(process, &slot) {
             Some(next) => (thread, argument) = next,

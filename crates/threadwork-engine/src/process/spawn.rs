@@ -22,7 +22,9 @@ pub(super) fn add_to_linker(linker: &mut Linker<ThreadContext>) -> wasmtime::Res
         "thread-spawn",
         |caller: Caller<'_, ThreadContext>, argument: i32| {
             caller.data().check_running()?;
-            let ThreadContext { process, thread } = caller.data();
+            let ThreadContext {
+                process, thread, ..
+            } = caller.data();
             Ok(spawn(process, thread, argument))
         },
     )?;
@@ -39,10 +41,10 @@ fn spawn(process: &Arc<State>, spawner: &ThreadState, argument: i32) -> i32 {
 
 fn try_spawn(process: &Arc<State>, spawner: &ThreadState, argument: i32) -> Option<i32> {
     let most = process.limits().threads();
-    let (thread, instance) = match process.threads().admit(most, process.lot()) {
+    let (thread, instance) = match process.threads().admit(most, process.lot(), spawner) {
         Ok(admitted) => admitted,
         Err(Refused::Limit(most)) => {
-            process.limits().meet(spawner, Limit::Threads(most));
+            spawner.meet_limit(Limit::Threads(most));
             return None;
         }
         Err(Refused::Closed) => return None,
@@ -52,6 +54,7 @@ fn try_spawn(process: &Arc<State>, spawner: &ThreadState, argument: i32) -> Opti
         Some(instance) => instance.run(thread, argument),
         None => start(process, thread, argument)?,
     }
+    spawner.granted(|limit| matches!(limit, Limit::Threads(_)));
     // Ids are below 2^29.
     Some(id.cast_signed())
 }

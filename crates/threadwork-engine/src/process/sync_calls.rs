@@ -171,7 +171,9 @@ fn wait(
     expected: u64,
     load: impl Fn() -> u64,
 ) -> Result<i32> {
-    let ThreadContext { process, thread } = call.data();
+    let ThreadContext {
+        process, thread, ..
+    } = call.data();
     // A negative timeout is none.
     let timeout = u64::try_from(timeout).ok().map(Duration::from_nanos);
     let result = process.wait_on_word(thread, address, key, timeout, expected, load);

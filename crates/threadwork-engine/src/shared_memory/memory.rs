@@ -38,10 +38,11 @@ use wasmtime::{MemoryTypeBuilder, Trap};
 /// # Deadlocks
 ///
 /// While the host has the memory of a [process](crate::Process::memory), the process is
-/// never in a deadlock: the host could still notify its threads. A runtime counts
-/// [threads of the host](crate::RuntimeBuilder::host_threads) instead. In a host function
-/// [`ThreadContext::memory`](crate::ThreadContext::memory) is the caller's: who waits there
-/// is the guest thread that has called.
+/// never in a deadlock: the host could still notify its threads. A host that only looks, or
+/// waits, [observes](crate::Process::observe_memory) it instead, and is not counted. A
+/// runtime counts [threads of the host](crate::RuntimeBuilder::host_threads). In a host
+/// function [`ThreadContext::memory`](crate::ThreadContext::memory) is the caller's: who waits
+/// there is the guest thread that has called.
 #[derive(Clone)]
 pub struct SharedMemory {
     arena: Arc<Arena>,
@@ -142,7 +143,12 @@ impl SharedMemory {
         let memory = wasmtime::SharedMemory::new(engine.machine().wasmtime(), ty)
             .map_err(|error| refused(one_line(&error)))?;
         let memories = vec![Memory::new(memory)];
-        let arena = Arena::new(memories, Arc::clone(engine.machine().cores()), None, 0);
+        let arena = Arena::new(
+            memories,
+            Arc::clone(engine.machine().cores()),
+            Arc::default(),
+            0,
+        );
         Ok(Self::of_host(&Arc::new(arena)))
     }
 
@@ -155,8 +161,9 @@ impl SharedMemory {
         }
     }
 
-    /// The first of an arena that counts the threads of its host.
-    pub(crate) fn of_counted_host(arena: &Arc<Arena>) -> Self {
+    /// The first of an arena, which hides nothing: the arena counts the threads of its host,
+    /// or the host is known not to notify.
+    pub(crate) fn uncounted(arena: &Arc<Arena>) -> Self {
         Self {
             arena: Arc::clone(arena),
             caller: None,
@@ -197,7 +204,7 @@ impl SharedMemory {
     pub fn grow(&self, pages: u64) -> Result<u64, MemoryError> {
         self.arena
             .grow(self.memory(), pages)
-            .ok_or_else(|| MemoryError::Full {
+            .map_err(|_| MemoryError::Full {
                 size: self.size(),
                 pages,
             })

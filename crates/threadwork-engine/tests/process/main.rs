@@ -14,6 +14,7 @@ mod backtrace;
 mod bad_input;
 mod cache;
 mod deadlock;
+mod descriptors;
 mod ending;
 mod flat;
 #[path = "../shared/holdings.rs"]
@@ -27,6 +28,7 @@ mod rules;
 mod stack;
 mod stopping;
 mod support;
+mod totals;
 mod unmodified;
 mod wasi;
 #[path = "../shared/watch.rs"]
