@@ -67,7 +67,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SIZE", value_parser = options::parse_size)]
     max_memory: Option<u64>,
 
-    /// Native stack for the calls of each thread: 8M unless set; on --host engine
+    /// Native stack for the calls of each thread: 16M unless set; on --host engine
     #[arg(long, value_name = "SIZE", value_parser = options::parse_stack)]
     stack: Option<usize>,
 

@@ -16,7 +16,7 @@ const DEFAULT_SIGNAL: i32 = libc::SIGURG;
 const DEFAULT_SIGNAL: i32 = 0;
 
 /// Native stack for the frames of each guest thread.
-const MAX_WASM_STACK: usize = 8 << 20;
+const MAX_WASM_STACK: usize = 16 << 20;
 
 /// Native stack beyond that, for host functions. The engine's own need at most 20 KiB, measured
 /// where the guest's share was used up (`path_open`; a spawn, which makes an instance, 16).
@@ -127,7 +127,7 @@ impl EngineBuilder {
         self
     }
 
-    /// Native stack for WebAssembly frames of each thread, in bytes: 8 MiB by
+    /// Native stack for WebAssembly frames of each thread, in bytes: 16 MiB by
     /// default. It is reserved, not used, until a thread recurses deeply. What the
     /// guest's compiler puts into linear memory is not counted here.
     ///

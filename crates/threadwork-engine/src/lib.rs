@@ -121,5 +121,7 @@ pub use thread::{Activity, ThreadInfo};
 pub use threadwork_sync::{BarrierWaitResult, WaitResult};
 pub use wasi::{Output, Stdin};
 /// Of the WebAssembly engine underneath: what [`ProcessBuilder::linker`],
-/// [`Process::call`] and [`ThreadRuntime::execute`] speak.
+/// [`Process::call`] and [`ThreadRuntime::execute`] speak. A `SharedMemory` of Wasmtime's own,
+/// which a `Caller` can export, waits and notifies in another queue than guests do:
+/// [`ThreadContext::memory`] is the one that meets them.
 pub use wasmtime::{Caller, FuncType, Linker, Val, ValType};

@@ -5,7 +5,6 @@
 //! sleeps in the guest's own waits: a deadlock in which it takes part is one, its report
 //! names the word, and the end of the process or of its task wakes it.
 
-use super::memory::SharedMemory;
 use crate::linear_memory::Closed;
 use crate::process::{State, ThreadContext};
 use crate::thread::ThreadState;
@@ -26,6 +25,15 @@ pub(super) struct GuestThread {
 }
 
 impl GuestThread {
+    /// The one that has called the host, on the calling thread.
+    pub(super) fn of(context: &ThreadContext) -> Self {
+        Self {
+            process: Arc::downgrade(&context.process),
+            thread: Arc::clone(&context.thread),
+            runs_on: thread::current().id(),
+        }
+    }
+
     /// Itself, if it is what the calling thread runs.
     pub(super) fn current(&self) -> Option<Running<'_>> {
         let process = self.process.upgrade()?;
@@ -56,27 +64,5 @@ impl Running<'_> {
             .process
             .wait_on_word(self.thread, offset, key, timeout, expected, load);
         waited.map_err(|_| Closed)
-    }
-}
-
-impl ThreadContext {
-    /// The memory that [`Process::memory`](crate::Process::memory) gives, for a host
-    /// function that this thread has called: see
-    /// [`ProcessBuilder::linker`](crate::ProcessBuilder::linker).
-    ///
-    /// Who waits in it, or for an object in it, is this thread: it counts as asleep, so
-    /// that deadlocks are found, and it is woken when the process ends, with
-    /// [`MemoryError::Ended`](crate::MemoryError::Ended), which the host function should
-    /// pass on. To be used in the call and no longer; other threads of the host take
-    /// [`Process::memory`](crate::Process::memory).
-    #[must_use]
-    pub fn memory(&self) -> Option<SharedMemory> {
-        let caller = GuestThread {
-            process: Arc::downgrade(&self.process),
-            thread: Arc::clone(&self.thread),
-            runs_on: thread::current().id(),
-        };
-        let has_memory = !self.process.memories().is_empty();
-        has_memory.then(|| SharedMemory::of_guest(self.process.arena(), caller))
     }
 }

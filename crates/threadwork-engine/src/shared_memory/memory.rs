@@ -5,6 +5,7 @@ use crate::engine::Engine;
 use crate::error::{Error, one_line};
 use crate::limits::PAGE;
 use crate::linear_memory::{Arena, Closed, Integer, Memory, Number, Presence, Rmw, sealed};
+use crate::process::ThreadContext;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
@@ -166,15 +167,6 @@ impl SharedMemory {
         Self {
             arena: Arc::clone(arena),
             caller: None,
-            _presence: None,
-        }
-    }
-
-    /// The first of an arena, for a host function that a guest thread has called.
-    pub(super) fn of_guest(arena: &Arc<Arena>, caller: GuestThread) -> Self {
-        Self {
-            arena: Arc::clone(arena),
-            caller: Some(caller),
             _presence: None,
         }
     }
@@ -526,6 +518,27 @@ impl SharedMemory {
                 size: self.size(),
             },
         }
+    }
+}
+
+impl ThreadContext {
+    /// The memory that [`Process::memory`](crate::Process::memory) gives, for a host
+    /// function that this thread has called: see
+    /// [`ProcessBuilder::linker`](crate::ProcessBuilder::linker).
+    ///
+    /// Who waits in it, or for an object in it, is this thread: it counts as asleep, so
+    /// that deadlocks are found, and it is woken when the process ends, with
+    /// [`MemoryError::Ended`](crate::MemoryError::Ended), which the host function should
+    /// pass on. To be used in the call and no longer; other threads of the host take
+    /// [`Process::memory`](crate::Process::memory).
+    #[must_use]
+    pub fn memory(&self) -> Option<SharedMemory> {
+        let has_memory = !self.process.memories().is_empty();
+        has_memory.then(|| SharedMemory {
+            arena: Arc::clone(self.process.arena()),
+            caller: Some(GuestThread::of(self)),
+            _presence: None,
+        })
     }
 }
 

@@ -85,7 +85,7 @@ fn calls_that_need_more_native_stack_are_told_so() {
     let trap = trap(run_to_end(recursion(engine(), 2_000_000)));
     for part in [
         "stack overflow",
-        "8388608 bytes",
+        "16777216 bytes",
         "max_wasm_stack",
         "--stack",
     ] {

@@ -90,6 +90,7 @@ fn runtimes() {
         let runtime = workers_of(&module, 2, 4)
             .host_threads(0)
             .limits(Limits::default().wall_time(Duration::from_secs(100)))
+            .process(|process| process.host_memory(1 << 16))
             .build()
             .unwrap();
         let memory = runtime.memory();

@@ -227,7 +227,10 @@ fn each_kind_of_allocator_is_called() {
 #[test]
 fn a_worker_that_is_started_later_has_its_own() {
     let _watch = Watch::start();
-    let runtime = workers_of(rust_library(), 1, 3).build().unwrap();
+    let runtime = workers_of(rust_library(), 1, 3)
+        .process(|process| process.host_memory(1 << 16))
+        .build()
+        .unwrap();
     let memory = runtime.memory();
     let latch = memory.latch().unwrap();
     let word = memory.cache_aligned(7_u64).unwrap();

@@ -13,6 +13,7 @@ const LONG: Duration = Duration::from_secs(3600);
 fn guests(workers: u32, hosts: u32) -> ThreadRuntime {
     workers_of(rust_library(), workers, 16)
         .host_threads(hosts)
+        .process(|process| process.host_memory(1 << 16))
         .build()
         .unwrap()
 }
