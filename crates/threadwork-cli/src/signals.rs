@@ -87,6 +87,7 @@ fn unblock() {
         libc::SIGFPE,
         libc::SIGURG,
         libc::SIGPIPE,
+        SIGHUP,
         SIGINT,
         SIGTERM,
     ];

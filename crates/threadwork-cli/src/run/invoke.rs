@@ -8,8 +8,8 @@ use std::io::{self, Write};
 
 use anyhow::{Context, anyhow, bail};
 use threadwork_engine::{
-    Error, ExitStatus, FuncType, RuntimeBuilder, RuntimeConfig, Task, TaskError, ThreadRuntime,
-    Val, ValType,
+    Error, ExecuteError, ExitStatus, FuncType, RuntimeBuilder, RuntimeConfig, Task, TaskError,
+    ThreadRuntime, Val, ValType,
 };
 
 use super::{RunArgs, cannot_run, prepare};
@@ -81,11 +81,15 @@ fn call(
             (0..workers).map(numbered).collect::<anyhow::Result<_>>()?
         }
     };
-    let execute = |args: Vec<Val>| runtime.execute(Task::new(entry, args));
-    let tasks = calls
-        .into_iter()
-        .map(execute)
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut tasks = Vec::with_capacity(calls.len());
+    for args in calls {
+        match runtime.execute(Task::new(entry, args)) {
+            Ok(task) => tasks.push(task),
+            // A limit, or Ctrl-C, was faster.
+            Err(ExecuteError::ShutDown) => return Ok(Err(runtime.process().wait())),
+            Err(error) => return Err(error.into()),
+        }
+    }
     for task in tasks {
         match task.wait() {
             Ok(results) => print(&results)?,

@@ -107,7 +107,9 @@ mod linux {
         // SAFETY: all zeros is a value of this type.
         let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
         action.sa_sigaction = handle as *const () as usize;
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+        // A system call of a thread that is to stop is not restarted: it may be a read that
+        // somebody else has taken the input of.
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
         // SAFETY: `handle` has the type that `SA_SIGINFO` asks for, and does only what a
         // signal handler may.
         let result = unsafe { libc::sigaction(signal, &raw const action, null_mut()) };

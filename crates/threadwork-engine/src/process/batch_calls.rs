@@ -31,7 +31,7 @@ const RECORD: u64 = 32;
 /// Operations of one call by a guest.
 const MOST: u32 = 65_536;
 
-/// Words of a run between two looks whether to stop.
+/// Words of a run, or operations of a batch, between two looks whether to stop.
 const STRIDE: u64 = 4096;
 
 /// Defines `threadwork.atomic_batch`.
@@ -46,6 +46,7 @@ fn atomic_batch(
     count: i32,
 ) -> wasmtime::Result<i32> {
     let context = caller.data();
+    context.check_running()?;
     let memory = context.process.memories().first().ok_or_else(|| {
         wasmtime::Error::msg("atomic_batch was called by a module without a shared memory")
     })?;
@@ -67,6 +68,9 @@ fn atomic_batch(
         }
     }
     for (operation, index) in operations.iter().zip(0..) {
+        if index % STRIDE == 0 {
+            context.check_running()?;
+        }
         let result = run(operation, context, memory)?;
         memory.write(address + index * RECORD + 24, &result.to_le_bytes())?;
     }

@@ -1,7 +1,7 @@
 //! The calls on files and directories: each takes the lock of the files.
 
 use super::files::{FILESTAT, Files, Quota, SUCCESS, Scratch, finish};
-use super::host::{Errno, Host, MODULE, on_memory};
+use super::host::{Errno, Host, MODULE, MOST_VECTORS, on_memory};
 use crate::limits::Limit;
 use crate::lock::lock;
 use wasmtime::{Caller, Linker, Result};
@@ -12,6 +12,20 @@ use wiggle::{GuestMemory, GuestPtr};
 /// Bytes that one write of a process with a limit of them copies; the guest calls again for
 /// the rest.
 const MOST_COPIED: u32 = 1 << 20;
+
+/// Bytes of a path, as on Linux: what a call walks and copies while others wait is bounded.
+const LONGEST_PATH: u32 = 4096;
+
+/// Whether an argument of this name asks for more than one call may do.
+fn exceeds(name: &str, value: i64) -> Option<Errno> {
+    // Numbers without a sign.
+    let value = value as u32;
+    match name {
+        "vectors" if value > MOST_VECTORS => Some(Errno::Inval),
+        "path_length" | "new_length" if value > LONGEST_PATH => Some(Errno::Nametoolong),
+        _ => None,
+    }
+}
 
 /// Runs `body` on the process's files.
 fn with_files<H: Host>(
@@ -34,6 +48,9 @@ macro_rules! forward {
             MODULE,
             stringify!($name),
             |mut caller: Caller<'_, H>, $($argument: $ty),*| {
+                $(if let Some(errno) = exceeds(stringify!($argument), $argument.into()) {
+                    return Ok(errno as i32);
+                })*
                 with_files(&mut caller, |files, memory, _| {
                     $wrap(wasi::$name(&mut files.context, memory, $($argument),*))
                 })
@@ -56,8 +73,8 @@ pub(super) fn add_to_linker<H: Host>(linker: &mut Linker<H>) -> Result<()> {
         fd_tell(fd: i32, result: i32);
         proc_raise(signal: i32);
         sock_accept(fd: i32, flags: i32, result: i32);
-        sock_recv(fd: i32, data: i32, count: i32, flags: i32, size: i32, out_flags: i32);
-        sock_send(fd: i32, data: i32, count: i32, flags: i32, size: i32);
+        sock_recv(fd: i32, data: i32, vectors: i32, flags: i32, size: i32, out_flags: i32);
+        sock_send(fd: i32, data: i32, vectors: i32, flags: i32, size: i32);
         sock_shutdown(fd: i32, how: i32);
     }
     forward! { linker, finish,
@@ -66,25 +83,25 @@ pub(super) fn add_to_linker<H: Host>(linker: &mut Linker<H>) -> Result<()> {
         fd_fdstat_get(fd: i32, result: i32);
         fd_filestat_get(fd: i32, result: i32);
         fd_filestat_set_times(fd: i32, accessed: i64, modified: i64, flags: i32);
-        fd_pread(fd: i32, bufs: i32, count: i32, offset: i64, result: i32);
+        fd_pread(fd: i32, bufs: i32, vectors: i32, offset: i64, result: i32);
         fd_readdir(fd: i32, buf: i32, length: i32, cookie: i64, result: i32);
         fd_seek(fd: i32, offset: i64, whence: i32, result: i32);
         fd_sync(fd: i32);
-        path_create_directory(fd: i32, path: i32, length: i32);
-        path_filestat_get(fd: i32, flags: i32, path: i32, length: i32, result: i32);
+        path_create_directory(fd: i32, path: i32, path_length: i32);
+        path_filestat_get(fd: i32, flags: i32, path: i32, path_length: i32, result: i32);
         path_filestat_set_times(
-            fd: i32, flags: i32, path: i32, length: i32, accessed: i64, modified: i64, set: i32
+            fd: i32, flags: i32, path: i32, path_length: i32, accessed: i64, modified: i64, set: i32
         );
         path_link(
-            fd: i32, flags: i32, path: i32, length: i32, new_fd: i32, new_path: i32, new_length: i32
+            fd: i32, flags: i32, path: i32, path_length: i32, new_fd: i32, new_path: i32, new_length: i32
         );
-        path_readlink(fd: i32, path: i32, length: i32, buf: i32, buf_length: i32, result: i32);
-        path_remove_directory(fd: i32, path: i32, length: i32);
+        path_readlink(fd: i32, path: i32, path_length: i32, buf: i32, buf_length: i32, result: i32);
+        path_remove_directory(fd: i32, path: i32, path_length: i32);
         path_rename(
-            fd: i32, path: i32, length: i32, new_fd: i32, new_path: i32, new_length: i32
+            fd: i32, path: i32, path_length: i32, new_fd: i32, new_path: i32, new_length: i32
         );
-        path_symlink(target: i32, target_length: i32, fd: i32, path: i32, length: i32);
-        path_unlink_file(fd: i32, path: i32, length: i32);
+        path_symlink(target: i32, new_length: i32, fd: i32, path: i32, path_length: i32);
+        path_unlink_file(fd: i32, path: i32, path_length: i32);
     }
     linker.func_wrap(MODULE, "fd_pwrite", fd_pwrite::<H>)?;
     linker.func_wrap(MODULE, "fd_filestat_set_size", fd_filestat_set_size::<H>)?;
@@ -102,6 +119,9 @@ pub(super) fn fd_write<H: Host>(
     count: i32,
     result: i32,
 ) -> Result<i32> {
+    if let Some(errno) = exceeds("vectors", count.into()) {
+        return Ok(errno as i32);
+    }
     with_files(&mut caller, |files, memory, host| {
         write(
             files,
@@ -130,6 +150,9 @@ fn fd_pwrite<H: Host>(
     offset: i64,
     result: i32,
 ) -> Result<i32> {
+    if let Some(errno) = exceeds("vectors", count.into()) {
+        return Ok(errno as i32);
+    }
     with_files(&mut caller, |files, memory, host| {
         write(
             files,
@@ -235,6 +258,9 @@ pub(super) fn fd_read<H: Host>(
     count: i32,
     result: i32,
 ) -> Result<i32> {
+    if let Some(errno) = exceeds("vectors", count.into()) {
+        return Ok(errno as i32);
+    }
     with_files(&mut caller, |files, memory, _| {
         finish(wasi::fd_read(
             &mut files.context,
@@ -260,6 +286,9 @@ fn path_open<H: Host>(
     flags: i32,
     result: i32,
 ) -> Result<i32> {
+    if let Some(errno) = exceeds("path_length", length.into()) {
+        return Ok(errno as i32);
+    }
     with_files(&mut caller, |files, memory, host| {
         if let Some(most) = files.most
             && files.opened.len() >= most as usize

@@ -131,7 +131,7 @@ fn write(host: &impl Host, stream: Stream, bytes: &[u8]) -> Result<Result<usize,
         }));
     };
     if !output.can_block() {
-        return Ok(retry(|| rustix::io::write(fd, bytes)).map_err(errno));
+        return Ok(retry(host, || rustix::io::write(fd, bytes))?.map_err(errno));
     }
     let _call = host.thread().host_call();
     let part = &bytes[..bytes.len().min(PIPE_PART)];
@@ -146,7 +146,7 @@ fn write(host: &impl Host, stream: Stream, bytes: &[u8]) -> Result<Result<usize,
         if turn.is_some() && !is_writable(fd) {
             continue;
         }
-        match retry(|| rustix::io::write(fd, part)) {
+        match retry(host, || rustix::io::write(fd, part))? {
             // Somebody else who writes there was faster.
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
             result => return Ok(result.map_err(errno)),
@@ -177,13 +177,13 @@ fn read(host: &impl Host, room: usize) -> Result<Result<Vec<u8>, Errno>> {
         }
         (_, None) => Ok(0),
         (_, Some(fd)) if !stdin.can_block() => {
-            retry(|| rustix::io::read(fd, &mut bytes[..])).map_err(errno)
+            retry(host, || rustix::io::read(fd, &mut bytes[..]))?.map_err(errno)
         }
         (_, Some(fd)) => {
             let _call = host.thread().host_call();
             let _reading = reader(host, &stdin.reading)?;
             match until_ready(host, fd, PollFlags::IN)? {
-                Ok(()) => retry(|| rustix::io::read(fd, &mut bytes[..])).map_err(errno),
+                Ok(()) => retry(host, || rustix::io::read(fd, &mut bytes[..]))?.map_err(errno),
                 Err(errno) => Err(errno),
             }
         }
@@ -234,11 +234,16 @@ fn until_ready(
     result
 }
 
-fn retry(mut call: impl FnMut() -> rustix::io::Result<usize>) -> std::io::Result<usize> {
+/// Calls again what a signal has interrupted, unless that was the one to stop: somebody else
+/// may have taken what a poll had promised, and then the call would block.
+fn retry(
+    host: &impl Host,
+    mut call: impl FnMut() -> rustix::io::Result<usize>,
+) -> Result<std::io::Result<usize>> {
     loop {
         match call() {
-            Err(rustix::io::Errno::INTR) => {}
-            result => return Ok(result?),
+            Err(rustix::io::Errno::INTR) => host.check_running()?,
+            result => return Ok(result.map_err(Into::into)),
         }
     }
 }
