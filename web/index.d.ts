@@ -106,6 +106,11 @@ export type InputSource =
 
 export interface ProcessOptions {
   args?: string[];
+  /**
+   * Bytes of the program's first shared memory that are reserved for what the host allocates
+   * there (`SharedMemory.of(process).allocate`); none by default.
+   */
+  hostMemory?: number;
   /** The name under which the program knows itself. */
   arg0?: string;
   /**

@@ -7,7 +7,7 @@ export class ThreadworkError extends Error {
 
 /** Why an operation on a SharedMemory, or an object in one, failed. */
 export class MemoryError extends ThreadworkError {
-  readonly code: 'OUT_OF_BOUNDS' | 'MISALIGNED' | 'FULL' | 'ENDED' | 'DAMAGED' | 'BATCH';
+  readonly code: 'OUT_OF_BOUNDS' | 'MISALIGNED' | 'FULL' | 'RESERVED' | 'ENDED' | 'DAMAGED' | 'BATCH';
   readonly offset?: number;
   readonly length?: number;
   /** The size of the memory. */
@@ -63,7 +63,13 @@ export class SharedMemory {
   readonly size: number;
   /** Returns how many pages there were. */
   grow(pages: number): number;
-  /** Bytes of the host's own, never freed, which the guest's allocator does not touch. */
+  /**
+   * Bytes of the host's own, never freed, which the guest's allocator does not touch. Of the
+   * memory of a process or runtime there are those that `hostMemory` or `memorySize` have
+   * reserved; where the program may grow its memory, too, there are no others.
+   *
+   * @throws {MemoryError} RESERVED, FULL
+   */
   allocate(size: number, alignment?: number): number;
 
   /** Plain access, aligned or not. */

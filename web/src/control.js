@@ -57,6 +57,9 @@ export const W = {
   RPC_WIDE: 37,
   /** How often threads came out of a sleep without a timeout. */
   AWOKEN: 38,
+  /** Where the host's own bytes in the memory are free, and where they end: see host-area.js. */
+  HOST_FREE: 39,
+  HOST_END: 40,
   /** Who sleeps for ever: see observed.js. */
   ASLEEP: 28,
   /** 1 while somebody finds out whether all threads sleep for ever. */

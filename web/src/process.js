@@ -21,6 +21,7 @@ import {
 import { Engine } from './engine.js';
 import { describe, NO_SHARED_MEMORY, ThreadworkError } from './errors.js';
 import { withZero } from './guest-memory.js';
+import { layOut, take } from './host-area.js';
 import { canShare, canWaitAsync, cores, monotonic } from './platform.js';
 import { preopensOf } from './preopens.js';
 import { unshare } from './sections.js';
@@ -131,7 +132,7 @@ export class Process {
 
   /** The memories that it imports, within its limit, by their numbers in the module. */
   #planMemories() {
-    const { memorySize = 0, limits: { memory: limit = Infinity } = {} } = this.#options;
+    const { memorySize = 0, hostMemory = 0, limits: { memory: limit = Infinity } = {} } = this.#options;
     return this.#program.sharedMemories.map(({ module, name, minimum, maximum }, index) => {
       const most = Math.min(maximum, Math.floor(limit / PAGE));
       if (most < minimum) {
@@ -142,7 +143,16 @@ export class Process {
       }
       // Room is left for what has to be added.
       const wanted = Math.min(Math.ceil(memorySize / PAGE), Math.floor((minimum + most) / 2));
-      const first = Math.max(minimum, wanted);
+      const reserved = minimum + (index === 0 ? Math.ceil(hostMemory / PAGE) : 0);
+      if (reserved > most) {
+        throw new ThreadworkError(
+          'OUT_OF_MEMORY',
+          `there is no room for the ${hostMemory} bytes of \`hostMemory\`: link the program with a ` +
+            'larger --max-memory, or raise limits.memory',
+        );
+      }
+      const first = Math.max(reserved, wanted);
+      if (index === 0) layOut(this.#control.words, minimum * PAGE, first * PAGE);
       return { module, name, index, minimum: first, maximum: most, isLimited: most < maximum };
     });
   }
@@ -201,6 +211,7 @@ export class Process {
       isObserved: this.#program.isObserved,
       control,
       memories: this.#memories,
+      wasiMemory: this.#program.wasiMemory,
       given: {
         args: [arg0, ...args].map((text) => withZero(text)),
         env: this.#environment(),
@@ -574,6 +585,15 @@ export class Process {
     if (this.#end !== 0 || this.#memories.length === 0) return null;
     Atomics.or(this.#control.words, W.ASLEEP, NEVER_ALL);
     return this.#memories[0].memory;
+  }
+
+  /** @internal Where the host may have bytes of its own in the memory. */
+  get hostArea() {
+    const { words } = this.#control;
+    return {
+      mayGrow: !this.#program.growsMemory,
+      take: (size, alignment) => take(words, size, alignment),
+    };
   }
 
   /** The threads that exist now, by id. */

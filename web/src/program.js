@@ -3,7 +3,7 @@
 import { ThreadworkError } from './errors.js';
 import { avoidCompilerBug } from './liftoff.js';
 import { fetchBytes } from './fetch.js';
-import { importMemory, memories, withoutActiveData } from './sections.js';
+import { importMemory, memories, wasiMemory, withoutActiveData } from './sections.js';
 import { isReusable } from './reusable.js';
 import { KNOWN_IMPORTS } from './wasi/abi.js';
 
@@ -43,6 +43,17 @@ export class Program {
   /** The shared memories that every instance imports. */
   get sharedMemories() {
     return this.memories.filter(({ shared, module }) => shared && module !== undefined);
+  }
+
+  /** Which of `sharedMemories` WASI works on; -1 if that is a memory of each instance. */
+  get wasiMemory() {
+    const number = this.bytes ? wasiMemory(this.bytes) : 0;
+    return this.sharedMemories.indexOf(this.memories[number]);
+  }
+
+  /** Whether it may make its first memory larger; that it cannot is known once it is rewritten. */
+  get growsMemory() {
+    return !this.isObserved || this.imports.some(({ name }) => name === 'grow:0');
   }
 
   /** Fails if the program imports what this host does not define. */

@@ -107,7 +107,7 @@ export class Seat {
     const { module, laterModule } = this.join;
     this.instance = new WebAssembly.Instance(this.isFirst ? module : laterModule, this.imports);
     const { memory, ['threadwork:memory']: own } = this.instance.exports;
-    if (!this.memory.isAttached || !this.join.memories.length) this.memory.attach(own ?? memory);
+    if (!this.join.memories[this.join.wasiMemory]) this.memory.attach(memory instanceof WebAssembly.Memory ? memory : own);
     if (this.join.program === 'pool' && this.takesCalls) {
       this.enter();
       if (this.isFirst) initialize(this);
@@ -216,14 +216,14 @@ export class Seat {
     const imports = {};
     const into = (module) => (imports[module] ??= {});
     for (const { module, name, memory } of join.memories) into(module)[name] = memory;
-    const raw = join.memories[0]?.memory;
+    const wasi = join.memories[join.wasiMemory]?.memory;
     // V8 checks atomics against the size that a worker knows, and forgets to tell it of a growth
     // that comes while it receives the memory. Growing by nothing fetches the size.
     for (const { memory } of join.memories) memory.grow(0);
-    if (raw) memory.attach(raw);
+    if (wasi) memory.attach(wasi);
 
     let localFiles = null;
-    if (!raw) {
+    if (!wasi) {
       const { informing } = await import('./files/open.js');
       const { LocalFiles } = await import('./files/local.js');
       localFiles = await LocalFiles.open(memory, join.files, informing(control));
@@ -244,7 +244,7 @@ export class Seat {
       const { addImports, checkComplete } = await import('./imports.js');
       await addImports(imports, join.imports, {
         data: join.data,
-        memory: raw,
+        memory: join.memories[0]?.memory,
         thread: () => control.threadOf(at),
         exports: () => this.instance.exports,
       });

@@ -7,6 +7,7 @@
 
 const IMPORT = 2;
 const MEMORY = 5;
+const EXPORT = 7;
 const DATA = 11;
 
 const SHARED = 2;
@@ -111,6 +112,21 @@ export function memories(bytes) {
     }
   }
   return found;
+}
+
+/** The number of the memory that WASI works on: the one exported as `memory`, or the first. */
+export function wasiMemory(bytes) {
+  for (const { id, body } of sections(bytes)) {
+    if (id !== EXPORT) continue;
+    const reader = new Reader(bytes, body);
+    for (let count = reader.number(); count > 0; count--) {
+      const name = reader.name();
+      const kind = reader.byte();
+      const index = reader.number();
+      if (name === 'memory' && kind === 2) return index;
+    }
+  }
+  return 0;
 }
 
 /** The same module with memories that are not shared: atomic instructions may use those. */

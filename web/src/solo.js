@@ -46,7 +46,7 @@ export class Solo {
       this.#instance = new WebAssembly.Instance(this.#join.module, imports);
       const { exports } = this.#instance;
       const { memory, _start, _initialize } = exports;
-      if (!this.#memory.isAttached) this.#memory.attach(exports['threadwork:memory'] ?? memory);
+      if (!this.#memory.isAttached) this.#memory.attach(memory instanceof WebAssembly.Memory ? memory : exports['threadwork:memory']);
       // What instantiation did before the module was rewritten, if it was.
       exports['threadwork:enter']?.(1);
       if (program === 'command') {
@@ -103,7 +103,7 @@ export class Solo {
     for (const plan of memories) {
       const memory = new WebAssembly.Memory({ initial: plan.minimum, maximum: plan.maximum });
       into(plan.module)[plan.name] = memory;
-      this.#memory.attach(memory);
+      if (plan.index === this.#join.wasiMemory) this.#memory.attach(memory);
       Object.assign(into('threadwork'), this.#observedCalls(memory, plan));
     }
     Object.assign(into('wasi_snapshot_preview1'), wasiCalls(this.#environment()));

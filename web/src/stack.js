@@ -8,8 +8,13 @@
 
 import { S } from './control.js';
 import { ThreadworkError } from './errors.js';
+import { take } from './host-area.js';
 
 const PAGE = 65536;
+/** The global that holds the least that the stack pointer may be, in modules that check it. */
+const STACK_LOW = 'threadwork:stack-low';
+/** Bytes below the stack pointer that a function may use. */
+const RED_ZONE = 128;
 /** What a stack is aligned to by the tools' convention. */
 const ALIGNMENT = 16;
 
@@ -21,9 +26,9 @@ export function initialize({ instance }) {
 }
 
 /**
- * Gives the instance of a seat a stack and a block of thread-local data of its own, in
- * pages that are added to the memory for the seat's first instance and used again for its
- * later ones.
+ * Gives the instance of a seat a stack and a block of thread-local data of its own, which
+ * are the host's bytes, taken for the seat's first instance and used again for its later
+ * ones.
  */
 export function settle(seat) {
   const { __stack_pointer, __wasm_init_tls, __wasi_init_tp, __tls_base, __tls_align } =
@@ -36,10 +41,13 @@ export function settle(seat) {
   const { words } = seat.control;
   const place = seat.at + S.STACK;
   const memory = seat.join.memories[0]?.memory ?? seat.instance.exports.memory;
-  words[place] ||= up(grow(memory, stack + tls + align), align);
+  const size = stack + tls + align;
+  words[place] ||= up(take(words, size) ?? grow(memory, size), align);
   // The stack is below, so that running out of it does not reach the data.
   const base = (words[place] >>> 0) + stack;
   if (__stack_pointer) __stack_pointer.value = base;
+  const low = seat.instance.exports[STACK_LOW];
+  if (low) low.value = base - stack + RED_ZONE;
   if (tls === 0) return;
   new Uint8Array(memory.buffer, base, tls).fill(0);
   if (__wasm_init_tls) __wasm_init_tls(base);
@@ -58,7 +66,7 @@ function tlsSize({ instance, join }) {
   );
 }
 
-/** Bytes at the end of the memory, which no allocator of the program's touches. */
+/** Bytes at the end of the memory, where `memorySize` has left none for the host. */
 function grow(memory, size) {
   try {
     return memory.grow(Math.ceil(size / PAGE)) * PAGE;

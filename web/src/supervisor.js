@@ -141,11 +141,12 @@ class SupervisedProcess {
 
   /** Brings up the workers of the main thread and of threads to come. */
   async begin() {
-    const { memories, files, program, poolSize, wallTime } = this.start;
+    const { memories, wasiMemory, files, program, poolSize, wallTime } = this.start;
     try {
-      if (memories.length > 0) {
+      const wasi = memories[wasiMemory];
+      if (wasi) {
         this.#preopens = await openPreopens(files.preopens);
-        const memory = new GuestMemory(memories[0].memory);
+        const memory = new GuestMemory(wasi.memory);
         this.#table = makeTable(memory, this.#preopens, files, this.control);
       }
     } catch (error) {
@@ -169,7 +170,7 @@ class SupervisedProcess {
     worker.life = rest.program === 'pool' ? crypto.randomUUID() : undefined;
     this.#seats.set(worker, index);
     // A memory that is not shared comes with its instance, and so must its files.
-    worker.join(this, { ...rest, index, isLater, life: worker.life, memories, files: memories.length > 0 ? null : files });
+    worker.join(this, { ...rest, index, isLater, life: worker.life, memories, files: memories[rest.wasiMemory] ? null : files });
   }
 
   async #listen() {

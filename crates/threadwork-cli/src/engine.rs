@@ -8,8 +8,17 @@ use threadwork_engine::{Engine, Error};
 
 /// An engine, with compiled modules cached on disk if `cached`.
 pub(crate) fn build(cached: bool) -> Result<Engine, Error> {
+    build_with_stack(cached, None)
+}
+
+/// The same, whose guest threads have so many bytes of native stack, if given.
+pub(crate) fn build_with_stack(cached: bool, stack: Option<usize>) -> Result<Engine, Error> {
     let cache = if cached { cache_folder() } else { None };
-    Engine::builder().cache_dir(cache).build()
+    let builder = Engine::builder().cache_dir(cache);
+    match stack {
+        Some(bytes) => builder.max_wasm_stack(bytes).build(),
+        None => builder.build(),
+    }
 }
 
 /// Where what is made once is kept, if the user has a home.

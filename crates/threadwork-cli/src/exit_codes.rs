@@ -16,7 +16,7 @@ pub(crate) const TEST_FAILED: i32 = 1;
 
 /// Every code that `threadwork run` exits with when it is not the program's own.
 /// [`threadwork_engine::ExitStatus::code`] gives those of a program that started.
-pub(crate) const TABLE: [(i32, &str); 13] = [
+pub(crate) const TABLE: [(i32, &str); 14] = [
     (2, "the command line of threadwork is wrong"),
     (120, "deadlock: every thread waits for ever"),
     (121, "the program failed at the limit of --threads"),
@@ -32,6 +32,7 @@ pub(crate) const TABLE: [(i32, &str); 13] = [
     (137, "the program failed at the limit of --max-memory"),
     (143, "ended at once by SIGTERM (128 + SIGTERM)"),
     (152, "the CPU time of --max-cpu is used up"),
+    (153, "the program failed at the limit of --max-file-bytes"),
     (
         255,
         "the program's own code is not one of 0 to 255 (a line says which)",

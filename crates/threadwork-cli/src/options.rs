@@ -76,6 +76,9 @@ const DURATION_UNITS: [(&str, u64); 7] = [
     ("d", 86_400 * 1_000_000_000),
 ];
 
+/// The smallest native stack that a program starts with, and the largest that makes sense.
+const STACKS: std::ops::RangeInclusive<u64> = 64 << 10..=4 << 30;
+
 /// A number of things of which there must be at least one: `4`.
 pub(crate) fn parse_count(text: &str) -> Result<u32, String> {
     match text.parse() {
@@ -91,6 +94,14 @@ pub(crate) fn parse_workers(text: &str) -> Result<u32, String> {
         count @ ..=MOST_WORKERS => Ok(count),
         _ => Err(format!("that is too many: write at most {MOST_WORKERS}")),
     }
+}
+
+/// The bytes of a thread's native stack.
+pub(crate) fn parse_stack(text: &str) -> Result<usize, String> {
+    let bytes = parse_size(text)?;
+    let fits = STACKS.contains(&bytes).then_some(bytes);
+    let bytes = fits.and_then(|bytes| usize::try_from(bytes).ok());
+    bytes.ok_or_else(|| "write a size from 64K to 4G".to_owned())
 }
 
 /// A number of bytes: `1048576`, `64KiB`, `16M`, `1G`.

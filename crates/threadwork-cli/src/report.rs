@@ -57,6 +57,7 @@ pub(crate) fn option_of(limit: Limit) -> &'static str {
         Limit::WallTime(_) => "--timeout",
         Limit::CpuTime(_) => "--max-cpu",
         Limit::OpenFiles(_) => "--max-open-files",
+        Limit::FileBytes(_) => "--max-file-bytes",
     }
 }
 

@@ -63,9 +63,13 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N", value_parser = options::parse_count)]
     threads: Option<u32>,
 
-    /// Most linear memory, for example 64KiB, 16M or 1G
+    /// Most linear memory and tables in sum, for example 64KiB, 16M or 1G
     #[arg(long, value_name = "SIZE", value_parser = options::parse_size)]
     max_memory: Option<u64>,
+
+    /// Native stack for the calls of each thread: 8M unless set; on --host engine
+    #[arg(long, value_name = "SIZE", value_parser = options::parse_stack)]
+    stack: Option<usize>,
 
     /// Longest time to run, for example 500ms, 10s or 1h30m
     #[arg(long, value_name = "DURATION", value_parser = options::parse_duration)]
@@ -78,6 +82,10 @@ pub(crate) struct RunArgs {
     /// Most files and directories open at one time
     #[arg(long, value_name = "N", value_parser = options::parse_count)]
     max_open_files: Option<u32>,
+
+    /// Most bytes written to files in all, for example 64KiB, 16M or 1G
+    #[arg(long, value_name = "SIZE", value_parser = options::parse_size)]
+    max_file_bytes: Option<u64>,
 
     /// Print at the end what the program used
     #[arg(long)]
@@ -120,7 +128,7 @@ fn start(args: &RunArgs) -> anyhow::Result<Process> {
 fn prepare(args: &RunArgs, file: &Path) -> anyhow::Result<ProcessBuilder> {
     let code = read(file)?;
     let cannot_run = |error| cannot_run(file, error);
-    let engine = engine::build(!args.no_cache).map_err(cannot_run)?;
+    let engine = engine::build_with_stack(!args.no_cache, args.stack).map_err(cannot_run)?;
     let module = Module::new(&engine, &code).map_err(cannot_run)?;
     let builder = ProcessBuilder::new(&module)
         .arg0(program_name(file))
@@ -172,6 +180,7 @@ fn limits(args: &RunArgs) -> Limits {
     limits.wall_time = args.timeout;
     limits.cpu_time = args.max_cpu;
     limits.open_files = args.max_open_files;
+    limits.file_bytes = args.max_file_bytes;
     limits
 }
 

@@ -13,10 +13,15 @@ use wasmtime::WasmBacktrace;
 /// Where the frames of a module's backtraces are looked up.
 pub(crate) struct Symbols {
     offsets: OffsetMap,
+    /// Whether the module says that some of it was written in Rust.
+    has_rust: bool,
     /// The original module if it has debug information, else empty.
     original: Arc<[u8]>,
     dwarf: OnceLock<Option<Dwarf>>,
 }
+
+/// How compilers name the language in a module's section `producers`.
+const RUST: &[u8] = b"Rust";
 
 /// The line table of a module, behind a lock: `addr2line` fills its caches as it is asked.
 type Dwarf = std::sync::Mutex<addr2line::Context<gimli::EndianArcSlice<gimli::LittleEndian>>>;
@@ -24,9 +29,13 @@ type Dwarf = std::sync::Mutex<addr2line::Context<gimli::EndianArcSlice<gimli::Li
 impl Symbols {
     pub(crate) fn new(offsets: OffsetMap, original: &[u8]) -> Self {
         let has_dwarf = sections(original).any(|(name, _)| name == ".debug_line");
+        let has_rust = sections(original).any(|(name, data)| {
+            name == "producers" && data.windows(RUST.len()).any(|bytes| bytes == RUST)
+        });
         let original = if has_dwarf { original } else { &[] };
         Self {
             offsets,
+            has_rust,
             original: original.into(),
             dwarf: OnceLock::new(),
         }
@@ -49,12 +58,16 @@ impl Symbols {
         let Ok(mut frames) = dwarf.find_frames(probe as u64).skip_all_loads() else {
             return lines;
         };
-        while let Ok(Some(frame)) = frames.next() {
+        while lines.len() < MOST_LINES
+            && let Ok(Some(frame)) = frames.next()
+        {
             let function = frame.function.as_ref().and_then(|f| f.raw_name().ok());
             let location = frame.location.as_ref();
             lines.push(Line {
                 function: function.map(|name: std::borrow::Cow<'_, str>| demangle(&name)),
-                file: location.and_then(|l| l.file).map(str::to_owned),
+                file: location
+                    .and_then(|l| l.file)
+                    .map(|file| printable(format_args!("{file}"))),
                 line: location.and_then(|l| l.line),
                 column: location.and_then(|l| l.column),
             });
@@ -103,11 +116,47 @@ fn load_dwarf(wasm: &[u8]) -> Option<Dwarf> {
     Some(std::sync::Mutex::new(context))
 }
 
-/// The name as its author wrote it. It is the guest's, and may be printed: without
-/// what a terminal would act on.
+/// Characters that are kept of a name: it is the guest's, and may have any length.
+const LONGEST_NAME: usize = 256;
+
+/// Lines that are told of one frame: as many functions may have been inlined into it.
+const MOST_LINES: usize = 64;
+
+/// The name as its author wrote it.
 fn demangle(name: &str) -> String {
-    let name = format!("{:#}", rustc_demangle::demangle(name));
-    name.replace(char::is_control, "\u{fffd}")
+    printable(format_args!("{:#}", rustc_demangle::demangle(name)))
+}
+
+/// A text of the guest's that may be kept and printed: cut, and without what a terminal
+/// would act on.
+fn printable(text: fmt::Arguments<'_>) -> String {
+    let mut kept = Printable {
+        text: String::new(),
+        left: LONGEST_NAME,
+    };
+    // It fails where it cuts.
+    if fmt::write(&mut kept, text).is_err() {
+        kept.text.push('\u{2026}');
+    }
+    kept.text
+}
+
+struct Printable {
+    text: String,
+    left: usize,
+}
+
+impl fmt::Write for Printable {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        for character in part.chars() {
+            self.left = self.left.checked_sub(1).ok_or(fmt::Error)?;
+            self.text.push(match character.is_control() {
+                true => '\u{fffd}',
+                false => character,
+            });
+        }
+        Ok(())
+    }
 }
 
 /// A source line.
@@ -122,7 +171,8 @@ struct Line {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Frame {
-    /// The demangled name, if the module has names or debug information.
+    /// The demangled name, if the module has names or debug information; of a very long
+    /// one the first 256 characters.
     pub function: Option<String>,
     /// The index of the function in the rewritten module.
     pub function_index: u32,
@@ -137,7 +187,8 @@ pub struct Frame {
 }
 
 /// The call stack of a guest thread, innermost frame first. Printed, it leaves out
-/// the frames that Rust's runtime marks as its own; [`frames`](Self::frames) has all.
+/// the frames that Rust's runtime marks as its own, unless hardly any would be left;
+/// [`frames`](Self::frames) has all.
 #[derive(Clone, Default)]
 pub struct Backtrace {
     frames: Vec<RawFrame>,
@@ -164,6 +215,13 @@ impl Backtrace {
             frames: frames.collect(),
             symbols: Some(symbols),
         }
+    }
+
+    /// Whether it is of a module that was written in Rust, in part at least.
+    pub(crate) fn is_of_rust(&self) -> bool {
+        self.symbols
+            .as_ref()
+            .is_some_and(|symbols| symbols.has_rust)
     }
 
     /// Whether there is no frame: the thread was not in guest code.
@@ -222,9 +280,13 @@ impl fmt::Display for Backtrace {
     }
 }
 
+/// Frames that are enough to say where a thread is.
+const ENOUGH: usize = 2;
+
 /// The frames between those that Rust's runtime marks as its own: without what a
 /// panic does before it aborts, and what a thread does before its closure. All of
-/// them if there are no marks.
+/// them if there are no marks. Where a closure has been inlined into the frame that is
+/// marked, hardly any would be left: that frame and what called it are shown then, too.
 fn short(frames: &[Frame]) -> &[Frame] {
     let marked = |mark: &'static str| {
         move |frame: &Frame| {
@@ -243,9 +305,10 @@ fn short(frames: &[Frame]) -> &[Frame] {
     let last = frames
         .iter()
         .position(marked("__rust_begin_short_backtrace"));
-    frames
-        .get(..last.unwrap_or(frames.len()))
-        .unwrap_or_default()
+    match last {
+        Some(last) if last >= ENOUGH => frames.get(..last).unwrap_or_default(),
+        _ => frames,
+    }
 }
 
 impl fmt::Display for Frame {

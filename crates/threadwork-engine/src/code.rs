@@ -14,10 +14,16 @@ pub(crate) struct Code {
     pub(crate) memories: Vec<SharedMemoryImport>,
     /// How many memories each instance has for itself.
     pub(crate) own_memories: u32,
+    /// Which of them WASI works on; `None` if that is a memory of each instance, or none.
+    pub(crate) shared_wasi_memory: Option<usize>,
+    /// Whether it can make the first of them larger.
+    pub(crate) grows_memory: bool,
     /// Whether an instance can be set back and used again.
     pub(crate) is_reusable: bool,
     /// Whether it looks at a poll page.
     pub(crate) has_poll: bool,
+    /// Native stack that its threads have.
+    pub(crate) max_wasm_stack: usize,
     /// Where a signal may stop its threads; `None` if it has no code, or none does.
     pub(crate) map: Option<CodeMap>,
     /// The function that a thread calls when its stack in linear memory is used up; `None`

@@ -16,7 +16,7 @@ const DEFAULT_SIGNAL: i32 = libc::SIGURG;
 const DEFAULT_SIGNAL: i32 = 0;
 
 /// Native stack for the frames of each guest thread.
-const MAX_WASM_STACK: usize = 1 << 20;
+const MAX_WASM_STACK: usize = 8 << 20;
 
 /// Native stack beyond that, for host functions. The engine's own need at most 20 KiB, measured
 /// where the guest's share was used up (`path_open`; a spawn, which makes an instance, 16).
@@ -48,6 +48,7 @@ struct Inner {
     cache: Option<PathBuf>,
     stopping: Stopping,
     compile_limits: CompileLimits,
+    max_wasm_stack: usize,
     checks_stacks: bool,
 }
 
@@ -126,9 +127,14 @@ impl EngineBuilder {
         self
     }
 
-    /// Native stack for WebAssembly frames of each thread, in bytes: 1 MiB by
+    /// Native stack for WebAssembly frames of each thread, in bytes: 8 MiB by
     /// default. It is reserved, not used, until a thread recurses deeply. What the
     /// guest's compiler puts into linear memory is not counted here.
+    ///
+    /// It is the same for all threads, whatever stack a program asks for when it starts
+    /// one (`std::thread::Builder::stack_size`): that is of linear memory, libraries do
+    /// not pass the number on, and workers run one thread after another. A thread that
+    /// uses it up traps, and the trap names this setting.
     #[must_use]
     pub fn max_wasm_stack(mut self, bytes: usize) -> Self {
         self.max_wasm_stack = bytes;
@@ -212,12 +218,17 @@ impl EngineBuilder {
         config
             .shared_memory(true)
             .max_wasm_stack(self.max_wasm_stack)
+            // Of fibers, which there are none of; Wasmtime wants it to be no less.
+            .async_stack_size(self.max_wasm_stack)
             .wasm_backtrace_details(WasmBacktraceDetails::Disable)
             .wasm_tail_call(true)
             .wasm_multi_memory(true)
             .wasm_memory64(true)
             .wasm_relaxed_simd(true)
             .wasm_extended_const(true)
+            .wasm_exceptions(true)
+            .wasm_gc(false)
+            .wasm_function_references(false)
             .concurrency_support(false);
         let wasmtime = wasmtime::Engine::new(&config).map_err(configuration)?;
         let compiler = Compiler::new(config).map_err(configuration)?;
@@ -237,6 +248,7 @@ impl EngineBuilder {
             cache: self.cache,
             stopping: self.stopping,
             compile_limits: self.compile_limits,
+            max_wasm_stack: self.max_wasm_stack,
             checks_stacks: self.checks_stacks,
         })))
     }
@@ -287,6 +299,10 @@ impl Engine {
 
     pub(crate) fn compile_limits(&self) -> &CompileLimits {
         &self.0.compile_limits
+    }
+
+    pub(crate) fn max_wasm_stack(&self) -> usize {
+        self.0.max_wasm_stack
     }
 
     pub(crate) fn checks_stacks(&self) -> bool {

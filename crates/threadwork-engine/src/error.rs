@@ -121,6 +121,17 @@ pub enum Error {
         /// The limit.
         limit: Limit,
     },
+    /// An argument, a variable of the environment or the name of a directory is none that a
+    /// program can be given: it would get another one.
+    #[error("{what} {text:?} cannot be given to the program: {reason}")]
+    Given {
+        /// Which of them.
+        what: &'static str,
+        /// As it was given.
+        text: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A directory cannot be handed to the guest.
     #[error("cannot open the directory {} for the guest: {reason}", path.display())]
     Preopen {
@@ -196,6 +207,7 @@ fn least(limit: &Limit) -> &'static str {
     match limit {
         Limit::Threads(_) => "one thread",
         Limit::Memory(_) => "one page (65536 bytes)",
+        Limit::FileBytes(_) => "one byte",
         Limit::WallTime(_) | Limit::CpuTime(_) => "one nanosecond",
         Limit::OpenFiles(_) => "one file",
     }

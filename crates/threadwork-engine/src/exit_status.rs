@@ -25,7 +25,8 @@ pub enum ExitStatus {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Trap {
-    /// The thread's id; 0 is the main thread.
+    /// The thread's id; 0 is the main thread. Rust's standard library counts from 1: its
+    /// panics name the thread with the id 1 `(2)`, as long as each spawn has succeeded.
     pub thread: u32,
     /// What happened, such as "wasm `unreachable` instruction executed".
     pub reason: String,
@@ -45,16 +46,23 @@ pub struct DeadlockReport {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Sleeper {
-    /// The thread's id; 0 is the main thread.
+    /// The thread's id; 0 is the main thread. Rust's standard library counts from 1: its
+    /// panics name the thread with the id 1 `(2)`, as long as each spawn has succeeded.
     pub thread: u32,
     /// The address in linear memory that it waits for a notify of.
     pub address: u64,
-    /// Where it called.
+    /// Where it called; empty for a thread after the first 256 that were looked at.
     pub backtrace: Backtrace,
 }
 
 /// A limit that was reached, and the trap that followed, if it did not end the
 /// process by itself.
+///
+/// A limit is named for a trap only where it explains it: the thread that trapped was itself
+/// refused something by it, nothing of that kind was granted to this thread afterwards, and
+/// the trap is one that can follow (the program aborts, accesses memory or a table out of
+/// bounds, or could not be instantiated). If several limits refused something, it is the
+/// last.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LimitExceeded {
@@ -81,9 +89,9 @@ impl ExitStatus {
 
     /// The exit code of a command-line program that reports this status: the
     /// guest's own if it is one of 0 to 255, which is all that a process can say, else
-    /// 255 (256 is no success, and no system may make it 0); 134 (128 + SIGABRT) for a trap; 120 for a deadlock; 121, 122,
-    /// 137, 124 and 152 for the limits of threads, open files, memory, wall-clock
-    /// and CPU time; 130 (128 + SIGINT) if killed.
+    /// 255 (256 is no success, and no system may make it 0); 134 (128 + SIGABRT) for a trap;
+    /// 120 for a deadlock; 121, 122, 137, 153, 124 and 152 for the limits of threads, open
+    /// files, memory, bytes of files, wall-clock and CPU time; 130 (128 + SIGINT) if killed.
     ///
     /// ```
     /// use threadwork_engine::ExitStatus;
@@ -105,6 +113,7 @@ impl ExitStatus {
                 Limit::WallTime(_) => 124,
                 Limit::Memory(_) => 137,
                 Limit::CpuTime(_) => 152,
+                Limit::FileBytes(_) => 153,
             },
             Self::Killed => 130,
         }
@@ -126,7 +135,12 @@ impl fmt::Display for ExitStatus {
 
 impl fmt::Display for Trap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} trapped: {}", ThreadName(self.thread), self.reason)?;
+        write!(
+            f,
+            "{} trapped: {}",
+            ThreadName::of(self.thread, &self.backtrace),
+            self.reason
+        )?;
         write_backtrace(f, &self.backtrace)
     }
 }
@@ -142,7 +156,7 @@ impl fmt::Display for DeadlockReport {
             "deadlock: {who} for ever, nobody is left to notify {whom}"
         )?;
         for sleeper in &self.threads {
-            let name = ThreadName(sleeper.thread);
+            let name = ThreadName::of(sleeper.thread, &sleeper.backtrace);
             write!(f, "\n{name} waits at address {:#x}", sleeper.address)?;
             write_backtrace(f, &sleeper.backtrace)?;
         }
@@ -160,13 +174,27 @@ impl fmt::Display for LimitExceeded {
     }
 }
 
-struct ThreadName(u32);
+/// How reports call a thread. Rust's standard library counts the main thread as 1, and its
+/// panics say so: `thread '<unnamed>' (2) panicked` is of the thread with the id 1. Both
+/// are said where the program is of Rust.
+struct ThreadName {
+    id: u32,
+    is_of_rust: bool,
+}
+
+impl ThreadName {
+    fn of(id: u32, backtrace: &Backtrace) -> Self {
+        let is_of_rust = backtrace.is_of_rust();
+        Self { id, is_of_rust }
+    }
+}
 
 impl fmt::Display for ThreadName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0 => write!(f, "the main thread"),
-            id => write!(f, "thread {id}"),
+        match (self.id, self.is_of_rust) {
+            (0, _) => write!(f, "the main thread"),
+            (id, true) => write!(f, "thread {id} ({} in Rust's messages)", id + 1),
+            (id, false) => write!(f, "thread {id}"),
         }
     }
 }

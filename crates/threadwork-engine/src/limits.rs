@@ -6,10 +6,11 @@ use std::time::Duration;
 /// Upper bounds for one process; `None` is "no bound of ours". The default has no
 /// bounds.
 ///
-/// Threads, memory and open files run out the way they do on any system: the
-/// spawn, the `memory.grow` or the `open` fails, and the program may cope. If it
-/// traps afterwards, its [`ExitStatus`](crate::ExitStatus) names the limit. The two
-/// times end the process when they have passed.
+/// Threads, memory, open files and bytes of files run out the way they do on any system:
+/// the spawn, the `memory.grow`, the `open` or the write fails, and the program may cope. If
+/// it traps for that, its [`ExitStatus`](crate::ExitStatus) names the limit;
+/// [`LimitExceeded`](crate::LimitExceeded) says when. The two times end the process when
+/// they have passed.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,8 +27,11 @@ use std::time::Duration;
 pub struct Limits {
     /// Threads that may exist at one time beside the main one.
     pub threads: Option<u32>,
-    /// Bytes of linear memory, all memories together where they are shared, each
-    /// for itself where not. Rounded down to whole pages of 64 KiB.
+    /// Bytes of memory in sum: linear memories, shared or not, and tables, of all threads'
+    /// instances, and what is kept of an [`Output::Buffer`](crate::Output::Buffer) until it
+    /// is taken. An element of a table counts for two pointers. A memory grows in pages of
+    /// 64 KiB; `memory.grow` and `table.grow` return -1 at the limit, a write into a buffer
+    /// fails with ENOSPC.
     pub memory: Option<u64>,
     /// Time from the start of the process.
     pub wall_time: Option<Duration>,
@@ -36,6 +40,10 @@ pub struct Limits {
     /// Files and directories that may be open at one time beside standard streams
     /// and preopened directories.
     pub open_files: Option<u32>,
+    /// Bytes that may be written to files in all, and that files may be made longer by:
+    /// what is overwritten or deleted counts all the same, standard streams do not. A call
+    /// beyond it fails with EDQUOT. 0 lets nothing be written.
+    pub file_bytes: Option<u64>,
 }
 
 /// One of the [`Limits`].
@@ -51,12 +59,14 @@ pub enum Limit {
     CpuTime(Duration),
     /// [`Limits::open_files`]
     OpenFiles(u32),
+    /// [`Limits::file_bytes`]
+    FileBytes(u64),
 }
 
 impl Limits {
     /// Limits for code from strangers, to be lowered or raised by what it is for: 16
     /// threads, 128 MiB of memory, 10 s of time and, on Linux, of processor time, 32 open
-    /// files. The engine wants settings of its own, too:
+    /// files, 64 MiB written to files. The engine wants settings of its own, too:
     /// [`EngineBuilder::untrusted`](crate::EngineBuilder::untrusted).
     #[must_use]
     pub fn untrusted() -> Self {
@@ -67,6 +77,7 @@ impl Limits {
             wall_time: Some(time),
             cpu_time: cfg!(target_os = "linux").then_some(time),
             open_files: Some(32),
+            file_bytes: Some(64 << 20),
         }
     }
 
@@ -77,7 +88,7 @@ impl Limits {
         self
     }
 
-    /// At most `bytes` of linear memory.
+    /// At most `bytes` of linear memory, tables and kept output.
     #[must_use]
     pub fn memory(mut self, bytes: u64) -> Self {
         self.memory = Some(bytes);
@@ -104,6 +115,13 @@ impl Limits {
         self.open_files = Some(count);
         self
     }
+
+    /// At most `bytes` written to files.
+    #[must_use]
+    pub fn file_bytes(mut self, bytes: u64) -> Self {
+        self.file_bytes = Some(bytes);
+        self
+    }
 }
 
 /// A page of linear memory.
@@ -117,6 +135,7 @@ impl fmt::Display for Limit {
             Self::WallTime(time) => write!(f, "the limit of {time:?} of wall-clock time"),
             Self::CpuTime(time) => write!(f, "the limit of {time:?} of CPU time"),
             Self::OpenFiles(count) => write!(f, "the limit of {count} open files"),
+            Self::FileBytes(bytes) => write!(f, "the limit of {bytes} bytes written to files"),
         }
     }
 }

@@ -35,6 +35,7 @@ struct Inner {
 #[derive(Serialize, Deserialize)]
 struct Cached<'a> {
     memories: Vec<CachedMemory>,
+    wasi_memory: Option<u32>,
     sync: Vec<CachedSync>,
     has_reset: bool,
     has_poll: bool,
@@ -160,6 +161,9 @@ impl Module {
             code: Arc::new(Code {
                 own_memories: wasmtime.resources_required().num_memories,
                 wasmtime,
+                max_wasm_stack: engine.max_wasm_stack(),
+                grows_memory: program.grows_memory(),
+                shared_wasi_memory: program.shared_wasi_memory(),
                 memories: program.memories,
                 is_reusable: program.has_reset,
                 has_poll: program.has_poll,
@@ -212,6 +216,7 @@ impl std::fmt::Debug for Module {
 /// What the rewriter says of a module, beside its code.
 struct Program {
     memories: Vec<SharedMemoryImport>,
+    wasi_memory: Option<u32>,
     sync: Vec<SyncImport>,
     has_reset: bool,
     has_poll: bool,
@@ -220,10 +225,26 @@ struct Program {
     offsets: OffsetMap,
 }
 
+impl Program {
+    /// Whether it can make the first of the shared memories larger.
+    fn grows_memory(&self) -> bool {
+        let first = self.memories.first().map(|memory| memory.index);
+        let mut grow = self.sync.iter().filter(|import| import.op == SyncOp::Grow);
+        grow.any(|import| Some(import.memory) == first)
+    }
+
+    /// Which of the shared memories WASI works on, if it is one of them.
+    fn shared_wasi_memory(&self) -> Option<usize> {
+        let is_it = |memory: &SharedMemoryImport| Some(memory.index) == self.wasi_memory;
+        self.memories.iter().position(is_it)
+    }
+}
+
 impl From<Rewritten> for Program {
     fn from(rewritten: Rewritten) -> Self {
         Self {
             memories: rewritten.memories,
+            wasi_memory: rewritten.wasi_memory,
             sync: rewritten.sync,
             has_reset: rewritten.has_reset,
             has_poll: rewritten.has_poll,
@@ -359,6 +380,7 @@ fn freeze(code: &wasmtime::Module, program: &Program) -> Option<Vec<u8>> {
     });
     let cached = Cached {
         memories: program.memories.iter().cloned().map(CachedMemory).collect(),
+        wasi_memory: program.wasi_memory,
         sync: sync.collect::<Option<_>>()?,
         has_reset: program.has_reset,
         has_poll: program.has_poll,
@@ -387,6 +409,7 @@ fn thaw(engine: &Engine, bytes: &[u8]) -> Option<(wasmtime::Module, Program)> {
     });
     let program = Program {
         memories: cached.memories.into_iter().map(|memory| memory.0).collect(),
+        wasi_memory: cached.wasi_memory,
         sync: sync.collect::<Option<_>>()?,
         has_reset: cached.has_reset,
         has_poll: cached.has_poll,

@@ -6,7 +6,7 @@ use crate::machine::{CpuClock, Reasons, Receiver};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// `proc_exit`, on its way out of the guest.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +30,7 @@ pub enum Activity {
         address: u64,
     },
     /// It is in a host call that can take long: a sleep, a poll, a read or a write
-    /// of a standard stream.
+    /// of a standard stream, a spawn that waits for a thread to be gone.
     InHostCall,
 }
 
@@ -83,7 +83,10 @@ pub(crate) struct ThreadState {
     in_host_call: AtomicU8,
     /// Its task is to end, though the process goes on.
     cancelled: AtomicBool,
-    /// The limit that it met last.
+    /// Since when it is sent the signal that stops it.
+    interrupted: Mutex<Option<Instant>>,
+    /// The limit that refused it something last, unless something of that kind was granted
+    /// afterwards.
     limit_met: Mutex<Option<Limit>>,
     worker: OnceLock<Attachment>,
 }
@@ -137,11 +140,18 @@ impl ThreadState {
     }
 
     /// Sends it the signal that stops it, if it is in guest code and has a reason to stop.
-    pub(crate) fn interrupt(&self, signal: i32) {
+    /// Tells when to send it again, should it be there still: the signal may have met it in
+    /// a host call, so at first that is soon, for a guest that does little else.
+    pub(crate) fn interrupt(&self, signal: i32) -> Instant {
+        const SOONEST: Duration = Duration::from_micros(100);
+        const LATEST: Duration = Duration::from_millis(10);
         let worker = self.worker.get();
         if let Some(receiver) = worker.and_then(|worker| worker.receiver.as_ref()) {
             receiver.send(signal);
         }
+        let now = Instant::now();
+        let first = *lock(&self.interrupted).get_or_insert(now);
+        now + (now.saturating_duration_since(first) / 64).clamp(SOONEST, LATEST)
     }
 
     /// Why it would have to stop, in a process that ends when `ending` says so.
@@ -158,6 +168,9 @@ impl ThreadState {
         // caller wakes afterwards, or that looks under a lock which the caller takes
         // afterwards, sees it.
         self.cancelled.store(on, Ordering::SeqCst);
+        if !on {
+            *lock(&self.interrupted) = None;
+        }
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -165,11 +178,17 @@ impl ThreadState {
         self.cancelled.load(Ordering::SeqCst)
     }
 
+    /// A limit refuses it something. To be said before it is told no.
     pub(crate) fn meet_limit(&self, limit: Limit) {
         *lock(&self.limit_met) = Some(limit);
     }
 
-    /// The limit that it met since the last call.
+    /// It was granted something that limits of this kind could have refused.
+    pub(crate) fn granted(&self, kind: impl FnOnce(&Limit) -> bool) {
+        lock(&self.limit_met).take_if(|limit| kind(limit));
+    }
+
+    /// The limit that explains why it fails now, if one does.
     pub(crate) fn take_limit(&self) -> Option<Limit> {
         lock(&self.limit_met).take()
     }
@@ -193,15 +212,22 @@ impl ThreadState {
         HostCall(self)
     }
 
-    pub(crate) fn info(&self) -> ThreadInfo {
-        let activity = match (self.address(), self.in_host_call.load(Ordering::Relaxed)) {
+    fn activity(&self) -> Activity {
+        match (self.address(), self.in_host_call.load(Ordering::Relaxed)) {
             (Some(address), _) => Activity::Waiting { address },
             (None, 0) => Activity::Running,
             (None, _) => Activity::InHostCall,
-        };
+        }
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.activity() == Activity::Running
+    }
+
+    pub(crate) fn info(&self) -> ThreadInfo {
         ThreadInfo {
             id: self.id,
-            activity,
+            activity: self.activity(),
             cpu_time: self.cpu_time(),
         }
     }

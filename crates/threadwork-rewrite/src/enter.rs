@@ -16,8 +16,9 @@ use wasmparser::{ConstExpr, DataKind, Operator};
 
 use crate::{
     RewriteError,
-    pieces::Operation,
+    pieces::{Operation, PIECE},
     plan::{Plan, Renumber},
+    polls,
     scan::Scan,
 };
 
@@ -26,6 +27,8 @@ pub(crate) fn function(scan: &Scan<'_>, plan: &Plan) -> Result<Function, Rewrite
     let mut enter = Function::new([]);
     let mut renumber = plan.renumber.clone();
     let mut guarded = false;
+    // Since the last poll.
+    let mut cost = 0;
     for (segment, data) in (0..).zip(scan.data.clone().into_iter().flatten()) {
         let data = data?;
         let DataKind::Active {
@@ -58,6 +61,15 @@ pub(crate) fn function(scan: &Scan<'_>, plan: &Plan) -> Result<Function, Rewrite
                 data_index: segment,
             },
         });
+        cost += polls::segment_cost(data.data.len());
+        if let Some(memory) = plan.poll_memory
+            && cost > PIECE as usize
+        {
+            for instruction in polls::poll(memory) {
+                enter.instruction(&instruction);
+            }
+            cost = 0;
+        }
         // No `data.drop`: see `Plan::init_edit`. Code that would notice is edited.
     }
     if guarded {

@@ -48,8 +48,9 @@
 //!   that an instance has: if the module has a shared memory and no other, imports
 //!   no table and no mutable global, and never changes a table. Call `ENTER` after
 //!   it, as on a new instance.
-//! * **The module's memory 0, if it is not shared,** is exported as [`MEMORY`], so
-//!   that the host finds it.
+//! * **The memory that WASI works on, if it is not shared,** is exported as [`MEMORY`],
+//!   so that the host finds it: the one that the module exports as `memory`, or else
+//!   memory 0.
 //! * **Code that a host could not stop**, if the host asks for it with
 //!   [`Options::stopping`]: [`Stopping`] says what is added where. `memory.fill`,
 //!   `memory.copy`, and large segments are written a mebibyte at a time. They trap
@@ -138,7 +139,7 @@ pub const ENTER: &str = "threadwork:enter";
 /// The export `(func)` that makes an instance as good as new.
 pub const RESET: &str = "threadwork:reset";
 
-/// The export of the module's memory 0, if that is not shared.
+/// The export of the memory that WASI works on, if that is not shared.
 pub const MEMORY: &str = "threadwork:memory";
 
 /// The export `(func)` that traps as `unreachable` does: where a signal's handler moves
@@ -170,10 +171,11 @@ pub const ATOMIC_BATCH: &str = "atomic_batch";
 
 /// The features of WebAssembly that a module may use.
 ///
-/// What Wasmtime 48 has without its `gc` feature: WebAssembly 2.0 without
-/// `externref`, and threads, tail calls, several memories, 64-bit memories,
-/// relaxed SIMD and extended constants. An engine that accepts less refuses some
-/// modules that pass here; one that accepts more gains nothing by it.
+/// WebAssembly 2.0 without `externref`, and threads, tail calls, several memories,
+/// 64-bit memories, relaxed SIMD, extended constants, and exceptions as in WebAssembly
+/// 3.0 (`try_table` and `exnref`; not those before it, with `try` and `catch`). An
+/// engine that accepts less refuses some modules that pass here; one that accepts more
+/// gains nothing by it.
 pub const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .difference(WasmFeatures::GC_TYPES)
     .union(WasmFeatures::THREADS)
@@ -181,7 +183,8 @@ pub const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::MULTI_MEMORY)
     .union(WasmFeatures::MEMORY64)
     .union(WasmFeatures::RELAXED_SIMD)
-    .union(WasmFeatures::EXTENDED_CONST);
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::EXCEPTIONS);
 
 /// A module that is ready for the host, and what the host must know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,6 +195,9 @@ pub struct Rewritten {
     pub offsets: OffsetMap,
     /// Every shared memory; all of them are imports now.
     pub memories: Vec<SharedMemoryImport>,
+    /// The index, in the rewritten module, of the memory that WASI works on: of the one
+    /// that the module exports as `memory`, or else of its first. `None` if it has none.
+    pub wasi_memory: Option<u32>,
     /// The host functions that the module imports now.
     pub sync: Vec<SyncImport>,
     /// Whether there is an [`ENTER`] to call on every new instance.
@@ -301,6 +307,7 @@ pub fn rewrite_with(wasm: &[u8], options: Options) -> Result<Rewritten, RewriteE
         has_reset: plan.has_reset,
         has_poll: plan.poll_memory.is_some(),
         stop_function: plan.stop_function,
+        wasi_memory: plan.wasi_memory,
         stack_overflow: plan.stack.map(|stack| stack.overflow),
         memories: plan.memories,
         sync: plan.sync.into_iter().map(|(import, _)| import).collect(),

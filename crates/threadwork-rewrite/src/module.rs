@@ -9,7 +9,7 @@ use wasm_encoder::{
     CustomSection, DataCountSection, DataSection, ElementSection, EntityType, ExportKind,
     ExportSection, Function, FunctionSection, GlobalSection, GlobalType, ImportSection,
     Instruction, MemorySection, Module, RawSection, Section, SectionId, StartSection, TableSection,
-    TypeSection, ValType,
+    TagSection, TypeSection, ValType,
     reencode::{Reencode, utils},
 };
 use wasmparser::{CustomSectionReader, DataKind, KnownCustom};
@@ -46,6 +46,7 @@ pub(crate) fn write(
     writer.functions()?;
     writer.tables()?;
     writer.memories();
+    writer.tags()?;
     writer.globals()?;
     writer.exports()?;
     writer.start();
@@ -181,6 +182,16 @@ impl Writer<'_> {
         }
         let any = !memories.is_empty();
         self.finish(Slot::Memories, any.then_some(&memories));
+    }
+
+    fn tags(&mut self) -> Result<(), RewriteError> {
+        let mut tags = TagSection::new();
+        if let Some(old) = self.scan.tags.clone() {
+            self.renumber.parse_tag_section(&mut tags, old)?;
+        }
+        let any = self.scan.tags.is_some();
+        self.finish(Slot::Tags, any.then_some(&tags));
+        Ok(())
     }
 
     fn globals(&mut self) -> Result<(), RewriteError> {

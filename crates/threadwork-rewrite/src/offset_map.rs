@@ -236,7 +236,7 @@ impl OffsetMap {
 }
 
 /// Offsets are below 2^32: [`rewrite`](crate::rewrite) refuses files over
-/// 1 GiB, and rewriting makes no operator more than three times as long.
+/// 1 GiB, and stops at a function that makes the result longer.
 fn narrow(offset: usize) -> u32 {
     debug_assert!(u32::try_from(offset).is_ok());
     u32::try_from(offset).unwrap_or(u32::MAX)

@@ -44,7 +44,9 @@ pub(crate) struct Plan {
     pub(crate) has_reset: bool,
     pub(crate) stop_function: Option<u32>,
     pub(crate) stack: Option<StackCheck>,
-    /// The memory to export as `MEMORY`, as the rewritten module counts.
+    /// The memory that WASI works on, as the rewritten module counts.
+    pub(crate) wasi_memory: Option<u32>,
+    /// That memory, if it is to be exported as `MEMORY`.
     pub(crate) exported_memory: Option<u32>,
     /// The memory that polls read.
     pub(crate) poll_memory: Option<u32>,
@@ -333,9 +335,11 @@ impl Plan {
     }
 
     fn export_memory(&mut self, scan: &Scan<'_>) {
-        let first = scan.memories.first();
-        if first.is_some_and(|memory| !memory.ty.shared) {
-            self.exported_memory = Some(self.renumber.memory(0));
+        let old = scan.wasi_memory();
+        if let Some(memory) = scan.memories.get(old as usize) {
+            let new = self.renumber.memory(old);
+            self.wasi_memory = Some(new);
+            self.exported_memory = (!memory.ty.shared).then_some(new);
         }
     }
 

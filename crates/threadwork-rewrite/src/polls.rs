@@ -9,7 +9,7 @@
 //! [`Stopping::ByPoll`]: crate::Stopping::ByPoll
 
 use wasm_encoder::{Instruction, MemArg, MemoryType};
-use wasmparser::Operator;
+use wasmparser::{Catch, Operator};
 
 /// The memory that polls read: a page, which a host can make unreadable.
 pub(crate) const MEMORY: MemoryType = MemoryType {
@@ -43,6 +43,13 @@ pub(crate) fn poll(memory_index: u32) -> [Instruction<'static>; 3] {
         Instruction::I32AtomicLoad8U(page),
         Instruction::Drop,
     ]
+}
+
+/// What it costs to apply a segment of so many bytes, in bytes.
+pub(crate) fn segment_cost(len: usize) -> usize {
+    // What a library call takes, at most.
+    const CALL: usize = 1 << 10;
+    len + CALL
 }
 
 /// Whether an operator is a call of the engine's library, where no signal stops the
@@ -116,6 +123,15 @@ impl Distance {
         self.operators = self.operators.saturating_add(1);
         match operator {
             Operator::Block { .. } => self.blocks.push(Block::default()),
+            Operator::TryTable { try_table } => {
+                // From anywhere in the block, or in what it calls.
+                let here = std::mem::replace(&mut self.operators, LIMIT);
+                for catch in &try_table.catches {
+                    self.branch(catch_label(catch));
+                }
+                self.operators = here;
+                self.blocks.push(Block::default());
+            }
             Operator::Loop { .. } => self.blocks.push(Block {
                 is_loop: true,
                 ..Block::default()
@@ -150,7 +166,10 @@ impl Distance {
                 self.operators = 0;
             }
             // Nothing comes behind these on the same way.
-            Operator::Unreachable | Operator::Return => self.operators = 0,
+            Operator::Unreachable
+            | Operator::Return
+            | Operator::Throw { .. }
+            | Operator::ThrowRef => self.operators = 0,
             Operator::ReturnCall { .. } | Operator::ReturnCallIndirect { .. } => {
                 self.calls = true;
                 self.operators = 0;
@@ -171,5 +190,15 @@ impl Distance {
         {
             block.at_end = block.at_end.max(self.operators);
         }
+    }
+}
+
+/// Where a clause of a `try_table` leads.
+fn catch_label(catch: &Catch) -> u32 {
+    match *catch {
+        Catch::One { label, .. }
+        | Catch::OneRef { label, .. }
+        | Catch::All { label }
+        | Catch::AllRef { label } => label,
     }
 }

@@ -12,10 +12,11 @@ use std::{collections::BTreeSet, ops::Range};
 use wasm_encoder::reencode::{self, Reencode};
 use wasmparser::{
     BinaryReader, CompositeInnerType, CustomSectionReader, DataKind, DataSectionReader,
-    ElementSectionReader, ExportSectionReader, FuncToValidate, FuncValidatorAllocations,
-    FunctionBody, FunctionSectionReader, GlobalSectionReader, ImportSectionReader, MemoryType,
-    Operator, Parser, Payload, TableSectionReader, TypeRef, TypeSectionReader, ValidPayload,
-    Validator, ValidatorResources, WasmModuleResources,
+    ElementSectionReader, ExportSectionReader, ExternalKind, FuncToValidate,
+    FuncValidatorAllocations, FunctionBody, FunctionSectionReader, GlobalSectionReader,
+    ImportSectionReader, MemoryType, Operator, Parser, Payload, TableSectionReader,
+    TagSectionReader, TypeRef, TypeSectionReader, ValidPayload, Validator, ValidatorResources,
+    WasmModuleResources,
     types::{EntityType, TypesRef},
 };
 
@@ -35,6 +36,7 @@ pub(crate) struct Scan<'a> {
     pub(crate) imports: Option<ImportSectionReader<'a>>,
     pub(crate) functions: Option<FunctionSectionReader<'a>>,
     pub(crate) tables: Option<TableSectionReader<'a>>,
+    pub(crate) tags: Option<TagSectionReader<'a>>,
     pub(crate) globals: Option<GlobalSectionReader<'a>>,
     pub(crate) exports: Option<ExportSectionReader<'a>>,
     pub(crate) start: Option<u32>,
@@ -128,6 +130,7 @@ pub(crate) enum Slot {
     Functions,
     Tables,
     Memories,
+    Tags,
     Globals,
     Exports,
     Start,
@@ -172,10 +175,11 @@ impl<'a> Scan<'a> {
 
     /// Whether the code gets polls.
     pub(crate) fn has_polls(&self) -> bool {
-        let mut deferred = self.deferred_segments();
+        let deferred = self.deferred_segments();
+        let cost = deferred.map(|(segment, _)| polls::segment_cost(self.len(segment)));
         !self.polls.is_empty()
             || !self.bulk.is_empty()
-            || deferred.any(|(segment, _)| self.is_large(segment))
+            || self.stopping != Stopping::None && cost.sum::<usize>() > pieces::PIECE as usize
     }
 
     /// The stack, if it is to be checked and can be.
@@ -203,9 +207,12 @@ impl<'a> Scan<'a> {
 
     /// Whether a segment is written in pieces.
     pub(crate) fn is_large(&self, segment: u32) -> bool {
+        self.stopping != Stopping::None && self.len(segment) > pieces::PIECE as usize
+    }
+
+    fn len(&self, segment: u32) -> usize {
         let segment = self.segments.get(segment as usize);
-        self.stopping != Stopping::None
-            && segment.is_some_and(|segment| segment.len > pieces::PIECE as usize)
+        segment.map_or(0, |segment| segment.len)
     }
 
     /// Each memory with its old index, in the order of the rewritten module:
@@ -253,6 +260,10 @@ impl<'a> Scan<'a> {
                     let import = None;
                     self.memories.push(Memory { ty: ty?, import });
                 }
+            }
+            Payload::TagSection(section) => {
+                *slot = Slot::Tags;
+                self.tags = Some(section);
             }
             Payload::GlobalSection(section) => {
                 *slot = Slot::Globals;
@@ -319,8 +330,8 @@ impl<'a> Scan<'a> {
                 self.customs.push((*slot, section));
             }
             Payload::Version { .. } | Payload::CodeSectionEntry(_) | Payload::End(_) => {}
-            // Tags: the validator refuses them, so this is not reached while
-            // `FEATURES` leaves exceptions out. Dropping one would be worse.
+            // The validator refuses what `FEATURES` leaves out. Dropping a section
+            // would be worse.
             other => {
                 let offset = other.as_section().map_or(0, |(_, range)| range.start);
                 let message = "a section that the rewriter does not know".to_owned();
@@ -349,12 +360,24 @@ impl<'a> Scan<'a> {
                     self.counts.imported_globals += 1;
                     self.keeps_state |= ty.mutable;
                 }
-                TypeRef::Table(_) | TypeRef::Tag(_) => self.keeps_state = true,
+                TypeRef::Table(_) => self.keeps_state = true,
+                // It never changes.
+                TypeRef::Tag(_) => {}
             }
         }
         self.counts.functions += self.counts.imported_functions;
         self.counts.globals += self.counts.imported_globals;
         Ok(())
+    }
+
+    /// The memory that WASI works on: the one that is exported as `memory`, or else the
+    /// first.
+    pub(crate) fn wasi_memory(&self) -> u32 {
+        let exports = self.exports.clone().into_iter().flatten();
+        exports
+            .map_while(Result::ok)
+            .find(|export| export.name == "memory" && export.kind == ExternalKind::Memory)
+            .map_or(0, |export| export.index)
     }
 
     /// Validates one function and notes its sites.

@@ -60,6 +60,8 @@ export class SharedMemory {
   #memory;
   #views = {};
   #data = new DataView(new ArrayBuffer(0));
+  /** Of a process: its bytes for the host. */
+  #area = null;
   /** What is left of the pages for `allocate`. */
   #free = 0;
   #end = 0;
@@ -84,7 +86,11 @@ export class SharedMemory {
     if (source instanceof SharedMemory) return source;
     const memory = source instanceof WebAssembly.Memory ? source : source?.memory;
     if (memory instanceof SharedMemory) return memory;
-    if (memory) return new SharedMemory(memory);
+    if (memory) {
+      const own = new SharedMemory(memory);
+      own.#area = source.hostArea ?? null;
+      return own;
+    }
     throw new MemoryError('ENDED', 'there is no memory: the program has no shared one, or has ended');
   }
 
@@ -116,9 +122,21 @@ export class SharedMemory {
 
   /**
    * Bytes of the host's own, all zero, never freed, in pages that the guest's allocator does
-   * not touch; returns their offset.
+   * not touch: of a process those that were reserved for it (see host-area.js). Returns their
+   * offset.
    */
   allocate(size, alignment = 16) {
+    const taken = this.#area?.take(size, alignment);
+    if (taken !== undefined) return taken;
+    if (this.#area?.mayGrow === false) {
+      throw new MemoryError(
+        'RESERVED',
+        `no room for ${size} bytes is left in what is reserved for the host, and the memory cannot ` +
+          'grow for it, since the program grows it, too: reserve more (the options hostMemory ' +
+          'of a process, memorySize of a runtime)',
+        { size },
+      );
+    }
     let at = Math.ceil(this.#free / alignment) * alignment;
     if (at + size > this.#end) {
       const pages = Math.ceil((size + Math.max(0, alignment - PAGE)) / PAGE);

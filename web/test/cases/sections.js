@@ -2,7 +2,7 @@
 
 import { check, equal, test, wat } from '../harness.js';
 import { load, Process } from '../../index.js';
-import { memories, unshare, withoutActiveData } from '../../src/sections.js';
+import { memories, unshare, wasiMemory, withoutActiveData } from '../../src/sections.js';
 
 test('sections: memories are found among other imports, with their limits', async () => {
   const bytes = await wat(`(module
@@ -118,4 +118,13 @@ test('sections: threads that keep something in a global have an instance each', 
   equal(await process.call('run'), 20);
   process.kill();
   await process.wait();
+});
+
+test('sections: WASI works on the memory that is exported under its name, or on the first', async () => {
+  const of = async (rest) => wasiMemory(await wat(`(module (import "env" "f" (func)) ${rest})`));
+  const two = '(import "env" "a" (memory 1)) (memory 1)';
+  equal(await of(two), 0);
+  equal(await of(`${two} (export "f" (func 0)) (export "memory" (memory 1))`), 1);
+  equal(await of(`${two} (export "other" (memory 1)) (export "memory" (func 0))`), 0);
+  equal(await of(''), 0);
 });

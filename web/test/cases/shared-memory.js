@@ -2,7 +2,7 @@
 
 import { AtomicBatch, SharedMemory } from '../../sync.js';
 import { load, Process } from '../../index.js';
-import { equal, failure, test, url } from '../harness.js';
+import { check, equal, failure, guest, test, text, url, wat } from '../harness.js';
 
 const fails = async (body) => failure((async () => body())());
 
@@ -145,4 +145,50 @@ test('shared memory: a batch that cannot be done changes nothing', async () => {
   );
   equal((await fails(() => memory.run(new AtomicBatch().add(0, 1).load(2)))).cause.code, 'MISALIGNED');
   equal(memory.load(0), 0);
+});
+
+test('shared memory: the host allocates while a guest does', async () => {
+  const count = 6000;
+  const process = new Process(await load(guest('heap')), {
+    hostMemory: count * 8192,
+    stdin: 'pipe',
+    stdout: 'collect',
+    stderr: 'collect',
+  });
+  await process.start();
+  const memory = SharedMemory.of(process);
+  const objects = [];
+  while (objects.length < count) {
+    const at = memory.allocate(8192);
+    memory.fill(at, 8192, (objects.length % 255) + 1);
+    objects.push(at);
+    // The guest's threads are brought up by messages.
+    if (objects.length % 100 === 0) await new Promise((done) => setTimeout(done, 1));
+  }
+  equal((await fails(() => memory.allocate(8192))).code, 'RESERVED');
+  await process.stdin.getWriter().close();
+  const isWhole = (at, number) => memory.readBytes(at, 8192).every((byte) => byte === (number % 255) + 1);
+  const status = await process.wait();
+  check(status.kind === 'exited' && status.code === 0, JSON.stringify(status) + text(process.stderrBytes));
+  equal(objects.filter((at, number) => !isWhole(at, number)).length, 0);
+});
+
+test('shared memory: a process has no more for the host than is reserved', async () => {
+  const grows = (body) => `(module (import "env" "memory" (memory 1 8 shared))
+    (data (i32.const 0) "x") (func (export "f") ${body}))`;
+  const program = await load(await wat(grows('(drop (memory.grow (i32.const 1)))')));
+  const process = new Process(program, { hostMemory: 65536 });
+  const memory = SharedMemory.of(process);
+  equal([memory.size, memory.allocate(65536)], [131072, 65536]);
+  equal((await fails(() => memory.allocate(1))).code, 'RESERVED');
+  // All handles have the same bytes.
+  equal((await fails(() => SharedMemory.of(process).allocate(1))).code, 'RESERVED');
+  equal((await fails(() => new Process(program, { hostMemory: 8 * 65536 }))).code, 'OUT_OF_MEMORY');
+  process.kill();
+
+  // One that never grows its memory is known by its rewritten form.
+  const still = await load(await wat(grows('')), { deadlockDetection: true });
+  const quiet = new Process(still);
+  equal(SharedMemory.of(quiet).allocate(16), 65536);
+  quiet.kill();
 });

@@ -1,7 +1,7 @@
 // Standard streams.
 
 import { load, Process } from '../../index.js';
-import { check, equal, guest, pause, test, text } from '../harness.js';
+import { check, equal, guest, pause, test, text, wat } from '../harness.js';
 import { onStage, plot } from '../plots.js';
 
 test('streams: a read that blocks holds nobody else up', async () => {
@@ -113,4 +113,32 @@ test('streams: descriptors of streams can be closed and moved', async () => {
   equal(stage.heard(), [OK, OK, BADF, OK, OK, BADF, BADF, BADF, BADF]);
   // What is moved stays what it was: standard output, twice written.
   equal([process.stdoutBytes.length, process.stderrBytes.length], [8192, 0]);
+});
+
+/** As wherever WASI is: what the module exports as `memory` is what it works on. */
+test('streams: WASI works on the memory that is exported', async () => {
+  const writes = (memories, of) => `(module
+    (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+    ${memories}
+    (func (export "_start")
+      (if (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 32)) (then unreachable)))
+    (data (memory ${of}) (i32.const 0) "\\10\\00\\00\\00\\06\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00hello\\n"))`;
+  const shapes = [
+    ['(import "env" "s" (memory $s 1 1 shared)) (memory $own (export "memory") 1)', '$own'],
+    ['(import "env" "t" (memory $t 1 1 shared)) (import "env" "s" (memory $s 1 1 shared)) (export "memory" (memory $s))', '$s'],
+    ['(memory $own 1) (memory $s 1 1 shared) (export "memory" (memory $s))', '$s'],
+    ['(memory $own 1) (memory $s 1 1 shared) (export "memory" (memory $own))', '$own'],
+    ['(import "env" "s" (memory $s 1 1 shared)) (memory $own (export "other") 1)', '$s'],
+  ];
+  for (const [memories, of] of shapes) {
+    for (const deadlockDetection of [false, true]) {
+      const bytes = await wat(writes(memories, of));
+      // Not every host has more than one memory.
+      if (!WebAssembly.validate(bytes)) return;
+      const program = await load(bytes, { deadlockDetection });
+      const process = new Process(program, { stdout: 'collect' });
+      equal(await process.run(), { kind: 'exited', code: 0 }, memories);
+      equal(text(process.stdoutBytes), 'hello\n', memories);
+    }
+  }
 });

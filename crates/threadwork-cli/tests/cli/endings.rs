@@ -39,7 +39,7 @@ fn deadlock_is_said_so() {
         .expect_code(120)
         .expect_stderr(&["threadwork: deadlock", "2 threads"])
         .expect_stderr(&["main thread waits at address"])
-        .expect_stderr(&["thread 1 waits at address"]);
+        .expect_stderr(&["thread 1 (2 in Rust's messages) waits at address"]);
 }
 
 #[test]

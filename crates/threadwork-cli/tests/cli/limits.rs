@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{file, finish, run_guest, temporary_folder, text};
+use crate::support::{file, finish, run_guest, temporary_folder, text, threadwork};
 
 #[test]
 fn threads() {
@@ -126,4 +126,40 @@ fn open_files() {
         .expect_code(122)
         .expect_stderr(&["threadwork: ", "limit of 5 open files"])
         .expect_stderr(&["threadwork: ", "--max-open-files"]);
+}
+
+#[test]
+fn bytes_written_to_files() {
+    let folder = temporary_folder();
+    let program = file(
+        folder.path(),
+        "fill.wat",
+        r#"(module
+             (import "wasi_snapshot_preview1" "path_open" (func $open
+               (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+             (import "wasi_snapshot_preview1" "fd_write"
+               (func $write (param i32 i32 i32 i32) (result i32)))
+             (memory (export "memory") 1)
+             (data (i32.const 0) "f") (data (i32.const 8) "\00\10\00\00\00\10\00\00")
+             (func (export "_start") (local $n i32)
+               (if (call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 1)
+                   (i32.const 1) (i64.const 0x42) (i64.const 0) (i32.const 0) (i32.const 16))
+                 (then unreachable))
+               (loop
+                 (if (call $write (i32.load (i32.const 16)) (i32.const 8) (i32.const 1)
+                     (i32.const 20))
+                   (then unreachable))
+                 (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                 (br_if 0 (i32.lt_u (local.get $n) (i32.const 3))))))"#,
+    );
+    let dir = format!("{}::/", text(folder.path()));
+    let run = |most| {
+        let options = ["run", "--dir", &dir, "--max-file-bytes", most];
+        finish(threadwork().args(options).arg(&program))
+    };
+    run("12KiB").expect_code(0);
+    run("8KiB")
+        .expect_code(153)
+        .expect_stderr(&["threadwork: ", "limit of 8192 bytes written to files"])
+        .expect_stderr(&["threadwork: ", "--max-file-bytes"]);
 }

@@ -100,6 +100,7 @@ fn limits_of_zero() {
         ["--timeout", "0s"],
         ["--max-cpu", "0ms"],
         ["--max-open-files", "0"],
+        ["--max-file-bytes", "0"],
     ] {
         refused_options(&[option, value]).with(&[option, "zero"]);
     }
@@ -111,6 +112,9 @@ fn option_values_that_mean_nothing() {
     refused_options(&["--timeout", "soon"]).with(&["--timeout", "1h30m"]);
     refused_options(&["--max-memory", "lots"]).with(&["--max-memory", "64KiB"]);
     refused_options(&["--max-memory", "1"]).with(&["memory", "65536"]);
+    refused_options(&["--max-file-bytes", "many"]).with(&["--max-file-bytes", "64KiB"]);
+    refused_options(&["--host", "node", "--max-file-bytes", "1M"]).with(&["--max-file-bytes"]);
+    refused_options(&["--stack", "16K"]).with(&["--stack", "64K"]);
     let workers = ["--invoke", "f", "--workers", "4294967295"];
     refused_options(&workers).with(&["--workers", "65536"]);
     let longest = ["--timeout", "9223372036854775808s"];

@@ -36,12 +36,19 @@ impl Host {
     pub(super) fn new(engine: &Engine) -> Result<Self, Error> {
         let mut ends = HostEnds::default();
         let stdin = InputStream::open(Stdin::Null, &mut ends)?;
-        let stdout = OutputStream::stdout(Output::Null, &mut ends)?;
-        let stderr = OutputStream::stderr(Output::Null, &mut ends)?;
-        let wasi = Wasi::new(&Grants::default(), stdin, stdout, stderr, None)?;
+        let totals = Arc::default();
+        let stdout = OutputStream::stdout(Output::Null, &mut ends, &totals)?;
+        let stderr = OutputStream::stderr(Output::Null, &mut ends, &totals)?;
+        let wasi = Wasi::new(
+            &Grants::default(),
+            stdin,
+            stdout,
+            stderr,
+            &Limits::default(),
+        )?;
         let nothing = Module::new(engine, b"(module)")?;
         let machine = Arc::clone(engine.machine());
-        let arena = Arena::new(Vec::new(), Arc::clone(machine.cores()), None, 0);
+        let arena = Arena::new(Vec::new(), Arc::clone(machine.cores()), Arc::default(), 0);
         let state = State::new(Parts {
             machine,
             code: Arc::clone(nothing.code()),
@@ -82,10 +89,7 @@ impl Host {
         state.lot().enter();
         // Ordering: Relaxed; only distinctness matters.
         let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
-        let context = ThreadContext {
-            process: Arc::clone(state),
-            thread: Arc::new(ThreadState::new(id)),
-        };
+        let context = ThreadContext::new(state, &Arc::new(ThreadState::new(id)));
         let store = Store::new(state.machine().wasmtime(), context);
         Thread {
             store,

@@ -9,8 +9,8 @@ use super::imports::{Define, link};
 use super::main_thread::{self, Main};
 use crate::error::{Error, one_line};
 use crate::exit_status::ExitStatus;
-use crate::limits::{Limits, PAGE};
-use crate::linear_memory::{Arena, Memory};
+use crate::limits::{Limit, Limits, PAGE};
+use crate::linear_memory::{Arena, Memory, Totals};
 use crate::machine::with_traps;
 use crate::module::Module;
 use crate::poll_page::PollPage;
@@ -54,6 +54,7 @@ pub struct ProcessBuilder {
     stdout: Output,
     stderr: Output,
     limits: Limits,
+    host_memory: u64,
     define: Option<Define>,
 }
 
@@ -87,6 +88,7 @@ impl ProcessBuilder {
             stdout: Output::default(),
             stderr: Output::default(),
             limits: Limits::default(),
+            host_memory: 0,
             define: None,
         }
     }
@@ -98,7 +100,7 @@ impl ProcessBuilder {
         self
     }
 
-    /// Appends an argument.
+    /// Appends an argument. One with a NUL character is an error when the process starts.
     #[must_use]
     pub fn arg(mut self, argument: impl Into<String>) -> Self {
         self.grants.args.push(argument.into());
@@ -114,7 +116,8 @@ impl ProcessBuilder {
         self
     }
 
-    /// Sets an environment variable.
+    /// Sets an environment variable. An empty name, a `=` in a name or a NUL character is an
+    /// error when the process starts.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let name = name.into();
@@ -123,11 +126,15 @@ impl ProcessBuilder {
         self
     }
 
-    /// Sets the host program's environment variables, as far as they are Unicode.
+    /// Sets the host program's environment variables, as far as they are Unicode and have
+    /// names that a program can be given.
     #[must_use]
     pub fn inherit_env(self) -> Self {
         let unicode = |(name, value): (OsString, OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
+            let name = name.into_string().ok()?;
+            // Windows has some.
+            let is_name = !name.is_empty() && !name.contains('=');
+            Some((name, value.into_string().ok()?)).filter(|_| is_name)
         };
         std::env::vars_os()
             .filter_map(unicode)
@@ -172,9 +179,57 @@ impl ProcessBuilder {
         self
     }
 
+    /// Reserves so many bytes of the program's first shared memory for
+    /// [objects](crate::SharedMemory::allocate) of the host: 0 unless set. The memory has
+    /// them from the start, beyond what the module declares, and they count as its others
+    /// do; pages that nobody touches cost nothing. A program that never grows its memory
+    /// needs none: there the host's area grows when it must.
+    #[must_use]
+    pub fn host_memory(mut self, bytes: u64) -> Self {
+        self.host_memory = bytes;
+        self
+    }
+
     /// Adds host functions of the embedder's own, which the guest can import. They
     /// run on the worker of the thread that calls; one that blocks cannot be
     /// cancelled, so the process ends only when it returns.
+    ///
+    /// The caller's memory is [`ThreadContext::memory`]. Its waits and notifies meet the
+    /// guest's, and a wait ends when the process does. Those of the `SharedMemory` of
+    /// Wasmtime that [`Caller::get_export`](crate::Caller::get_export) gives
+    /// (`atomic_wait32`, `atomic_wait64`, `atomic_notify`) do **not**: they know another
+    /// queue, in which no guest sleeps, and nothing ends a wait there.
+    ///
+    /// ```
+    /// use threadwork_engine::{Caller, Engine, Module, ProcessBuilder, ThreadContext};
+    ///
+    /// # fn main() -> Result<(), threadwork_engine::Error> {
+    /// # let engine = Engine::new()?;
+    /// let module = Module::new(&engine, br#"
+    ///     (module
+    ///       (import "host" "ring" (func $ring (param i32)))
+    ///       (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+    ///       (import "env" "memory" (memory 1 1 shared))
+    ///       (func (export "wasi_thread_start") (param i32 i32)
+    ///         (i32.atomic.store (i32.const 64) (i32.const 1))
+    ///         (call $ring (i32.const 64)))
+    ///       (func (export "_start")
+    ///         (drop (call $spawn (i32.const 0)))
+    ///         (drop (memory.atomic.wait32 (i32.const 64) (i32.const 0) (i64.const -1)))))
+    /// "#)?;
+    /// let process = ProcessBuilder::new(&module).linker(|linker| {
+    ///     linker.func_wrap("host", "ring", |caller: Caller<'_, ThreadContext>, at: u32| {
+    ///         if let Some(memory) = caller.data().memory() {
+    ///             memory.notify(at.into(), 1)?;
+    ///         }
+    ///         Ok(())
+    ///     })?;
+    ///     Ok(())
+    /// });
+    /// assert!(process.run()?.success());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn linker(
         mut self,
@@ -255,22 +310,24 @@ impl ProcessBuilder {
             source,
         })?;
         self.grants.args.insert(0, std::mem::take(&mut self.arg0));
+        self.grants.check()?;
         self.tell_parallelism();
         let mut ends = HostEnds::default();
         let stdin = InputStream::open(self.stdin, &mut ends)?;
-        let stdout = OutputStream::stdout(self.stdout, &mut ends)?;
-        let stderr = OutputStream::stderr(self.stderr, &mut ends)?;
-        let wasi = Wasi::new(&self.grants, stdin, stdout, stderr, self.limits.open_files)?;
+        let totals = Arc::new(Totals::new(self.limits.memory));
+        let stdout = OutputStream::stdout(self.stdout, &mut ends, &totals)?;
+        let stderr = OutputStream::stderr(self.stderr, &mut ends, &totals)?;
+        let wasi = Wasi::new(&self.grants, stdin, stdout, stderr, &self.limits)?;
         let code = self.module.code();
         let machine = self.module.engine().machine();
         let arena = Arc::new(Arena::new(
-            make_memories(&self.module, &self.limits, shape.memory)?,
+            make_memories(&self.module, &totals, shape.memory, self.host_memory)?,
             Arc::clone(machine.cores()),
-            self.limits.memory,
+            totals,
             shape.hosts,
         ));
         if let Some(import) = code.memories.first() {
-            arena.own_from(import.minimum.saturating_mul(PAGE));
+            arena.own_from(import.minimum.saturating_mul(PAGE), code.grows_memory);
         }
         let poll_page = make_poll_page(&self.module)?;
         let program = Arc::new(program(&arena));
@@ -359,7 +416,7 @@ impl<P> Prepared<P> {
             what: "a thread",
             source,
         })?;
-        Ok(Process::new(state, calls, ends))
+        Ok(Process::new(&state, calls, ends))
     }
 }
 
@@ -377,58 +434,87 @@ impl std::fmt::Debug for ProcessBuilder {
 /// not fit. All else that guests run is on workers.
 fn first_instance(state: &Arc<State>, thread: &Arc<ThreadState>) -> Result<PooledInstance, Error> {
     let made = with_traps(|| catch_panic(|| PooledInstance::new(state, thread)));
-    made.map_err(|error| Error::Instantiate {
-        message: one_line(&error),
-    })
+    made.map_err(|error| cannot_instantiate(&error, thread.take_limit()))
+}
+
+/// The first instance could not be made, and this limit was met.
+fn cannot_instantiate(error: &wasmtime::Error, limit: Option<Limit>) -> Error {
+    let mut message = one_line(error);
+    if let Some(limit) = limit {
+        message.push_str(&format!(": {limit} was reached: raise it"));
+    }
+    Error::Instantiate { message }
 }
 
 /// Makes the shared memories, of `size` bytes if they want less and may have as much; a
-/// limit lowers the maximum.
-fn make_memories(module: &Module, limits: &Limits, size: u64) -> Result<Vec<Memory>, Error> {
-    let mut left = limits.memory.map(|bytes| bytes / PAGE);
-    let too_large = |minimum: u64, limit: u64| Error::Memory {
-        minimum: minimum.saturating_mul(PAGE),
-        reason: format!("the limit is {limit} bytes: raise it"),
+/// limit lowers the maximum. The first has `host` bytes more than it wants, in any case.
+/// The largest that an instance has besides must find room, too.
+fn make_memories(
+    module: &Module,
+    totals: &Totals,
+    size: u64,
+    host: u64,
+) -> Result<Vec<Memory>, Error> {
+    let mut host = host.div_ceil(PAGE);
+    let memories = module.code().memories.iter();
+    let memories = memories
+        .map(|import| make_memory(module, import, totals, size, std::mem::take(&mut host)))
+        .collect::<Result<_, _>>()?;
+    let own = module.code().wasmtime.resources_required();
+    let own = own.max_initial_memory_size.unwrap_or_default();
+    let own = own.saturating_mul(PAGE);
+    // The instance will reserve it.
+    reserve(totals, own)?;
+    totals.release(own);
+    Ok(memories)
+}
+
+fn make_memory(
+    module: &Module,
+    import: &SharedMemoryImport,
+    totals: &Totals,
+    size: u64,
+    host: u64,
+) -> Result<Memory, Error> {
+    reserve(totals, import.minimum.saturating_mul(PAGE))?;
+    let declared = import.maximum.unwrap_or(import.minimum);
+    let most = totals
+        .left()
+        .map(|left| import.minimum.saturating_add(left / PAGE));
+    let maximum = most.map_or(declared, |most| most.min(declared));
+    let refused = |reason: String| Error::Memory {
+        minimum: import.minimum.saturating_mul(PAGE),
+        reason,
     };
-    let own = module
-        .code()
-        .wasmtime
-        .resources_required()
-        .max_initial_memory_size;
-    if let (Some(own), Some(limit)) = (own, limits.memory)
-        && own > limit / PAGE
-    {
-        return Err(too_large(own, limit));
+    let room = maximum - import.minimum;
+    if host > room {
+        return Err(refused(format!(
+            "there is no room for {} more for the host (ProcessBuilder::host_memory): link the \
+             program with a larger --max-memory, or raise the limit",
+            host.saturating_mul(PAGE)
+        )));
     }
-    let make = |import: &SharedMemoryImport| {
-        let refused = |reason: String| Error::Memory {
-            minimum: import.minimum.saturating_mul(PAGE),
-            reason,
-        };
-        let declared = import.maximum.unwrap_or(import.minimum);
-        let maximum = left.map_or(declared, |left| left.min(declared));
-        if maximum < import.minimum {
-            let bytes = limits.memory.unwrap_or_default();
-            return Err(too_large(import.minimum, bytes));
-        }
-        // It keeps half of what it may grow by.
-        let more = (size / PAGE).saturating_sub(import.minimum);
-        let minimum = import.minimum + more.min((maximum - import.minimum) / 2);
-        if let Some(left) = &mut left {
-            *left -= minimum;
-        }
-        let ty = MemoryTypeBuilder::default()
-            .shared(true)
-            .memory64(import.memory64)
-            .min(minimum)
-            .max(Some(maximum))
-            .build()
-            .map_err(|error| refused(one_line(&error)))?;
-        let memory = SharedMemory::new(module.engine().machine().wasmtime(), ty)
-            .map_err(|error| refused(one_line(&error)))?;
-        Ok(Memory::new(memory))
-    };
-    module.code().memories.iter().map(make).collect()
+    // It keeps half of what it may grow by.
+    let more = (size / PAGE).saturating_sub(import.minimum);
+    let more = more.min(room / 2).max(host);
+    reserve(totals, more * PAGE)?;
+    let ty = MemoryTypeBuilder::default()
+        .shared(true)
+        .memory64(import.memory64)
+        .min(import.minimum + more)
+        .max(Some(maximum))
+        .build()
+        .map_err(|error| refused(one_line(&error)))?;
+    let memory = SharedMemory::new(module.engine().machine().wasmtime(), ty)
+        .map_err(|error| refused(one_line(&error)))?;
+    Ok(Memory::declared(memory, declared))
+}
+
+fn reserve(totals: &Totals, bytes: u64) -> Result<(), Error> {
+    totals.reserve(bytes).map_err(|limit| Error::Memory {
+        minimum: bytes,
+        reason: format!("the limit is {limit} bytes: raise it"),
+    })
 }
 
 /// Makes what stops the threads that compute, if the module looks at it.

@@ -3,11 +3,11 @@
 use super::calls::{CallError, Calls};
 use crate::exit_status::ExitStatus;
 use crate::lock::lock;
-use crate::process::{Cause, State};
+use crate::process::{Cause, Record, State};
 use crate::shared_memory::SharedMemory;
 use crate::stats::Stats;
 use crate::thread::ThreadInfo;
-use crate::wasi::HostEnds;
+use crate::wasi::{HostEnds, Kept};
 use std::io::{PipeReader, PipeWriter};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -33,7 +33,10 @@ use wasmtime::Val;
 /// # }
 /// ```
 pub struct Process {
-    state: Arc<State>,
+    record: Arc<Record>,
+    /// Weak, so that a handle of a process that has ended keeps no memory. While it runs,
+    /// its workers keep it.
+    state: Weak<State>,
     calls: Arc<Calls>,
     ends: Mutex<HostEnds>,
 }
@@ -49,9 +52,10 @@ pub struct Killer {
 }
 
 impl Process {
-    pub(crate) fn new(state: Arc<State>, calls: Arc<Calls>, ends: HostEnds) -> Self {
+    pub(crate) fn new(state: &Arc<State>, calls: Arc<Calls>, ends: HostEnds) -> Self {
         Self {
-            state,
+            record: Arc::clone(state.record()),
+            state: Arc::downgrade(state),
             calls,
             ends: Mutex::new(ends),
         }
@@ -60,7 +64,7 @@ impl Process {
     /// The number of the process, unique in this host program.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.state.id()
+        self.record.id()
     }
 
     /// Blocks until the process has ended and all its threads are gone, and tells
@@ -68,14 +72,14 @@ impl Process {
     #[must_use]
     pub fn wait(&self) -> ExitStatus {
         // Without a deadline there is always a status in the end.
-        self.state.wait(None).unwrap_or(ExitStatus::Killed)
+        self.record.wait(None).unwrap_or(ExitStatus::Killed)
     }
 
     /// Like [`wait`](Self::wait), for at most `time`.
     #[must_use]
     pub fn wait_timeout(&self, time: Duration) -> Option<ExitStatus> {
         match Instant::now().checked_add(time) {
-            Some(deadline) => self.state.wait(Some(deadline)),
+            Some(deadline) => self.record.wait(Some(deadline)),
             None => Some(self.wait()),
         }
     }
@@ -83,7 +87,7 @@ impl Process {
     /// The status if the process has ended. Does not block.
     #[must_use]
     pub fn try_wait(&self) -> Option<ExitStatus> {
-        self.state.wait(Some(Instant::now()))
+        self.record.wait(Some(Instant::now()))
     }
 
     /// Ends the process: waits and blocking host calls are cancelled, computing
@@ -91,7 +95,9 @@ impl Process {
     /// [`wait`](Self::wait) returns when they are gone. Does nothing if the process
     /// is ending or has ended.
     pub fn kill(&self) {
-        self.state.end(Cause::Killed);
+        if let Some(state) = self.state.upgrade() {
+            state.end(Cause::Killed);
+        }
     }
 
     /// A handle that can only kill.
@@ -99,29 +105,69 @@ impl Process {
     pub fn killer(&self) -> Killer {
         Killer {
             id: self.id(),
-            state: Arc::downgrade(&self.state),
+            state: Weak::clone(&self.state),
         }
     }
 
     /// The threads that exist now, by id.
     #[must_use]
     pub fn threads(&self) -> Vec<ThreadInfo> {
-        self.state.thread_infos()
+        self.record.thread_infos()
     }
 
     /// What the process has done so far. Works after its end, too.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.state.stats()
+        let running = self.state.upgrade();
+        running.map_or_else(|| self.record.stats(), |state| state.stats())
     }
 
-    /// The first shared memory of the module, if it has one. It outlives the process.
-    /// While the host has a handle on it, the process is never in a deadlock, because
-    /// the host could notify its threads.
+    /// The first shared memory of the module; `None` if it has none, or if the process is
+    /// ending or has ended. A handle that was taken before stays good, and keeps the memory.
+    ///
+    /// While the host has such a handle it could notify the threads of the process, so that
+    /// is never ended as a deadlock: from the moment in which this returns a handle until
+    /// the last clone of it is dropped. A host that only looks, or waits, should
+    /// [observe](Self::observe_memory) the memory instead.
     #[must_use]
     pub fn memory(&self) -> Option<SharedMemory> {
-        let has_memory = !self.state.memories().is_empty();
-        has_memory.then(|| SharedMemory::of_host(self.state.arena()))
+        let state = self.with_memory()?;
+        let memory = SharedMemory::of_host(state.arena());
+        // If that came too late, the process ends all the same.
+        (!state.is_ending()).then_some(memory)
+    }
+
+    /// As [`memory`](Self::memory), for a host that never notifies: it is not counted as
+    /// somebody who could, so deadlocks are found and reported as if it did not look. A wait
+    /// without a timeout then counts as one of the process's own: if all its threads sleep
+    /// for ever, too, it is a deadlock, and the wait ends as well.
+    ///
+    /// ```
+    /// use threadwork_engine::{Engine, Module, ProcessBuilder};
+    ///
+    /// # fn main() -> Result<(), threadwork_engine::Error> {
+    /// # let engine = Engine::new()?;
+    /// let module = Module::new(&engine, br#"
+    ///     (module (memory 1 1 shared) (func (export "_start")
+    ///       (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1)))))
+    /// "#)?;
+    /// let process = ProcessBuilder::new(&module).spawn()?;
+    /// let memory = process.observe_memory();
+    /// assert_eq!(process.wait().code(), 120);
+    /// # drop(memory);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn observe_memory(&self) -> Option<SharedMemory> {
+        let state = self.with_memory()?;
+        Some(SharedMemory::uncounted(state.arena()))
+    }
+
+    /// The process, if it has a shared memory and is not ending.
+    fn with_memory(&self) -> Option<Arc<State>> {
+        let state = self.state.upgrade()?;
+        (!state.is_ending() && !state.memories().is_empty()).then_some(state)
     }
 
     /// The writing end of [`Stdin::Pipe`](crate::Stdin::Pipe), once. Dropping it is the
@@ -166,7 +212,7 @@ impl Process {
     pub fn call(&self, export: &str, arguments: &[Val]) -> Result<Vec<Val>, CallError> {
         self.calls
             .call(export, arguments)
-            .unwrap_or_else(|| match self.state.is_ending() {
+            .unwrap_or_else(|| match self.record.is_ending() {
                 true => Err(CallError::Ended),
                 false => Err(CallError::NotAReactor),
             })
@@ -189,10 +235,8 @@ impl Killer {
     }
 }
 
-fn take(buffer: Option<&Mutex<Vec<u8>>>) -> Vec<u8> {
-    buffer
-        .map(|buffer| std::mem::take(&mut *lock(buffer)))
-        .unwrap_or_default()
+fn take(buffer: Option<&Kept>) -> Vec<u8> {
+    buffer.map(Kept::take).unwrap_or_default()
 }
 
 impl std::fmt::Debug for Process {

@@ -25,10 +25,7 @@ pub(super) fn link(
         define(&mut linker).map_err(failed)?;
     }
     // Shared memories belong to no store; the linker wants one to know the engine.
-    let context = ThreadContext {
-        process: Arc::clone(state),
-        thread: Arc::default(),
-    };
+    let context = ThreadContext::new(state, &Arc::default());
     let mut store = Store::new(state.machine().wasmtime(), context);
     linker.allow_shadowing(true);
     for (import, memory) in module.code().memories.iter().zip(state.memories()) {

@@ -2,16 +2,18 @@
 //! allocator never touches.
 //!
 //! Allocators of guests get their pages by `memory.grow`, and take what they did not get
-//! from it for somebody else's. So the host grows the memory itself, and what it gets is
-//! its own, as is what it made larger in the beginning than the module declares. (A module
-//! by hand must leave alone what it neither declares nor grows.)
+//! from it for somebody else's; but what lies between two growths of their own they may
+//! take for theirs: wasi-libc's does. So the host's pages are there before the guest's
+//! first instruction: what it made the memory larger than the module declares. It grows
+//! the memory later only where the guest has no way to. (A module by hand must leave alone
+//! what it neither declares nor grows.)
 //!
 //! What is free and what is used is kept here and not in the memory, so that no guest
 //! can damage it. The smallest free block that fits is taken, and free neighbours become
 //! one.
 //!
-//! Invariant: free blocks and allocated ones do not overlap, all lie in pages that this
-//! allocator grew, and no two free blocks touch.
+//! Invariant: free blocks and allocated ones do not overlap, all lie in pages that are
+//! the host's, and no two free blocks touch.
 
 use std::collections::{BTreeMap, BTreeSet};
 

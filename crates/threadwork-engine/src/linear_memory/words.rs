@@ -10,6 +10,7 @@
 //! value then, and the machines that Wasmtime runs on keep it. So nothing here may
 //! assume anything of a value that it reads, or that it reads it twice.
 
+use crate::limits::PAGE;
 use std::cell::UnsafeCell;
 use std::sync::atomic::{
     AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering,
@@ -23,7 +24,11 @@ const _: () = assert!(
 
 /// A shared memory of a process.
 #[derive(Clone)]
-pub(crate) struct Memory(SharedMemory);
+pub(crate) struct Memory {
+    shared: SharedMemory,
+    /// Pages that its module lets it have. A limit may have made it with fewer.
+    declared: u64,
+}
 
 /// An aligned word in a [`Memory`], which keeps it alive.
 #[derive(Clone, Copy)]
@@ -165,22 +170,34 @@ number!(f32 f64);
 pub(crate) unsafe trait Shareable {}
 
 impl Memory {
-    pub(crate) fn new(memory: SharedMemory) -> Self {
-        Self(memory)
+    pub(crate) fn new(shared: SharedMemory) -> Self {
+        // A shared memory has a maximum.
+        let declared = shared.ty().maximum().unwrap_or(u64::MAX);
+        Self::declared(shared, declared)
+    }
+
+    /// Of a module that lets it have so many pages.
+    pub(crate) fn declared(shared: SharedMemory, declared: u64) -> Self {
+        Self { shared, declared }
     }
 
     pub(crate) fn shared(&self) -> &SharedMemory {
-        &self.0
+        &self.shared
+    }
+
+    /// Whether its module lets it grow by so many pages.
+    pub(super) fn may_grow(&self, pages: u64) -> bool {
+        (self.len() / PAGE).saturating_add(pages) <= self.declared
     }
 
     /// Its length in bytes now.
     pub(crate) fn len(&self) -> u64 {
-        self.0.data_size() as u64
+        self.shared.data_size() as u64
     }
 
     /// The guest's bytes, for WASI.
     pub(crate) fn bytes(&self) -> wiggle::GuestMemory<'_> {
-        wiggle::GuestMemory::Shared(self.0.data())
+        wiggle::GuestMemory::Shared(self.shared.data())
     }
 
     /// The 32-bit word at `address`.
@@ -286,7 +303,7 @@ impl Memory {
         if !address.is_multiple_of(alignment) {
             return Err(Trap::HeapMisaligned);
         }
-        let data = self.0.data();
+        let data = self.shared.data();
         match address.checked_add(size) {
             // In bounds, so both fit a usize.
             Some(end) if end <= data.len() as u64 => Ok(&data[address as usize..end as usize]),

@@ -1,16 +1,30 @@
 //! What the data of a store does for whoever finds it there: the guest's WASI calls,
 //! Wasmtime, and the host functions of embedders.
 
-use super::state::ThreadContext;
+use super::state::{State, ThreadContext};
 use crate::limits::Limit;
-use crate::linear_memory::Memory;
+use crate::linear_memory::{Memory, Reserved};
 use crate::thread::{Ended, ThreadState};
 use crate::wasi::{Host, Wasi};
+use std::sync::Arc;
 use std::time::Duration;
 use threadwork_parking::Cores;
 use wasmtime::ResourceLimiter;
 
+/// Bytes of the host that an element of a table counts for: a pointer, and as much again,
+/// since a table that grows is a vector, which may have room for twice what is in it.
+const ELEMENT: usize = 2 * size_of::<usize>();
+
 impl ThreadContext {
+    /// Of a store of the process whose first thread is this one.
+    pub(crate) fn new(process: &Arc<State>, thread: &Arc<ThreadState>) -> Self {
+        Self {
+            process: Arc::clone(process),
+            thread: Arc::clone(thread),
+            reserved: Reserved::new(process.arena().totals()),
+        }
+    }
+
     /// The number of the process, unique in this host program.
     #[must_use]
     pub fn process_id(&self) -> u64 {
@@ -50,13 +64,8 @@ impl Host for ThreadContext {
     }
 
     fn shared_memory(&self) -> Option<&Memory> {
-        // WASI's memory is the first.
-        let first = self.process.code().memories.first()?;
-        (first.index == 0).then(|| &self.process.memories()[0])
-    }
-
-    fn meet_limit(&self, limit: Limit) {
-        self.process.limits().meet(&self.thread, limit);
+        let position = self.process.code().shared_wasi_memory?;
+        self.process.memories().get(position)
     }
 
     fn process_cpu_time(&self) -> Duration {
@@ -73,31 +82,48 @@ impl std::fmt::Debug for ThreadContext {
     }
 }
 
-/// Bounds what belongs to one instance: memories that are not shared, and tables.
+/// Counts what belongs to one instance: memories that are not shared, and tables.
+///
+/// What Wasmtime fails to get afterwards, because the system has no more, stays counted
+/// until the store is gone: nothing here could tell that failure from others.
 impl ResourceLimiter for ThreadContext {
     fn memory_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(self
-            .process
-            .limits()
-            .allow_memory(&self.thread, desired as u64))
+        Ok(self.grow(current, desired, maximum, 1))
     }
 
     fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        // A table is host memory; the limit of linear memory stands for it.
-        let bytes = desired.saturating_mul(size_of::<usize>());
-        Ok(self
-            .process
-            .limits()
-            .allow_memory(&self.thread, bytes as u64))
+        Ok(self.grow(current, desired, maximum, ELEMENT))
+    }
+}
+
+impl ThreadContext {
+    /// Whether something of so many units may grow, which count for so many bytes each.
+    fn grow(&mut self, now: usize, then: usize, maximum: Option<usize>, unit: usize) -> bool {
+        // The module's own maximum is no limit of ours.
+        if maximum.is_some_and(|maximum| then > maximum) {
+            return false;
+        }
+        let bytes = then.saturating_sub(now).saturating_mul(unit);
+        match self.reserved.add(bytes as u64) {
+            Ok(()) => {
+                self.thread
+                    .granted(|limit| matches!(limit, Limit::Memory(_)));
+                true
+            }
+            Err(limit) => {
+                self.thread.meet_limit(Limit::Memory(limit));
+                false
+            }
+        }
     }
 }

@@ -10,6 +10,7 @@
 //! 2. `stores` counts the workers that hold, or will hold, a store of the process. It
 //!    reaches 0 exactly once, after the end was caused.
 
+use crate::backtrace::Backtrace;
 use crate::exit_status::{DeadlockReport, ExitStatus, LimitExceeded, Sleeper, Trap};
 use crate::limits::Limit;
 use crate::lock::lock;
@@ -18,10 +19,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
+/// Threads whose backtraces the report of a deadlock has. Of the others it says where they
+/// wait: a process may have thousands.
+const MOST_BACKTRACES: usize = 256;
+
 /// Why a process ends.
 pub(crate) enum Cause {
     Exited(i32),
-    Trapped(Trap),
+    /// With the limit that explains it, if one does.
+    Trapped(Trap, Option<Limit>),
     Deadlock,
     Limit(Limit),
     Killed,
@@ -89,8 +95,12 @@ impl Ending {
     }
 
     /// For the report of a deadlock.
-    pub(super) fn report(&self, sleeper: Sleeper) {
-        lock(&self.sleepers).push(sleeper);
+    pub(super) fn report(&self, mut sleeper: Sleeper) {
+        let mut sleepers = lock(&self.sleepers);
+        if sleepers.len() >= MOST_BACKTRACES {
+            sleeper.backtrace = Backtrace::default();
+        }
+        sleepers.push(sleeper);
     }
 
     // ---- Stores ----
@@ -110,26 +120,25 @@ impl Ending {
 
     // ---- The status ----
 
-    /// The status that follows from the cause and from the limit that was met last.
-    pub(super) fn conclude(&self, limit_met: Option<Limit>) -> ExitStatus {
-        let cause = lock(&self.cause).take();
-        match (cause, limit_met) {
-            (Some(Cause::Exited(code)), _) => ExitStatus::Exited(code),
-            (Some(Cause::Trapped(trap)), Some(limit)) => ExitStatus::LimitExceeded(LimitExceeded {
+    /// The status that follows from the cause.
+    pub(super) fn conclude(&self) -> ExitStatus {
+        match lock(&self.cause).take() {
+            Some(Cause::Exited(code)) => ExitStatus::Exited(code),
+            Some(Cause::Trapped(trap, Some(limit))) => ExitStatus::LimitExceeded(LimitExceeded {
                 limit,
                 trap: Some(trap),
             }),
-            (Some(Cause::Trapped(trap)), None) => ExitStatus::Trapped(trap),
-            (Some(Cause::Limit(limit)), _) => {
+            Some(Cause::Trapped(trap, None)) => ExitStatus::Trapped(trap),
+            Some(Cause::Limit(limit)) => {
                 ExitStatus::LimitExceeded(LimitExceeded { limit, trap: None })
             }
-            (Some(Cause::Deadlock), _) => {
+            Some(Cause::Deadlock) => {
                 let mut threads = std::mem::take(&mut *lock(&self.sleepers));
                 threads.sort_by_key(|sleeper| sleeper.thread);
                 ExitStatus::Deadlock(DeadlockReport { threads })
             }
             // Invariant 2: without a cause there is a store left.
-            (Some(Cause::Killed) | None, _) => ExitStatus::Killed,
+            Some(Cause::Killed) | None => ExitStatus::Killed,
         }
     }
 

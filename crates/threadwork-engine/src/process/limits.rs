@@ -1,14 +1,9 @@
-//! [`Limiter`]: what a process may use, and what it met of that.
-//!
-//! Invariant: a limit that was met is remembered before whoever met it is told no, so
-//! that a trap that follows can be explained.
+//! [`Limiter`]: the limits of a process, and its clock.
 
 use crate::error::Error;
 use crate::limits::{Limit, Limits, PAGE};
-use crate::lock::lock;
 use crate::machine::HAS_CPU_CLOCKS;
-use crate::thread::ThreadState;
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// The shortest time between two looks at how much CPU time is left.
@@ -17,8 +12,6 @@ const SHORTEST_VISIT: Duration = Duration::from_millis(1);
 /// See the module's documentation.
 pub(crate) struct Limiter {
     limits: Limits,
-    /// The limit that a thread met last.
-    met: Mutex<Option<Limit>>,
     started: Instant,
     /// How long the process ran, once it has ended.
     wall_time: OnceLock<Duration>,
@@ -29,7 +22,6 @@ impl Limiter {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
-            met: Mutex::new(None),
             started: Instant::now(),
             wall_time: OnceLock::new(),
         }
@@ -38,35 +30,6 @@ impl Limiter {
     /// Threads that may exist beside the main one.
     pub(super) fn threads(&self) -> Option<u32> {
         self.limits.threads
-    }
-
-    /// Remembers that a thread was refused something.
-    pub(super) fn meet(&self, thread: &ThreadState, limit: Limit) {
-        *lock(&self.met) = Some(limit);
-        thread.meet_limit(limit);
-    }
-
-    /// The limit that was met last.
-    pub(super) fn take_met(&self) -> Option<Limit> {
-        lock(&self.met).take()
-    }
-
-    /// Whether a memory or table of `thread`'s, not a shared one, may have `bytes`.
-    pub(super) fn allow_memory(&self, thread: &ThreadState, bytes: u64) -> bool {
-        match self.limits.memory {
-            Some(most) if bytes > most => {
-                self.meet(thread, Limit::Memory(most));
-                false
-            }
-            _ => true,
-        }
-    }
-
-    /// A shared memory could not grow for `thread`.
-    pub(super) fn growth_refused(&self, thread: &ThreadState) {
-        if let Some(most) = self.limits.memory {
-            self.meet(thread, Limit::Memory(most));
-        }
     }
 
     // ---- Times ----

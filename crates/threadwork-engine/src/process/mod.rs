@@ -8,7 +8,8 @@
 //! |---|---|
 //! | `ending` | the first cause, the stores that are left, the exit status |
 //! | `threads` | the threads, and the pooled instances that wait for more |
-//! | `limits` | what the process may use, and what it met of that |
+//! | `limits` | what the process may use, and its clock |
+//! | `record` | [`Record`], these three, which outlives the process |
 //! | `state` | [`State`], all of these, and the data of its stores |
 //! | `context` | that data as WASI, Wasmtime and embedders see it |
 //! | `pooled_instance` | a store and an instance that run one thread after another |
@@ -19,6 +20,7 @@ mod context;
 mod ending;
 mod limits;
 mod pooled_instance;
+mod record;
 mod spawn;
 mod state;
 mod sync_calls;
@@ -27,6 +29,7 @@ mod threads;
 pub(crate) use ending::Cause;
 pub(crate) use limits::check_limits;
 pub(crate) use pooled_instance::{PooledInstance, catch_panic};
+pub(crate) use record::Record;
 pub use state::ThreadContext;
 pub(crate) use state::{Linked, Parts, Program, State};
 pub(crate) use sync_calls::define_sync_imports;

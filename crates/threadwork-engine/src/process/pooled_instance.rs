@@ -48,10 +48,7 @@ impl PooledInstance {
     ) -> wasmtime::Result<Self> {
         let code = process.code();
         let mappings = process.machine().mappings().take(code.own_memories)?;
-        let context = ThreadContext {
-            process: Arc::clone(process),
-            thread: Arc::clone(thread),
-        };
+        let context = ThreadContext::new(process, thread);
         let mut store = Store::new(process.machine().wasmtime(), context);
         store.limiter(|context| context);
         let instance = instantiate(&mut store)?;

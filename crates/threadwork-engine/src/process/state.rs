@@ -8,37 +8,33 @@
 //! the last worker has released its store; only then is there an exit status, and by
 //! then no thread of it is left and its files are closed.
 //!
-//! Its parts keep invariants of their own: [`Ending`], [`Threads`], [`Limiter`]. This
+//! Its parts keep invariants of their own: [`Ending`](super::ending::Ending),
+//! [`Threads`], [`Limiter`]. This
 //! module's is that a thread is in the lot's census from before it can run until it has
 //! ended.
 
-use super::ending::{Cause, Ending};
+use super::ending::Cause;
 use super::limits::Limiter;
+use super::record::Record;
 use super::threads::{InstanceSlot, Threads};
 use crate::backtrace::Backtrace;
 use crate::code::Code;
 use crate::error::one_line;
 use crate::exit_status::{ExitStatus, Sleeper, Trap};
-use crate::limits::Limits;
-use crate::linear_memory::{Arena, Memory, Owner};
+use crate::limits::{Limit, Limits};
+use crate::linear_memory::{Arena, Memory, NotGrown, Owner, Reserved};
 use crate::machine::{Machine, Visited, stoppable};
 use crate::poll_page::PollPage;
 use crate::stats::Stats;
-use crate::thread::{Ended, ProcExit, ThreadInfo, ThreadState};
+use crate::thread::{Ended, ProcExit, ThreadState};
 use crate::wasi::Wasi;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use threadwork_parking::ParkingLot;
 use wasmtime::{Instance, InstancePre, Linker, Store, WasmBacktrace};
 
-/// How long after a signal the next one is sent to a thread that is still there: the first
-/// may have met it in a host call.
-const RESEND: Duration = Duration::from_millis(1);
-
 /// See the module's documentation.
 pub(crate) struct State {
-    id: u64,
     this: Weak<State>,
     machine: Arc<Machine>,
     code: Arc<Code>,
@@ -48,9 +44,7 @@ pub(crate) struct State {
     /// Set before the first instance is made.
     linked: OnceLock<Linked>,
     program: Arc<dyn Program>,
-    threads: Threads,
-    limits: Limiter,
-    ending: Ending,
+    record: Arc<Record>,
 }
 
 /// The module with its imports.
@@ -67,6 +61,8 @@ pub(crate) struct Linked {
 pub struct ThreadContext {
     pub(crate) process: Arc<State>,
     pub(crate) thread: Arc<ThreadState>,
+    /// For memories and tables of its instance.
+    pub(super) reserved: Reserved,
 }
 
 /// What a process runs, as far as the process must know.
@@ -105,11 +101,8 @@ pub(crate) struct Parts {
 
 impl State {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let state = Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),
-            // Ordering: Relaxed; only distinctness matters.
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             machine: parts.machine,
             code: parts.code,
             arena: parts.arena,
@@ -117,16 +110,19 @@ impl State {
             wasi: parts.wasi,
             linked: OnceLock::new(),
             program: parts.program,
-            threads: Threads::new(),
-            limits: Limiter::new(parts.limits),
-            ending: Ending::new(),
+            record: Arc::new(Record::new(parts.limits)),
         });
         state.arena.belongs_to(&state);
         state
     }
 
     pub(crate) fn id(&self) -> u64 {
-        self.id
+        self.record.id()
+    }
+
+    /// What outlives it.
+    pub(crate) fn record(&self) -> &Arc<Record> {
+        &self.record
     }
 
     pub(crate) fn machine(&self) -> &Machine {
@@ -158,11 +154,11 @@ impl State {
     }
 
     pub(super) fn threads(&self) -> &Threads {
-        &self.threads
+        &self.record.threads
     }
 
     pub(super) fn limits(&self) -> &Limiter {
-        &self.limits
+        &self.record.limits
     }
 
     pub(crate) fn link(&self, linked: Linked) {
@@ -187,18 +183,18 @@ impl State {
     /// Adds the main thread.
     pub(crate) fn add_main(&self) -> Arc<ThreadState> {
         self.lot().enter();
-        self.threads.add_main()
+        self.record.threads.add_main()
     }
 
     /// A thread for a worker of a runtime: in the table, and not in the lot yet.
     pub(crate) fn add_worker(&self) -> Option<Arc<ThreadState>> {
-        self.threads.add_within(self.limits.threads())
+        self.record.threads.add_within(self.record.limits.threads())
     }
 
     /// A worker of a runtime leaves for good, or could not be started.
     pub(crate) fn remove_worker(&self, thread: &ThreadState) {
-        self.threads.remove(thread, None);
-        self.threads.keep_counters(thread);
+        self.record.threads.remove(thread, None);
+        self.record.threads.keep_counters(thread);
     }
 
     /// A thread ended with an error.
@@ -211,11 +207,11 @@ impl State {
 
     /// A thread was stopped because the process is ending.
     pub(crate) fn thread_stopped(&self, thread: &ThreadState, error: &wasmtime::Error) {
-        if self.ending.is_deadlock()
+        if self.record.ending.is_deadlock()
             && let Some(address) = thread.address()
         {
             let trace = error.downcast_ref::<WasmBacktrace>();
-            self.ending.report(Sleeper {
+            self.record.ending.report(Sleeper {
                 thread: thread.id,
                 address,
                 backtrace: trace.map_or_else(Backtrace::default, |t| self.code.backtrace(t)),
@@ -230,9 +226,9 @@ impl State {
         thread: &ThreadState,
         instance: Option<&Arc<InstanceSlot>>,
     ) -> bool {
-        let is_idle = self.threads.remove(thread, instance);
+        let is_idle = self.record.threads.remove(thread, instance);
         self.arena.leave();
-        self.threads.keep_counters(thread);
+        self.record.threads.keep_counters(thread);
         is_idle
     }
 
@@ -246,25 +242,32 @@ impl State {
             return None;
         }
         let trace = error.downcast_ref::<WasmBacktrace>();
-        Some(Cause::Trapped(Trap {
+        let trap = Trap {
             thread: thread.id,
             reason: match trace.is_some_and(|trace| self.code.is_stack_overflow(trace)) {
                 true => stack_overflow(thread.id),
-                false => reason(error),
+                false => reason(error, &self.code),
             },
             backtrace: trace
                 .map(|trace| self.code.backtrace(trace))
                 .unwrap_or_default(),
-        }))
+        };
+        let limit = thread.take_limit();
+        Some(Cause::Trapped(
+            trap,
+            limit.filter(|_| can_follow_refusal(error)),
+        ))
     }
 
     /// `memory.grow` of a shared memory: the pages it had before.
     pub(super) fn grow(&self, thread: &ThreadState, memory: &Memory, pages: u64) -> Option<u64> {
         let grown = self.arena.grow(memory, pages);
-        if grown.is_none() {
-            self.limits.growth_refused(thread);
+        match grown {
+            Ok(_) => thread.granted(|limit| matches!(limit, Limit::Memory(_))),
+            Err(NotGrown::Limit(limit)) => thread.meet_limit(Limit::Memory(limit)),
+            Err(NotGrown::Maximum | NotGrown::System) => {}
         }
-        grown
+        grown.ok()
     }
 
     // ---- Stopping ----
@@ -272,7 +275,7 @@ impl State {
     /// Runs `body` so that a signal can stop the guest code in it, called by `thread`.
     pub(crate) fn stoppable<R>(&self, thread: &ThreadState, body: impl FnOnce() -> R) -> R {
         match &self.code.map {
-            Some(map) => stoppable(map, &thread.reasons(self.ending.flag()), body),
+            Some(map) => stoppable(map, &thread.reasons(self.record.ending.flag()), body),
             None => body(),
         }
     }
@@ -281,8 +284,7 @@ impl State {
     /// is visited soon, to send again.
     pub(crate) fn interrupt(&self, thread: &ThreadState) {
         if let Some(signal) = self.machine.signal() {
-            thread.interrupt(signal);
-            self.visit_soon();
+            self.visit_at(thread.interrupt(signal));
         }
     }
 
@@ -290,40 +292,42 @@ impl State {
     /// gone.
     fn interrupt_all(&self) {
         if let Some(signal) = self.machine.signal()
-            && self.threads.interrupt(signal)
+            && let Some(next) = self.record.threads.interrupt(signal)
         {
-            self.visit_soon();
+            self.visit_at(next);
         }
     }
 
-    fn visit_soon(&self) {
+    fn visit_at(&self, time: Instant) {
         if let Some(this) = self.this.upgrade() {
-            self.machine
-                .watchdog()
-                .schedule(&this, Instant::now() + RESEND);
+            self.machine.watchdog().schedule(&this, time);
         }
     }
 
     // ---- The end ----
 
     pub(crate) fn is_ending(&self) -> bool {
-        self.ending.is_ending()
+        self.record.ending.is_ending()
     }
 
     /// Fails if the process is ending: called where a host call is about to block
     /// or has been woken.
     pub(crate) fn check_running(&self) -> wasmtime::Result<()> {
-        self.ending.check_running()
+        self.record.ending.check_running()
     }
 
     /// Ends the process, unless something else has already.
     pub(crate) fn end(&self, cause: Cause) {
-        if !self.ending.begin(cause) {
-            return;
+        if self.record.ending.begin(cause) {
+            self.close();
         }
+    }
+
+    /// The cause of its end was recorded: tells everybody.
+    fn close(&self) {
         self.lot().close();
-        self.threads.close();
-        self.wasi.cancel();
+        self.record.threads.close();
+        self.wasi.wake();
         if let Some(page) = &self.poll_page {
             page.close();
         }
@@ -334,12 +338,12 @@ impl State {
     /// One more worker will hold a store. The caller keeps the process from ending
     /// meanwhile, by holding one itself.
     pub(crate) fn acquire_store(&self) {
-        self.ending.acquire_store();
+        self.record.ending.acquire_store();
     }
 
     /// A worker holds its store no more.
     pub(crate) fn release_store(&self) {
-        if self.ending.release_store() {
+        if self.record.ending.release_store() {
             self.finish();
         }
     }
@@ -347,54 +351,43 @@ impl State {
     /// The last store is gone: closes the files and publishes the status.
     fn finish(&self) {
         self.wasi.close();
-        self.machine.watchdog().forget(self.id);
-        self.limits.stop_clock();
-        let status = self.ending.conclude(self.limits.take_met());
+        self.machine.watchdog().forget(self.id());
+        self.record.stop(self.arena.len());
+        let status = self.record.ending.conclude();
         // First, so that whoever knows of the end has all results.
         self.program.finish(&status);
-        self.ending.publish(status);
-    }
-
-    /// The status, as soon as the process has ended; `None` if `deadline` comes first.
-    pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<ExitStatus> {
-        self.ending.wait(deadline)
+        self.record.ending.publish(status);
     }
 
     /// Asks for the visits that the limits need.
     pub(crate) fn watch(self: &Arc<Self>) {
-        if let Some(time) = self.limits.first_look(self.machine.parallelism()) {
+        if let Some(time) = self.record.limits.first_look(self.machine.parallelism()) {
             self.machine.watchdog().schedule(self, time);
         }
     }
 
     // ---- Reports ----
 
-    pub(crate) fn thread_infos(&self) -> Vec<ThreadInfo> {
-        self.threads.infos()
-    }
-
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             memory: self.arena.len(),
-            wall_time: self.limits.wall_time(),
-            ..self.threads.stats()
+            ..self.record.stats()
         }
     }
 }
 
 impl Visited for State {
     fn id(&self) -> u64 {
-        self.id
+        self.record.id()
     }
 
     fn visit(self: Arc<Self>, now: Instant) -> Option<Instant> {
         if self.is_ending() {
-            let signal = self.machine.signal()?;
-            return self.threads.interrupt(signal).then(|| now + RESEND);
+            return self.record.threads.interrupt(self.machine.signal()?);
         }
         let parallelism = self.machine.parallelism();
-        let cpu_time = || self.threads.cpu_time();
-        match self.limits.look(now, cpu_time, parallelism) {
+        let cpu_time = || self.record.threads.cpu_time();
+        match self.record.limits.look(now, cpu_time, parallelism) {
             Err(limit) => {
                 self.end(Cause::Limit(limit));
                 None
@@ -409,11 +402,30 @@ impl Visited for State {
 
 impl Owner for State {
     fn is_relieved(self: Arc<Self>) -> bool {
-        let is_relieved = Arc::clone(&self.program).relieve(&self);
-        if !is_relieved {
-            self.end(Cause::Deadlock);
+        if Arc::clone(&self.program).relieve(&self) {
+            return true;
         }
-        is_relieved
+        let begin = || self.record.ending.begin(Cause::Deadlock);
+        let begun = self.arena.unless_present(begin);
+        if begun == Some(true) {
+            self.close();
+        }
+        // A host that has come meanwhile may wake them.
+        begun.is_none()
+    }
+}
+
+/// Whether a program that was refused something could fail so: it aborts, it uses what it
+/// did not get as an address, or its instance could not be made. It does not divide by zero
+/// for that.
+fn can_follow_refusal(error: &wasmtime::Error) -> bool {
+    use wasmtime::Trap;
+    match error.downcast_ref() {
+        None => true,
+        Some(trap) => matches!(
+            trap,
+            Trap::UnreachableCodeReached | Trap::MemoryOutOfBounds | Trap::TableOutOfBounds
+        ),
     }
 }
 
@@ -426,8 +438,14 @@ fn stack_overflow(thread: u32) -> String {
 }
 
 /// The root of an error, without Wasmtime's own printing of the backtrace.
-fn reason(error: &wasmtime::Error) -> String {
+fn reason(error: &wasmtime::Error, code: &Code) -> String {
     match error.downcast_ref::<wasmtime::Trap>() {
+        Some(wasmtime::Trap::StackOverflow) => format!(
+            "stack overflow: its calls need more than the {} bytes of native stack that each \
+             thread has, whatever stack the program asks for: raise that \
+             (EngineBuilder::max_wasm_stack, threadwork run --stack)",
+            code.max_wasm_stack
+        ),
         Some(trap) => trap.to_string().replace("wasm trap: ", ""),
         None => one_line(&wasmtime::Error::msg(error.root_cause().to_string())),
     }

@@ -1,9 +1,9 @@
 //! The host functions that stand for `memory.atomic.wait32`, `wait64`, `notify` and
 //! `memory.grow` on shared memories.
 
-use super::state::ThreadContext;
+use super::state::{State, ThreadContext};
 use crate::linear_memory::{Memory, Owner};
-use crate::thread::Ended;
+use crate::thread::{Ended, ThreadState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use threadwork_parking::WaitResult;
@@ -171,33 +171,51 @@ fn wait(
     expected: u64,
     load: impl Fn() -> u64,
 ) -> Result<i32> {
-    let ThreadContext { process, thread } = call.data();
-    thread.counters.waits.add(1);
-    // A negative timeout is none, and one past the end of time is as good as none.
-    let deadline = u64::try_from(timeout)
-        .ok()
-        .and_then(|timeout| Instant::now().checked_add(Duration::from_nanos(timeout)));
-    thread.wait_begins(address);
-    // To a thread that is to end the word is always another one.
-    let load = || match thread.is_cancelled() {
-        true => !expected,
-        false => load(),
-    };
-    let is_relieved = || Arc::clone(process).is_relieved();
-    let lot = process.lot();
-    let result = lot.wait(thread.id, key, deadline, expected, load, is_relieved);
-    let stopped = matches!(result, WaitResult::Cancelled | WaitResult::Deadlock);
-    if stopped {
-        return Err(Error::new(Ended));
-    }
-    call.data().check_running()?;
-    thread.wait_ends();
-    Ok(match result {
-        WaitResult::NotEqual => {
-            thread.counters.waits_not_equal.add(1);
-            1
-        }
+    let ThreadContext {
+        process, thread, ..
+    } = call.data();
+    // A negative timeout is none.
+    let timeout = u64::try_from(timeout).ok().map(Duration::from_nanos);
+    let result = process.wait_on_word(thread, address, key, timeout, expected, load);
+    Ok(match result.map_err(Error::new)? {
+        WaitResult::NotEqual => 1,
         WaitResult::TimedOut => 2,
         _ => 0,
     })
+}
+
+impl State {
+    /// A guest thread sleeps on the word at `address`, which has this key. Only called by
+    /// the thread itself.
+    pub(crate) fn wait_on_word(
+        self: &Arc<Self>,
+        thread: &ThreadState,
+        address: u64,
+        key: usize,
+        timeout: Option<Duration>,
+        expected: u64,
+        load: impl Fn() -> u64,
+    ) -> Result<WaitResult, Ended> {
+        thread.counters.waits.add(1);
+        // One past the end of time is as good as none.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        thread.wait_begins(address);
+        // To a thread that is to end the word is always another one.
+        let load = || match thread.is_cancelled() {
+            true => !expected,
+            false => load(),
+        };
+        let is_relieved = || Arc::clone(self).is_relieved();
+        let lot = self.lot();
+        let result = lot.wait(thread.id, key, deadline, expected, load, is_relieved);
+        let stopped = matches!(result, WaitResult::Cancelled | WaitResult::Deadlock);
+        if stopped || thread.is_cancelled() || self.is_ending() {
+            return Err(Ended);
+        }
+        thread.wait_ends();
+        if result == WaitResult::NotEqual {
+            thread.counters.waits_not_equal.add(1);
+        }
+        Ok(result)
+    }
 }

@@ -10,8 +10,7 @@ use crate::stats::Stats;
 use crate::thread::{Counters, ThreadInfo, ThreadState};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use threadwork_parking::ParkingLot;
 
@@ -21,13 +20,15 @@ const ID_END: u32 = 1 << 29;
 /// The main thread's id.
 const MAIN: u32 = 0;
 
-/// How long a spawn at the limit waits for a thread that has ended, as far as the
-/// guest can see, but whose worker is not done with it.
-const LINGER: Duration = Duration::from_millis(20);
+/// How long a spawn at the limit sleeps, at most, until a thread that may have ended as far
+/// as the guest can see is none any more: its worker may not be done with it.
+pub(super) const LINGER: Duration = Duration::from_millis(20);
 
 /// See the module's documentation.
 pub(crate) struct Threads {
     table: Mutex<Table>,
+    /// Notified when a thread is gone and a spawn waits for that.
+    room: Condvar,
     finished: Finished,
 }
 
@@ -36,6 +37,8 @@ struct Table {
     live: HashMap<u32, Arc<ThreadState>>,
     /// The one that came last is taken first, because its worker may still be spinning.
     idle: Vec<Arc<InstanceSlot>>,
+    /// Spawns that wait for room.
+    lingering: u32,
     next_id: u32,
     closed: bool,
     peak: u32,
@@ -76,11 +79,13 @@ impl Threads {
             table: Mutex::new(Table {
                 live: HashMap::new(),
                 idle: Vec::new(),
+                lingering: 0,
                 next_id: 1,
                 closed: false,
                 peak: 0,
                 started: 0,
             }),
+            room: Condvar::new(),
             finished: Finished::default(),
         }
     }
@@ -91,30 +96,48 @@ impl Threads {
     }
 
     /// A new thread, which lives in `lot` from now on, and a pooled instance for it if one
-    /// is idle. There may be `most` threads beside the main one.
+    /// is idle. There may be `most` threads beside the main one. Called by `spawner`.
     pub(super) fn admit(
         &self,
         most: Option<u32>,
         lot: &ParkingLot,
+        spawner: &ThreadState,
     ) -> Result<(Arc<ThreadState>, Option<Arc<InstanceSlot>>), Refused> {
-        let deadline = Instant::now() + LINGER;
-        loop {
-            let mut table = lock(&self.table);
-            match most {
-                Some(most) if table.count_beside_main() >= most => {
-                    if Instant::now() >= deadline || table.closed {
-                        return Err(Refused::Limit(most));
-                    }
-                }
-                _ => {
-                    let thread = table.add_next().ok_or(Refused::Closed)?;
-                    lot.enter();
-                    return Ok((thread, table.idle.pop()));
-                }
+        let mut table = lock(&self.table);
+        if let Some(most) = most
+            && table.count_beside_main() >= most
+        {
+            table = self.linger(table, most, spawner);
+            if table.count_beside_main() >= most {
+                return Err(Refused::Limit(most));
             }
-            drop(table);
-            thread::yield_now();
         }
+        let thread = table.add_next().ok_or(Refused::Closed)?;
+        lot.enter();
+        Ok((thread, table.idle.pop()))
+    }
+
+    /// Sleeps until there is room, as long as there may be soon.
+    fn linger<'a>(
+        &'a self,
+        mut table: MutexGuard<'a, Table>,
+        most: u32,
+        spawner: &ThreadState,
+    ) -> MutexGuard<'a, Table> {
+        let deadline = Instant::now() + LINGER;
+        // Others that spawn, too, are not about to end.
+        let _call = spawner.host_call();
+        while table.count_beside_main() >= most && !table.closed && table.somebody_may_end() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            table.lingering += 1;
+            let woken = self.room.wait_timeout(table, left);
+            table = woken.unwrap_or_else(PoisonError::into_inner).0;
+            table.lingering -= 1;
+        }
+        table
     }
 
     /// A thread that is not in the lot yet; `None` if there are `most` beside the main one.
@@ -140,12 +163,25 @@ impl Threads {
     ) -> bool {
         let mut table = lock(&self.table);
         table.live.remove(&thread.id);
+        self.tell_lingering(&table);
         instance.is_some_and(|instance| table.offer(instance))
+    }
+
+    /// A pooled instance that is idle, for the caller to give it a thread.
+    pub(super) fn take_idle(&self) -> Option<Arc<InstanceSlot>> {
+        lock(&self.table).idle.pop()
     }
 
     /// A pooled instance is idle; false if it must go because the process is ending.
     pub(super) fn offer(&self, instance: &Arc<InstanceSlot>) -> bool {
         lock(&self.table).offer(instance)
+    }
+
+    /// A notify is a system call, also where nobody waits.
+    fn tell_lingering(&self, table: &Table) {
+        if table.lingering > 0 {
+            self.room.notify_all();
+        }
     }
 
     /// Keeps the counters of a thread that has been removed.
@@ -170,6 +206,7 @@ impl Threads {
     pub(super) fn close(&self) {
         let mut table = lock(&self.table);
         table.closed = true;
+        self.tell_lingering(&table);
         for instance in table.idle.drain(..) {
             instance.dismiss();
         }
@@ -178,14 +215,11 @@ impl Threads {
         }
     }
 
-    /// Sends the threads that live the signal that stops them; false if there are none.
-    pub(super) fn interrupt(&self, signal: i32) -> bool {
+    /// Sends the threads that live the signal that stops them, and tells when to do it again.
+    pub(super) fn interrupt(&self, signal: i32) -> Option<Instant> {
         let table = lock(&self.table);
-        table
-            .live
-            .values()
-            .for_each(|thread| thread.interrupt(signal));
-        !table.live.is_empty()
+        let threads = table.live.values();
+        threads.map(|thread| thread.interrupt(signal)).min()
     }
 
     // ---- Reports ----
@@ -246,6 +280,14 @@ impl Table {
 
     fn count_beside_main(&self) -> u32 {
         self.count() - u32::from(self.live.contains_key(&MAIN))
+    }
+
+    /// Whether a thread besides the main one could have ended for the guest: it is neither
+    /// asleep nor in a call that can take long. Guests show the end of a thread by a store of
+    /// its own, which it makes awake; it was marked as awake before.
+    fn somebody_may_end(&self) -> bool {
+        let mut threads = self.live.values();
+        threads.any(|thread| thread.id != MAIN && thread.is_running())
     }
 
     /// Adds a thread with an id of its own, unless closed or out of ids.

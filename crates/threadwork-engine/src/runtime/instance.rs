@@ -313,8 +313,8 @@ impl Instances {
 fn no_room(size: u64) -> wasmtime::Error {
     wasmtime::Error::msg(format!(
         "there is no room for the {size} bytes of a worker's stack and thread-local data: \
-         raise the module's maximum (--max-memory) or its limit, or lower \
-         RuntimeConfig::stack_size"
+         raise RuntimeConfig::memory_size, the module's maximum (--max-memory) or its \
+         limit, or lower RuntimeConfig::stack_size"
     ))
 }
 

@@ -280,6 +280,8 @@ impl Pool {
             if instance.is_err() {
                 instance = self.instantiate(process, at, &thread);
             }
+            // What the task before was refused is not this one's.
+            let _ = thread.take_limit();
             let result = match &mut instance {
                 Ok(instance) => run(instance, &task),
                 Err(error) => {
@@ -290,6 +292,8 @@ impl Pool {
             let failed = result.is_err();
             self.end_task(process, at, &thread, &task, result);
             if failed && !process.is_ending() {
+                // First, because there may not be room for both.
+                drop(instance);
                 instance = self.instantiate(process, at, &thread);
             }
         }
@@ -370,7 +374,6 @@ impl Pool {
         task: &Arc<TaskState>,
         result: wasmtime::Result<Vec<Val>>,
     ) {
-        let limit = thread.take_limit();
         let error = match result {
             Ok(values) => return self.finish_task(at, task, Ok(values)),
             Err(error) => error,
@@ -378,16 +381,16 @@ impl Pool {
         if let Some(error) = self.error_of_stop(at, task) {
             return self.finish_task(at, task, Err(error));
         }
-        match (process.cause_of(&error, thread), limit) {
-            (Some(Cause::Trapped(trap)), None) => {
+        match process.cause_of(&error, thread) {
+            Some(Cause::Trapped(trap, None)) => {
                 self.finish_task(at, task, Err(TaskError::Trapped(trap)));
             }
-            (Some(Cause::Trapped(trap)), Some(limit)) => {
+            Some(Cause::Trapped(trap, Some(limit))) => {
                 let trap = Some(trap);
                 let exceeded = LimitExceeded { limit, trap };
                 self.finish_task(at, task, Err(TaskError::LimitExceeded(exceeded)));
             }
-            (cause, _) => {
+            cause => {
                 match cause {
                     // `proc_exit`.
                     Some(cause) => process.end(cause),

@@ -328,7 +328,7 @@ impl ThreadRuntime {
     /// The first shared memory of the module. It outlives the runtime.
     #[must_use]
     pub fn memory(&self) -> SharedMemory {
-        SharedMemory::of_counted_host(self.state.arena())
+        SharedMemory::uncounted(self.state.arena())
     }
 
     /// The process that the runtime is: its statistics, its threads, its standard

@@ -1,11 +1,12 @@
-//! [`HostFutex`]: where a thread of the host sleeps for a primitive in a guest's memory.
+//! [`HostFutex`]: where a thread sleeps for a primitive in a guest's memory.
 //!
 //! The parking lot knows words by their host addresses, and the primitive at an offset is
 //! a reference to where that offset is: so there is nothing to translate. A wait that is
 //! ended because the program has ended looks like one that has timed out, which each
 //! primitive can undo; whether it was is noted here.
 
-use crate::linear_memory::{Arena, Closed};
+use super::memory::SharedMemory;
+use crate::linear_memory::Closed;
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -13,14 +14,17 @@ use threadwork_sync::{AtomicU32, Futex, Patience, System, WaitResult};
 
 /// The port of one operation.
 pub(super) struct HostFutex<'a> {
-    arena: &'a Arena,
+    memory: &'a SharedMemory,
+    /// Where the object is that it is for.
+    offset: u64,
     ended: Cell<bool>,
 }
 
 impl<'a> HostFutex<'a> {
-    pub(super) fn new(arena: &'a Arena) -> Self {
+    pub(super) fn new(memory: &'a SharedMemory, offset: u64) -> Self {
         Self {
-            arena,
+            memory,
+            offset,
             ended: Cell::new(false),
         }
     }
@@ -39,7 +43,8 @@ impl Futex for HostFutex<'_> {
         // Ordering: SeqCst; the lot asks for it.
         let load = || word.load(Ordering::SeqCst).into();
         let key = word.as_ptr().addr();
-        match self.arena.wait(key, timeout, expected.into(), load) {
+        let memory = self.memory;
+        match memory.park(self.offset, key, timeout, expected.into(), load) {
             Ok(Parked::NotEqual) => WaitResult::NotEqual,
             Ok(Parked::TimedOut) => WaitResult::TimedOut,
             Ok(_) => WaitResult::Woken,
@@ -51,7 +56,7 @@ impl Futex for HostFutex<'_> {
     }
 
     fn notify(&self, word: *const AtomicU32, count: u32) -> u32 {
-        self.arena.notify(word.addr(), count)
+        self.memory.arena().notify(word.addr(), count)
     }
 
     fn now(&self) -> Option<Duration> {

@@ -1,5 +1,6 @@
 //! [`SharedMemory`]: access, atomic operations, wait and notify, growth.
 
+use super::guest_thread::GuestThread;
 use crate::engine::Engine;
 use crate::error::{Error, one_line};
 use crate::limits::PAGE;
@@ -7,6 +8,7 @@ use crate::linear_memory::{Arena, Closed, Integer, Memory, Number, Presence, Rmw
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
+use threadwork_parking::WaitResult as Parked;
 use threadwork_sync::WaitResult;
 use wasmtime::{MemoryTypeBuilder, Trap};
 
@@ -35,11 +37,16 @@ use wasmtime::{MemoryTypeBuilder, Trap};
 /// # Deadlocks
 ///
 /// While the host has the memory of a [process](crate::Process::memory), the process is
-/// never in a deadlock: the host could still notify its threads. A runtime counts
-/// [threads of the host](crate::RuntimeBuilder::host_threads) instead.
+/// never in a deadlock: the host could still notify its threads. A host that only looks, or
+/// waits, [observes](crate::Process::observe_memory) it instead, and is not counted. A
+/// runtime counts [threads of the host](crate::RuntimeBuilder::host_threads). In a host
+/// function [`ThreadContext::memory`](crate::ThreadContext::memory) is the caller's: who waits
+/// there is the guest thread that has called.
 #[derive(Clone)]
 pub struct SharedMemory {
     arena: Arc<Arena>,
+    /// The guest thread in whose host call it is used.
+    caller: Option<GuestThread>,
     _presence: Option<Arc<Presence>>,
 }
 
@@ -75,6 +82,20 @@ pub enum MemoryError {
         size: u64,
         /// What was asked for.
         pages: u64,
+    },
+    /// What was reserved for the host is used up, and the memory cannot grow for the host
+    /// while the program's own allocator grows it: that may take what lies between two of
+    /// its growths for its own.
+    #[error(
+        "there is no room for {size} bytes in the {reserved} that are reserved for the host, and \
+         the memory cannot grow for it, since the program grows it, too: reserve more \
+         (ProcessBuilder::host_memory, RuntimeConfig::memory_size)"
+    )]
+    Reserved {
+        /// What was asked for.
+        size: u64,
+        /// Bytes of the host's area.
+        reserved: u64,
     },
     /// The wait was ended, because the runtime or process of this memory has ended.
     #[error("the wait was ended: the program that the memory belongs to has ended")]
@@ -121,7 +142,12 @@ impl SharedMemory {
         let memory = wasmtime::SharedMemory::new(engine.machine().wasmtime(), ty)
             .map_err(|error| refused(one_line(&error)))?;
         let memories = vec![Memory::new(memory)];
-        let arena = Arena::new(memories, Arc::clone(engine.machine().cores()), None, 0);
+        let arena = Arena::new(
+            memories,
+            Arc::clone(engine.machine().cores()),
+            Arc::default(),
+            0,
+        );
         Ok(Self::of_host(&Arc::new(arena)))
     }
 
@@ -129,14 +155,26 @@ impl SharedMemory {
     pub(crate) fn of_host(arena: &Arc<Arena>) -> Self {
         Self {
             arena: Arc::clone(arena),
+            caller: None,
             _presence: Some(Arc::new(Presence::new(arena))),
         }
     }
 
-    /// The first of an arena that counts the threads of its host.
-    pub(crate) fn of_counted_host(arena: &Arc<Arena>) -> Self {
+    /// The first of an arena, which hides nothing: the arena counts the threads of its host,
+    /// or the host is known not to notify.
+    pub(crate) fn uncounted(arena: &Arc<Arena>) -> Self {
         Self {
             arena: Arc::clone(arena),
+            caller: None,
+            _presence: None,
+        }
+    }
+
+    /// The first of an arena, for a host function that a guest thread has called.
+    pub(super) fn of_guest(arena: &Arc<Arena>, caller: GuestThread) -> Self {
+        Self {
+            arena: Arc::clone(arena),
+            caller: Some(caller),
             _presence: None,
         }
     }
@@ -164,13 +202,17 @@ impl SharedMemory {
     /// Adds pages of zeros. Every thread sees them at once. Returns the pages that
     /// there were before.
     ///
+    /// The pages are nobody's: an allocator of the guest's that grows the memory meanwhile
+    /// may take them for its own. For bytes of the host's there is
+    /// [`allocate`](Self::allocate).
+    ///
     /// # Errors
     ///
     /// [`MemoryError::Full`].
     pub fn grow(&self, pages: u64) -> Result<u64, MemoryError> {
         self.arena
             .grow(self.memory(), pages)
-            .ok_or_else(|| MemoryError::Full {
+            .map_err(|_| MemoryError::Full {
                 size: self.size(),
                 pages,
             })
@@ -382,7 +424,8 @@ impl SharedMemory {
     ) -> Result<WaitResult, MemoryError> {
         let word = self.memory().word32(offset);
         let word = word.map_err(|trap| self.error(trap, offset, 4, 4))?;
-        self.wait(word.key(), timeout, expected.into(), || word.load())
+        let load = || word.load();
+        self.wait(offset, word.key(), timeout, expected.into(), load)
     }
 
     /// As [`wait32`](Self::wait32), for a 64-bit word.
@@ -398,7 +441,8 @@ impl SharedMemory {
     ) -> Result<WaitResult, MemoryError> {
         let word = self.memory().word64(offset);
         let word = word.map_err(|trap| self.error(trap, offset, 8, 8))?;
-        self.wait(word.key(), timeout, expected, || word.load())
+        let load = || word.load();
+        self.wait(offset, word.key(), timeout, expected, load)
     }
 
     /// Wakes the `count` threads, of the guest's and the host's, that have waited the
@@ -415,17 +459,34 @@ impl SharedMemory {
 
     fn wait(
         &self,
+        offset: u64,
         key: usize,
         timeout: Option<Duration>,
         expected: u64,
         load: impl Fn() -> u64,
     ) -> Result<WaitResult, MemoryError> {
-        use threadwork_parking::WaitResult as Parked;
-        match self.arena.wait(key, timeout, expected, load) {
+        match self.park(offset, key, timeout, expected, load) {
             Ok(Parked::NotEqual) => Ok(WaitResult::NotEqual),
             Ok(Parked::TimedOut) => Ok(WaitResult::TimedOut),
             Ok(_) => Ok(WaitResult::Woken),
             Err(Closed) => Err(MemoryError::Ended),
+        }
+    }
+
+    /// Sleeps on the word at `offset`, as the guest thread that has called the host, or as
+    /// a thread of the host.
+    pub(super) fn park(
+        &self,
+        offset: u64,
+        key: usize,
+        timeout: Option<Duration>,
+        expected: u64,
+        load: impl Fn() -> u64,
+    ) -> Result<Parked, Closed> {
+        let caller = self.caller.as_ref();
+        match caller.and_then(GuestThread::current) {
+            Some(caller) => caller.wait(offset, key, timeout, expected, load),
+            None => self.arena.wait(key, timeout, expected, load),
         }
     }
 

@@ -11,11 +11,13 @@
 //! | `memory.rs` | access, atomic operations, wait and notify, growth |
 //! | `batch.rs` | many operations in one call |
 //! | `objects.rs` | objects of the host's own, which the guest's allocator never touches |
+//! | `guest_thread.rs` | a guest thread in a host function that uses its memory |
 //! | `futex.rs` | where a thread of the host sleeps for a primitive |
 //! | `primitives.rs` | mutex, reader-writer lock, barrier, ... at an offset |
 
 mod batch;
 mod futex;
+mod guest_thread;
 mod memory;
 mod objects;
 mod primitives;

@@ -3,7 +3,7 @@
 
 use super::memory::{MemoryError, SharedMemory};
 use crate::limits::PAGE;
-use crate::linear_memory::{GRAIN, Integer, Rmw};
+use crate::linear_memory::{GRAIN, Integer, NoRoom, Rmw};
 use std::alloc::Layout;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -60,17 +60,25 @@ impl Drop for Object {
 
 impl SharedMemory {
     /// Bytes of the host's own, all zero, in pages that the guest's allocator never
-    /// touches. The memory grows when there are none left.
+    /// touches: of those that were reserved before the program's first instruction
+    /// ([`ProcessBuilder::host_memory`](crate::ProcessBuilder::host_memory),
+    /// [`RuntimeConfig::memory_size`](crate::RuntimeConfig::memory_size)). When there are
+    /// none left, the memory grows, unless the program itself can grow it: its allocator
+    /// may take pages that appear between two of its own for its own.
     ///
     /// # Errors
     ///
-    /// [`MemoryError::Full`].
+    /// [`MemoryError::Reserved`] if the memory cannot grow for the host,
+    /// [`MemoryError::Full`] if it cannot grow.
     pub fn allocate(&self, layout: Layout) -> Result<Object, MemoryError> {
         let size = (layout.size() as u64).max(1).next_multiple_of(GRAIN);
         let offset = self.arena().allocate(size, layout.align() as u64);
-        let offset = offset.ok_or_else(|| MemoryError::Full {
-            size: self.size(),
-            pages: size.div_ceil(PAGE),
+        let offset = offset.map_err(|error| match error {
+            NoRoom::Full => MemoryError::Full {
+                size: self.size(),
+                pages: size.div_ceil(PAGE),
+            },
+            NoRoom::Reserved(reserved) => MemoryError::Reserved { size, reserved },
         })?;
         let object = Object {
             memory: self.clone(),
@@ -86,7 +94,7 @@ impl SharedMemory {
     ///
     /// # Errors
     ///
-    /// [`MemoryError::Full`].
+    /// As [`allocate`](Self::allocate).
     pub fn cache_aligned<T: Integer>(&self, value: T) -> Result<CacheAligned<T>, MemoryError> {
         let object = self.allocate(Layout::new::<CachePadded<T>>())?;
         self.store(object.offset, value)?;

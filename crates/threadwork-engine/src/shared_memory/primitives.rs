@@ -96,7 +96,7 @@ impl<T: Shareable> At<T> {
         body: impl FnOnce(&T, &HostFutex<'_>) -> Option<R>,
     ) -> Result<Option<R>, MemoryError> {
         let object = self.get()?;
-        let futex = HostFutex::new(self.memory.arena());
+        let futex = HostFutex::new(&self.memory, self.offset);
         let result = self.guarded(|| body(object, &futex))?;
         match futex.has_ended() {
             true => Err(MemoryError::Ended),

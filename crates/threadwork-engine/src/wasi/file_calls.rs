@@ -1,12 +1,17 @@
 //! The calls on files and directories: each takes the lock of the files.
 
-use super::files::{FILESTAT, Files, SUCCESS, Scratch, finish};
+use super::files::{FILESTAT, Files, Quota, SUCCESS, Scratch, finish};
 use super::host::{Errno, Host, MODULE, on_memory};
 use crate::limits::Limit;
 use crate::lock::lock;
 use wasmtime::{Caller, Linker, Result};
+use wasmtime_wasi::p1::types::Ciovec;
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as wasi;
 use wiggle::{GuestMemory, GuestPtr};
+
+/// Bytes that one write of a process with a limit of them copies; the guest calls again for
+/// the rest.
+const MOST_COPIED: u32 = 1 << 20;
 
 /// Runs `body` on the process's files.
 fn with_files<H: Host>(
@@ -60,10 +65,8 @@ pub(super) fn add_to_linker<H: Host>(linker: &mut Linker<H>) -> Result<()> {
         fd_datasync(fd: i32);
         fd_fdstat_get(fd: i32, result: i32);
         fd_filestat_get(fd: i32, result: i32);
-        fd_filestat_set_size(fd: i32, size: i64);
         fd_filestat_set_times(fd: i32, accessed: i64, modified: i64, flags: i32);
         fd_pread(fd: i32, bufs: i32, count: i32, offset: i64, result: i32);
-        fd_pwrite(fd: i32, bufs: i32, count: i32, offset: i64, result: i32);
         fd_readdir(fd: i32, buf: i32, length: i32, cookie: i64, result: i32);
         fd_seek(fd: i32, offset: i64, whence: i32, result: i32);
         fd_sync(fd: i32);
@@ -83,6 +86,8 @@ pub(super) fn add_to_linker<H: Host>(linker: &mut Linker<H>) -> Result<()> {
         path_symlink(target: i32, target_length: i32, fd: i32, path: i32, length: i32);
         path_unlink_file(fd: i32, path: i32, length: i32);
     }
+    linker.func_wrap(MODULE, "fd_pwrite", fd_pwrite::<H>)?;
+    linker.func_wrap(MODULE, "fd_filestat_set_size", fd_filestat_set_size::<H>)?;
     linker.func_wrap(MODULE, "path_open", path_open::<H>)?;
     linker.func_wrap(MODULE, "fd_close", fd_close::<H>)?;
     linker.func_wrap(MODULE, "fd_renumber", fd_renumber::<H>)?;
@@ -97,15 +102,128 @@ pub(super) fn fd_write<H: Host>(
     count: i32,
     result: i32,
 ) -> Result<i32> {
-    with_files(&mut caller, |files, memory, _| {
-        finish(wasi::fd_write(
-            &mut files.context,
+    with_files(&mut caller, |files, memory, host| {
+        write(
+            files,
             memory,
-            fd,
-            bufs,
-            count,
-            result,
-        ))
+            host,
+            (bufs, count, result),
+            |files, memory, (bufs, count, result)| {
+                finish(wasi::fd_write(
+                    &mut files.context,
+                    memory,
+                    fd,
+                    bufs,
+                    count,
+                    result,
+                ))
+            },
+        )
+    })
+}
+
+fn fd_pwrite<H: Host>(
+    mut caller: Caller<'_, H>,
+    fd: i32,
+    bufs: i32,
+    count: i32,
+    offset: i64,
+    result: i32,
+) -> Result<i32> {
+    with_files(&mut caller, |files, memory, host| {
+        write(
+            files,
+            memory,
+            host,
+            (bufs, count, result),
+            |files, memory, (bufs, count, result)| {
+                let context = &mut files.context;
+                finish(wasi::fd_pwrite(
+                    context, memory, fd, bufs, count, offset, result,
+                ))
+            },
+        )
+    })
+}
+
+/// Where a write finds its buffers, how many, and where it says how much it wrote.
+type Buffers = (i32, i32, i32);
+
+/// Writes with `call`, of what there is as much as the limit allows.
+fn write<H: Host>(
+    files: &mut Files,
+    memory: &mut GuestMemory<'_>,
+    host: &H,
+    buffers: Buffers,
+    call: impl FnOnce(&mut Files, &mut GuestMemory<'_>, Buffers) -> Result<i32>,
+) -> Result<i32> {
+    let Some(quota) = &files.quota else {
+        return call(files, memory, buffers);
+    };
+    let (bufs, count, result) = buffers;
+    let bufs = GuestPtr::<Ciovec>::new(bufs.cast_unsigned()).as_array(count.cast_unsigned());
+    let all = first_buffer(memory, bufs)?;
+    let most = u64::from(all.len().min(MOST_COPIED)).min(quota.left) as u32;
+    if all.len() > 0 && most == 0 {
+        return Ok(exceeds_quota(quota, host));
+    }
+    // A copy, so that no other thread can make it more after it was looked at.
+    let bytes = memory.as_cow(GuestPtr::<[u8]>::new((all.offset().0, most)))?;
+    let mut scratch = Scratch::with(&bytes);
+    drop(bytes);
+    let end = scratch.bytes().len() - FILESTAT as usize;
+    scratch.bytes()[end + 4..end + 8].copy_from_slice(&most.to_le_bytes());
+    let end = end as i32;
+    let mut copy = GuestMemory::Unshared(scratch.bytes());
+    let errno = call(files, &mut copy, (end, 1, end + 8))?;
+    if errno == SUCCESS {
+        let written: u32 = copy.read(GuestPtr::new((end + 8).cast_unsigned()))?;
+        spend(files, host, written.into());
+        memory.write(GuestPtr::new(result.cast_unsigned()), written)?;
+    }
+    Ok(errno)
+}
+
+/// The first buffer that has bytes: what one call writes.
+fn first_buffer(memory: &GuestMemory<'_>, bufs: GuestPtr<[Ciovec]>) -> Result<GuestPtr<[u8]>> {
+    for buf in bufs.iter() {
+        let buf = memory.read(buf?)?;
+        if buf.buf_len > 0 {
+            return Ok(buf.buf.as_array(buf.buf_len));
+        }
+    }
+    Ok(GuestPtr::new((0, 0)))
+}
+
+fn exceeds_quota<H: Host>(quota: &Quota, host: &H) -> i32 {
+    host.thread().meet_limit(Limit::FileBytes(quota.most));
+    Errno::Dquot as i32
+}
+
+/// So many bytes were written.
+fn spend<H: Host>(files: &mut Files, host: &H, bytes: u64) {
+    if let Some(quota) = &mut files.quota {
+        quota.left = quota.left.saturating_sub(bytes);
+        host.thread()
+            .granted(|limit| matches!(limit, Limit::FileBytes(_)));
+    }
+}
+
+fn fd_filestat_set_size<H: Host>(mut caller: Caller<'_, H>, fd: i32, size: i64) -> Result<i32> {
+    with_files(&mut caller, |files, memory, host| {
+        let now = files.quota.is_some().then(|| files.size(fd)).flatten();
+        let growth = now.map_or(0, |now| size.cast_unsigned().saturating_sub(now));
+        if let Some(quota) = &files.quota
+            && growth > quota.left
+        {
+            return Ok(exceeds_quota(quota, host));
+        }
+        let context = &mut files.context;
+        let errno = finish(wasi::fd_filestat_set_size(context, memory, fd, size))?;
+        if errno == SUCCESS {
+            spend(files, host, growth);
+        }
+        Ok(errno)
     })
 }
 
@@ -146,7 +264,7 @@ fn path_open<H: Host>(
         if let Some(most) = files.most
             && files.opened.len() >= most as usize
         {
-            host.meet_limit(Limit::OpenFiles(most));
+            host.thread().meet_limit(Limit::OpenFiles(most));
             return Ok(Errno::Mfile as i32);
         }
         // A copy, so that no other thread can change the name after it was looked at,
@@ -174,6 +292,8 @@ fn path_open<H: Host>(
         if errno == SUCCESS {
             let fd: u32 = copy.read(GuestPtr::new(end.cast_unsigned()))?;
             files.opened.insert(fd);
+            host.thread()
+                .granted(|limit| matches!(limit, Limit::OpenFiles(_)));
             memory.write(GuestPtr::new(result.cast_unsigned()), fd)?;
         }
         Ok(errno)

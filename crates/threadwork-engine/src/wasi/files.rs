@@ -7,6 +7,7 @@
 
 use super::streams::Terminals;
 use crate::error::Error;
+use crate::limits::Limits;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -27,19 +28,65 @@ pub(crate) struct Grants {
     pub(crate) dirs: Vec<(PathBuf, String)>,
 }
 
+impl Grants {
+    /// Refuses texts that the program would read as others: they end at a NUL there, and the
+    /// name of a variable at the first `=`.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let args = self.args.iter().map(|arg| ("the argument", arg));
+        let names = self.env.iter().map(|(name, _)| ("the variable", name));
+        let values = self.env.iter().map(|(_, value)| ("the value", value));
+        let dirs = self
+            .dirs
+            .iter()
+            .map(|(_, name)| ("the directory's name", name));
+        for (what, text) in args.chain(names.clone()).chain(values).chain(dirs) {
+            refuse(text.contains('\0'), what, text, "it has a NUL character")?;
+        }
+        for (what, name) in names {
+            refuse(name.is_empty(), what, name, "a name cannot be empty")?;
+            refuse(name.contains('='), what, name, "a name cannot have a `=`")?;
+        }
+        Ok(())
+    }
+}
+
+fn refuse(
+    is_wrong: bool,
+    what: &'static str,
+    text: &str,
+    reason: &'static str,
+) -> Result<(), Error> {
+    match is_wrong {
+        false => Ok(()),
+        true => Err(Error::Given {
+            what,
+            text: text.to_owned(),
+            reason,
+        }),
+    }
+}
+
 /// The files of a process.
 pub(super) struct Files {
     pub(super) context: WasiP1Ctx,
     /// Descriptors that the guest opened itself.
     pub(super) opened: HashSet<u32>,
     pub(super) most: Option<u32>,
+    /// Bytes that may still be written, and the limit of all.
+    pub(super) quota: Option<Quota>,
+}
+
+/// How much may be written.
+pub(super) struct Quota {
+    pub(super) most: u64,
+    pub(super) left: u64,
 }
 
 impl Files {
     pub(super) fn new(
         grants: &Grants,
         terminals: Terminals,
-        most: Option<u32>,
+        limits: &Limits,
     ) -> Result<Self, Error> {
         let mut builder = WasiCtxBuilder::new();
         builder.allow_blocking_current_thread(true);
@@ -68,7 +115,8 @@ impl Files {
         Ok(Self {
             context,
             opened: HashSet::new(),
-            most,
+            most: limits.open_files,
+            quota: limits.file_bytes.map(|most| Quota { most, left: most }),
         })
     }
 
@@ -91,6 +139,15 @@ impl Files {
         matches!(stat, Ok(SUCCESS)) && matches!(memory.read(kind), Ok(Filetype::Unknown))
     }
 
+    /// The size of an open file.
+    pub(super) fn size(&mut self, fd: i32) -> Option<u64> {
+        let mut scratch = Scratch::with(&[]);
+        let mut memory = GuestMemory::Unshared(scratch.bytes());
+        let stat = finish(wasi::fd_filestat_get(&mut self.context, &mut memory, fd, 0));
+        let size = memory.read(GuestPtr::new(SIZE)).ok();
+        size.filter(|_| matches!(stat, Ok(SUCCESS)))
+    }
+
     /// Whether a descriptor that is no standard stream is open.
     pub(super) fn is_open(&mut self, fd: u32) -> bool {
         let mut scratch = Scratch::with(&[]);
@@ -100,9 +157,10 @@ impl Files {
     }
 }
 
-/// Size of a `filestat`, and where its type stands in it.
+/// Size of a `filestat`, and where its type and the file's size stand in it.
 pub(super) const FILESTAT: i32 = 64;
 const FILETYPE: i32 = 16;
+const SIZE: u32 = 32;
 
 pub(super) const SUCCESS: i32 = Errno::Success as i32;
 

@@ -1,15 +1,15 @@
 //! [`Wasi`], the WASI side of a process, and [`Host`], what its calls must know of the rest.
 
 use super::files::{Files, Grants};
-use super::stdio::{InputStream, OutputStream};
-use super::streams::{self, Stream, Streams};
+use super::stdio::{self, InputStream, OutputStream};
+use super::streams::{self, Closable, Open, Stream, Streams};
 use crate::error::Error;
-use crate::limits::Limit;
+use crate::limits::Limits;
 use crate::linear_memory::Memory;
 use crate::lock::lock;
 use crate::thread::ThreadState;
 use std::io::{PipeReader, PipeWriter, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use threadwork_parking::Cores;
@@ -42,9 +42,6 @@ pub(crate) trait Host: 'static {
     /// The memory that WASI works on if that is a shared one; else it is the instance's.
     fn shared_memory(&self) -> Option<&Memory>;
 
-    /// Remembers that the caller was refused something.
-    fn meet_limit(&self, limit: Limit);
-
     /// Processor time of all threads of the process.
     fn process_cpu_time(&self) -> Duration;
 }
@@ -57,59 +54,68 @@ pub(crate) struct Wasi {
     stdin: streams::Input,
     stdout: streams::Output,
     stderr: streams::Output,
-    /// Wakes threads that poll file descriptors. Made when the first one does.
-    cancel: Mutex<Option<Cancel>>,
+    /// Wakes threads that poll file descriptors. Nobody does if no stream can block.
+    cancel: Option<Closable<Cancel>>,
     started: Instant,
 }
 
 /// A pipe that becomes readable when the process ends, and stays so.
-struct Cancel {
+pub(super) struct Cancel {
     reader: PipeReader,
     writer: PipeWriter,
 }
 
+impl Cancel {
+    fn new() -> Result<Self, Error> {
+        let (reader, writer) = stdio::pipe()?;
+        Ok(Self { reader, writer })
+    }
+
+    /// Readable once the process ends.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.reader.as_fd()
+    }
+}
+
 impl Wasi {
+    /// Gets all descriptors that the process will ever need for its standard streams and
+    /// its end: a start that takes the last one must not make those fail that run.
     pub(crate) fn new(
         grants: &Grants,
         stdin: InputStream,
         stdout: OutputStream,
         stderr: OutputStream,
-        open_files: Option<u32>,
+        limits: &Limits,
     ) -> Result<Self, Error> {
         let terminals = streams::terminals(&stdin, &stdout, &stderr);
+        let files = Files::new(grants, terminals, limits)?;
+        let stdin = streams::Input::new(stdin);
+        let [stdout, stderr] = [stdout, stderr].map(streams::Output::new);
+        let can_block = stdin.can_block() || stdout.can_block() || stderr.can_block();
+        let cancel = can_block.then(Cancel::new).transpose()?;
         Ok(Self {
-            files: Mutex::new(Some(Files::new(grants, terminals, open_files)?)),
+            files: Mutex::new(Some(files)),
             streams: Streams::default(),
-            stdin: streams::Input::new(stdin),
-            stdout: streams::Output::new(stdout),
-            stderr: streams::Output::new(stderr),
-            cancel: Mutex::new(None),
+            stdin,
+            stdout,
+            stderr,
+            cancel: cancel.map(|cancel| Closable::with(cancel, false)),
             started: Instant::now(),
         })
     }
 
     /// Wakes the threads that poll file descriptors. Those that sleep are unparked
     /// by the process.
-    pub(crate) fn cancel(&self) {
-        if let Some(cancel) = &mut *lock(&self.cancel) {
+    pub(crate) fn wake(&self) {
+        if let Some(cancel) = self.cancel().0 {
             // One byte, which nobody reads, into an empty pipe.
-            let _ = cancel.writer.write(&[0]);
+            let _ = (&cancel.writer).write(&[0]);
         }
     }
 
-    /// A descriptor that is readable once the process ends. The caller must look at
-    /// [`Host::check_running`] between this call and the poll: an end that came before
-    /// has not written.
-    pub(super) fn cancel_fd(&self) -> std::io::Result<OwnedFd> {
-        let mut cancel = lock(&self.cancel);
-        if cancel.is_none() {
-            let (reader, writer) = std::io::pipe()?;
-            *cancel = Some(Cancel { reader, writer });
-        }
-        match &*cancel {
-            Some(cancel) => Ok(cancel.reader.try_clone()?.into()),
-            None => Err(std::io::ErrorKind::NotFound.into()),
-        }
+    /// What to poll besides a stream that can block; `None` once the process has ended.
+    pub(super) fn cancel(&self) -> Open<Cancel> {
+        self.cancel.as_ref().map_or(Open(None), Closable::open)
     }
 
     /// The process has ended: closes its files and its ends of pipes.
@@ -118,7 +124,7 @@ impl Wasi {
         self.stdin.close();
         self.stdout.close();
         self.stderr.close();
-        *lock(&self.cancel) = None;
+        self.cancel.iter().for_each(Closable::close);
     }
 
     pub(super) fn files(&self) -> &Mutex<Option<Files>> {

@@ -27,7 +27,7 @@ mod streams;
 
 pub(crate) use files::Grants;
 pub(crate) use host::{Host, Wasi};
-pub(crate) use stdio::{HostEnds, InputStream, OutputStream};
+pub(crate) use stdio::{HostEnds, InputStream, Kept, OutputStream};
 pub use stdio::{Output, Stdin};
 
 use crate::thread::ProcExit;

@@ -207,16 +207,16 @@ fn poll_streams(
     deadline: Option<Instant>,
 ) -> Result<Result<Vec<bool>, Errno>> {
     let wasi = host.wasi();
-    let cancel = match wasi.cancel_fd() {
-        Ok(cancel) => cancel,
-        Err(error) => return Ok(Err(errno(error))),
+    let cancel = wasi.cancel();
+    let Some(cancel) = &cancel.0 else {
+        return Ok(Err(Errno::Badf));
     };
     let (input, out, err) = (
         wasi.stdin().open(),
         wasi.output(Stream::Out).open(),
         wasi.output(Stream::Err).open(),
     );
-    let mut fds = vec![PollFd::new(&cancel, PollFlags::IN)];
+    let mut fds = vec![PollFd::from_borrowed_fd(cancel.fd(), PollFlags::IN)];
     let mut places = Vec::new();
     for interest in interests {
         let (fd, flags) = match interest.wait {

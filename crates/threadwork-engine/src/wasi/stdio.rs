@@ -1,8 +1,9 @@
 //! Where the standard streams of a process lead.
 
 use crate::error::Error;
+use crate::linear_memory::Totals;
 use crate::lock::lock;
-use std::fs::File;
+use rustix::fs::FileType;
 use std::io::{PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
@@ -35,7 +36,9 @@ pub enum Output {
     /// or `take_stderr`. A guest that writes faster than it is read waits.
     Pipe,
     /// Kept in memory, for [`Process::stdout_buffer`](crate::Process::stdout_buffer)
-    /// or `stderr_buffer`.
+    /// or `stderr_buffer`. Until it is taken it counts for
+    /// [`Limits::memory`](crate::Limits::memory); a write for which there is no room fails
+    /// with ENOSPC.
     Buffer,
 }
 
@@ -54,7 +57,7 @@ pub(crate) enum OutputStream {
     InheritStdout,
     InheritStderr,
     Null,
-    Buffer(Arc<Mutex<Vec<u8>>>),
+    Buffer(Arc<Kept>),
 }
 
 /// The embedder's ends.
@@ -63,8 +66,43 @@ pub(crate) struct HostEnds {
     pub(crate) stdin: Option<PipeWriter>,
     pub(crate) stdout: Option<PipeReader>,
     pub(crate) stderr: Option<PipeReader>,
-    pub(crate) stdout_buffer: Option<Arc<Mutex<Vec<u8>>>>,
-    pub(crate) stderr_buffer: Option<Arc<Mutex<Vec<u8>>>>,
+    pub(crate) stdout_buffer: Option<Arc<Kept>>,
+    pub(crate) stderr_buffer: Option<Arc<Kept>>,
+}
+
+/// What a guest has written and the embedder has not taken yet. It counts as memory of the
+/// process.
+pub(crate) struct Kept {
+    bytes: Mutex<Vec<u8>>,
+    totals: Arc<Totals>,
+}
+
+impl Kept {
+    fn new(totals: &Arc<Totals>) -> Arc<Self> {
+        Arc::new(Self {
+            bytes: Mutex::default(),
+            totals: Arc::clone(totals),
+        })
+    }
+
+    /// Keeps as much as there is room for; says how much.
+    ///
+    /// # Errors
+    ///
+    /// The limit of memory, if there is no room at all.
+    fn keep(&self, bytes: &[u8]) -> Result<usize, u64> {
+        // At most as many as there are.
+        let fit = self.totals.reserve_part(bytes.len() as u64)? as usize;
+        lock(&self.bytes).extend_from_slice(&bytes[..fit]);
+        Ok(fit)
+    }
+
+    /// Gives all of it to the embedder.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        let bytes = std::mem::take(&mut *lock(&self.bytes));
+        self.totals.release(bytes.len() as u64);
+        bytes
+    }
 }
 
 impl InputStream {
@@ -92,21 +130,31 @@ impl InputStream {
 }
 
 impl OutputStream {
-    pub(crate) fn stdout(output: Output, ends: &mut HostEnds) -> Result<Self, Error> {
+    pub(crate) fn stdout(
+        output: Output,
+        ends: &mut HostEnds,
+        totals: &Arc<Totals>,
+    ) -> Result<Self, Error> {
         Self::open(
             output,
             Self::InheritStdout,
             &mut ends.stdout,
             &mut ends.stdout_buffer,
+            totals,
         )
     }
 
-    pub(crate) fn stderr(output: Output, ends: &mut HostEnds) -> Result<Self, Error> {
+    pub(crate) fn stderr(
+        output: Output,
+        ends: &mut HostEnds,
+        totals: &Arc<Totals>,
+    ) -> Result<Self, Error> {
         Self::open(
             output,
             Self::InheritStderr,
             &mut ends.stderr,
             &mut ends.stderr_buffer,
+            totals,
         )
     }
 
@@ -114,12 +162,13 @@ impl OutputStream {
         output: Output,
         inherited: Self,
         reader: &mut Option<PipeReader>,
-        buffer: &mut Option<Arc<Mutex<Vec<u8>>>>,
+        buffer: &mut Option<Arc<Kept>>,
+        totals: &Arc<Totals>,
     ) -> Result<Self, Error> {
         Ok(match output {
             Output::Null => Self::Null,
             Output::Inherit => inherited,
-            Output::Buffer => Self::Buffer(Arc::clone(buffer.insert(Arc::default()))),
+            Output::Buffer => Self::Buffer(Arc::clone(buffer.insert(Kept::new(totals)))),
             Output::Pipe => {
                 let (host, guest) = pipe()?;
                 // Several threads may find the same room in it.
@@ -148,15 +197,20 @@ impl OutputStream {
         matches!(self, Self::InheritStdout | Self::InheritStderr)
     }
 
-    /// Writes to a stream that has no descriptor.
-    pub(crate) fn keep(&self, bytes: &[u8]) {
-        if let Self::Buffer(buffer) = self {
-            lock(buffer).extend_from_slice(bytes);
+    /// Writes to a stream that has no descriptor; says how much there was room for.
+    ///
+    /// # Errors
+    ///
+    /// The limit of memory, if there is no room at all.
+    pub(crate) fn keep(&self, bytes: &[u8]) -> Result<usize, u64> {
+        match self {
+            Self::Buffer(buffer) => buffer.keep(bytes),
+            _ => Ok(bytes.len()),
         }
     }
 }
 
-fn pipe() -> Result<(PipeReader, PipeWriter), Error> {
+pub(super) fn pipe() -> Result<(PipeReader, PipeWriter), Error> {
     std::io::pipe().map_err(|source| Error::System {
         what: "a pipe",
         source,
@@ -166,8 +220,6 @@ fn pipe() -> Result<(PipeReader, PipeWriter), Error> {
 /// Whether a read or write of this descriptor can wait for somebody else: all but
 /// regular files.
 pub(crate) fn can_block(fd: BorrowedFd<'_>) -> bool {
-    let regular = fd
-        .try_clone_to_owned()
-        .and_then(|fd| File::from(fd).metadata());
-    !regular.is_ok_and(|data| data.is_file())
+    let regular = |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode).is_file();
+    !rustix::fs::fstat(fd).is_ok_and(regular)
 }

@@ -7,10 +7,11 @@ use super::host::{Errno, Host, MODULE, MOST_VECTORS, errno, with_memory};
 use super::poll::poll;
 use super::stdio::InputStream;
 use super::streams::Stream;
+use crate::limits::Limit;
 use crate::lock::lock;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, TryLockError};
 use std::time::{Duration, Instant};
 use wasmtime::{Caller, Linker, Result};
@@ -123,10 +124,11 @@ fn write(host: &impl Host, stream: Stream, bytes: &[u8]) -> Result<Result<usize,
     let output = host.wasi().output(stream);
     let open = output.open();
     let Some(fd) = open.fd() else {
-        if let Some(stream) = &open.0 {
-            stream.keep(bytes);
-        }
-        return Ok(Ok(bytes.len()));
+        let kept = open.0.as_ref().map(|stream| stream.keep(bytes));
+        return Ok(kept.unwrap_or(Ok(bytes.len())).map_err(|limit| {
+            host.thread().meet_limit(Limit::Memory(limit));
+            Errno::Nospc
+        }));
     };
     if !output.can_block() {
         return Ok(retry(|| rustix::io::write(fd, bytes)).map_err(errno));
@@ -212,12 +214,12 @@ fn until_ready(
     fd: BorrowedFd<'_>,
     flags: PollFlags,
 ) -> Result<Result<(), Errno>> {
-    let cancel: OwnedFd = match host.wasi().cancel_fd() {
-        Ok(cancel) => cancel,
-        Err(error) => return Ok(Err(errno(error))),
+    let cancel = host.wasi().cancel();
+    let Some(cancel) = &cancel.0 else {
+        return Ok(Err(Errno::Badf));
     };
     let mut fds = [
-        PollFd::from_borrowed_fd(cancel.as_fd(), PollFlags::IN),
+        PollFd::from_borrowed_fd(cancel.fd(), PollFlags::IN),
         PollFd::from_borrowed_fd(fd, flags),
     ];
     // Ready is the usual case, and then the thread keeps its core.

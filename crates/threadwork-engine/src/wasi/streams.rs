@@ -91,7 +91,7 @@ pub(super) struct Input {
 pub(super) type Output = Closable<OutputStream>;
 
 impl<S> Closable<S> {
-    fn with(stream: S, can_block: bool) -> Self {
+    pub(super) fn with(stream: S, can_block: bool) -> Self {
         Self {
             stream: RwLock::new(Some(Arc::new(stream))),
             can_block,

@@ -1,7 +1,7 @@
 //! Backtraces speak of the user's own files.
 
 use crate::support::{
-    Watch, engine, guest, repository, run, scrubbed, start, text, trap, wasm_guests,
+    Watch, engine, guest, output, repository, run, scrubbed, start, text, trap, wasm_guests,
 };
 use std::path::PathBuf;
 use threadwork_engine::{ExitStatus, Module, ProcessBuilder, Trap};
@@ -180,4 +180,34 @@ fn a_module_without_names_has_numbers() {
         ExitStatus::Trapped(trap) => assert!(trap.to_string().contains("@ 0x"), "{trap}"),
         other => panic!("{other}"),
     }
+}
+
+/// Rust's standard library counts threads from 1, and its panics say so.
+#[test]
+fn a_report_has_the_number_that_a_panic_has() {
+    let done = output(ProcessBuilder::new(&guest("endings")).args(["thread", "panic", "wait"]));
+    let number = done.stderr.split(" panicked at").next().unwrap();
+    let number = number.rsplit(' ').next().unwrap();
+    assert!(number.starts_with('('), "{}", done.stderr);
+    let number: u32 = number.trim_matches(['(', ')']).parse().unwrap();
+    let name = format!(
+        "thread {} ({number} in Rust's messages) trapped",
+        number - 1
+    );
+    let report = done.status.to_string();
+    assert!(report.starts_with(&name), "{report}\n{}", done.stderr);
+}
+
+/// Nobody else counts so.
+#[test]
+fn a_report_of_another_language_has_one_number() {
+    let module = text(
+        r#"(module (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+             (memory 1 1 shared)
+             (func (export "wasi_thread_start") (param i32 i32) unreachable)
+             (func (export "_start") (drop (call $spawn (i32.const 0)))
+               (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1)))))"#,
+    );
+    let report = run(ProcessBuilder::new(&module)).to_string();
+    assert!(report.starts_with("thread 1 trapped"), "{report}");
 }

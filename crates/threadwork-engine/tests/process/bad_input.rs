@@ -424,3 +424,45 @@ fn two_thousand_damaged_modules() {
         assert!(survives(&damaged), "round {round}: {damaged:?}");
     }
 }
+
+#[test]
+fn texts_that_the_program_would_read_as_others() {
+    let module = crate::support::text(r#"(module (func (export "_start")))"#);
+    let folder = tempfile::tempdir().unwrap();
+    let new = || ProcessBuilder::new(&module);
+    for (builder, message) in [
+        (
+            new().arg("a\0b"),
+            "the argument \"a\\0b\" cannot be given to the program: it has a NUL character",
+        ),
+        (
+            new().arg0("\0"),
+            "the argument \"\\0\" cannot be given to the program: it has a NUL character",
+        ),
+        (
+            new().env("A\0", "1"),
+            "the variable \"A\\0\" cannot be given to the program: it has a NUL character",
+        ),
+        (
+            new().env("A", "1\0z"),
+            "the value \"1\\0z\" cannot be given to the program: it has a NUL character",
+        ),
+        (
+            new().env("A=B", "1"),
+            "the variable \"A=B\" cannot be given to the program: a name cannot have a `=`",
+        ),
+        (
+            new().env("", "1"),
+            "the variable \"\" cannot be given to the program: a name cannot be empty",
+        ),
+        (
+            new().preopen_dir(folder.path(), "/\0"),
+            "the directory's name \"/\\0\" cannot be given to the program: \
+             it has a NUL character",
+        ),
+    ] {
+        assert_eq!(one_line(builder.spawn().unwrap_err()), message);
+    }
+    let all_right = new().arg("").arg("a=b").env("A", "").env("B", "=");
+    assert!(all_right.inherit_env().run().unwrap().success());
+}

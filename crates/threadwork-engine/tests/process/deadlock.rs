@@ -276,3 +276,19 @@ fn a_program_that_never_waits_has_no_census() {
     let module = text(r#"(module (func (export "_start")))"#);
     assert!(run(ProcessBuilder::new(&module)).success());
 }
+
+/// Nothing but frames of the runtime's is left of it: they are better than one line.
+#[test]
+fn a_closure_that_was_inlined_into_the_runtime() {
+    let done = output(ProcessBuilder::new(&guest("deadlock")).arg("inlined"));
+    let report = deadlock(done.status);
+    let text = report.to_string();
+    let of_thread = text.split("thread 1").nth(1).unwrap();
+    assert!(of_thread.contains("lock_contended"), "{text}");
+    assert!(of_thread.contains("__rust_begin_short_backtrace"), "{text}");
+    let frames = of_thread
+        .lines()
+        .filter(|line| line.starts_with(' '))
+        .count();
+    assert!(frames > 2, "{text}");
+}

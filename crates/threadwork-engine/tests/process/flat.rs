@@ -224,3 +224,37 @@ fn threads_of_one_process() {
         assert_eq!(process.wait().code(), 130);
     }
 }
+
+#[test]
+fn handles_of_ended_processes_keep_no_memory() {
+    alone("flat::hold_ended_processes");
+}
+
+#[test]
+#[ignore = "run by another test, in a program of its own"]
+fn hold_ended_processes() {
+    let _watch = Watch::start();
+    // 4 MiB each.
+    let module = plot(
+        r#"(func (export "wasi_thread_start") (param i32 i32))
+           (func (export "_start")
+             (drop (memory.grow (i32.const 62)))
+             (memory.fill (i32.const 8192) (i32.const 7) (i32.const 4186112)))"#,
+    );
+    let ended = || {
+        let process = on_stage(&module).0.spawn().unwrap();
+        let status = process.wait();
+        assert!(status.success(), "{status}");
+        process
+    };
+    drop(ended());
+    let before = Holdings::now(0);
+    let held: Vec<_> = (0..40).map(|_| ended()).collect();
+    Holdings::now(0).must_not_exceed(&before);
+    for process in held {
+        assert!(process.memory().is_none());
+        assert_eq!(process.stats().memory, 4 << 20);
+        assert!(process.wait().success());
+        assert!(process.threads().is_empty());
+    }
+}

@@ -41,6 +41,50 @@ fn spawn_and_join_at_the_limit_never_fail() {
     assert_eq!(stats.spawns_failed, 0);
 }
 
+/// Main is refused a hundred spawns by a limit of 4, then says so.
+fn hundred_refusals(child: &str) -> Module {
+    plot(&format!(
+        r#"(func (export "wasi_thread_start") (param i32 i32) (call $count) {child})
+           (func (export "_start") (local $n i32)
+             (loop
+               (drop (call $spawn (i32.const 0)))
+               (local.set $n (i32.add (local.get $n) (i32.const 1)))
+               (br_if 0 (i32.lt_u (local.get $n) (i32.const 4))))
+             (call $until_counted (i32.const 4))
+             (local.set $n (i32.const 0))
+             (loop
+               (if (i32.gt_s (call $spawn (i32.const 0)) (i32.const 0)) (then unreachable))
+               (local.set $n (i32.add (local.get $n) (i32.const 1)))
+               (br_if 0 (i32.lt_u (local.get $n) (i32.const 100))))
+             (call $say (i32.const 100))
+             (call $wait_an_hour))"#
+    ))
+}
+
+#[test]
+fn refused_spawns_use_no_cpu_time() {
+    for child in ["(call $wait)", "(call $compute)", "(call $storm)"] {
+        let (builder, stage) = on_stage(&hundred_refusals(child));
+        let process = start(builder.limits(Limits::default().threads(4)));
+        assert_eq!(stage.hear(), 100);
+        // 20 ms each would be 2 s.
+        let main = process.threads()[0].cpu_time.unwrap();
+        assert!(main < Duration::from_millis(500), "{child}: {main:?}");
+        assert!(process.stats().spawns_failed >= 100);
+    }
+}
+
+#[test]
+fn a_spawn_is_refused_at_once_if_nobody_can_end() {
+    let (builder, stage) = on_stage(&hundred_refusals("(call $wait)"));
+    let began = Instant::now();
+    let process = start(builder.limits(Limits::default().threads(4)));
+    assert_eq!(stage.hear(), 100);
+    // Each after 20 ms would be 2 s.
+    assert!(began.elapsed() < Duration::from_millis(1900));
+    assert_eq!(process.stats().spawns_failed, 100);
+}
+
 #[test]
 fn a_trap_after_a_refused_spawn_names_the_limit() {
     let module = plot(
@@ -322,6 +366,78 @@ fn a_failed_open_counts_for_nothing() {
         "{heard:?}"
     );
     assert_eq!(heard[2..], [4, TOO_MANY]);
+}
+
+/// `EDQUOT` of WASI.
+const NO_QUOTA: i32 = 19;
+
+/// Writes 4 KiB to 4 and says how much that was, or minus the error.
+const PUT: &str = r#"
+  (func $put (local $error i32)
+    (local.set $error
+      (call $fd_write (i32.const 4) (i32.const 192) (i32.const 1) (i32.const 200)))
+    (call $say (if (result i32) (local.get $error)
+      (then (i32.sub (i32.const 0) (local.get $error)))
+      (else (i32.load (i32.const 200))))))
+"#;
+
+#[test]
+fn bytes_written_to_files_are_counted() {
+    let module = plot(&format!(
+        r#"{OPEN} {PUT} (func (export "_start")
+             (call $open)
+             (call $put) (call $put) (call $put) (call $put)
+             (call $say (call $fd_pwrite (i32.const 4)
+               (i32.const 192) (i32.const 1) (i64.const 0) (i32.const 200)))
+             (call $say (call $set_size (i32.const 4) (i64.const 10001)))
+             (call $say (call $set_size (i32.const 4) (i64.const 10000)))
+             (call $say (call $set_size (i32.const 4) (i64.const 5)))
+             (call $put)
+             unreachable)"#
+    ));
+    let folder = tempfile::tempdir().unwrap();
+    let (builder, stage) = on_stage(&module);
+    let builder = builder.preopen_dir(folder.path(), "/");
+    let status = run(builder.limits(Limits::default().file_bytes(10_000)));
+    assert_eq!(
+        stage.heard(),
+        [
+            4, 4096, 4096, 1808, -NO_QUOTA, NO_QUOTA, NO_QUOTA, 0, 0, -NO_QUOTA
+        ]
+    );
+    assert_eq!(status.code(), 153);
+    assert!(
+        status
+            .to_string()
+            .starts_with("the limit of 10000 bytes written to files was reached; then")
+    );
+    assert_eq!(exceeded(status).limit, Limit::FileBytes(10_000));
+    let length = std::fs::metadata(folder.path().join("f")).unwrap().len();
+    assert_eq!(length, 5);
+}
+
+#[test]
+fn what_a_file_is_made_longer_by_and_what_is_overwritten_count_too() {
+    let module = plot(&format!(
+        r#"{OPEN} {PUT} (func (export "_start")
+             (call $open)
+             (call $say (call $set_size (i32.const 4) (i64.const 6000)))
+             (call $put) (call $put))"#
+    ));
+    let folder = tempfile::tempdir().unwrap();
+    for (limit, heard) in [
+        (Some(10_000), [4, 0, 4000, -NO_QUOTA]),
+        (Some(0), [4, NO_QUOTA, -NO_QUOTA, -NO_QUOTA]),
+        (None, [4, 0, 4096, 4096]),
+    ] {
+        let (builder, stage) = on_stage(&module);
+        let mut limits = Limits::default();
+        limits.file_bytes = limit;
+        let _ = std::fs::remove_file(folder.path().join("f"));
+        let status = run(builder.preopen_dir(folder.path(), "/").limits(limits));
+        assert!(status.success(), "{status}");
+        assert_eq!(stage.heard(), heard);
+    }
 }
 
 // ---- Zero ----

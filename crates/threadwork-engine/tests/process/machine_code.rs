@@ -22,8 +22,10 @@ const GUESTS: [&str; 6] = [
 /// The instructions of each function that the guest's author wrote, and whether it has
 /// operators on many bytes.
 fn functions(wasm: &[u8], stopping: Stopping) -> Vec<(bool, Vec<Instruction>)> {
-    let mut options = Options::default();
-    options.stopping = stopping;
+    let options = Options {
+        stopping,
+        ..Options::default()
+    };
     let rewritten = rewrite_with(wasm, options).unwrap();
     let mut config = Config::new();
     config.shared_memory(true);

@@ -14,10 +14,13 @@ mod backtrace;
 mod bad_input;
 mod cache;
 mod deadlock;
+mod descriptors;
 mod ending;
 mod flat;
 #[path = "../shared/holdings.rs"]
 mod holdings;
+mod host_functions;
+mod host_memory;
 mod limits;
 mod machine_code;
 mod reactor;
@@ -26,6 +29,7 @@ mod stack;
 mod stopping;
 mod support;
 mod survive;
+mod totals;
 mod unmodified;
 mod wasi;
 #[path = "../shared/watch.rs"]

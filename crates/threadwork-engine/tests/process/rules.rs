@@ -387,3 +387,45 @@ fn the_start_function_of_a_program_without_threads_is_part_of_the_program() {
     process.kill();
     assert!(matches!(process.wait(), ExitStatus::Killed));
 }
+
+/// As clang makes of C++ exceptions and of setjmp, across calls and in each thread.
+#[test]
+fn exceptions_are_thrown_and_caught() {
+    let module = plot(
+        r#"(tag $thrown (param i32))
+           (func $throws (param i32) (throw $thrown (local.get 0)))
+           (func $catches (param i32) (result i32)
+             (block $caught (result i32)
+               (try_table (catch $thrown $caught) (call $throws (local.get 0)))
+               (i32.const -1)))
+           (func $rethrows (param i32) (result i32)
+             (block $caught (result i32)
+               (try_table (catch $thrown $caught)
+                 (block $any (result exnref)
+                   (try_table (catch_all_ref $any) (call $throws (local.get 0)))
+                   (unreachable))
+                 (throw_ref))
+               (unreachable)))
+           (func (export "wasi_thread_start") (param i32) (param $n i32)
+             (call $say (call $catches (local.get $n)))
+             (call $count))
+           (func (export "_start")
+             (call $say (call $rethrows (i32.const 1)))
+             (drop (call $spawn (i32.const 2)))
+             (call $until_counted (i32.const 1)))"#,
+    );
+    let (said, status) = play(&module);
+    assert!(status.success(), "{status}");
+    assert_eq!(said, [1, 2]);
+}
+
+#[test]
+fn an_exception_that_nobody_catches_is_a_trap() {
+    let module = plot(
+        r#"(tag $thrown)
+           (func (export "wasi_thread_start") (param i32 i32))
+           (func (export "_start") (throw $thrown))"#,
+    );
+    let (_, status) = play(&module);
+    assert!(status.to_string().contains("exception"), "{status}");
+}

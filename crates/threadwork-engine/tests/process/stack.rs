@@ -1,6 +1,6 @@
 //! A guest's stack that overflows is reported, and not a riddle.
 
-use crate::support::{guest, output, trap, wasm_guests};
+use crate::support::{engine, guest, output, run as run_to_end, trap, wasm_guests};
 use threadwork_engine::{Engine, ExitStatus, Module, ProcessBuilder};
 
 fn run(place: &str) -> (ExitStatus, String) {
@@ -62,4 +62,36 @@ fn an_overflow_that_nobody_stopped_names_the_thread() {
     let (status, _) = run_module(&module, "main");
     let reason = trap(status).reason;
     assert!(reason.contains("out of bounds memory access"), "{reason}");
+}
+
+/// A program whose main thread calls itself so often.
+fn recursion(engine: &Engine, depth: u32) -> ProcessBuilder {
+    let program = format!(
+        r#"(module
+             (func $down (param i32) (result i32)
+               (if (i32.eqz (local.get 0)) (then (return (i32.const 0))))
+               (i32.add (i32.const 1) (call $down (i32.sub (local.get 0) (i32.const 1)))))
+             (func (export "_start")
+               (if (i32.ne (call $down (i32.const {depth})) (i32.const {depth}))
+                 (then unreachable))))"#
+    );
+    ProcessBuilder::new(&Module::new(engine, program.as_bytes()).unwrap())
+}
+
+#[test]
+fn calls_that_need_more_native_stack_are_told_so() {
+    assert!(run_to_end(recursion(engine(), 100_000)).success());
+
+    let trap = trap(run_to_end(recursion(engine(), 2_000_000)));
+    for part in [
+        "stack overflow",
+        "8388608 bytes",
+        "max_wasm_stack",
+        "--stack",
+    ] {
+        assert!(trap.reason.contains(part), "{trap}");
+    }
+
+    let large = Engine::builder().max_wasm_stack(256 << 20).build().unwrap();
+    assert!(run_to_end(recursion(&large, 2_000_000)).success());
 }

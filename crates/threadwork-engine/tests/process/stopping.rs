@@ -147,7 +147,9 @@ fn host_handler() {
         until(|| begun.load(Ordering::SeqCst) > 0);
         // Meant for the program, it may be delivered to any of its threads.
         // SAFETY: it has no precondition.
-        unsafe { libc::kill(std::process::id().cast_signed(), signal) };
+        let me = unsafe { libc::getpid() };
+        // SAFETY: nor has this.
+        unsafe { libc::kill(me, signal) };
         process.kill();
         assert!(matches!(process.wait(), ExitStatus::Killed));
     }

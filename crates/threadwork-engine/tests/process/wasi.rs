@@ -2,7 +2,7 @@
 //! thread that holds up another.
 
 use crate::support::{
-    READ, RETURN, SLEEP, WRITE, on_stage, play, plot, plot_text, run, start, text, until,
+    READ, RETURN, SLEEP, WRITE, on_stage, output, play, plot, plot_text, run, start, text, until,
 };
 use std::io::{Read, Write};
 use threadwork_engine::{Activity, Module, Output, ProcessBuilder, Stdin};
@@ -440,4 +440,58 @@ fn bad_pointers_trap_and_harm_nobody() {
     }
     let module = text(r#"(module (func (export "_start")))"#);
     assert!(run(ProcessBuilder::new(&module)).success());
+}
+
+/// As wherever WASI is: what the module exports as `memory` is what it works on.
+#[test]
+fn it_works_on_the_memory_that_is_exported() {
+    let program = |memories: &str, memory: &str| {
+        text(&format!(
+            r#"(module
+                 (import "wasi_snapshot_preview1" "fd_write"
+                   (func $fd_write (param i32 i32 i32 i32) (result i32)))
+                 {memories}
+                 (func (export "_start")
+                   (i32.store {memory} (i32.const 0) (i32.const 64))
+                   (i32.store {memory} (i32.const 4) (i32.const 6))
+                   (i64.store {memory} (i32.const 64) (i64.const 0x0a_6f_6c_6c_65_68))
+                   (if (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))
+                     (then unreachable))
+                   (if (i32.ne (i32.load {memory} (i32.const 8)) (i32.const 6))
+                     (then unreachable))))"#
+        ))
+    };
+    let shapes = [
+        (
+            "(memory $own (export \"memory\") 1) (memory $s 1 1 shared)",
+            "$own",
+        ),
+        (
+            "(memory $s 1 1 shared) (memory $own (export \"memory\") 1)",
+            "$own",
+        ),
+        (
+            "(memory $own 1) (memory $s (export \"memory\") 1 1 shared)",
+            "$s",
+        ),
+        (
+            "(memory $t 1 1 shared) (memory $s (export \"memory\") 1 1 shared)",
+            "$s",
+        ),
+        ("(memory $t 1) (memory $own (export \"memory\") 1)", "$own"),
+        // Nothing is exported under that name: the first.
+        (
+            "(memory $own 1) (memory $s (export \"other\") 1 1 shared)",
+            "$own",
+        ),
+        (
+            "(memory $s 1 1 shared) (memory $own (export \"other\") 1)",
+            "$s",
+        ),
+    ];
+    for (memories, memory) in shapes {
+        let done = output(ProcessBuilder::new(&program(memories, memory)));
+        assert!(done.status.success(), "{memories}: {}", done.status);
+        assert_eq!(done.stdout, "hello\n", "{memories}");
+    }
 }

@@ -1,7 +1,7 @@
 //! When everybody waits for ever it is said so; when somebody does not, nothing is.
 
 use crate::support::{COUNT, Watch, execute, module, runtime, until, workers_of};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use threadwork_engine::{
     Activity, DeadlockReport, ExitStatus, MemoryError, Module, ProcessBuilder, TaskError,
     TaskHandle, ThreadRuntime, WorkerStatus,
@@ -304,8 +304,7 @@ fn a_process_whose_memory_the_host_has_is_in_no_deadlock() {
     let process = ProcessBuilder::new(&module).spawn();
     // It may be faster than we are: then there is nothing to see.
     let process = process.unwrap();
-    let memory = process.memory().unwrap();
-    if process.wait_timeout(Duration::from_millis(20)).is_none() {
+    if let Some(memory) = process.memory() {
         memory.store(COUNT, 1_u32).unwrap();
         memory.notify(COUNT, 1).unwrap();
         assert!(process.wait().success());
@@ -330,6 +329,66 @@ fn a_call_of_a_reactor_meets_the_host() {
     });
     drop(memory);
     assert_eq!(call_until(&process), 120);
+}
+
+/// Whether the thread is awake, just falling asleep or asleep when the handle is taken.
+#[test]
+fn a_handle_counts_from_when_it_is_there_until_it_is_dropped() {
+    let _watch = Watch::start();
+    let module = module(r#"(func (export "_start") (call $until (i32.const 1)))"#);
+    let mut taken = 0;
+    for round in 0..300_u32 {
+        let process = ProcessBuilder::new(&module).spawn().unwrap();
+        // Up to half a millisecond.
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_micros(u64::from(round) * 5 / 3) {
+            std::hint::spin_loop();
+        }
+        let Some(memory) = process.memory() else {
+            // It has been in a deadlock before.
+            assert_eq!(process.wait().code(), 120);
+            continue;
+        };
+        taken += 1;
+        let sleeps = |thread: &threadwork_engine::ThreadInfo| {
+            matches!(thread.activity, threadwork_engine::Activity::Waiting { .. })
+        };
+        until(|| process.threads().first().is_some_and(sleeps));
+        assert!(process.try_wait().is_none());
+        drop(memory);
+        assert_eq!(process.wait().code(), 120);
+    }
+    assert!(taken > 0, "no handle came in time");
+}
+
+#[test]
+fn a_host_that_only_looks_hides_no_deadlock() {
+    let _watch = Watch::start();
+    let module = module(r#"(func (export "_start") (call $until (i32.const 1)))"#);
+    for _ in 0..100 {
+        let process = ProcessBuilder::new(&module).spawn().unwrap();
+        let memory = process.observe_memory();
+        assert_eq!(process.wait().code(), 120);
+        assert!(process.observe_memory().is_none());
+        // It stays good.
+        assert!(memory.is_none_or(|memory| memory.load::<u32>(COUNT).unwrap() == 0));
+    }
+}
+
+#[test]
+fn a_host_that_only_waits_hides_no_deadlock() {
+    let _watch = Watch::start();
+    let module = module(r#"(func (export "until") (param i32) (call $until (local.get 0)))"#);
+    let process = ProcessBuilder::new(&module).load().unwrap();
+    let memory = process.observe_memory().unwrap();
+    std::thread::scope(|scope| {
+        let wait = scope.spawn(|| memory.wait32(16, 0, None));
+        assert_eq!(call_until(&process), 120);
+        assert_eq!(
+            wait.join().unwrap(),
+            Err(threadwork_engine::MemoryError::Ended)
+        );
+    });
 }
 
 fn call_until(process: &threadwork_engine::Process) -> i32 {

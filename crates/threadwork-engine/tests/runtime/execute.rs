@@ -270,13 +270,13 @@ fn a_limit_that_a_task_met_is_named_if_it_traps_then() {
     let module = module(
         r#"(func (export "grow") (param i32)
              (if (i32.eq (memory.grow (local.get 0)) (i32.const -1)) (then unreachable)))
-           (func (export "try") (result i32) (memory.grow (i32.const 100)))
+           (func (export "try") (result i32) (memory.grow (i32.const 10)))
            (func (export "trap") unreachable)"#,
     );
     let limits = Limits::default().memory(8 << 16);
     let runtime = workers_of(&module, 1, 1).limits(limits).build().unwrap();
     execute(&runtime, "grow", [1]).wait().unwrap();
-    let error = execute(&runtime, "grow", [100]).wait().unwrap_err();
+    let error = execute(&runtime, "grow", [10]).wait().unwrap_err();
     assert!(matches!(error, TaskError::LimitExceeded(_)), "{error}");
     assert!(
         error

@@ -22,6 +22,7 @@ struct Parts<'a> {
     start: Option<u32>,
     globals: Vec<String>,
     tables: Vec<String>,
+    tags: Vec<String>,
     types: Vec<String>,
     /// As text, with functions and memories numbered as in the rewritten module.
     elements: Vec<String>,
@@ -65,6 +66,9 @@ impl<'a> Parts<'a> {
                     for ty in section {
                         parts.memories.push((ty.unwrap().shared, false));
                     }
+                }
+                Payload::TagSection(section) => {
+                    parts.tags = section.into_iter().map(|t| format!("{t:?}")).collect();
                 }
                 Payload::GlobalSection(section) => {
                     for global in section {
@@ -248,6 +252,7 @@ fn check_sections(
             .all(|i| i.0 == HOST_MODULE)
     );
     assert_eq!(after.tables, before.tables);
+    assert_eq!(after.tags, before.tags);
     assert_eq!(after.elements, before.elements);
     assert_eq!(after.globals[..before.globals.len()], before.globals);
     assert_eq!(after.locals[..before.locals.len()], before.locals);
@@ -296,10 +301,17 @@ fn check_sections(
             .find(|e| e.0 == name)
             .map(|e| (e.1, e.2))
     };
-    let own = before.memories.first().is_some_and(|memory| !memory.0);
+    let named = before.exports.iter();
+    let named = named
+        .filter(|e| e.0 == "memory" && e.1 == ExternalKind::Memory)
+        .map(|e| e.2);
+    let wasi = named.last().unwrap_or(0);
+    let memory = before.memories.get(wasi as usize);
+    assert_eq!(new.wasi_memory, memory.map(|_| numbering.memory(wasi)));
+    let own = memory.is_some_and(|memory| !memory.0);
     assert_eq!(
         export(MEMORY),
-        own.then(|| (ExternalKind::Memory, numbering.memory(0)))
+        own.then(|| (ExternalKind::Memory, numbering.memory(wasi)))
     );
     assert_eq!(export(ENTER).is_some(), new.has_enter);
     assert_eq!(export(RESET).is_some(), new.has_reset);

@@ -94,7 +94,10 @@ fn an_invalid_module() {
 fn features_that_are_off() {
     for (file, said) in [
         ("(module (table 1 externref))", "gc types are disallowed"),
-        ("(module (tag))", "exceptions proposal not enabled"),
+        (
+            "(module (func try catch_all end))",
+            "legacy_exceptions feature required",
+        ),
         ("(module (type (struct)))", "without the gc feature"),
         (
             "(module (type $f (func)) (func (param (ref $f))))",

@@ -9,7 +9,7 @@ use crate::{
 };
 use threadwork_rewrite::{ENTER, FEATURES, Options, Rewritten, Stopping, rewrite_with};
 use wasmi::Val;
-use wasmparser::{Operator, Parser, Payload, TypeRef, Validator};
+use wasmparser::{Catch, Operator, Parser, Payload, TypeRef, Validator};
 
 /// What the pieces are.
 const PIECE: u64 = 1 << 20;
@@ -158,24 +158,45 @@ impl<'a> Code<'a> {
     }
 }
 
+/// `ENTER` may have much to write, in one segment or in many.
+#[test]
+fn active_segments_are_written_with_polls() {
+    for (count, len, polls) in [(1, 10, 0), (4, 600_000, 2), (3_000, 1, 2)] {
+        let data = letters(len);
+        let data = format!("(data (i32.const 0) \"{data}\")").repeat(count);
+        let text = format!("(module (memory (import \"env\" \"a\") 99 99 shared) {data})");
+        let new = stoppable(&wat::parse_str(text).unwrap(), Stopping::BySignal);
+        assert_eq!(new.has_poll, polls > 0);
+        let code = Code::of(&new.wasm);
+        let [enter, ..] = &code.bodies[..] else {
+            panic!("there is no ENTER");
+        };
+        let all = (0..enter.len()).filter(|&at| code.polls(enter, at));
+        assert_eq!(all.count(), polls, "{count} of {len}");
+    }
+}
+
 /// Walks at random through functions with much code and many ways, and counts.
 #[test]
 fn no_way_is_long_without_a_poll() {
-    let mut longest = 0;
+    let (mut longest, mut longest_call) = (0, 0);
     for seed in seeds(200, 4_000) {
         let mut numbers = Numbers(seed);
         let mut body = String::new();
         write_blocks(&mut numbers, &mut body, 0, 6);
-        let text = format!("(module (func $f (export \"f\") (param i32) {body}))");
+        let text = format!("(module (tag $e) (func $f (export \"f\") (param i32) {body}))");
         let wasm = wat::parse_str(text).unwrap();
         let new = stoppable(&wasm, Stopping::ByPoll);
         let code = Code::of(&new.wasm);
         for _ in 0..50 {
-            longest = longest.max(walk(&code, &mut numbers));
+            let (way, from_call) = walk(&code, &mut numbers);
+            longest = longest.max(way);
+            longest_call = longest_call.max(from_call);
         }
     }
     // The poll itself is three more.
     assert!(longest > 900 && longest <= 1_000 + 3, "{longest}");
+    assert!(longest_call > 0 && longest_call <= 32 + 3, "{longest_call}");
 }
 
 /// Writes straight code, blocks, branches out of them, and calls.
@@ -189,14 +210,20 @@ fn write_blocks(numbers: &mut Numbers, text: &mut String, depth: usize, most: us
             }
             3 => match numbers.below(5) {
                 0 => *text += "(call $f (local.get 0)) ",
-                1 => {
+                1 => *text += "(if (local.get 0) (then (throw $e))) ",
+                2 => {
                     let [a, b] = [0; 2].map(|_| numbers.below(depth + 1));
                     *text += &format!("(block (br_table {a} {b} (local.get 0))) ");
                 }
                 _ => {}
             },
             4 | 5 => {
-                *text += ["(block ", "(loop "][numbers.below(4) / 3];
+                let outer = numbers.below(depth + 1);
+                *text += &match numbers.below(6) {
+                    0 => "(loop ".to_owned(),
+                    1 | 2 => format!("(try_table (catch_all {outer}) "),
+                    _ => "(block ".to_owned(),
+                };
                 write_blocks(numbers, text, depth + 1, most);
                 *text += ") ";
             }
@@ -211,66 +238,78 @@ fn write_blocks(numbers: &mut Numbers, text: &mut String, depth: usize, most: us
     }
 }
 
-/// One walk through the first function; the most operators between two polls or calls.
-/// Each branch back is the end of the walk.
-fn walk(code: &Code<'_>, numbers: &mut Numbers) -> usize {
+/// One walk through the first function; the most operators between two polls or calls, and
+/// the most between a call and a poll. Each branch back is the end of the walk.
+fn walk(code: &Code<'_>, numbers: &mut Numbers) -> (usize, usize) {
     let body = &code.bodies[0];
     let (mut at, mut since, mut longest) = (0, 0, 0);
-    // Where each open block goes on, or `None` for a loop.
-    let mut open = vec![Some(body.len())];
+    let (mut since_call, mut longest_call) = (None, 0);
+    // Where each open block goes on, or `None` for a loop; and what it catches to.
+    let mut open = vec![(Some(body.len()), None)];
     while let Some(operator) = body.get(at) {
         since += 1;
         longest = longest.max(since);
+        if let Some(since_call) = &mut since_call {
+            *since_call += 1;
+            longest_call = longest_call.max(*since_call);
+        }
         if code.polls(body, at) {
             since = 0;
+            since_call = None;
         }
         at += 1;
         let coin = numbers.below(2) == 0;
-        let branch = match operator {
-            Operator::Block { .. } => {
-                open.push(Some(after(body, at).1));
-                None
+        let mut branch = None;
+        match operator {
+            Operator::Block { .. } => open.push((Some(after(body, at).1), None)),
+            Operator::Loop { .. } => open.push((None, None)),
+            Operator::TryTable { try_table } => {
+                let [Catch::All { label }] = try_table.catches[..] else {
+                    panic!("{try_table:?}");
+                };
+                open.push((Some(after(body, at).1), Some(label)));
             }
-            Operator::Loop { .. } => {
-                open.push(None);
-                None
+            Operator::Throw { .. } => {
+                let Some(inner) = open.iter().rposition(|(_, catch)| catch.is_some()) else {
+                    break;
+                };
+                branch = open[inner].1;
+                open.truncate(inner);
             }
             Operator::If { .. } => {
                 let (other, end) = after(body, at);
-                open.push(Some(end));
+                open.push((Some(end), None));
                 if coin {
                     at = other;
                     if other == end {
                         open.pop();
                     }
                 }
-                None
             }
-            Operator::Else => Some(0), // From the end of the first half.
-            Operator::End => {
-                open.pop();
-                None
-            }
+            Operator::Else => branch = Some(0), // From the end of the first half.
+            Operator::End => drop(open.pop()),
             Operator::Call { .. } => {
                 since = 0;
-                None
+                since_call = Some(0);
             }
-            Operator::BrIf { relative_depth } => coin.then_some(*relative_depth),
-            Operator::BrTable { targets } => Some(match coin {
-                true => targets.default(),
-                false => targets.targets().next().unwrap().unwrap(),
-            }),
-            _ => None,
-        };
+            Operator::BrIf { relative_depth } => branch = coin.then_some(*relative_depth),
+            Operator::BrTable { targets } => {
+                branch = Some(match coin {
+                    true => targets.default(),
+                    false => targets.targets().next().unwrap().unwrap(),
+                });
+            }
+            _ => {}
+        }
         if let Some(depth) = branch {
             open.truncate(open.len() - depth as usize);
             match open.pop().unwrap() {
-                Some(place) => at = place,
-                None => break,
+                (Some(place), _) => at = place,
+                (None, _) => break,
             }
         }
     }
-    longest
+    (longest, longest_call)
 }
 
 /// Where the block that begins before `at` has its second half, and where it ends.
@@ -278,7 +317,10 @@ fn after(body: &[Operator<'_>], mut at: usize) -> (usize, usize) {
     let (mut depth, mut other) = (0, None);
     loop {
         match body[at] {
-            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => depth += 1,
+            Operator::Block { .. }
+            | Operator::Loop { .. }
+            | Operator::TryTable { .. }
+            | Operator::If { .. } => depth += 1,
             Operator::Else if depth == 0 => other = Some(at + 1),
             Operator::End if depth == 0 => return (other.unwrap_or(at + 1), at + 1),
             Operator::End => depth -= 1,

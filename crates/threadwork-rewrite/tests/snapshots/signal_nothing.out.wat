@@ -1,3 +1,5 @@
 ;; enter: false, reset: false
-(module)
+(module
+  (type (;0;) (func))
+)
 

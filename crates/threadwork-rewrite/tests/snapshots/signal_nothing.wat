@@ -1,2 +1,3 @@
 ;; Without code there is nothing to stop.
-(module)
+(module
+  (type (func)))

@@ -6,11 +6,12 @@
 //! deadlock self           main locks a mutex that it holds
 //! deadlock condvar        main joins a thread that nobody will notify
 //! deadlock channel        two threads each wait for the other's message
+//! deadlock inlined        the closure of a thread locks what main holds
 //! deadlock late           as `philosophers`, but only after 300 ms of good work
 //! ```
 //!
 //! Each prints `ready` shortly before. The functions have telling names, and are
-//! never inlined, so that a backtrace shows them.
+//! never inlined, so that a backtrace shows them; the one closure is.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Barrier, Condvar, Mutex};
@@ -30,6 +31,7 @@ fn main() {
         "self" => lock_what_is_mine(),
         "condvar" => join_the_forgotten(),
         "channel" => join_the_polite(),
+        "inlined" => join_a_closure(),
         "late" => {
             eat_in_order_for(Duration::from_millis(300));
             join_philosophers();
@@ -82,6 +84,14 @@ fn lock_what_is_mine() {
     say("ready");
     let _mine = LEFT_FORK.lock().unwrap();
     let _again = LEFT_FORK.lock().unwrap();
+}
+
+#[inline(never)]
+fn join_a_closure() {
+    say("ready");
+    let _mine = LEFT_FORK.lock().unwrap();
+    // Called in one place, so that the compiler puts it there.
+    thread::spawn(|| drop(LEFT_FORK.lock().unwrap())).join().unwrap();
 }
 
 #[inline(never)]
