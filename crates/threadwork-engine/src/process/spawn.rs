@@ -8,15 +8,20 @@
 
 use super::pooled_instance::{self, PooledInstance};
 use super::state::{State, ThreadContext};
-use super::threads::Refused;
+use super::threads::{InstanceSlot, LINGER, Refused};
 use crate::limits::Limit;
 use crate::machine::Worker;
 use crate::thread::ThreadState;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 use wasmtime::{Caller, Linker};
 
 /// `EAGAIN` of WASI, the error of a spawn that cannot be done now.
 const SPAWN_FAILED: i32 = -6;
+
+/// How often a spawn that found no room looks again.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// Defines `wasi.thread-spawn`.
 pub(super) fn add_to_linker(linker: &mut Linker<ThreadContext>) -> wasmtime::Result<()> {
@@ -55,7 +60,7 @@ fn try_spawn(process: &Arc<State>, spawner: &ThreadState, argument: i32) -> Opti
     let id = thread.id;
     match instance {
         Some(instance) => instance.run(thread, argument),
-        None => start(process, thread, argument)?,
+        None => start(process, spawner, thread, argument)?,
     }
     spawner.granted(|limit| matches!(limit, Limit::Threads(_)));
     // Ids are below 2^29.
@@ -64,22 +69,64 @@ fn try_spawn(process: &Arc<State>, spawner: &ThreadState, argument: i32) -> Opti
 
 /// Makes an instance for the thread, and gives it to a worker; `None` if one of them cannot
 /// be had.
-fn start(process: &Arc<State>, thread: Arc<ThreadState>, argument: i32) -> Option<()> {
+fn start(
+    process: &Arc<State>,
+    spawner: &ThreadState,
+    thread: Arc<ThreadState>,
+    argument: i32,
+) -> Option<()> {
     let id = thread.id;
     process.acquire_store();
-    let started = PooledInstance::new(process, &thread).and_then(|instance| {
-        let state = Arc::clone(process);
-        let run = move |worker: &Arc<Worker>| {
-            pooled_instance::serve(&state, worker, instance, thread, argument);
-            state.release_store();
-        };
-        Ok(process.machine().workers().run(run)?)
-    });
-    if started.is_err() {
+    let started = match instance(process, &thread) {
+        Ok(Found::Idle(slot)) => {
+            // It has a store.
+            process.release_store();
+            slot.run(thread, argument);
+            return Some(());
+        }
+        Ok(Found::New(instance)) => {
+            let state = Arc::clone(process);
+            let run = move |worker: &Arc<Worker>| {
+                pooled_instance::serve(&state, worker, instance, thread, argument);
+                state.release_store();
+            };
+            process.machine().workers().run(run).ok()
+        }
+        Err(_) => {
+            // Whom the program blames, if it traps because of it.
+            if let Some(limit) = thread.take_limit() {
+                spawner.meet_limit(limit);
+            }
+            None
+        }
+    };
+    if started.is_none() {
         process.threads().take_back(id);
         // The spawner itself is alive and awake, and has a store.
         process.lot().leave(|| false);
         process.release_store();
     }
-    started.ok()
+    started
+}
+
+/// What a new thread runs on.
+enum Found {
+    New(PooledInstance),
+    Idle(Arc<InstanceSlot>),
+}
+
+/// Makes an instance. Where there is no room for it, a thread that has ended, as far as the
+/// guest can see, may be about to leave some, or its instance.
+fn instance(process: &Arc<State>, thread: &Arc<ThreadState>) -> wasmtime::Result<Found> {
+    let deadline = Instant::now() + LINGER;
+    loop {
+        match PooledInstance::new(process, thread) {
+            Ok(instance) => return Ok(Found::New(instance)),
+            Err(error) if process.is_ending() || Instant::now() >= deadline => return Err(error),
+            Err(_) => thread::sleep(LOOK),
+        }
+        if let Some(slot) = process.threads().take_idle() {
+            return Ok(Found::Idle(slot));
+        }
+    }
 }

@@ -22,7 +22,7 @@ const MAIN: u32 = 0;
 
 /// How long a spawn at the limit sleeps, at most, until a thread that may have ended as far
 /// as the guest can see is none any more: its worker may not be done with it.
-const LINGER: Duration = Duration::from_millis(20);
+pub(super) const LINGER: Duration = Duration::from_millis(20);
 
 /// See the module's documentation.
 pub(crate) struct Threads {
@@ -165,6 +165,11 @@ impl Threads {
         table.live.remove(&thread.id);
         self.tell_lingering(&table);
         instance.is_some_and(|instance| table.offer(instance))
+    }
+
+    /// A pooled instance that is idle, for the caller to give it a thread.
+    pub(super) fn take_idle(&self) -> Option<Arc<InstanceSlot>> {
+        lock(&self.table).idle.pop()
     }
 
     /// A pooled instance is idle; false if it must go because the process is ending.
