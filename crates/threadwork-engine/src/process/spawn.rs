@@ -110,6 +110,10 @@ fn start(
 }
 
 /// What a new thread runs on.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "matched at once: a box would be an allocation for each spawn"
+)]
 enum Found {
     New(PooledInstance),
     Idle(Arc<InstanceSlot>),

@@ -302,10 +302,10 @@ fn check_sections(
             .map(|e| (e.1, e.2))
     };
     let named = before.exports.iter();
-    let named = named
+    let mut named = named
         .filter(|e| e.0 == "memory" && e.1 == ExternalKind::Memory)
         .map(|e| e.2);
-    let wasi = named.last().unwrap_or(0);
+    let wasi = named.next_back().unwrap_or(0);
     let memory = before.memories.get(wasi as usize);
     assert_eq!(new.wasi_memory, memory.map(|_| numbering.memory(wasi)));
     let own = memory.is_some_and(|memory| !memory.0);
