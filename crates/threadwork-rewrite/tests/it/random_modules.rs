@@ -31,7 +31,7 @@ fn module(seed: u64) -> Option<Vec<u8>> {
         // but mostly not.
         reference_types_enabled: numbers.below(4) == 0,
         gc_enabled: false,
-        exceptions_enabled: seed % 4 == 0,
+        exceptions_enabled: seed.is_multiple_of(4),
         min_uleb_size: if padded { 5 } else { 1 },
         generate_custom_sections: numbers.below(2) == 0,
         ..Config::default()
