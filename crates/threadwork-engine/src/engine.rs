@@ -100,6 +100,7 @@ impl EngineBuilder {
             .wasm_memory64(true)
             .wasm_relaxed_simd(true)
             .wasm_extended_const(true)
+            .wasm_exceptions(true)
             .concurrency_support(false);
         let wasmtime = wasmtime::Engine::new(&config).map_err(configuration)?;
         let mut linker = Linker::new(&wasmtime);

@@ -387,3 +387,34 @@ fn the_start_function_of_a_program_without_threads_is_part_of_the_program() {
     process.kill();
     assert!(matches!(process.wait(), ExitStatus::Killed));
 }
+
+/// As compilers make them of C++ and of `panic = "unwind"`; each instance has its own tag.
+#[test]
+fn exceptions_are_caught_in_the_thread_that_throws() {
+    let module = plot(
+        r#"(tag $thrown (param i32))
+           (func $throws (param i32) (throw $thrown (local.get 0)))
+           (func $catches (param i32)
+             (call $say
+               (block $caught (result i32)
+                 (try_table (catch $thrown $caught) (call $throws (local.get 0)))
+                 (i32.const -1))))
+           (func (export "wasi_thread_start") (param $id i32) (param $argument i32)
+             (call $catches (local.get $argument))
+             (call $count))
+           (func (export "_start") (local $n i32)
+             (loop
+               (local.set $n (i32.add (local.get $n) (i32.const 1)))
+               (drop (call $spawn (local.get $n)))
+               (call $until_counted (local.get $n))
+               (br_if 0 (i32.lt_u (local.get $n) (i32.const 20))))
+             (call $catches (i32.const 21))
+             (call $throws (i32.const 22)))"#,
+    );
+    let (heard, status) = play(&module);
+    assert_eq!(heard, Vec::from_iter(1..=21));
+    assert!(
+        matches!(&status, ExitStatus::Trapped(trap) if trap.to_string().contains("exception")),
+        "{status}"
+    );
+}
