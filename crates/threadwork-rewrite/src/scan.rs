@@ -411,8 +411,8 @@ impl<'a> Scan<'a> {
                 self.note_stack(wasm, at, &operator, walk.previous, (entry, params));
                 self.note(at, operator)?;
             }
-            let [one, two, _] = walk.previous;
-            walk.previous = [at, one, two];
+            let [one, two, three, _] = walk.previous;
+            walk.previous = [at, one, two, three];
             reader.visit_operator(&mut validator.visitor(at))??;
         }
         reader.finish_expression(&validator.visitor(reader.original_position()))?;
@@ -467,7 +467,7 @@ impl<'a> Scan<'a> {
         wasm: &[u8],
         at: usize,
         operator: &Operator<'_>,
-        previous: [usize; 3],
+        previous: [usize; 4],
         function: (usize, u32),
     ) {
         if let (Some(stack), &Operator::GlobalSet { global_index }) = (&self.stack, operator)
@@ -572,7 +572,7 @@ struct Walk {
     /// A poll goes in front of the next operator.
     poll_next: bool,
     /// The offsets of the operators before this one, the nearest first.
-    previous: [usize; 3],
+    previous: [usize; 4],
     distance: Option<Distance>,
 }
 
@@ -580,7 +580,7 @@ impl Walk {
     fn new(stopping: Stopping) -> Self {
         Self {
             poll_next: false,
-            previous: [0; 3],
+            previous: [0; 4],
             distance: (stopping == Stopping::ByPoll).then(Distance::at_entry),
         }
     }

@@ -34,8 +34,8 @@
 //! Not seen are: code that uses the stack beyond what it has lowered the pointer by (a
 //! buffer overflow); and frames that a thread has on a stack that it made itself. A
 //! module that switches between such stacks, which shows in its setting the pointer to
-//! a parameter or to a word from memory, is not checked at all, nor is one in which the
-//! pointer is not known: without a name, an export, or wasi-libc's `wasi_thread_start`.
+//! a parameter, a word from memory, or what a function returned, is not checked at all,
+//! nor is one in which the pointer is not known: without a name, an export, or wasi-libc's `wasi_thread_start`.
 //!
 //! [`STACK_LOW`]: crate::STACK_LOW
 //! [`STACK_OVERFLOW`]: crate::STACK_OVERFLOW
@@ -86,14 +86,14 @@ impl Stack {
         Module::read(wasm).ok()?.stack()
     }
 
-    /// What the operator at `at`, which sets the pointer, does: judged by the three
-    /// operators before it, the nearest first. The function begins at `entry`, and has
-    /// `params` parameters.
+    /// What the operator at `at`, which sets the pointer, does: judged by the operators
+    /// before it, the nearest first. The function begins at `entry`, and has `params`
+    /// parameters.
     pub(crate) fn change(
         &self,
         wasm: &[u8],
         at: usize,
-        [one, two, three]: [usize; 3],
+        [one, two, three, four]: [usize; 4],
         (entry, params): (usize, u32),
     ) -> Change {
         let operator = |at| operator_at(wasm, at).ok().map(|(operator, _)| operator);
@@ -103,20 +103,41 @@ impl Stack {
         {
             return Change::Begins;
         }
-        let (value, operand) = match operator(one) {
-            Some(Operator::LocalTee { .. }) => (operator(two), operator(three)),
-            value => (value, operator(two)),
+        let (value, [first, second]) = match operator(one) {
+            Some(Operator::LocalTee { .. }) => (operator(two), [four, three]),
+            value => (value, [three, two]),
         };
-        match (value, operand) {
+        match (value, operator(second)) {
             (Some(Operator::I32Add), Some(Operator::I32Const { value: 0.. }))
-            | (Some(Operator::I64Add), Some(Operator::I64Const { value: 0.. })) => Change::Raises,
-            (Some(Operator::I32Load { .. } | Operator::I64Load { .. }), _) => Change::Switches,
-            (Some(Operator::LocalGet { local_index }), _)
-                if local_index < params && !is_set(wasm, entry..at, local_index) =>
-            {
-                Change::Switches
+            | (Some(Operator::I64Add), Some(Operator::I64Const { value: 0.. })) => {
+                match operator(first) {
+                    Some(
+                        Operator::GlobalGet { .. }
+                        | Operator::LocalGet { .. }
+                        | Operator::LocalTee { .. },
+                    ) => Change::Raises,
+                    // A block that was allocated, and its size.
+                    _ => Change::Switches,
+                }
             }
-            _ => Change::Lowers,
+            (Some(Operator::LocalGet { local_index }), _)
+                if local_index >= params || is_set(wasm, entry..at, local_index) =>
+            {
+                Change::Lowers
+            }
+            (
+                Some(
+                    Operator::I32Add
+                    | Operator::I64Add
+                    | Operator::I32Sub
+                    | Operator::I64Sub
+                    // A frame with an alignment of its own.
+                    | Operator::I32And
+                    | Operator::I64And,
+                ),
+                _,
+            ) => Change::Lowers,
+            _ => Change::Switches,
         }
     }
 

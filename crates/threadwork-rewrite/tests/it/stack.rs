@@ -123,11 +123,13 @@ fn one_frame_of_any_size() {
             (global $__stack_pointer (mut i32) (i32.const 66560))
             (data (i32.const 1000) "0123456789abcdef0123456789")
             (func (export "lower") (param i32)
+                (local $before i32)
+                (local.set $before (global.get $__stack_pointer))
                 (global.set $__stack_pointer
                     (i32.sub (global.get $__stack_pointer) (local.get 0)))
                 (global.set $__stack_pointer
-                    (i32.add (global.get $__stack_pointer) (i32.const 0)))
-                (global.set $__stack_pointer (i32.const 66560))))"#,
+                    (i32.add (global.get $__stack_pointer) (i32.const 16)))
+                (global.set $__stack_pointer (local.get $before))))"#,
     );
     // The data's end.
     let end = 1026 + RED_ZONE as i32;
@@ -223,6 +225,12 @@ fn modules_that_are_not_checked() {
         // It is set to what may be anywhere.
         switches("(func (param i32) (global.set $__stack_pointer (local.get 0)))"),
         switches("(func (global.set $__stack_pointer (i32.load (i32.const 0))))"),
+        switches("(func $f (result i32) (global.set $__stack_pointer (call $f)) (call $f))"),
+        switches(
+            "(func $f (result i32)
+                (global.set $__stack_pointer (i32.add (call $f) (i32.const 65536)))
+                (call $f))",
+        ),
         // No code lowers it.
         switches("").replace("sub", "add"),
         // Threads start in an unusual way.
@@ -241,5 +249,18 @@ fn modules_that_are_not_checked() {
         assert_eq!(new.stack_overflow, None, "{text}");
         assert_eq!(new, rewrite(&wasm).unwrap(), "{text}");
     }
-    assert!(checked_text(&switches("")).stack_overflow.is_some());
+    for text in [
+        switches(""),
+        // A parameter that was set is a local.
+        switches(
+            "(func (param i32) (local.set 0 (i32.const 9)) (global.set $__stack_pointer (local.get 0)))",
+        ),
+        // A frame with an alignment of its own.
+        switches(
+            "(func (global.set $__stack_pointer
+                (i32.and (i32.sub (global.get $__stack_pointer) (i32.const 99)) (i32.const -64))))",
+        ),
+    ] {
+        assert!(checked_text(&text).stack_overflow.is_some(), "{text}");
+    }
 }
