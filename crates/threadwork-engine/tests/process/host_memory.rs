@@ -54,7 +54,7 @@ fn without_a_reserve_it_is_told_so() {
 }
 
 const GROWS: &str = r#"(func (export "_start") (drop (memory.grow (i32.const 1)))
-    (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1))))"#;
+    (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const 3600000000000))))"#;
 
 #[test]
 fn the_reserve_is_beyond_what_the_module_declares() {
