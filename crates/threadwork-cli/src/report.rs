@@ -112,7 +112,15 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The same text without what a terminal would act on: names, and pieces of a module's
+/// text, are the guest's. Reports have more than one line, so line breaks stay.
+fn harmless(text: &str) -> String {
+    let acts = |character: char| character.is_control() && character != '\n';
+    text.replace(acts, "\u{fffd}")
+}
+
 fn print(text: impl Display) {
+    let text = harmless(&text.to_string());
     // There is nowhere left to say that this failed.
     let _ = writeln!(io::stderr(), "{text}");
 }
@@ -124,6 +132,15 @@ mod tests {
     #[test]
     fn errors_lose_their_line_breaks() {
         assert_eq!(one_line("bad\n   module:\tthere\n"), "bad module: there");
+    }
+
+    #[test]
+    fn what_a_terminal_would_act_on_is_gone() {
+        let text = harmless("no \u{1b}[2J\u{9b}2J\u{7}\r\n  caused by: \u{e9}");
+        assert_eq!(
+            text,
+            "no \u{fffd}[2J\u{fffd}2J\u{fffd}\u{fffd}\n  caused by: \u{e9}"
+        );
     }
 
     #[test]

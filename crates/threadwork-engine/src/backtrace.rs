@@ -5,6 +5,9 @@
 //! only when somebody reads a backtrace: ending ten thousand processes must not
 //! parse debug information ten thousand times.
 
+mod bounds;
+
+use gimli::LittleEndian;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use threadwork_rewrite::OffsetMap;
@@ -24,7 +27,7 @@ pub(crate) struct Symbols {
 const RUST: &[u8] = b"Rust";
 
 /// The line table of a module, behind a lock: `addr2line` fills its caches as it is asked.
-type Dwarf = std::sync::Mutex<addr2line::Context<gimli::EndianArcSlice<gimli::LittleEndian>>>;
+type Dwarf = std::sync::Mutex<addr2line::Context<gimli::EndianArcSlice<LittleEndian>>>;
 
 impl Symbols {
     pub(crate) fn new(offsets: OffsetMap, original: &[u8]) -> Self {
@@ -104,14 +107,37 @@ fn code_section(wasm: &[u8]) -> Option<usize> {
         })
 }
 
+/// The sections that hold functions and lines. Others are not needed to find them:
+/// `.debug_aranges` repeats what the units say.
+const READ: [gimli::SectionId; 9] = [
+    gimli::SectionId::DebugAbbrev,
+    gimli::SectionId::DebugAddr,
+    gimli::SectionId::DebugInfo,
+    gimli::SectionId::DebugLine,
+    gimli::SectionId::DebugLineStr,
+    gimli::SectionId::DebugRanges,
+    gimli::SectionId::DebugRngLists,
+    gimli::SectionId::DebugStr,
+    gimli::SectionId::DebugStrOffsets,
+];
+
+/// The debug information of a module, unless it is malformed or beyond all bounds.
 fn load_dwarf(wasm: &[u8]) -> Option<Dwarf> {
-    let load = |id: gimli::SectionId| -> Result<_, gimli::Error> {
-        let data = sections(wasm)
-            .find(|(name, _)| *name == id.name())
-            .map_or(&[][..], |(_, data)| data);
-        Ok(gimli::EndianArcSlice::new(data.into(), gimli::LittleEndian))
+    let section = |id: gimli::SectionId| -> &[u8] {
+        sections(wasm)
+            .find(|(name, _)| READ.contains(&id) && *name == id.name())
+            .map_or(&[], |(_, data)| data)
     };
-    let dwarf = gimli::Dwarf::load(load).ok()?;
+    if READ.map(|id| section(id).len()).iter().sum::<usize>() > bounds::MOST_BYTES {
+        return None;
+    }
+    let borrowed = |id| Ok::<_, gimli::Error>(gimli::EndianSlice::new(section(id), LittleEndian));
+    bounds::check(gimli::Dwarf::load(borrowed).ok()?).ok()?;
+    let shared =
+        |id| Ok::<_, gimli::Error>(gimli::EndianArcSlice::new(section(id).into(), LittleEndian));
+    let mut dwarf = gimli::Dwarf::load(shared).ok()?;
+    // Else each unit would have its own copy of a table that they share.
+    dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
     let context = addr2line::Context::from_dwarf(dwarf).ok()?;
     Some(std::sync::Mutex::new(context))
 }

@@ -135,6 +135,28 @@ fn causes_are_told_on_request() {
 }
 
 #[test]
+fn what_a_module_says_does_not_reach_the_terminal_as_commands() {
+    let twice = r#"(func (export "a\1b[2J") (export "a\1b[2J"))"#;
+    for fields in [
+        twice,
+        "(func (oops\u{1b}[2J))",
+        r#"(func (export "threadwork:\1b[2J"))"#,
+    ] {
+        for options in [&["run"][..], &["-v", "run"]] {
+            let folder = temporary_folder();
+            let program = file(
+                folder.path(),
+                "a.wat",
+                format!("(module {SHARED} {fields})"),
+            );
+            let outcome = finish(threadwork().args(options).arg(program)).expect_code(125);
+            let commands = outcome.stderr.replace('\n', " ").contains(char::is_control);
+            assert!(!commands, "{outcome:#?}");
+        }
+    }
+}
+
+#[test]
 fn wrong_usage_is_explained() {
     for args in [
         &["run"][..],

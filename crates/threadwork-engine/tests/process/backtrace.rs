@@ -211,3 +211,181 @@ fn a_report_of_another_language_has_one_number() {
     let report = run(ProcessBuilder::new(&module)).to_string();
     assert!(report.starts_with("thread 1 trapped"), "{report}");
 }
+
+/// Debug information of a function that traps, in DWARF 4.
+struct Dwarf {
+    info: Vec<u8>,
+    abbreviations: Vec<u8>,
+    lines: Vec<u8>,
+    strings: Vec<u8>,
+    ranges: Vec<u8>,
+}
+
+/// Bytes of all functions of the module, and more.
+const CODE: u32 = 200;
+
+impl Dwarf {
+    /// The kinds of entries are 1, a unit; 2, a function; 3, an inlined function whose
+    /// ranges are a list; 4, an inlined function in one place.
+    fn new(files: usize) -> Self {
+        let mut abbreviations = vec![1, 0x11, 1, 0x11, 1, 0x12, 6, 0x10, 0x17, 0x1b, 0x0e, 0, 0];
+        abbreviations.extend([2, 0x2e, 1, 0x11, 1, 0x12, 6, 0, 0]);
+        abbreviations.extend([3, 0x1d, 0, 0x55, 0x17, 0, 0]);
+        abbreviations.extend([4, 0x1d, 1, 0x11, 1, 0x12, 6, 0, 0, 0]);
+        let mut header = vec![1, 1, 1, 0xfb, 14, 13, 0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1, 0];
+        for _ in 0..files {
+            header.extend(b"a\x1b[2J.c\0\0\0\0");
+        }
+        header.push(0);
+        let mut lines = vec![4, 0];
+        lines.extend((header.len() as u32).to_le_bytes());
+        lines.extend(header);
+        // From 0, line 1, and 200 bytes on is the end.
+        lines.extend([0, 5, 2, 0, 0, 0, 0, 1, 2, 200, 1, 0, 1, 1]);
+        Self {
+            info: Vec::new(),
+            abbreviations,
+            lines: sized(lines),
+            strings: b"/folder\0".to_vec(),
+            ranges: Vec::new(),
+        }
+    }
+
+    /// Adds a unit with a function in which there are these entries.
+    fn unit(mut self, entries: &[u8]) -> Self {
+        let mut unit = vec![4, 0, 0, 0, 0, 0, 4, 1];
+        unit.extend([0, CODE, 0, 0].map(u32::to_le_bytes).as_flattened());
+        unit.push(2);
+        unit.extend([0, CODE].map(u32::to_le_bytes).as_flattened());
+        unit.extend(entries);
+        unit.extend([0, 0]);
+        self.info.extend(sized(unit));
+        self
+    }
+
+    /// How a module with it traps.
+    fn trap(&self) -> Trap {
+        let mut binary =
+            wat::parse_str("(module (memory 1 1 shared) (func (export \"_start\") unreachable))")
+                .unwrap();
+        let sections = [
+            (".debug_info", &self.info),
+            (".debug_abbrev", &self.abbreviations),
+            (".debug_line", &self.lines),
+            (".debug_str", &self.strings),
+            (".debug_ranges", &self.ranges),
+        ];
+        for (name, data) in sections {
+            wasm_encoder::Section::append_to(
+                &wasm_encoder::CustomSection {
+                    name: name.into(),
+                    data: data.into(),
+                },
+                &mut binary,
+            );
+        }
+        trap(run(ProcessBuilder::new(
+            &Module::new(engine(), &binary).unwrap(),
+        )))
+    }
+
+    /// That it is not read, and the trap is reported nevertheless.
+    fn assert_refused(&self) {
+        let trap = self.trap();
+        let frames = trap.backtrace.frames();
+        assert_eq!(frames.len(), 1, "{trap}");
+        assert_eq!((&frames[0].file, frames[0].line), (&None, None), "{trap}");
+        assert!(trap.to_string().contains("<function 0> @ 0x"), "{trap}");
+    }
+
+    /// Frames that are told of the place, if it is read.
+    fn lines(&self) -> usize {
+        let trap = self.trap();
+        assert!(trap.to_string().contains("at /folder/a"), "{trap}");
+        trap.backtrace.frames().len()
+    }
+}
+
+/// With its length before it.
+fn sized(data: Vec<u8>) -> Vec<u8> {
+    let mut sized = (data.len() as u32).to_le_bytes().to_vec();
+    sized.extend(data);
+    sized
+}
+
+/// Functions that are inlined into each other.
+fn inlined(depth: usize) -> Vec<u8> {
+    let mut one = vec![4];
+    one.extend([0, CODE].map(u32::to_le_bytes).as_flattened());
+    let mut entries = one.repeat(depth);
+    entries.resize(entries.len() + depth, 0);
+    entries
+}
+
+#[test]
+fn functions_inlined_deeper_than_the_stack_cost_the_lines_only() {
+    assert_eq!(Dwarf::new(1).unit(&inlined(40)).lines(), 41);
+    Dwarf::new(1).unit(&inlined(20_000)).assert_refused();
+}
+
+#[test]
+fn units_that_share_what_is_long_cost_the_lines_only() {
+    let shared = |units| (0..units).fold(Dwarf::new(1), |dwarf, _| dwarf.unit(&[]));
+    assert_eq!(shared(2).lines(), 1);
+    shared(200).assert_refused();
+}
+
+#[test]
+fn a_list_of_ranges_that_all_refer_to_costs_the_lines_only() {
+    let with = |functions: usize| {
+        let mut dwarf = Dwarf::new(1).unit(&[3, 0, 0, 0, 0].repeat(functions));
+        let ranges = [[1, 2]; 5000].map(|range| range.map(u32::to_le_bytes));
+        dwarf.ranges = ranges.as_flattened().as_flattened().to_vec();
+        dwarf.ranges.extend([0; 8]);
+        dwarf
+    };
+    assert_eq!(with(2).lines(), 1);
+    with(1000).assert_refused();
+}
+
+#[test]
+fn a_folder_that_all_files_are_in_costs_the_lines_only() {
+    let with = |files| {
+        let mut dwarf = Dwarf::new(files).unit(&[]);
+        dwarf.strings = [b"/folder/a".repeat(5000), vec![0]].concat();
+        dwarf
+    };
+    assert_eq!(with(2).lines(), 1);
+    with(2000).assert_refused();
+}
+
+#[test]
+fn tables_of_abbreviations_that_overlap_cost_the_lines_only() {
+    // Each unit has its own lines. Its table is what is left of a long one.
+    let with = |units: usize| {
+        let mut dwarf = (0..units).fold(Dwarf::new(1), |dwarf, _| dwarf.unit(&[]));
+        let (unit, lines) = (dwarf.info.len() / units, dwarf.lines.len());
+        for (number, unit) in dwarf.info.chunks_exact_mut(unit).enumerate() {
+            unit[6..10].copy_from_slice(&(8 * number as u32).to_le_bytes());
+            unit[20..24].copy_from_slice(&((lines * number) as u32).to_le_bytes());
+        }
+        dwarf.lines = dwarf.lines.repeat(units);
+        let unused = (0..5000_u32).flat_map(|code| {
+            let code = [code & 0x7f, code >> 7].map(|byte| byte as u8 | 0x80);
+            [code[0], code[1], 0x81, 1, 0x11, 0, 0, 0]
+        });
+        dwarf.abbreviations.splice(..0, unused);
+        dwarf
+    };
+    assert_eq!(with(2).lines(), 1);
+    with(1000).assert_refused();
+}
+
+#[test]
+fn file_names_do_not_reach_the_terminal_as_commands() {
+    let trap = Dwarf::new(1).unit(&[]).trap();
+    assert!(
+        trap.to_string().contains("at /folder/a\u{fffd}[2J.c:1"),
+        "{trap}"
+    );
+}
