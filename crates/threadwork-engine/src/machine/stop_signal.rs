@@ -310,6 +310,45 @@ mod linux {
             }
         }
     }
+
+    #[cfg(test)]
+    #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    mod tests {
+        use super::moves_frame;
+        use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, Register};
+        use wasmtime::{Engine, Module};
+
+        /// What Cranelift makes of a function that tail calls one with more parameters on the
+        /// stack: after its frame pointer is set for the second time, four instructions write
+        /// what it names, and the handler knows each of them.
+        #[test]
+        fn the_instructions_that_move_a_frame_are_known() {
+            for parameters in [8, 20, 200] {
+                let text = format!(
+                    "(module (func (return_call $many {})) (func $many (param {}) (unreachable)))",
+                    "(i64.const 0) ".repeat(parameters),
+                    "i64 ".repeat(parameters),
+                );
+                let wasm = wat::parse_str(text).unwrap();
+                let module = Module::new(&Engine::default(), wasm).unwrap();
+                let function = module.functions().next().unwrap();
+                let code = &module.text()[function.offset..function.offset + function.len];
+                let mut decoder = Decoder::new(64, code, DecoderOptions::NONE);
+                decoder.set_ip(code.as_ptr().addr() as u64);
+                let code: Vec<Instruction> = decoder.into_iter().collect();
+                let sets_frame = |instruction: &Instruction| {
+                    instruction.mnemonic() == Mnemonic::Mov
+                        && instruction.op0_register() == Register::RBP
+                };
+                let frames = code.iter().filter(|instruction| sets_frame(instruction));
+                assert_eq!(frames.count(), 2, "{parameters} parameters");
+                let second = code.iter().rposition(sets_frame).unwrap();
+                let known = |at: usize| moves_frame(code[at].ip() as usize);
+                assert!((1..=4).all(|after| known(second + after)), "{parameters}");
+                assert!(!known(second) && !known(second + 5), "{parameters}");
+            }
+        }
+    }
 }
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]

@@ -44,8 +44,7 @@ fn fill(thread: u64, most: usize, until_told: &RwLock<()>) -> usize {
         total += size;
     }
     let _told = until_told.read().unwrap();
-    let is_bad = |(number, block): &(usize, &Vec<u8>)| {
-        block.iter().any(|byte| *byte != pattern(*number))
-    };
+    let is_bad =
+        |(number, block): &(usize, &Vec<u8>)| block.iter().any(|byte| *byte != pattern(*number));
     blocks.iter().enumerate().filter(is_bad).count()
 }
