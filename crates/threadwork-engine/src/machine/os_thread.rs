@@ -167,12 +167,13 @@ mod unix {
         null_mut()
     }
 
-    /// Lets the signals through that traps and stops are made of, and holds back those by
-    /// which the system would end the program for what a guest's write did: the write
-    /// fails with an error as well.
+    /// Lets the signals through that traps and stops are made of, and holds back the one by
+    /// which the system would end the program for a guest's write of too large a file: the
+    /// write fails with an error as well. What a write to a pipe that nobody reads does,
+    /// `SIGPIPE`, stays the program's own decision.
     fn set_mask() {
         mask(libc::SIG_UNBLOCK, &TRAPS);
-        mask(libc::SIG_BLOCK, &[libc::SIGXFSZ, libc::SIGPIPE]);
+        mask(libc::SIG_BLOCK, &[libc::SIGXFSZ]);
     }
 
     /// The signals that traps are.
