@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::support::{Outcome, Running, file, finish, temporary_folder, text_guest, threadwork};
 
 const MODULE: &str = r#"(module
-    (memory 1 1 shared)
+    (memory 1 2 shared)
     (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
     (func (export "mix") (param i32 i64 f32 f64) (result f64 f32 i64 i32)
       (local.get 3) (local.get 2) (local.get 1) (local.get 0))
