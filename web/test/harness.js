@@ -11,6 +11,9 @@ export function test(name, body, { hosts = ['node', 'chromium', 'firefox'] } = {
   tests.push({ name, body, hosts });
 }
 
+/** Whether promises hear a notify that leaves the word as it is: not before Firefox 145. */
+export const hearsNotifies = typeof Atomics.waitAsync === 'function';
+
 export const browsers = { hosts: ['chromium', 'firefox'] };
 export const nodeOnly = { hosts: ['node'] };
 

@@ -3,7 +3,7 @@
 import { load, ThreadRuntime } from '../../index.js';
 import { importMemory, memories } from '../../src/sections.js';
 import { Barrier, Condvar, Latch, Mutex, RwLock, Semaphore } from '../../sync.js';
-import { check, equal, failure, guest, host, pause, test, until, url, wat } from '../harness.js';
+import { check, equal, failure, guest, hearsNotifies, host, pause, test, until, url, wat } from '../harness.js';
 
 /** Memory of its own; below 64 are counters. */
 const PLAIN = `(module
@@ -379,7 +379,8 @@ test('runtime: the examples of the README', async () => {
     for (const [n, example] of examples.entries()) {
       const body = bare(example.toString().replace(/^.*\n/, '').replace(/\}$/, ''));
       equal(body, bare(blocks[n]), `example ${n}`);
-      await example(guest('library'));
+      // The first waits for a notify that leaves the word as it is.
+      if (n > 0 || hearsNotifies) await example(guest('library'));
     }
   } finally {
     Object.assign(console, { assert, log });

@@ -2,7 +2,7 @@
 
 import { AtomicBatch, SharedMemory } from '../../sync.js';
 import { load, Process } from '../../index.js';
-import { check, equal, failure, guest, test, text, url, wat } from '../harness.js';
+import { check, equal, failure, guest, hearsNotifies, test, text, url, wat } from '../harness.js';
 
 const fails = async (body) => failure((async () => body())());
 
@@ -96,6 +96,7 @@ test('shared memory: waits and notifies, also through an old view', async () => 
   equal(await memory.waitAsync(64, 0, 2), 'timed-out');
   equal(await memory.waitAsync(64, 1n), 'not-equal');
   equal(await memory.waitAsync(64, 0n, 2), 'timed-out');
+  if (!hearsNotifies) return;
   const [narrow, wide] = [memory.waitAsync(64, 0), memory.waitAsync(128, 0n)];
   memory.grow(1);
   const other = SharedMemory.of(memory.memory);
