@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use wasmtime::Val;
 
-/// Why [`Process::call`] has no results.
+/// Why [`Process::call`](crate::Process::call) has no results.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
@@ -27,7 +27,7 @@ pub enum CallError {
     /// The process is a command: its main thread runs `_start` and takes no calls.
     #[error("the process runs `_start` and takes no calls: start it with ProcessBuilder::load")]
     NotAReactor,
-    /// The process ended before or during the call; [`Process::wait`] has the status.
+    /// The process ended before or during the call; [`Process::wait`](crate::Process::wait) has the status.
     #[error("the process has ended; its exit status says why")]
     Ended,
 }

@@ -312,7 +312,6 @@ mod linux {
     }
 
     #[cfg(test)]
-    #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     mod tests {
         use super::moves_frame;
         use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, Register};

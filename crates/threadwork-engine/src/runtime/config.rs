@@ -2,7 +2,7 @@
 
 use super::task::TaskId;
 
-/// The sizes of a [`ThreadRuntime`].
+/// The sizes of a [`ThreadRuntime`](crate::ThreadRuntime).
 ///
 /// ```
 /// use threadwork_engine::RuntimeConfig;

@@ -158,7 +158,7 @@ pub enum TaskError {
     /// It was refused something by a limit, and trapped.
     #[error("{0}")]
     LimitExceeded(LimitExceeded),
-    /// By [`TaskHandle::cancel`].
+    /// By [`TaskHandle::cancel`](crate::TaskHandle::cancel).
     #[error("the task was cancelled")]
     Cancelled,
     /// It ran for longer than it may.

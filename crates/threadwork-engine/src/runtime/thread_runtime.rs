@@ -240,7 +240,7 @@ fn begin(
 }
 
 /// A module's exported functions on a pool of workers, over one shared memory: see the
-/// [module's documentation](self).
+/// [module's documentation](crate::runtime).
 ///
 /// It can be used from several threads of the host at once, which
 /// [`host_threads`](RuntimeBuilder::host_threads) should be told of. Dropping it ends it

@@ -112,7 +112,7 @@ pub enum MemoryError {
         /// What is wrong with it.
         message: String,
     },
-    /// An operation of an [`AtomicBatch`] cannot be done; none was.
+    /// An operation of an [`AtomicBatch`](crate::AtomicBatch) cannot be done; none was.
     #[error("operation {index} of the batch cannot be done: {reason}")]
     Batch {
         /// Which one, from 0.
