@@ -91,7 +91,7 @@ impl Process {
     }
 
     /// Ends the process: waits and blocking host calls are cancelled, computing
-    /// threads are stopped at the next loop or function. Returns at once;
+    /// threads are stopped as [`Stopping`](crate::Stopping) says. Returns at once;
     /// [`wait`](Self::wait) returns when they are gone. Does nothing if the process
     /// is ending or has ended.
     pub fn kill(&self) {

@@ -18,7 +18,8 @@ impl CodeMap {
     /// it has no such function, or on a machine whose code this does not know.
     pub(crate) fn new(module: &Module, trap: u32) -> Option<Self> {
         let text = module.text();
-        let base = text.as_ptr().addr();
+        // The handler makes pointers of addresses again.
+        let base = text.as_ptr().expose_provenance();
         let mut functions = Vec::new();
         let mut found = None;
         for function in module.functions() {

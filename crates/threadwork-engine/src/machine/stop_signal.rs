@@ -53,7 +53,7 @@ mod linux {
     use std::io;
     use std::mem::{MaybeUninit, transmute};
     use std::ptr::{null, null_mut, with_exposed_provenance_mut};
-    use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering, compiler_fence};
+    use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering, compiler_fence};
     use std::sync::{Mutex, PoisonError};
 
     /// One past the largest number of a signal.
@@ -280,19 +280,16 @@ mod linux {
         /// The calling thread, which takes this signal from now on.
         pub(crate) fn current(signal: i32) -> Arc<Self> {
             thread_local! {
-                static SIGNAL: AtomicI32 = const { AtomicI32::new(0) };
+                static SIGNAL: Cell<i32> = const { Cell::new(0) };
                 static CURRENT: Registration = Registration(Arc::new(Receiver {
                     // SAFETY: it has no precondition.
                     thread: Mutex::new(unsafe { libc::gettid() }),
                 }));
             }
-            SIGNAL.with(|known| {
-                // Ordering: Relaxed; the thread's own.
-                if known.swap(signal, Ordering::Relaxed) != signal {
-                    TAKES.set(true);
-                    super::super::os_thread::mask(libc::SIG_UNBLOCK, &[signal]);
-                }
-            });
+            if SIGNAL.replace(signal) != signal {
+                TAKES.set(true);
+                super::super::os_thread::mask(libc::SIG_UNBLOCK, &[signal]);
+            }
             CURRENT.with(|current| Arc::clone(&current.0))
         }
 

@@ -78,7 +78,7 @@ impl TaskHandle {
     }
 
     /// Ends the task: one that is queued is never run, one that waits or sleeps is
-    /// woken, one that computes stops in its next loop or function. False if it is done
+    /// woken, one that computes is stopped as [`Stopping`](crate::Stopping) says. False if it is done
     /// already. Returns at once; the task may still come to its end by itself, and what
     /// it was in the middle of stays as it is: locks that it holds are never unlocked.
     ///
