@@ -4,7 +4,6 @@ use crate::compile_limits::CompileLimits;
 use crate::error::Error;
 use crate::machine::{CAN_SIGNAL, Compiler, Machine, install_signal, workers_of_system};
 use crate::process::{self, ThreadContext};
-use crate::wasi;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wasmtime::{Config, Linker, WasmBacktraceDetails};
@@ -237,7 +236,7 @@ impl EngineBuilder {
             install_signal(signal).map_err(|error| no_signal(signal, &error))?;
         }
         let mut linker = Linker::new(&wasmtime);
-        wasi::add_to_linker(&mut linker).map_err(configuration)?;
+        threadwork_wasi::add_to_linker(&mut linker).map_err(configuration)?;
         process::add_to_linker(&mut linker).map_err(configuration)?;
         let stack = self.max_wasm_stack.saturating_add(self.host_stack);
         let most = self.max_workers.unwrap_or_else(|| workers_of_system(stack));

@@ -195,11 +195,6 @@ impl Memory {
         self.shared.data_size() as u64
     }
 
-    /// The guest's bytes, for WASI.
-    pub(crate) fn bytes(&self) -> wiggle::GuestMemory<'_> {
-        wiggle::GuestMemory::Shared(self.shared.data())
-    }
-
     /// The 32-bit word at `address`.
     ///
     /// # Errors

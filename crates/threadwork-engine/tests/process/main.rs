@@ -25,6 +25,7 @@ mod limits;
 mod machine_code;
 mod reactor;
 mod rules;
+mod sockets;
 mod stack;
 mod stopping;
 mod support;
