@@ -1085,13 +1085,23 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for PriorityMutex<T> {
 /// Access to the data of a locked [`PriorityMutex`]; unlocks it when dropped.
 ///
 /// It may be dropped on another thread than the one that locked.
+///
+/// A shared guard gives out the mutex, so it is shared only if the mutex may be:
+///
+/// ```compile_fail,E0277
+/// use std::sync::MutexGuard;
+/// use threadwork_sync::PriorityMutexGuard;
+///
+/// fn share<T: Sync>() {}
+/// share::<PriorityMutexGuard<'static, MutexGuard<'static, ()>>>();
+/// ```
 #[must_use = "if unused the mutex is unlocked at once"]
 pub struct PriorityMutexGuard<'a, T: ?Sized> {
     mutex: &'a PriorityMutex<T>,
 }
 
-// SAFETY: a shared guard gives only `&T`.
-unsafe impl<T: ?Sized + Sync> Sync for PriorityMutexGuard<'_, T> {}
+// SAFETY: a shared guard gives `&T`, and the mutex, which wants T to be Send.
+unsafe impl<T: ?Sized + Send + Sync> Sync for PriorityMutexGuard<'_, T> {}
 // Send where `&PriorityMutex<T>` is, that is, where T is: the lock does not care which
 // thread unlocks it.
 

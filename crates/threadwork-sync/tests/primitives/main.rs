@@ -12,6 +12,7 @@
 
 mod support;
 
+mod auto_traits;
 mod barrier;
 mod channel;
 mod condvar;
