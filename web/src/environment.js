@@ -3,6 +3,7 @@
 // the process does.
 
 import { Activity, Cause, Rpc, W } from './control.js';
+import { isStopped } from './lock.js';
 import { Ring } from './ring.js';
 import { FILE_CALLS } from './wasi/abi.js';
 
@@ -32,8 +33,9 @@ export class Environment {
     if (localFiles) this.file = localFiles;
   }
 
+  /** Throws where the process ends, or this worker is about to be terminated. */
   check() {
-    if (this.control.isEnding) throw ENDED;
+    if (this.control.isEnding || isStopped()) throw ENDED;
   }
 
   get thread() {
@@ -95,7 +97,7 @@ export class Environment {
     const ring = this.control.rings[INPUT];
     if (!ring.readers.acquire()) throw ENDED;
     try {
-      while (!this.hasInput()) this.blocking(() => ring.waitFilled());
+      for (; !this.hasInput(); this.check()) this.blocking(() => ring.waitFilled());
       this.check();
       let moved = 0;
       for (const bytes of vectors) {

@@ -27,6 +27,9 @@ export function countLocks(words, index) {
   holder = words && { words, index };
 }
 
+/** Whether this worker is about to be terminated. */
+export const isStopped = () => holder !== null && Atomics.load(holder.words, holder.index) >= STOP;
+
 /** False if it may have no more locks. */
 function mayHold() {
   if (!holder || Atomics.add(holder.words, holder.index, 1) < STOP) return true;
@@ -50,7 +53,7 @@ export class Lock {
     const { words, index } = this;
     let state = Atomics.compareExchange(words, index, FREE, HELD);
     while (state !== FREE) {
-      if (state === CLOSED) return letGo();
+      if (state === CLOSED || isStopped()) return letGo();
       if (state === WAITED || Atomics.compareExchange(words, index, HELD, WAITED) === HELD) {
         Atomics.wait(words, index, WAITED);
       }
@@ -68,6 +71,11 @@ export class Lock {
       }
     }
     letGo();
+  }
+
+  /** Wakes all who wait for it, so that they look whether they may go on. */
+  disturb() {
+    Atomics.notify(this.words, this.index);
   }
 
   close() {
