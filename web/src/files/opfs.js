@@ -67,6 +67,8 @@ class File extends Node {
   /** Not null while it is open. */
   #contents = null;
   #opens = 0;
+  /** Kept when all opens so far are done. */
+  #opening = Promise.resolve();
   /** In memory, once its name has been removed. */
   #nameless = null;
 
@@ -82,7 +84,14 @@ class File extends Node {
     return this.#opens > 0;
   }
 
-  async open() {
+  /** Two at once would each ask for the one handle that there can be. */
+  open() {
+    const opened = this.#opening.then(() => this.#openNext());
+    this.#opening = opened.catch(() => {});
+    return opened;
+  }
+
+  async #openNext() {
     this.#contents ??= await stored(this.handle);
     this.#opens += 1;
     return {
