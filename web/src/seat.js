@@ -22,7 +22,7 @@ const LARGER_STACK = {
   command: 'link the program with a larger one (-z stack-size)',
   reactor: 'link the program with a larger one (-z stack-size)',
   pool: "raise the runtime's option stackSize",
-  thread: 'start the thread with a larger one (thread::Builder::stack_size, RUST_MIN_STACK)',
+  thread: 'start the thread with a larger one (thread::Builder::stack_size, RUST_MIN_STACK, pthread_attr_setstacksize)',
 };
 
 export class Seat {

@@ -129,6 +129,8 @@ class SupervisedProcess {
   /** Workers and the index of their seat. */
   #seats = new Map();
   #freeSeats;
+  /** Kept when its directories are open. */
+  opened;
   #isEnding = false;
   #isGone = false;
   #report = { sleepers: [] };
@@ -387,27 +389,39 @@ class SoloProcess {
 
 // ---- What the host says ----
 
-/**
- * Reads or writes a file of a process: in the directories that it has open, or, if it does not run,
- * in those of `sources` that outlive it.
- */
-async function access({ request, access: { id, path, data, sources } }) {
+/** Reads or writes a file of a process, and says how that went. */
+async function access({ request, access }) {
   const reply = { reply: request };
-  try {
-    const preopens = processes.get(id)?.preopens ?? (await openPreopens(sources));
+  const use = async (preopens) => {
+    const { path, data } = access;
     if (data) await run(writePath(preopens, path, data));
     else reply.value = await run(readPath(preopens, path));
+  };
+  try {
+    const process = processes.get(access.id);
+    await process?.opened;
+    if (process?.preopens) await use(process.preopens);
+    else await afterwards(access.sources, use);
   } catch (error) {
     reply.error = error?.errno ?? textOf(error);
   }
   postToParent(reply);
 }
 
+let last = Promise.resolve();
+
+/** Opens directories that outlive a process; one after another, since many open a file once only. */
+function afterwards(sources, use) {
+  const used = last.then(async () => use(await openPreopens(sources)));
+  last = used.catch(() => {});
+  return used;
+}
+
 function begin(start) {
   const Kind = start.isSolo ? SoloProcess : SupervisedProcess;
   const process = new Kind(start);
   processes.set(process.id, process);
-  process.begin();
+  process.opened = process.begin();
 }
 
 onMessage((message) => {

@@ -50,6 +50,7 @@ export async function serve({ guests, repository, report }) {
     }
     if (first === 'plain') return { file: file(ROOT, path), headers: {} };
     if (first === 'strict') return { file: file(ROOT, path), headers: { ...ISOLATED, ...STRICT } };
+    if (first === 'typed') return { body: compile('(module)'), type: '.wasm' };
     // Never an answer.
     if (first === 'silence') return new Promise(() => {});
     return { file: file(ROOT, pathname) };

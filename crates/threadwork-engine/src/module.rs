@@ -114,7 +114,8 @@ impl Module {
     }
 
     /// A module in the binary or the text format as other hosts of Threadwork run it, such
-    /// as a web page: checked and rewritten, so that its waits can be seen, not compiled.
+    /// as a web page: checked and rewritten, so that its waits can be seen and a stack in
+    /// linear memory that is used up traps, not compiled.
     ///
     /// # Errors
     ///
@@ -129,7 +130,11 @@ impl Module {
     /// # Ok::<(), threadwork_engine::Error>(())
     /// ```
     pub fn rewrite(bytes: &[u8]) -> Result<Vec<u8>, Error> {
-        Ok(threadwork_rewrite::rewrite(&binary(bytes)?)?.wasm)
+        let options = Options {
+            stack_check: true,
+            ..Options::default()
+        };
+        Ok(rewrite_with(&binary(bytes)?, options)?.wasm)
     }
 
     fn assemble(
