@@ -3,6 +3,7 @@
 // the process does.
 
 import { Activity, Cause, Rpc, W } from './control.js';
+import { letGo, mayHold } from './lock.js';
 import { Ring } from './ring.js';
 import { FILE_CALLS } from './wasi/abi.js';
 
@@ -20,8 +21,8 @@ export class Environment {
    * @param {import('./guest-memory.js').GuestMemory} memory
    * @param {{args: Uint8Array[], env: Uint8Array[], origin: number}} given
    * @param {(message: object) => void} post to the supervisor
-   * @param {((name: string, args: any[]) => number) | null} localFiles serves file calls
-   *   where the supervisor cannot reach the memory
+   * @param {((name: string, args: any[]) => number) | null} localFiles serves file calls,
+   *   if the supervisor does not
    */
   constructor(control, seat, memory, given, post, localFiles) {
     Object.assign(this, given);
@@ -29,7 +30,7 @@ export class Environment {
     this.seat = seat;
     this.memory = memory;
     this.post = post;
-    if (localFiles) this.file = localFiles;
+    this.localFiles = localFiles;
   }
 
   check() {
@@ -138,10 +139,26 @@ export class Environment {
   // ---- Files ----
 
   file(name, args) {
-    return this.blocking(() => {
-      const { control } = this;
-      const { words } = control;
-      if (!control.rpcLock.acquire()) throw ENDED;
+    const ask = this.localFiles ? this.serve : this.askSupervisor;
+    return this.blocking(() => ask.call(this, name, args));
+  }
+
+  serve(name, args) {
+    // As with a lock: until it is given back, this worker is not terminated.
+    if (!mayHold()) throw ENDED;
+    try {
+      this.check();
+      return this.localFiles(name, args);
+    } finally {
+      letGo();
+    }
+  }
+
+  askSupervisor(name, args) {
+    const { control } = this;
+    const { words } = control;
+    if (!control.rpcLock.acquire()) throw ENDED;
+    try {
       words[W.RPC_CALL] = FILE_CALLS.indexOf(name);
       control.setArguments(args);
       const { FREE, ASKED, ANSWERED } = Rpc;
@@ -153,8 +170,9 @@ export class Environment {
       const result = words[W.RPC_RESULT];
       // Else the process ended, before or after the answer.
       if (Atomics.compareExchange(words, W.RPC_STATE, ANSWERED, FREE) !== ANSWERED) throw ENDED;
-      control.rpcLock.release();
       return result;
-    });
+    } finally {
+      control.rpcLock.release();
+    }
   }
 }

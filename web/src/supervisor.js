@@ -7,7 +7,7 @@
 
 import { Activity, Cause, Control, LIMITS, Rpc, S, W } from './control.js';
 import { readPath, writePath } from './files/access.js';
-import { contents, makeTable, openPreopens } from './files/open.js';
+import { closePreopens, informing, makeTable, openPreopens, sharedTable } from './files/open.js';
 import { run } from './files/table.js';
 import { GuestMemory } from './guest-memory.js';
 import { STOP } from './lock.js';
@@ -144,10 +144,11 @@ class SupervisedProcess {
     const { memories, wasiMemory, files, program, poolSize, wallTime } = this.start;
     try {
       const wasi = memories[wasiMemory];
-      if (wasi) {
+      files.table = await sharedTable(files);
+      if (wasi || files.table) {
         this.#preopens = await openPreopens(files.preopens);
-        const memory = new GuestMemory(wasi.memory);
-        this.#table = makeTable(memory, this.#preopens, files, this.control);
+        const memory = new GuestMemory(wasi?.memory);
+        this.#table = await makeTable(memory, this.#preopens, files, informing(this.control));
       }
     } catch (error) {
       this.fail(`a directory cannot be opened: ${error.message}`);
@@ -170,7 +171,8 @@ class SupervisedProcess {
     worker.life = rest.program === 'pool' ? crypto.randomUUID() : undefined;
     this.#seats.set(worker, index);
     // A memory that is not shared comes with its instance, and so must its files.
-    worker.join(this, { ...rest, index, isLater, life: worker.life, memories, files: memories[rest.wasiMemory] ? null : files });
+    const isServed = memories[rest.wasiMemory] && !files.table;
+    worker.join(this, { ...rest, index, isLater, life: worker.life, memories, files: isServed ? null : files });
   }
 
   async #listen() {
@@ -311,6 +313,8 @@ class SupervisedProcess {
     let grace = activity === Activity.RUNNING ? GRACE_COMPUTING : GRACE;
     if (words[W.CAUSE] === Cause.DEADLOCK) grace = GRACE_REPORT;
     if (elapsed < grace || worker.isTerminated) return;
+    // It comes back; to end it here would lose a descriptor that it opens.
+    if (Atomics.load(words, seat + S.LOCKS) > 0) return;
     worker.terminate().then(() => {
       this.#seats.delete(worker);
       this.#checkGone();
@@ -322,8 +326,8 @@ class SupervisedProcess {
     if (!processes.delete(this.id)) return;
     let files = this.#report.files ?? {};
     if (this.#table) {
-      await run(this.#table.closeAll()).catch(() => {});
-      files = contents(this.#preopens);
+      this.#table.closeAll();
+      files = closePreopens(this.#preopens);
     }
     postToParent({ id: this.id, ended: { ...this.#report, files } });
     refill();
