@@ -4,15 +4,15 @@
 
 import { Activity, Cause, Rpc, W } from './control.js';
 import { letGo, mayHold } from './lock.js';
-import { Ring } from './ring.js';
-import { FILE_CALLS } from './wasi/abi.js';
+import { E, Errno, FDFLAGS, FILE_CALLS } from './wasi/abi.js';
 
 /** Thrown through the guest when its process ends. */
 export const ENDED = Symbol('the process has ended');
 
 const INPUT = 0;
-/** The most that one call moves; the guest calls again for the rest. */
-const MOST = Ring.CAPACITY;
+/** The system's scheduler is out of reach: of so many yields one sleeps, as shortly as it can. */
+const YIELDS = 8;
+const SHORTEST_SLEEP = 0.001;
 
 export class Environment {
   /**
@@ -27,6 +27,7 @@ export class Environment {
   constructor(control, seat, memory, given, post, localFiles) {
     Object.assign(this, given);
     this.control = control;
+    this.yields = 0;
     this.seat = seat;
     this.memory = memory;
     this.post = post;
@@ -71,6 +72,11 @@ export class Environment {
     });
   }
 
+  yield() {
+    this.yields = (this.yields + 1) % YIELDS;
+    if (this.yields === 0) Atomics.wait(this.control.words, W.END, 0, SHORTEST_SLEEP);
+  }
+
   // ---- Standard streams ----
 
   stream(fd) {
@@ -88,15 +94,29 @@ export class Environment {
     return ring.filled > 0 || ring.isFinished;
   }
 
+  input() {
+    const { filled, isFinished } = this.control.rings[INPUT];
+    return { filled, isFinished };
+  }
+
+  isNonblocking(stream) {
+    return (Atomics.load(this.control.words, W.STREAM_FLAGS + stream) & FDFLAGS.NONBLOCK) !== 0;
+  }
+
   waitForInput(milliseconds) {
     this.blocking(() => this.control.rings[INPUT].waitFilled(milliseconds));
   }
 
   read(vectors) {
     const ring = this.control.rings[INPUT];
+    if (vectors.every(({ length }) => length === 0)) return 0;
+    if (this.isNonblocking(INPUT) && !this.hasInput()) throw new Errno(E.AGAIN);
     if (!ring.readers.acquire()) throw ENDED;
     try {
-      while (!this.hasInput()) this.blocking(() => ring.waitFilled());
+      while (!this.hasInput()) {
+        if (this.isNonblocking(INPUT)) throw new Errno(E.AGAIN);
+        this.blocking(() => ring.waitFilled());
+      }
       this.check();
       let moved = 0;
       for (const bytes of vectors) {
@@ -118,13 +138,16 @@ export class Environment {
     try {
       let moved = 0;
       for (let bytes of vectors) {
-        bytes = bytes.subarray(0, MOST - moved);
         while (bytes.length > 0) {
           const count = ring.write(bytes);
           moved += count;
           bytes = bytes.subarray(count);
           if (bytes.length === 0) break;
           this.ringHost();
+          if (this.isNonblocking(stream)) {
+            if (moved === 0) throw new Errno(E.AGAIN);
+            return moved;
+          }
           this.blocking(() => ring.waitDrained());
           this.check();
         }

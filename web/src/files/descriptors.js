@@ -44,12 +44,15 @@ const S = {
   GENERATION: 9,
   /** 64 bits. */
   POSITION: 10,
+  /** The rights to read and to write, as it was opened. */
+  ACCESS: 12,
 };
-const SLOT_WORDS = 12;
+/** Even, for the positions. */
+const SLOT_WORDS = 14;
 
 /** No descriptor. */
 export const NONE = -1;
-const NEW = { handle: NONE, other: NONE, flags: 0, preopen: 0, position: 0n, resource: null };
+const NEW = { handle: NONE, other: NONE, access: 0, flags: 0, preopen: 0, position: 0n, resource: null };
 /** Instead of uses, while it is closed. */
 const CLOSING = -1;
 

@@ -36,8 +36,8 @@ const LONGEST_PATH = 4095;
 const LONGEST_NAME = 255;
 /** How often a path is walked again because somebody else has changed it meanwhile. */
 const MOST_TRIES = 100;
-/** Who opens with one of these wants to write. */
-const WRITING = RIGHTS.WRITE | RIGHTS.ALLOCATE | RIGHTS.RESIZE;
+/** The rights that say how a file was opened. */
+const ACCESS = RIGHTS.READ | RIGHTS.WRITE;
 /** The position after the system has moved it: where `end()` says. */
 const AT_END = -1n;
 const utf8 = new TextEncoder();
@@ -102,8 +102,9 @@ export class FileTable {
   fill(preopens, mostOpen = Infinity) {
     this.#descriptors.limit(Infinity);
     for (const stream of [0, 1, 2]) {
-      const rights = RIGHTS_OF.stream & ~(stream === 0 ? RIGHTS.WRITE : RIGHTS.READ);
-      this.#descriptors.insert({ kind: Kind.STREAM, handle: stream, rights, inheriting: 0 });
+      const access = stream === 0 ? RIGHTS.READ : RIGHTS.WRITE;
+      const rights = RIGHTS_OF.stream & ~(ACCESS & ~access);
+      this.#descriptors.insert({ kind: Kind.STREAM, handle: stream, access, rights, inheriting: 0 });
     }
     preopens.forEach(([, directory], n) => {
       const inheriting = RIGHTS_OF.directory | RIGHTS_OF.file;
@@ -148,24 +149,30 @@ export class FileTable {
   }
 
   #check(open, rights) {
-    const missing = rights & ~open.rights;
-    if (missing & (RIGHTS.READ | WRITING)) throw new Errno(E.BADF);
-    if (missing) throw new Errno(E.NOTCAPABLE);
+    if (rights & ACCESS & ~open.access) throw new Errno(E.BADF);
+    if (rights & ~open.rights) throw new Errno(E.NOTCAPABLE);
+    return open;
   }
 
-  #file(fd, rights) {
+  /** A file, or else an error of directories. */
+  #file(fd, rights, ofDirectories = E.BADF) {
     const open = this.#use(fd);
-    if (open.kind === Kind.DIRECTORY) throw new Errno(rights & (RIGHTS.ALLOCATE | RIGHTS.RESIZE) ? E.BADF : E.ISDIR);
+    if (open.kind === Kind.DIRECTORY) throw new Errno(ofDirectories);
     if (open.kind === Kind.STREAM) throw new Errno(E.SPIPE);
-    this.#check(open, rights);
+    return this.#check(open, rights);
+  }
+
+  /** A file that was opened to be written, or else an error of others. */
+  #writable(fd, right, ofOthers) {
+    const open = this.#file(fd, right);
+    if (!(open.access & RIGHTS.WRITE)) throw new Errno(ofOthers);
     return open;
   }
 
   #directory(fd, rights) {
     const open = this.#use(fd);
-    if (open.kind !== Kind.DIRECTORY) throw new Errno(E.NOTDIR);
-    this.#check(open, rights);
-    return open;
+    if (open.kind !== Kind.DIRECTORY) throw new Errno(open.kind === Kind.FILE ? E.NOTDIR : E.BADF);
+    return this.#check(open, rights);
   }
 
   /** Nobody else moves its position, or changes its flags, until the call ends. */
@@ -206,14 +213,14 @@ export class FileTable {
 
   *fd_fdstat_set_flags(fd, flags) {
     const open = this.#use(fd);
+    if (open.kind === Kind.DIRECTORY) throw new Errno(E.BADF);
     this.#check(open, RIGHTS.SET_FLAGS);
-    flags &= 0xffff;
-    // As on Linux, how writes are synchronised is settled when a file is opened.
-    const settled = FDFLAGS.DSYNC | FDFLAGS.RSYNC | FDFLAGS.SYNC;
-    if (flags & ~(settled | FDFLAGS.APPEND | FDFLAGS.NONBLOCK)) throw new Errno(E.INVAL);
+    // How writes are synchronised is settled when a file is opened.
+    const changeable = FDFLAGS.APPEND | FDFLAGS.NONBLOCK;
+    checkFlags(flags, changeable);
     this.#lock(open);
     if (open.kind === Kind.FILE) open.resource.setAppend?.((flags & FDFLAGS.APPEND) !== 0);
-    open.flags = (open.flags & settled) | (flags & ~settled);
+    open.flags = (open.flags & ~changeable) | flags;
     if (open.kind === Kind.STREAM) this.#listener.streamFlags?.(open.handle, open.flags);
   }
 
@@ -227,20 +234,20 @@ export class FileTable {
     open.inheriting = Number(inheriting);
   }
 
-  #preopen(fd) {
+  #preopen(fd, ofOthers) {
     const { preopen } = this.#use(fd);
-    if (!preopen) throw new Errno(E.BADF);
+    if (!preopen) throw new Errno(ofOthers);
     return this.#preopens[preopen - 1];
   }
 
   *fd_prestat_get(fd, result) {
-    const { length } = this.#preopen(fd);
+    const { length } = this.#preopen(fd, E.BADF);
     this.#memory.setU32(result, 0);
     this.#memory.setU32(result + 4, length);
   }
 
   *fd_prestat_dir_name(fd, at, length) {
-    const path = this.#preopen(fd);
+    const path = this.#preopen(fd, E.NOTDIR);
     if (length >>> 0 < path.length) throw new Errno(E.NAMETOOLONG);
     this.#memory.bytes(at, path.length).set(path);
   }
@@ -248,7 +255,7 @@ export class FileTable {
   // ---- Reading and writing ----
 
   *fd_read(fd, at, count, result) {
-    const file = this.#file(fd, RIGHTS.READ);
+    const file = this.#file(fd, RIGHTS.READ, E.ISDIR);
     const vectors = this.#memory.vectors(at, count);
     const { position } = this.#lock(file);
     const moved = yield file.resource.read(within(Number(position)), vectors);
@@ -257,7 +264,7 @@ export class FileTable {
   }
 
   *fd_pread(fd, at, count, offset, result) {
-    const file = this.#file(fd, RIGHTS.READ | RIGHTS.SEEK);
+    const file = this.#file(fd, RIGHTS.READ, E.ISDIR);
     const vectors = this.#memory.vectors(at, count);
     this.#memory.setU32(result, yield file.resource.read(within(toOffset(offset)), vectors));
   }
@@ -279,7 +286,7 @@ export class FileTable {
   }
 
   *fd_pwrite(fd, at, count, offset, result) {
-    const file = this.#file(fd, RIGHTS.WRITE | RIGHTS.SEEK);
+    const file = this.#file(fd, RIGHTS.WRITE);
     const vectors = this.#memory.vectors(at, count);
     const from = sizeOf(toOffset(offset));
     const { flags, resource } = file;
@@ -291,8 +298,7 @@ export class FileTable {
   }
 
   *fd_seek(fd, offset, whence, result) {
-    const isTell = whence === 1 && BigInt(offset) === 0n;
-    const file = this.#file(fd, isTell ? RIGHTS.TELL : RIGHTS.SEEK | RIGHTS.TELL);
+    const file = this.#file(fd, RIGHTS.SEEK);
     if (whence >>> 0 > 2) throw new Errno(E.INVAL);
     this.#lock(file);
     const size = whence === 2 ? BigInt(yield file.resource.size()) : 0n;
@@ -323,17 +329,13 @@ export class FileTable {
   }
 
   *fd_advise(fd, offset, length, advice) {
-    const open = this.#use(fd);
-    if (open.kind === Kind.STREAM) throw new Errno(E.SPIPE);
-    if (open.kind === Kind.DIRECTORY) throw new Errno(E.BADF);
-    this.#check(open, RIGHTS.ADVISE);
+    this.#file(fd, RIGHTS.ADVISE);
     if (advice >>> 0 > 5) throw new Errno(E.INVAL);
-    toOffset(offset);
     toOffset(length);
   }
 
   *fd_allocate(fd, offset, length) {
-    const file = this.#file(fd, RIGHTS.ALLOCATE);
+    const file = this.#writable(fd, RIGHTS.ALLOCATE, E.BADF);
     const end = toOffset(offset) + toOffset(length);
     if (toOffset(length) === 0) throw new Errno(E.INVAL);
     this.#lock(file);
@@ -341,7 +343,7 @@ export class FileTable {
   }
 
   *fd_filestat_set_size(fd, size) {
-    const file = this.#file(fd, RIGHTS.RESIZE);
+    const file = this.#writable(fd, RIGHTS.RESIZE, E.INVAL);
     yield file.resource.resize(sizeOf(toOffset(size)));
   }
 
@@ -376,8 +378,8 @@ export class FileTable {
       if (flags & given) return unsigned(time);
       return flags & current ? now : undefined;
     };
+    checkFlags(flags, 15);
     const times = { atime: pick(atime, 1, 2), mtime: pick(mtime, 4, 8) };
-    if (flags & ~15) throw new Errno(E.INVAL);
     if (flags !== 0) yield node.setTimes(times);
   }
 
@@ -389,12 +391,12 @@ export class FileTable {
   }
 
   *path_filestat_get(fd, lookup, at, length, result) {
-    const { node } = yield* this.#find(fd, RIGHTS.PATH_STAT, at, length, lookup & 1);
+    const { node } = yield* this.#find(fd, RIGHTS.PATH_STAT, at, length, lookup);
     this.#putStat(result, node.kind, yield node.stat());
   }
 
   *path_filestat_set_times(fd, lookup, at, length, atime, mtime, flags) {
-    const { node } = yield* this.#find(fd, RIGHTS.PATH_SET_TIMES, at, length, lookup & 1);
+    const { node } = yield* this.#find(fd, RIGHTS.PATH_SET_TIMES, at, length, lookup);
     yield* this.#setTimes(node, atime, mtime, flags);
   }
 
@@ -480,6 +482,7 @@ export class FileTable {
   }
 
   *#resolve(fd, right, at, length, follow) {
+    checkFlags(follow, 1);
     const { resource } = this.#directory(fd, right);
     return yield* this.#walk(resource, this.#path(at, length), follow);
   }
@@ -499,26 +502,33 @@ export class FileTable {
   }
 
   *path_open(fd, lookup, at, length, oflags, rights, _inheriting, flags, result) {
+    checkFlags(lookup, 1);
+    checkFlags(oflags, 15);
+    checkFlags(flags, 31);
+    if (oflags & OFLAGS.DIRECTORY && oflags !== OFLAGS.DIRECTORY) throw new Errno(E.INVAL);
     let needed = RIGHTS.OPEN;
     if (oflags & OFLAGS.CREAT) needed |= RIGHTS.CREATE_FILE;
     if (oflags & OFLAGS.TRUNC) needed |= RIGHTS.PATH_RESIZE;
     const base = this.#directory(fd, needed);
     const path = this.#path(at, length);
     this.#descriptors.checkRoom();
-    const wanted = Number(BigInt.asUintN(30, BigInt(rights))) & base.inheriting;
+    const wanted = Number(BigInt.asUintN(30, BigInt(rights))) & ACCESS;
+    if (wanted & ~base.inheriting) throw new Errno(E.NOTCAPABLE);
+    const write = (wanted & RIGHTS.WRITE) !== 0;
     const access = {
-      read: (wanted & RIGHTS.READ) !== 0,
-      write: (wanted & WRITING) !== 0,
+      // What is not opened to be written is opened to be read, whatever the rights say.
+      read: (wanted & RIGHTS.READ) !== 0 || !write,
+      write,
       truncate: (oflags & OFLAGS.TRUNC) !== 0,
       append: (flags & FDFLAGS.APPEND) !== 0,
       dsync: (flags & FDFLAGS.DSYNC) !== 0,
       sync: (flags & FDFLAGS.SYNC) !== 0,
     };
     for (let tries = 0; tries < MOST_TRIES; tries++) {
-      const found = yield* this.#walk(base.resource, path, lookup & 1);
+      const found = yield* this.#walk(base.resource, path, lookup);
       const opened = yield* this.#open(found, oflags, access);
       // Else somebody was faster.
-      if (opened) return this.#memory.setU32(result, this.#insert(opened, base, access, flags & 0xffff));
+      if (opened) return this.#memory.setU32(result, this.#insert(opened, base, access, flags));
     }
     throw new Errno(E.AGAIN);
   }
@@ -526,7 +536,6 @@ export class FileTable {
   *#open({ trail, name, node, must }, oflags, access) {
     if (!node) {
       if (!(oflags & OFLAGS.CREAT)) throw new Errno(E.NOENT);
-      if (oflags & OFLAGS.DIRECTORY) throw new Errno(E.INVAL);
       if (must) throw new Errno(E.ISDIR);
       const opened = yield trail.at(-1).create(name, access);
       return opened && { kind: Kind.FILE, ...opened };
@@ -547,11 +556,10 @@ export class FileTable {
 
   #insert(opened, base, { read, write }, flags) {
     const isFile = opened.kind === Kind.FILE;
-    let rights = base.inheriting & (isFile ? RIGHTS_OF.file : RIGHTS_OF.directory);
-    if (!read) rights &= ~RIGHTS.READ;
-    if (!write) rights &= ~WRITING;
+    const access = (read ? RIGHTS.READ : 0) | (write ? RIGHTS.WRITE : 0);
+    const rights = isFile ? RIGHTS_OF.file & ~(ACCESS & ~access) : RIGHTS_OF.directory;
     const inheriting = isFile ? 0 : base.inheriting;
-    return this.#descriptors.insert({ ...opened, rights, inheriting, flags });
+    return this.#descriptors.insert({ ...opened, access, rights: rights & base.inheriting, inheriting, flags: isFile ? flags : 0 });
   }
 
   *path_create_directory(fd, at, length) {
@@ -568,7 +576,9 @@ export class FileTable {
   }
 
   *path_link(fd, lookup, at, length, toFd, toAt, toLength) {
-    const { node } = yield* this.#find(fd, RIGHTS.LINK_SOURCE, at, length, lookup & 1);
+    // Links to what links lead to are not made.
+    checkFlags(lookup, 0);
+    const { node } = yield* this.#find(fd, RIGHTS.LINK_SOURCE, at, length, false);
     if (node.kind === 'directory') throw new Errno(E.PERM);
     const { directory, name, must } = yield* this.#vacancy(toFd, RIGHTS.LINK_TARGET, toAt, toLength);
     if (must) throw new Errno(E.NOENT);
@@ -616,6 +626,11 @@ export class FileTable {
     if (source.backend !== target.backend) throw new Errno(E.XDEV);
     yield source.rename(from.name, target, to.name);
   }
+}
+
+/** Fails if there are others among the flags. */
+function checkFlags(flags, known) {
+  if (flags & ~known) throw new Errno(E.INVAL);
 }
 
 const unsigned = (number) => BigInt.asUintN(64, BigInt(number));

@@ -128,8 +128,7 @@ export const FILE_CALLS = [
   'path_unlink_file',
 ];
 
-/** Calls that exist and that we do not have. */
-export const MISSING_CALLS = ['proc_raise', 'sock_accept', 'sock_recv', 'sock_send', 'sock_shutdown'];
+export const SOCKET_CALLS = ['sock_accept', 'sock_recv', 'sock_send', 'sock_shutdown'];
 
 /** The calls that every thread serves by itself. */
 const OWN_CALLS = [
@@ -141,6 +140,7 @@ const OWN_CALLS = [
   'environ_sizes_get',
   'poll_oneoff',
   'proc_exit',
+  'proc_raise',
   'random_get',
   'sched_yield',
 ];
@@ -148,5 +148,5 @@ const OWN_CALLS = [
 /** What the host defines for every program, as `module.name`. */
 export const KNOWN_IMPORTS = new Set([
   'wasi.thread-spawn',
-  ...[...FILE_CALLS, ...MISSING_CALLS, ...OWN_CALLS].map((name) => `wasi_snapshot_preview1.${name}`),
+  ...[...FILE_CALLS, ...SOCKET_CALLS, ...OWN_CALLS].map((name) => `wasi_snapshot_preview1.${name}`),
 ]);
