@@ -1,4 +1,4 @@
-// Ways out of a granted directory, and descriptors that stand for what was opened.
+// Ways out of a granted directory, and what programs expect of descriptors.
 
 import { load, Process } from '../../index.js';
 import { check, equal, guest, host, nodeOnly, test, text } from '../harness.js';
@@ -94,3 +94,47 @@ test('sandbox: a directory that is swapped for a link all the time lets nobody o
     }
   });
 }, nodeOnly);
+
+/** Runs a rule of the guest `unix`; `options` make it special. */
+const obey = async (rule, preopen, options) => {
+  const process = new Process(await load(guest('unix')), {
+    preopens: { '/': preopen },
+    args: [rule, '/'],
+    stdout: 'collect',
+    stderr: 'collect',
+    ...options,
+  });
+  const status = await process.run();
+  const output = text(process.stdoutBytes);
+  check(output.endsWith('ok unix\n'), `${JSON.stringify(status)} ${output.slice(-300)} ${text(process.stderrBytes)}`);
+};
+
+/** The descriptors of this Node that are of files in a folder. */
+const openBelow = (folder, fs) =>
+  fs.readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return fs.readlinkSync(`/proc/self/fd/${fd}`).startsWith(folder);
+    } catch {
+      // Closed by now, as the one of the listing.
+      return false;
+    }
+  });
+
+for (const rule of ['names', 'times', 'lowest', 'listing', 'append', 'table']) {
+  test(`unix: ${rule}, in memory`, () => obey(rule, {}));
+  test(`unix: ${rule}, in a directory of Node`, async () => {
+    await withFolder(async (folder, fs) => {
+      await obey(rule, `${folder}/granted`);
+      equal(openBelow(folder, fs), []);
+      equal(fs.readdirSync(`${folder}/granted`), []);
+    });
+  }, nodeOnly);
+}
+
+test('unix: streams and polls, while nobody writes', async () => {
+  await obey('streams', {}, { stdin: 'pipe' });
+  await obey('polls', {}, { stdin: 'pipe' });
+});
+
+test('unix: clocks', () => obey('clocks', {}));
+test('unix: yields let others run', () => obey('yields', {}));

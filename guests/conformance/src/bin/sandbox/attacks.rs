@@ -1,6 +1,6 @@
 //! The attacks; see the program's documentation.
 
-use crate::wasi::{self, CREATE, Errno, FOLLOW, NOFOLLOW, ROOT, errno};
+use conformance::wasi::{self, CREATE, Errno, FOLLOW, NOFOLLOW, ROOT, errno};
 
 pub(crate) fn run() {
     let args: Vec<_> = std::env::args().skip(1).collect();

@@ -14,8 +14,6 @@
 
 #[cfg(target_family = "wasm")]
 mod attacks;
-#[cfg(target_family = "wasm")]
-mod wasi;
 
 fn main() {
     #[cfg(target_family = "wasm")]
