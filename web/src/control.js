@@ -49,6 +49,8 @@ export const W = {
   LIMITS_MET: 20,
   /** The file descriptors that are standard input, output and error; -1 if none is. */
   STREAM_FD: 21,
+  /** The flags of standard input, output and error. */
+  STREAM_FLAGS: 41,
   RPC_LOCK: 24,
   RPC_STATE: 25,
   RPC_CALL: 26,

@@ -24,13 +24,17 @@ const threads = nodeModule('node:worker_threads');
 
 export const isNode = threads !== undefined;
 
-/** Node's, without flags that are for the main script only. */
+/**
+ * Node's, without flags that are for the main script only. What one worker opens others close, so
+ * the end of a worker closes nothing.
+ */
 const nodeWorker = () =>
   class extends threads.Worker {
     constructor(url) {
       const execArgv = node.execArgv.filter((flag) => !/^(--input-type|--eval|--print|-e|-p)/.test(flag));
       // Flags that are given are checked, and V8's refused; those that are inherited are not.
-      super(url, execArgv.length < node.execArgv.length ? { execArgv } : {});
+      const options = { trackUnmanagedFds: false };
+      super(url, execArgv.length < node.execArgv.length ? { ...options, execArgv } : options);
     }
   };
 

@@ -38,8 +38,7 @@ export class Seat {
     this.memory = new GuestMemory();
     /** Only one instance writes the module's data. */
     this.isFirst = join.index === MAIN && !join.isLater;
-    // The workers of a pool can be terminated while the others go on.
-    countLocks(join.program === 'pool' ? this.control.words : null, this.at + S.LOCKS);
+    countLocks(this.control.words, this.at + S.LOCKS);
   }
 
   get isMain() {
@@ -247,7 +246,7 @@ export class Seat {
     if (wasi) memory.attach(wasi);
 
     let localFiles = null;
-    if (!wasi) {
+    if (join.files) {
       const { informing } = await import('./files/open.js');
       const { LocalFiles } = await import('./files/local.js');
       localFiles = await LocalFiles.open(memory, join.files, informing(control));

@@ -12,7 +12,6 @@ import { failureOf, trapOf } from './trap.js';
 import { wasiCalls } from './wasi/calls.js';
 
 const REFUSED = -6;
-const MOST = 65536;
 
 export class Solo {
   #join;
@@ -155,7 +154,9 @@ export class Solo {
         throw ENDED;
       },
       stream: (fd) => this.#streams.indexOf(fd >>> 0),
+      yield: () => {},
       hasInput: () => true,
+      input: () => ({ filled: this.#input.length, isFinished: true }),
       waitForInput: () => {},
       read: (vectors) => this.#read(vectors),
       write: (stream, vectors) => this.#write(stream, vectors),
@@ -181,7 +182,7 @@ export class Solo {
   #write(stream, vectors) {
     let moved = 0;
     for (const source of vectors) {
-      const bytes = source.slice(0, MOST - moved);
+      const bytes = source.slice();
       moved += bytes.length;
       this.#post({ output: { stream, bytes } });
     }

@@ -7,7 +7,7 @@
 
 import { Activity, Cause, Control, LIMITS, Rpc, S, W } from './control.js';
 import { readPath, writePath } from './files/access.js';
-import { contents, makeTable, openPreopens } from './files/open.js';
+import { closePreopens, informing, makeTable, openPreopens, sharedTable } from './files/open.js';
 import { run } from './files/table.js';
 import { textOf } from './foreign.js';
 import { GuestMemory } from './guest-memory.js';
@@ -153,10 +153,11 @@ class SupervisedProcess {
     const { memories, wasiMemory, files, program, poolSize, wallTime } = this.start;
     try {
       const wasi = memories[wasiMemory];
-      if (wasi) {
+      files.table = await sharedTable(files);
+      if (wasi || files.table) {
         this.#preopens = await openPreopens(files.preopens);
-        const memory = new GuestMemory(wasi.memory);
-        this.#table = makeTable(memory, this.#preopens, files, this.control);
+        const memory = new GuestMemory(wasi?.memory);
+        this.#table = await makeTable(memory, this.#preopens, files, informing(this.control));
       }
     } catch (error) {
       this.fail('FILE', `a directory cannot be opened: ${textOf(error)}`);
@@ -176,7 +177,8 @@ class SupervisedProcess {
     const worker = takeWorker();
     this.#seats.set(worker, index);
     // A memory that is not shared comes with its instance, and so must its files.
-    worker.join(this, { ...rest, index, isLater, memories, files: memories[rest.wasiMemory] ? null : files });
+    const isServed = memories[rest.wasiMemory] && !files.table;
+    worker.join(this, { ...rest, index, isLater, memories, files: isServed ? null : files });
   }
 
   async #listen() {
@@ -314,6 +316,8 @@ class SupervisedProcess {
     let grace = activity === Activity.RUNNING ? GRACE_COMPUTING : GRACE;
     if (words[W.CAUSE] === Cause.DEADLOCK) grace = GRACE_REPORT;
     if (elapsed < grace || worker.isTerminated) return;
+    // It comes back; to end it here would lose a descriptor that it opens.
+    if ((Atomics.load(words, seat + S.LOCKS) & ~STOP) > 0) return;
     worker.terminate().then(() => {
       this.#seats.delete(worker);
       this.#checkGone();
@@ -325,8 +329,8 @@ class SupervisedProcess {
     this.#isGone = true;
     let files = this.#report.files ?? {};
     if (this.#table) {
-      await run(this.#table.closeAll()).catch(() => {});
-      files = contents(this.#preopens);
+      this.#table.closeAll();
+      files = closePreopens(this.#preopens);
     }
     postToParent({ id: this.id, ended: { ...this.#report, files } });
     processes.delete(this.id);
@@ -412,7 +416,10 @@ let last = Promise.resolve();
 
 /** Opens directories that outlive a process; one after another, since many open a file once only. */
 function afterwards(sources, use) {
-  const used = last.then(async () => use(await openPreopens(sources)));
+  const used = last.then(async () => {
+    const preopens = await openPreopens(sources);
+    await use(preopens).finally(() => closePreopens(preopens));
+  });
   last = used.catch(() => {});
   return used;
 }

@@ -95,8 +95,9 @@ const calls = (...list) => {
 
 /** Rights to read and write, and the flags of path_open. */
 const RIGHTS = 0x46n;
+const READING = 0x2n;
 const [CREAT, DIRECTORY, EXCL, TRUNC] = [1, 2, 4, 8];
-const open = (path, flags = 0, follow = 1) => ['path_open', 3, follow, path, flags, RIGHTS, 0n, 0, 512];
+const open = (path, flags = 0, follow = 1, rights = RIGHTS) => ['path_open', 3, follow, path, flags, rights, 0n, 0, 512];
 const E = { OK: 0, EXIST: 20, INVAL: 28, ISDIR: 31, LOOP: 32, MFILE: 33, NOENT: 44, NOTDIR: 54, NOTEMPTY: 55, PERM: 63 };
 
 async function errnos(list, options) {
@@ -115,8 +116,10 @@ const WALKS = [
   [open('none'), E.NOENT],
   [open('new/x'), E.NOTDIR],
   [open('new', DIRECTORY), E.NOTDIR],
-  [open('dir', DIRECTORY), E.OK],
-  [open('.', DIRECTORY), E.OK],
+  [open('dir', DIRECTORY, 1, READING), E.OK],
+  [open('.', DIRECTORY, 1, READING), E.OK],
+  [open('dir'), E.ISDIR],
+  [open('fresh/', CREAT), E.ISDIR],
   [open('dir/../new'), E.OK],
   [open('..'), E.PERM],
   [open('dir/../../d/new'), E.PERM],
