@@ -118,6 +118,9 @@ export class Process {
     if (limits.wallTime !== undefined) checkTime('limits.wallTime', limits.wallTime);
     if (limits.memory !== undefined) checkCount('limits.memory', limits.memory);
     if (limits.openFiles !== undefined) checkCount('limits.openFiles', limits.openFiles);
+    for (const name of ['poolSize', 'memorySize', 'hostMemory', 'stackSize', 'tlsSize']) {
+      if (this.#options[name] !== undefined) checkCount(name, this.#options[name], 2 ** 32);
+    }
     const most = checkCount('maxThreads', this.#mostThreads, 4095);
     this.#control = new Control(Control.create(most + this.#callSeats, { trace, shared: !this.#isSolo }));
     const { words } = this.#control;

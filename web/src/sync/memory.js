@@ -7,6 +7,7 @@
 // Invariant: what is out of bounds or not aligned is an error, and changes nothing.
 
 import { NO_SHARED_MEMORY, ThreadworkError } from '../errors.js';
+import { checkCount } from '../foreign.js';
 import { canShare } from '../platform.js';
 import { sleep, sleepAsync } from './wait.js';
 
@@ -130,6 +131,8 @@ export class SharedMemory {
    * offset.
    */
   allocate(size, alignment = 16) {
+    checkCount('size', size, 2 ** 32);
+    checkCount('alignment', alignment, 2 ** 32);
     const taken = this.#area?.take(size, alignment);
     if (taken !== undefined) return taken;
     if (this.#area?.mayGrow === false) {

@@ -2,8 +2,8 @@
 // each error reaches the user as what it is, once.
 
 import { Engine, load, Mutex, Process, SharedMemory, ThreadRuntime } from '../../index.js';
-import { browsers, check, equal, failure, guest, nodeOnly, pause, test, text, until, url, wat } from '../harness.js';
-import { crowd, onStage, plot, WAIT } from '../plots.js';
+import { browsers, check, equal, failure, guest, host, nodeOnly, pause, test, text, until, url, wat } from '../harness.js';
+import { COMPUTE, crowd, onStage, plot, WAIT } from '../plots.js';
 
 const IDLE = '(func (export "wasi_thread_start") (param i32 i32))';
 
@@ -366,6 +366,32 @@ test('boundaries: worker scripts as URL and as text, of one engine only', async 
   running.kill();
   await running.wait();
   await others.close();
+});
+
+test('boundaries: a worker that never starts is made again', async () => {
+  const engine = new Engine({ workerUrl: url(`/stalls/${crypto.randomUUID()}`), keepWorkers: 1, startTimeout: 20_000 });
+  equal(await new Process(await load(guest('fib-single')), { engine, stdout: 'null', poolSize: 0 }).run(), exited);
+  await engine.close();
+}, browsers);
+
+/** Chromium lets workers that compute go on for two seconds, and then may not start another. */
+test('boundaries: processes start while others are being ended', async () => {
+  const [computes, hello] = [await crowd(3, COMPUTE), await load(guest('hello'))];
+  let ended = [];
+  let longest = 0;
+  for (let round = host.isFull ? 500 : 5; round > 0; round--) {
+    const { process, stage } = onStage(computes);
+    await process.start();
+    await stage.hear(4);
+    process.kill();
+    ended.push(process.wait());
+    const begin = performance.now();
+    equal(await new Process(hello, { stdout: 'null' }).run(), exited);
+    longest = Math.max(longest, performance.now() - begin);
+    if (ended.length === 8) ended = (await Promise.all(ended), []);
+  }
+  await Promise.all(ended);
+  check(longest < 20_000, `${longest} ms`);
 });
 
 test('boundaries: names and types of every kind', async () => {
