@@ -78,6 +78,12 @@ impl List {
         self.pushed.set(self.pushed.get() + 1);
     }
 
+    /// Gives back one that was taken by `pop_oldest`, as long as all that were taken before
+    /// it are gone.
+    pub(super) fn put_back(&self, job: *const Job) {
+        self.jobs.borrow_mut().push_front(job);
+    }
+
     /// Takes the newest one, if it was pushed since then.
     pub(super) fn pop_newest(&self, since: Mark) -> Option<*const Job> {
         if self.pushed.get() <= since.0 {

@@ -173,6 +173,8 @@ impl Stack {
     }
 
     /// Unlinks a job that was put in the steal queue.
+    ///
+    /// It runs nothing: before `offered` is set, that is a job in no list any more.
     #[cold]
     fn take_back(&self, job: *const Half, older: *const Half) -> bool {
         let mut mine = false;
@@ -181,8 +183,8 @@ impl Stack {
             if mine {
                 break;
             }
-            // SAFETY: taken. It was spawned: jobs of joins that are newer were unlinked.
-            unsafe { self.run(newest) };
+            // It was spawned: jobs of joins that are newer were unlinked.
+            self.spawned.put_back(newest);
         }
         self.offered.set(older);
         mine

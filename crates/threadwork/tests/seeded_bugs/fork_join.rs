@@ -153,6 +153,13 @@ pub(crate) const NATIVE: &[Bug] = &[
         "panics::what_the_halves_hold_is_dropped_once",
     ),
     bug(
+        "a join runs jobs while it takes its second half back",
+        STACK,
+        "            self.spawned.put_back(newest);",
+        "            unsafe { self.run(newest) };",
+        "scope::a_join_may_spawn_on_the_scope_around_it",
+    ),
+    bug(
         "the watch never falls asleep",
         IDLE,
         "} else if survey.quiet && watch",
