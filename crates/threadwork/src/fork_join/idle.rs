@@ -5,7 +5,7 @@
 //! a join or at the end of a scope does jobs of others, first of whoever has its own (what
 //! it waits for is made of those), and naps in between. It does not watch, nor does it do
 //! tasks of the pool: the one that it waits for must not end up under another that waits for
-//! it.
+//! it. But if it waits for long, and tasks are queued, another thread works in its place.
 
 use std::thread;
 use std::time::Duration;
@@ -151,6 +151,8 @@ pub(super) fn wait(stack: &Stack, latch: &Latch) {
     let slot = group.index(slot);
     let mut nap = SHORT_NAP;
     let mut search = Search::begin();
+    #[cfg(not(loom))]
+    let mut replaced = None;
     while !latch.is_open() {
         let busy = stack.run_spawned() || steal_and_run(stack, group, slot);
         if busy || !search.goes_on() {
@@ -158,6 +160,10 @@ pub(super) fn wait(stack: &Stack, latch: &Latch) {
             if busy {
                 nap = SHORT_NAP;
             } else {
+                #[cfg(not(loom))]
+                if nap > LONG_NAP && replaced.is_none() {
+                    replaced = crate::pool::leave_tasks_to_others();
+                }
                 // Loom has no time; there, a wake-up that is lost shows.
                 latch.sleep((!cfg!(loom)).then_some(nap));
                 // What it misses is in proportion to what it has waited for already.

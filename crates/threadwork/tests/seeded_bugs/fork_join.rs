@@ -160,6 +160,13 @@ pub(crate) const NATIVE: &[Bug] = &[
         "scope::a_join_may_spawn_on_the_scope_around_it",
     ),
     bug(
+        "a worker that waits for a job leaves tasks to nobody",
+        IDLE,
+        "if nap > LONG_NAP && replaced.is_none() {",
+        "if false && nap > LONG_NAP && replaced.is_none() {",
+        "join::a_half_may_wait_for_a_task_of_its_pool",
+    ),
+    bug(
         "the watch never falls asleep",
         IDLE,
         "} else if survey.quiet && watch",
