@@ -30,6 +30,7 @@
 //! | `steal_queue` | the jobs that a member offers | a job is taken once, and it is the one that was looked at |
 //! | `stack` | the jobs of a thread | what is in the lists is alive |
 //! | `group` | members and their slots; stealing | |
+//! | `descent` | what a waiting thread may steal | it descends from what is waited for |
 //! | `watch` | who sleeps, and who watches meanwhile | no job and no task is overlooked for ever |
 //! | `idle` | searching, sleeping, waiting | |
 //! | `scope`, `par`, `parts`, `sort` | what is built on it | |
@@ -51,6 +52,7 @@
 use std::mem;
 use std::panic;
 
+mod descent;
 mod group;
 mod idle;
 mod job;
@@ -181,8 +183,9 @@ where
 #[inline(never)]
 fn wait_for<B: FnOnce() -> RB, RB>(job: &StackJob<B, RB>) -> Result<RB, job::Payload> {
     // SAFETY: what was stolen had been prepared.
-    let latch = unsafe { job.latch() };
-    idle::wait(stack::current(), latch);
+    let shared = unsafe { job.shared() };
+    let stack = stack::current();
+    idle::wait(stack, &shared.latch, &shared.thief, stack.now());
     // SAFETY: the latch is open, and the job is over with this.
     unsafe { job.take_result() }
 }
