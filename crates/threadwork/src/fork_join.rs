@@ -74,6 +74,7 @@ pub use par::{Par, par};
 pub use parts::{Chunks, Enumerate, IntoParts, Parts, Zip};
 pub use scope::{Scope, scope};
 
+use crate::boundary;
 use job::{Half, StackJob};
 
 /// Runs both closures, possibly at the same time, and returns both results.
@@ -211,8 +212,8 @@ fn unlink<B: FnOnce() -> RB, RB>(job: &StackJob<B, RB>, older: *const Half) {
     let mine = unsafe { stack::current().pop(job.as_half(), older) };
     if mine {
         // SAFETY: popped.
-        drop(unsafe { job.take_work() });
+        boundary::discard(unsafe { job.take_work() });
     } else {
-        drop(wait_for(job));
+        boundary::discard(wait_for(job));
     }
 }

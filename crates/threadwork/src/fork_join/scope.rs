@@ -7,7 +7,6 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -19,6 +18,7 @@ use super::job::{Job, Payload};
 use super::latch::Latch;
 use super::spawned;
 use super::stack::{self, Stack};
+use crate::boundary;
 use crate::primitive::AtomicPtr;
 
 /// Where jobs are spawned that are done before [`scope`] returns.
@@ -107,8 +107,14 @@ where
     stack.end_scope(before);
     match (result, scope.take_panic()) {
         (Ok(result), None) => result,
-        (Err(payload), _) => panic::resume_unwind(payload),
-        (Ok(_), Some(payload)) => panic::resume_unwind(*payload),
+        (Err(payload), of_job) => {
+            boundary::discard(of_job);
+            panic::resume_unwind(payload)
+        }
+        (Ok(result), Some(payload)) => {
+            boundary::discard(result);
+            panic::resume_unwind(*payload)
+        }
     }
 }
 
@@ -205,12 +211,7 @@ impl<'scope> Scope<'scope> {
         );
         if kept.is_err() {
             // SAFETY: made above, and not given away.
-            let payload = unsafe { Box::from_raw(payload) };
-            // A payload whose drop panics must not unwind into the thief, and the panic's
-            // own payload may be of the same kind.
-            if let Err(another) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-                mem::forget(another);
-            }
+            boundary::discard(unsafe { Box::from_raw(payload) });
         }
     }
 

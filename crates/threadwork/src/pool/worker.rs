@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
 use std::thread;
@@ -13,8 +12,9 @@ use threadwork_sync::{AtomicU32, Contender, Futex, Patience, Priority, System, W
 
 use super::inheritance::Token;
 use super::queue::Next;
-use super::shared::{Shared, WorkerRecord, discard};
+use super::shared::{Shared, WorkerRecord};
 use super::task::{Claimed, Finish, TaskRef, WorkerSlot};
+use crate::boundary::discard;
 use crate::error::TaskError;
 use crate::fork_join::Member;
 
@@ -127,6 +127,8 @@ impl Worker {
         if last {
             shared.ended.open();
         }
+        // With what the hooks hold, if nobody else has it.
+        discard(shared);
     }
 
     fn serve(&self) -> Leaving {
@@ -425,10 +427,4 @@ pub fn blocking<T>(f: impl FnOnce() -> T) -> T {
         let _blocked = worker.and_then(Worker::block);
         f()
     })
-}
-
-/// Calls a hook of the user's. Its panic has been reported, and is no reason to lose a
-/// worker.
-pub(super) fn call_hook(hook: impl FnOnce()) {
-    let _ = catch_unwind(AssertUnwindSafe(hook));
 }

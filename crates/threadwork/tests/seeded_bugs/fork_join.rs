@@ -95,7 +95,7 @@ pub(crate) const LOOM: &[Bug] = &[
     bug(
         "a scope ends before its jobs",
         SCOPE,
-        "    if !scope.latch.is_open() {\n        idle::wait(stack, &scope.latch);\n    }",
+        "    if !scope.latch.is_open() {\n        idle::wait(stack, &scope.latch, &scope.thieves, begin);\n    }",
         "",
         "join::spawned_jobs_are_run_once",
     ),
@@ -148,7 +148,7 @@ pub(crate) const NATIVE: &[Bug] = &[
     bug(
         "what an unwound join holds is not dropped",
         JOIN,
-        "        drop(unsafe { job.take_work() });",
+        "        boundary::discard(unsafe { job.take_work() });",
         "        std::mem::forget(unsafe { job.take_work() });",
         "panics::what_the_halves_hold_is_dropped_once",
     ),
