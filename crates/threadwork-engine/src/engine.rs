@@ -2,12 +2,14 @@
 
 use crate::compile_limits::CompileLimits;
 use crate::error::Error;
-use crate::machine::{CAN_SIGNAL, Compiler, Machine, install_signal, workers_of_system};
+use crate::machine::{
+    CAN_SIGNAL, Compiler, CompilerProcess, Machine, config, install_signal, workers_of_system,
+};
 use crate::process::{self, ThreadContext};
 use crate::wasi;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use wasmtime::{Config, Linker, WasmBacktraceDetails};
+use wasmtime::Linker;
 
 /// What programs and debuggers ignore.
 #[cfg(unix)]
@@ -49,6 +51,7 @@ struct Inner {
     stopping: Stopping,
     max_wasm_stack: usize,
     compile_limits: CompileLimits,
+    compiler_process: Option<CompilerProcess>,
     checks_stacks: bool,
 }
 
@@ -89,6 +92,7 @@ pub struct EngineBuilder {
     host_stack: usize,
     max_workers: Option<u32>,
     compile_limits: CompileLimits,
+    compiler_process: Option<CompilerProcess>,
 }
 
 impl EngineBuilder {
@@ -182,10 +186,23 @@ impl EngineBuilder {
         self
     }
 
+    /// Compiles in a process of its own, which is ended where it needs more time or memory
+    /// than it may have. Without one, modules are compiled in this program, on all cores:
+    /// a compile that has begun there goes on to its end, and
+    /// [`compile_limits`](Self::compile_limits) bound what it can cost.
+    ///
+    /// A process costs some milliseconds for each module, unless the engine's cache has it.
+    #[must_use]
+    pub fn compiler_process(mut self, process: CompilerProcess) -> Self {
+        self.compiler_process = Some(process);
+        self
+    }
+
     /// Settings for modules from strangers, to be used with
     /// [`Limits::untrusted`](crate::Limits::untrusted) for their processes:
     /// [`CompileLimits::untrusted`], and threads that can be stopped. What else was set
-    /// stays as it is.
+    /// stays as it is. With them a compile takes some seconds of a core at worst; a bound
+    /// in seconds and bytes is that of a [`compiler_process`](Self::compiler_process).
     ///
     /// ```
     /// use std::time::Duration;
@@ -214,22 +231,7 @@ impl EngineBuilder {
     /// or if the signal that is to stop threads cannot be handled.
     pub fn build(self) -> Result<Engine, Error> {
         let configuration = |error: wasmtime::Error| Error::Configuration(error.into());
-        let mut config = Config::new();
-        config
-            .shared_memory(true)
-            .max_wasm_stack(self.max_wasm_stack)
-            // Of fibers, which there are none of; Wasmtime wants it to be no less.
-            .async_stack_size(self.max_wasm_stack)
-            .wasm_backtrace_details(WasmBacktraceDetails::Disable)
-            .wasm_tail_call(true)
-            .wasm_multi_memory(true)
-            .wasm_memory64(true)
-            .wasm_relaxed_simd(true)
-            .wasm_extended_const(true)
-            .wasm_exceptions(true)
-            .wasm_gc(false)
-            .wasm_function_references(false)
-            .concurrency_support(false);
+        let config = config(self.max_wasm_stack);
         let wasmtime = wasmtime::Engine::new(&config).map_err(configuration)?;
         let compiler = Compiler::new(config).map_err(configuration)?;
         let signal = (self.stopping == Stopping::Signal).then_some(self.stop_signal);
@@ -249,6 +251,7 @@ impl EngineBuilder {
             stopping: self.stopping,
             max_wasm_stack: self.max_wasm_stack,
             compile_limits: self.compile_limits,
+            compiler_process: self.compiler_process,
             checks_stacks: self.checks_stacks,
         })))
     }
@@ -276,6 +279,7 @@ impl Engine {
             host_stack: HOST_STACK,
             max_workers: None,
             compile_limits: CompileLimits::default(),
+            compiler_process: None,
         }
     }
 
@@ -303,6 +307,10 @@ impl Engine {
 
     pub(crate) fn compile_limits(&self) -> &CompileLimits {
         &self.0.compile_limits
+    }
+
+    pub(crate) fn compiler_process(&self) -> Option<&CompilerProcess> {
+        self.0.compiler_process.as_ref()
     }
 
     pub(crate) fn checks_stacks(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{file, finish, run_guest, temporary_folder, text, threadwork};
+use crate::support::{file, finish, run_guest, slow_module, temporary_folder, text, threadwork};
 
 #[test]
 fn threads() {
@@ -52,6 +52,26 @@ fn wall_clock_time() {
         assert!(outcome.took < Duration::from_secs(10), "{outcome:?}");
     }
     finish(&mut run_guest(&["--timeout", "1h"], &["exit", "4"])).expect_code(4);
+}
+
+/// It takes minutes, and gigabytes.
+#[test]
+fn time_to_compile() {
+    let folder = temporary_folder();
+    let slow = file(folder.path(), "slow.wat", slow_module());
+    for (option, code) in [("--timeout", 124), ("--max-cpu", 124)] {
+        let mut command = threadwork();
+        command.args(["run", "--no-cache", option, "500ms"]);
+        let outcome = finish(command.arg(&slow))
+            .expect_code(code)
+            .expect_stderr(&[
+                "cannot run",
+                "compiling it takes longer than the 500ms",
+                option,
+            ]);
+        assert!(outcome.took < Duration::from_secs(20), "{outcome:?}");
+        assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
+    }
 }
 
 /// Longer than a timer of JavaScript, and longer than anybody lives.
