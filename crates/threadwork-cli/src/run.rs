@@ -102,6 +102,9 @@ pub(crate) struct RunArgs {
 
 /// Runs the program and returns the code to exit with.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<i32> {
+    if args.timeout.or(args.max_cpu).is_some() {
+        report::hurry();
+    }
     if args.host == Host::Node {
         return node::run(args);
     }

@@ -20,6 +20,10 @@ const DEFAULT_SIGNAL: i32 = 0;
 /// Native stack for the frames of each guest thread.
 const MAX_WASM_STACK: usize = 16 << 20;
 
+/// Native stack beyond both, for the frames by which a worker gets to the guest, and what the
+/// system takes of a thread's stack for itself: so host functions have all that is theirs.
+const ENTRY_STACK: usize = 64 << 10;
+
 /// Native stack beyond that, for host functions. The engine's own need at most 20 KiB, measured
 /// where the guest's share was used up (`path_open`; a spawn, which makes an instance, 16).
 const HOST_STACK: usize = 256 << 10;
@@ -115,6 +119,11 @@ impl EngineBuilder {
     /// programs and debuggers ignore. It is sent to the engine's own threads only. A
     /// handler that the program had for it before is called for every signal that is not
     /// the engine's own; one that is set later must do the same.
+    ///
+    /// Go's runtime sends `SIGURG` to its own threads. In a program that has both, those go on
+    /// to its handler, since only the engine's workers take the signal as the engine's. Go
+    /// forwards what meets other threads than its own, if its handler is set later, by its
+    /// documentation; a runtime that does not needs another number here.
     #[must_use]
     pub fn stop_signal(mut self, number: i32) -> Self {
         self.stop_signal = number;
@@ -148,6 +157,11 @@ impl EngineBuilder {
     /// Native stack that host functions have on each thread beyond that, in bytes: 256 KiB
     /// by default; the engine's own need at most 20 KiB. Raise it for host
     /// functions that recurse, or put large arrays on the stack.
+    ///
+    /// A host function has all of it whenever a guest calls it, however deep that has
+    /// recursed: a guest that would reach into it traps. If it calls the guest back, the guest's
+    /// share goes on where it was, and a host function that this calls has what the first
+    /// has left.
     ///
     /// A host function that needs more overflows the stack of its thread, like any function
     /// of a Rust program: the system ends the program, guests and all. Nothing could be made
@@ -241,7 +255,10 @@ impl EngineBuilder {
         let mut linker = Linker::new(&wasmtime);
         wasi::add_to_linker(&mut linker).map_err(configuration)?;
         process::add_to_linker(&mut linker).map_err(configuration)?;
-        let stack = self.max_wasm_stack.saturating_add(self.host_stack);
+        let stack = self
+            .max_wasm_stack
+            .saturating_add(self.host_stack)
+            .saturating_add(ENTRY_STACK);
         let most = self.max_workers.unwrap_or_else(|| workers_of_system(stack));
         let machine = Machine::new(wasmtime, compiler, signal, stack, most);
         Ok(Engine(Arc::new(Inner {

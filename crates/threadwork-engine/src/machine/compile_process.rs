@@ -22,7 +22,7 @@
 use super::compiler::{self, Compiler};
 use crate::error::{Error, one_line};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -124,13 +124,15 @@ impl CompilerProcess {
         let Some(answer) = answer else {
             return Err(Error::CompileTime { limit: self.time });
         };
-        let status = process.end().map_err(|error| self.failed(&error))?;
         match whole(answer) {
             Some((CODE, code)) => Ok(code),
             Some((_, message)) => Err(Error::Compile {
                 message: String::from_utf8_lossy(&message).into_owned(),
             }),
-            None => Err(self.ended(status)),
+            None => match process.end() {
+                Ok(status) => Err(self.ended(status)),
+                Err(error) => Err(self.failed(&error)),
+            },
         }
     }
 
@@ -218,20 +220,16 @@ impl CompilerProcess {
     }
 }
 
-/// Lowers a limit of this process; what no number can say is none.
+/// Lowers a limit of this process, unless it is lower already.
 fn bound(resource: Resource, most: u64) -> io::Result<()> {
-    if most == u64::MAX {
+    if most == u64::MAX || getrlimit(resource).maximum.is_some_and(|old| old <= most) {
         return Ok(());
     }
     let limit = Rlimit {
         current: Some(most),
         maximum: Some(most),
     };
-    match setrlimit(resource, limit) {
-        // It is lower already.
-        Err(rustix::io::Errno::PERM) => Ok(()),
-        result => Ok(result?),
-    }
+    Ok(setrlimit(resource, limit)?)
 }
 
 fn precompile(max_wasm_stack: usize, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {

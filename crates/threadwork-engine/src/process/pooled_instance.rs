@@ -175,9 +175,18 @@ pub(super) fn serve(
         if process.thread_ended(&thread, offered) {
             instance.set_back();
         } else if ended_well && !is_reusable {
+            let ended = thread.cpu_time();
             // Before the next one is made, because what it has counts.
             drop(instance);
-            match PooledInstance::new(process, &thread) {
+            process.threads().instance_gone();
+            let made = PooledInstance::new(process, &thread);
+            // The thread's time was counted when it ended.
+            let now = thread.cpu_time();
+            let making = now
+                .unwrap_or_default()
+                .saturating_sub(ended.unwrap_or_default());
+            process.threads().charge(making);
+            match made {
                 Ok(made) if process.threads().offer(&slot) => instance = made,
                 _ => return,
             }
