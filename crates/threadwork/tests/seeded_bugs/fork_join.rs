@@ -181,6 +181,13 @@ pub(crate) const NATIVE: &[Bug] = &[
         "par::few_long_iterations_are_spread",
     ),
     bug(
+        "a search goes on to the end of each part",
+        PAR,
+        "part.items().take_while(|_| !is_over());",
+        "part.items();",
+        "par::a_search_ends_with_the_items_that_threads_are_at",
+    ),
+    bug(
         "results with a gap are taken for one piece",
         PAR,
         "if ptr::eq(self.first.wrapping_add(self.count), next.first) {",
