@@ -50,6 +50,11 @@ export async function serve({ guests, repository, report }) {
       return { body: compile(text), type: '.wasm' };
     }
     if (first === 'plain') return { file: file(ROOT, path), headers: {} };
+    // A site of its own, whose host sets no headers, and which has moved a script.
+    if (first === 'site') {
+      if (path === 'old.js') return { status: 302, body: '', headers: { Location: 'new.js' } };
+      return { file: file(join(ROOT, /^(sw|isolate)\.js$/.test(path) ? 'sw' : 'test/pages/site'), path), headers: {} };
+    }
     if (first === 'strict') return { file: file(ROOT, path), headers: { ...ISOLATED, ...STRICT } };
     if (first === 'typed') return { body: compile('(module)'), type: '.wasm' };
     // A script that does nothing when it is asked for the first time, then the worker's.

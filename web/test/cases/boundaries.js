@@ -334,15 +334,19 @@ test('boundaries: arguments and variables that would be cut off are refused', as
 });
 
 test('boundaries: idle workers are given back after a while', async () => {
-  const engine = new Engine({ keepWorkers: 2, idleTimeout: 100 });
+  const { readdirSync } = await import('node:fs');
+  const threads = () => readdirSync('/proc/self/task').length;
+  const engine = new Engine({ keepWorkers: 4, idleTimeout: 500 });
   const program = await load(guest('hello'));
   // None is left of the first run, and the next one works all the same.
   for (let round = 0; round < 2; round++) {
+    const before = threads();
     equal(await new Process(program, { engine, stdout: 'null' }).run(), exited);
-    await pause(300);
+    await until(() => threads() >= before + 4);
+    await until(() => threads() <= before + 1);
   }
   await engine.close();
-});
+}, nodeOnly);
 
 // ---- URLs ----
 
@@ -521,3 +525,15 @@ test('boundaries: wait() is kept when the threads are gone', async () => {
   await pause(100);
   equal(Atomics.load(words, 75), before);
 });
+
+test('boundaries: the service worker isolates the pages that it is told to, leaves redirects alone, and can be taken back', async () => {
+  const answers = new BroadcastChannel('site');
+  const heard = () => new Promise((resolve) => (answers.onmessage = ({ data }) => resolve(data)));
+  let answer = heard();
+  open(url('/site/page.html'));
+  equal(await answer, { isolated: true, at: 'new.js', other: true, isOtherIsolated: 'not shown', released: true });
+  answer = heard();
+  open(url('/site/page.html#after'));
+  equal(await answer, { isolated: false, at: 'new.js', other: true, isOtherIsolated: false });
+  answers.close();
+}, browsers);
