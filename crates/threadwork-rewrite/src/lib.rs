@@ -21,6 +21,7 @@
 //!   with Stopping::BySignal or ByPoll:
 //!   memory.fill                       ──►      call $threadwork:fill:0
 //!   table.copy                        ──►      table.copy, and a poll
+//!   call $of_the_embedder             ──►      the same, and a poll
 //!                                              (func (export STOP) unreachable)
 //!   with Stopping::ByPoll:
 //!   loop                              ──►      loop, and a poll
