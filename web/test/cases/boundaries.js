@@ -2,7 +2,7 @@
 // each error reaches the user as what it is, once.
 
 import { Engine, load, Mutex, Process, SharedMemory, ThreadRuntime } from '../../index.js';
-import { browsers, check, equal, failure, guest, host, nodeOnly, pause, test, text, until, url, wat } from '../harness.js';
+import { browsers, check, equal, failure, guest, hearsNotifies, host, nodeOnly, pause, test, text, until, url, wat } from '../harness.js';
 import { COMPUTE, crowd, onStage, plot, WAIT } from '../plots.js';
 
 const IDLE = '(func (export "wasi_thread_start") (param i32 i32))';
@@ -36,7 +36,7 @@ async function broken(run, code, ...parts) {
 
 test('boundaries: a function that takes output and throws ends the program, and is called once', async () => {
   const program = await plot(TALK);
-  for (const fail of [() => { throw 1; }, async () => { throw 1; }, () => ({ then: (_, no) => no(1) })]) {
+  for (const fail of [() => { throw 1; }, async () => { throw 1; }, () => ({ then: (_, no) => (no(1), no(2)) })]) {
     let calls = 0;
     const { process } = onStage(program, { stdout: () => (calls++, fail()) });
     const { cause } = await broken(process.run(), 'CALLBACK', 'stdout failed: 1');
@@ -536,4 +536,16 @@ test('boundaries: the service worker isolates the pages that it is told to, leav
   open(url('/site/page.html#after'));
   equal(await answer, { isolated: false, at: 'new.js', other: true, isOtherIsolated: false });
   answers.close();
+}, browsers);
+
+test('boundaries: an AudioWorklet, which may not block and has no timers, is told so', async () => {
+  const memory = new SharedMemory(1, 16);
+  const mutex = new Mutex(memory);
+  const context = new OfflineAudioContext(1, 44_100, 44_100);
+  await context.audioWorklet.addModule(url('/test/scripts/worklet.js'));
+  const node = new AudioWorkletNode(context, 'meet', { processorOptions: { memory: memory.memory, offset: mutex.offset } });
+  const answer = new Promise((resolve) => (node.port.onmessage = ({ data }) => resolve(data)));
+  node.connect(context.destination);
+  await context.startRendering();
+  equal(await answer, { took: true, added: 0, late: hearsNotifies ? false : 'MAY_NOT_BLOCK' });
 }, browsers);

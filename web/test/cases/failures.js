@@ -35,11 +35,11 @@ test('failures: imports that nobody defines', async () => {
 
 test('failures: a script of imports that does not load, or throws', async () => {
   const program = await crowd(1, WAIT);
-  await report(new Process(program, { imports: url('/nowhere.js') }).run(), '');
+  equal((await report(new Process(program, { imports: url('/nowhere.js') }).run(), '')).code, 'IMPORTS');
   const throwing = 'data:text/javascript,export default () => { throw new Error("no stage") }';
   await report(new Process(program, { imports: throwing }).run(), 'no stage');
   const lacking = 'data:text/javascript,export default () => ({ stage: {} })';
-  await report(new Process(program, { imports: lacking }).run(), '`imports`', 'stage.say (a function)');
+  equal((await report(new Process(program, { imports: lacking }).run(), '`imports`', 'stage.say (a function)')).code, 'IMPORTS');
 });
 
 test('failures: worker scripts that do not load', async () => {
@@ -152,9 +152,11 @@ async function inFrame(path) {
 }
 
 test('failures: the strictest policy is enough', async () => {
-  const { frame, answer } = await inFrame(url('/strict/test/pages/run.html'));
-  equal(await answer, { isolated: true, status: { kind: 'exited', code: 0 }, evalWorks: false });
-  frame.remove();
+  for (const policy of ['strict', 'trusted']) {
+    const { frame, answer } = await inFrame(url(`/${policy}/test/pages/run.html`));
+    equal(await answer, { isolated: true, status: { kind: 'exited', code: 0 }, evalWorks: false });
+    frame.remove();
+  }
 }, browsers);
 
 test('failures: without isolation a program without threads runs, and others say why not', async () => {
@@ -162,7 +164,7 @@ test('failures: without isolation a program without threads runs, and others say
   const answers = new BroadcastChannel('alone');
   const answer = new Promise((resolve) => (answers.onmessage = ({ data }) => resolve(data)));
   open(url('/plain/test/pages/alone.html'));
-  const { isolated, runs, limited, pool } = await answer;
+  const { isolated, runs, limited, killed, pool } = await answer;
   answers.close();
   equal(isolated, false);
   for (const { single, spawning } of runs) {
@@ -170,6 +172,7 @@ test('failures: without isolation a program without threads runs, and others say
     equal(spawning.kind, 'trapped');
     check(spawning.message.includes('Cross-Origin-Opener-Policy'), spawning.message);
   }
+  equal(killed, [{ kind: 'killed' }, { kind: 'killed' }]);
   equal([limited.kind, limited.limit, limited.value], ['limit', 'memory', 2 << 16]);
   check(pool.includes('Cross-Origin-Opener-Policy'), pool);
 }, browsers);
