@@ -3,7 +3,7 @@
 // the process does.
 
 import { Activity, Cause, Rpc, W } from './control.js';
-import { letGo, mayHold } from './lock.js';
+import { isStopped, letGo, mayHold } from './lock.js';
 import { E, Errno, FDFLAGS, FILE_CALLS } from './wasi/abi.js';
 
 /** Thrown through the guest when its process ends. */
@@ -34,8 +34,9 @@ export class Environment {
     this.localFiles = localFiles;
   }
 
+  /** Throws where the process ends, or this worker is about to be terminated. */
   check() {
-    if (this.control.isEnding) throw ENDED;
+    if (this.control.isEnding || isStopped()) throw ENDED;
   }
 
   get thread() {
@@ -116,6 +117,7 @@ export class Environment {
       while (!this.hasInput()) {
         if (this.isNonblocking(INPUT)) throw new Errno(E.AGAIN);
         this.blocking(() => ring.waitFilled());
+        this.check();
       }
       this.check();
       let moved = 0;

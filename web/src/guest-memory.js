@@ -131,4 +131,8 @@ export class GuestMemory {
 }
 
 /** A string as WASI passes it, with a zero at its end. */
-export const withZero = (string) => utf8.encode(`${string}\0`);
+export function withZero(string) {
+  const text = `${string}\0`;
+  if (text.indexOf('\0') === text.length - 1) return utf8.encode(text);
+  throw new TypeError(`${JSON.stringify(string)} has a zero byte: arguments and variables end at the first`);
+}

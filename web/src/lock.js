@@ -27,6 +27,9 @@ export function countLocks(words, index) {
   holder = words && { words, index };
 }
 
+/** Whether this worker is about to be terminated. */
+export const isStopped = () => holder !== null && Atomics.load(holder.words, holder.index) >= STOP;
+
 /** False if it may have no more locks. As long as it has one, it is not terminated. */
 export function mayHold() {
   if (!holder || Atomics.add(holder.words, holder.index, 1) < STOP) return true;
@@ -47,7 +50,7 @@ export class Lock {
 
   /** False if the lock is closed. */
   acquire() {
-    return mayHold() && (this.take() || letGo());
+    return mayHold() && (this.take(isStopped) || letGo());
   }
 
   release() {
@@ -56,11 +59,11 @@ export class Lock {
   }
 
   /** As `acquire`, for who is counted already. */
-  take() {
+  take(givesUp = () => false) {
     const { words, index } = this;
     let state = Atomics.compareExchange(words, index, FREE, HELD);
     while (state !== FREE) {
-      if (state === CLOSED) return false;
+      if (state === CLOSED || givesUp()) return false;
       if (state === WAITED || Atomics.compareExchange(words, index, HELD, WAITED) === HELD) {
         Atomics.wait(words, index, WAITED);
       }
@@ -77,6 +80,11 @@ export class Lock {
         Atomics.notify(words, index, 1);
       }
     }
+  }
+
+  /** Wakes all who wait for it, so that they look whether they may go on. */
+  disturb() {
+    Atomics.notify(this.words, this.index);
   }
 
   close() {

@@ -8,7 +8,7 @@ import { ENDED } from './environment.js';
 import { NO_SHARED_MEMORY } from './errors.js';
 import { LocalFiles } from './files/local.js';
 import { GuestMemory } from './guest-memory.js';
-import { trapOf } from './trap.js';
+import { failureOf, trapOf } from './trap.js';
 import { wasiCalls } from './wasi/calls.js';
 
 const REFUSED = -6;
@@ -83,8 +83,8 @@ export class Solo {
 
   #fail(error) {
     if (error === ENDED) return;
-    const trap = trapOf(error);
-    if (!trap) return this.#end({ cause: Cause.FAILED, message: error.message });
+    const trap = trapOf(error, this.#instance, 'link the program with a larger one (-z stack-size)');
+    if (!trap) return this.#end({ cause: Cause.FAILED, error: failureOf(error) });
     // A wait in a module that was not rewritten traps by itself, in the engine's words.
     const isWait = /shared|wait/i.test(trap.message);
     const why = this.#missesThreads || isWait ? ` (${NO_SHARED_MEMORY})` : '';

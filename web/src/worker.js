@@ -18,10 +18,8 @@ onMessage(async ({ join, call }) => {
     return solo.serve();
   }
   const seat = new Seat(join, postToParent);
-  const leave = await live(join.life);
   await seat.serve();
-  leave();
   postToParent({ left: { files: seat.localFiles?.finish() } });
 });
 
-postToParent({ started: true });
+postToParent({ started: true, life: await live() });

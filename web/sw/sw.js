@@ -26,6 +26,21 @@ async function isolated(request) {
   const response = await fetch(request);
   // A redirect that the browser follows itself: neither status nor headers can be seen.
   if (response.status === 0) return response;
+  if (response.redirected && request.method === 'GET') return redirected(response);
+  return withHeaders(response);
+}
+
+/**
+ * What was found elsewhere. A response that is made here would be at the address that was asked
+ * for, and what a script or a style sheet names beside itself would be looked for there: so the
+ * browser is sent on, and asks again.
+ */
+function redirected(response) {
+  response.body?.cancel();
+  return Response.redirect(response.url);
+}
+
+function withHeaders(response) {
   const headers = new Headers(response.headers);
   for (const [name, value] of Object.entries(ISOLATION)) headers.set(name, value);
   const { status, statusText } = response;

@@ -14,4 +14,5 @@ import './cases/sync.js';
 import './cases/runtime.js';
 import './cases/deadlock.js';
 import './cases/failures.js';
+import './cases/boundaries.js';
 import './cases/flat.js';

@@ -30,6 +30,7 @@ export async function serve({ guests, repository, report }) {
     return Buffer.from(module.toBinary({ write_debug_names: true }).buffer);
   };
 
+  const stalled = new Set();
   const answer = async (request) => {
     const { pathname } = new URL(request.url, 'http://localhost');
     if (request.method === 'POST') {
@@ -50,6 +51,13 @@ export async function serve({ guests, repository, report }) {
     }
     if (first === 'plain') return { file: file(ROOT, path), headers: {} };
     if (first === 'strict') return { file: file(ROOT, path), headers: { ...ISOLATED, ...STRICT } };
+    if (first === 'typed') return { body: compile('(module)'), type: '.wasm' };
+    // A script that does nothing when it is asked for the first time, then the worker's.
+    if (first === 'stalls') {
+      if (stalled.has(path)) return { status: 302, body: '', headers: { ...ISOLATED, Location: '/src/worker.js' } };
+      stalled.add(path);
+      return { body: '', type: '.js' };
+    }
     // Never an answer.
     if (first === 'silence') return new Promise(() => {});
     return { file: file(ROOT, pathname) };
@@ -57,9 +65,9 @@ export async function serve({ guests, repository, report }) {
 
   const server = createServer(async (request, response) => {
     try {
-      const { file, body, type, headers = ISOLATED } = await answer(request);
+      const { file, body, type, status = 200, headers = ISOLATED } = await answer(request);
       const content = body ?? (await readFile(file));
-      response.writeHead(200, {
+      response.writeHead(status, {
         'Content-Type': TYPES[type ?? extname(file ?? '')] ?? 'application/octet-stream',
         'Access-Control-Allow-Origin': '*',
         'Cross-Origin-Resource-Policy': 'cross-origin',

@@ -52,6 +52,38 @@ thread_local! {
     static GUARD: Guard = const { Guard };
 }
 
+/// A process that forks has one thread in the child. If another one had the depot's lock at
+/// that moment, nobody would ever free it there. So who forks takes the lock before, and
+/// parent and child free it afterwards, as the system's own allocator does it.
+#[cfg(unix)]
+mod fork {
+    use core::sync::atomic::{AtomicBool, Ordering};
+
+    use super::DEPOT;
+
+    static IS_PREPARED: AtomicBool = AtomicBool::new(false);
+
+    /// Asks the system to be called at each fork. Before the first thread has a heap, and so
+    /// before another one can hold the lock.
+    pub(super) fn prepare() {
+        // Ordering: Relaxed; only to ask once.
+        if !IS_PREPARED.load(Ordering::Relaxed) && !IS_PREPARED.swap(true, Ordering::Relaxed) {
+            // SAFETY: the functions may be called at any time, in this order. It fails only
+            // without memory; then forks are as dangerous as without it.
+            unsafe { libc::pthread_atfork(Some(before), Some(after), Some(after)) };
+        }
+    }
+
+    extern "C" fn before() {
+        DEPOT.pause();
+    }
+
+    extern "C" fn after() {
+        // SAFETY: `before` has paused it in this thread, whose copy the child's one is.
+        unsafe { DEPOT.resume() };
+    }
+}
+
 /// Dropped when the thread ends.
 struct Guard;
 
@@ -127,6 +159,8 @@ impl Front for Allocator {
             return block;
         }
         if heap == NOBODY.heap() {
+            #[cfg(unix)]
+            fork::prepare();
             heap = DEPOT.adopt()?;
             HEAP.set(heap);
             // An error would say that the guard has been dropped; then the heap would be

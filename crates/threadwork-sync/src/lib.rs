@@ -91,6 +91,7 @@ mod cache_padded;
 #[cfg(feature = "alloc")]
 pub mod channel;
 mod condvar;
+mod contain;
 pub mod futex;
 mod latch;
 mod lazy_lock;

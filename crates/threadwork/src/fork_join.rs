@@ -30,6 +30,7 @@
 //! | `steal_queue` | the jobs that a member offers | a job is taken once, and it is the one that was looked at |
 //! | `stack` | the jobs of a thread | what is in the lists is alive |
 //! | `group` | members and their slots; stealing | |
+//! | `descent` | what a waiting thread may steal | it descends from what is waited for |
 //! | `watch` | who sleeps, and who watches meanwhile | no job and no task is overlooked for ever |
 //! | `idle` | searching, sleeping, waiting | |
 //! | `scope`, `par`, `parts`, `sort` | what is built on it | |
@@ -51,6 +52,7 @@
 use std::mem;
 use std::panic;
 
+mod descent;
 mod group;
 mod idle;
 mod job;
@@ -72,6 +74,7 @@ pub use par::{Par, par};
 pub use parts::{Chunks, Enumerate, IntoParts, Parts, Zip};
 pub use scope::{Scope, scope};
 
+use crate::boundary;
 use job::{Half, StackJob};
 
 /// Runs both closures, possibly at the same time, and returns both results.
@@ -181,8 +184,9 @@ where
 #[inline(never)]
 fn wait_for<B: FnOnce() -> RB, RB>(job: &StackJob<B, RB>) -> Result<RB, job::Payload> {
     // SAFETY: what was stolen had been prepared.
-    let latch = unsafe { job.latch() };
-    idle::wait(stack::current(), latch);
+    let shared = unsafe { job.shared() };
+    let stack = stack::current();
+    idle::wait(stack, &shared.latch, &shared.thief, stack.now());
     // SAFETY: the latch is open, and the job is over with this.
     unsafe { job.take_result() }
 }
@@ -208,8 +212,8 @@ fn unlink<B: FnOnce() -> RB, RB>(job: &StackJob<B, RB>, older: *const Half) {
     let mine = unsafe { stack::current().pop(job.as_half(), older) };
     if mine {
         // SAFETY: popped.
-        drop(unsafe { job.take_work() });
+        boundary::discard(unsafe { job.take_work() });
     } else {
-        drop(wait_for(job));
+        boundary::discard(wait_for(job));
     }
 }

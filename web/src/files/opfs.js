@@ -70,6 +70,8 @@ class File extends Node {
   /** Not null while it is open. */
   #contents = null;
   #opens = 0;
+  /** Kept when all opens so far are done. */
+  #opening = Promise.resolve();
   /** In memory, once its name has been removed. */
   #nameless = null;
 
@@ -85,8 +87,15 @@ class File extends Node {
     return this.#opens > 0;
   }
 
+  /** Two at once would each ask for the one handle that there can be. */
+  open({ truncate } = {}) {
+    const opened = this.#opening.then(() => this.#openNext(truncate));
+    this.#opening = opened.catch(() => {});
+    return opened;
+  }
+
   // All who open it share what is opened.
-  async open({ truncate } = {}) {
+  async #openNext(truncate) {
     this.#contents ??= await stored(this.handle);
     this.#opens += 1;
     if (truncate) this.#contents.resize(0);

@@ -12,9 +12,11 @@
 
 mod support;
 
+mod auto_traits;
 mod barrier;
 mod channel;
 mod condvar;
+mod futures;
 mod latch;
 mod lock_order;
 mod mutex;
@@ -23,4 +25,5 @@ mod parker;
 mod priority_mutex;
 mod rwlock;
 mod semaphore;
+mod timeouts;
 mod wait_group;

@@ -15,8 +15,10 @@ use std::sync::atomic::Ordering;
 
 use threadwork_sync::CachePadded;
 
-use super::idle::{pause, steal_and_run};
+use super::descent::{Stage, Thief};
+use super::idle::pause;
 use super::job::Job;
+use super::spawned::Mark;
 use super::stack::{self, Stack};
 use super::steal_queue::StealQueue;
 use super::watch::{WakeWord, Watch};
@@ -37,6 +39,7 @@ pub(crate) struct Group {
 pub(super) struct Slot {
     pub(super) steal_queue: CachePadded<StealQueue>,
     pub(super) wake: CachePadded<WakeWord>,
+    pub(super) stage: CachePadded<Stage>,
     taken: AtomicU32,
     /// The slot of the last one who stole from here.
     thief: AtomicU32,
@@ -48,6 +51,9 @@ const TAKEN: u32 = 1;
 /// Threads that are not workers and may be members at once. A thread that comes later does
 /// its work alone.
 const VISITORS: usize = if cfg!(loom) { 0 } else { 64 };
+
+/// How far a thread that waits goes from thief to thief.
+const HOPS: usize = 4;
 
 /// A thread's slot in a [`Group`]. Stays on the thread that took it.
 pub(crate) struct Member {
@@ -159,6 +165,29 @@ impl Group {
             Some(job)
         })
     }
+
+    /// Takes a job that descends from what one of `thieves` has stolen: from that one, or
+    /// from whom it waits for.
+    pub(super) fn steal_part(&self, thieves: &[Thief], own: u32) -> Option<*const Job> {
+        thieves.iter().find_map(|thief| {
+            let mut place = thief.get();
+            for _ in 0..HOPS {
+                let victim = self.slot(place.slot().filter(|slot| *slot != own)?);
+                let state = victim.steal_queue.look();
+                let first = victim.stage.first(place.stage())?;
+                if state.begins_at(first) {
+                    pause();
+                    if let Some(job) = victim.steal_queue.steal(state) {
+                        return Some(job);
+                    }
+                }
+                let next = victim.stage.waits_for.get();
+                victim.stage.first(place.stage())?;
+                place = next;
+            }
+            None
+        })
+    }
 }
 
 impl Slot {
@@ -166,6 +195,7 @@ impl Slot {
         Slot {
             steal_queue: CachePadded::new(StealQueue::new()),
             wake: CachePadded::new(WakeWord::new()),
+            stage: CachePadded::new(Stage::new()),
             taken: AtomicU32::new(FREE),
             thief: AtomicU32::new(0),
         }
@@ -187,7 +217,15 @@ impl Member {
     /// none.
     pub(crate) fn help(&self) -> bool {
         let stack = stack::current();
-        stack.run_spawned() || steal_and_run(stack, &self.group, self.slot)
+        if stack.run_spawned(Mark::BEGINNING) {
+            return true;
+        }
+        let job = self.group.steal(self.slot);
+        if let Some(job) = job {
+            // SAFETY: taken.
+            unsafe { stack.run_stolen(job) };
+        }
+        job.is_some()
     }
 
     pub(super) fn group(&self) -> &Group {
@@ -202,7 +240,7 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         let stack = stack::current();
-        while stack.run_spawned() {}
+        while stack.run_spawned(Mark::BEGINNING) {}
         stack.leave(&self.before);
         // Ordering: Relaxed; a hint.
         self.group.members.fetch_sub(1, Ordering::Relaxed);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::task::WorkerSlot;
 use super::thread_pool::ThreadPool;
-use super::worker::call_hook;
+use crate::boundary;
 use crate::error::Error;
 use crate::thread::available_parallelism;
 
@@ -155,13 +155,13 @@ impl PoolBuilder {
 
     pub(super) fn start_hook(&self, slot: WorkerSlot) {
         if let Some(hook) = &self.on_start {
-            call_hook(|| hook(slot.index()));
+            boundary::call(|| hook(slot.index()));
         }
     }
 
     pub(super) fn exit_hook(&self, slot: WorkerSlot) {
         if let Some(hook) = &self.on_exit {
-            call_hook(|| hook(slot.index()));
+            boundary::call(|| hook(slot.index()));
         }
     }
 

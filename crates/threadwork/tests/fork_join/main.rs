@@ -14,6 +14,8 @@
 
 mod support;
 
+#[cfg(panic = "unwind")]
+mod generated;
 mod join;
 #[cfg(panic = "unwind")]
 mod panics;

@@ -112,6 +112,34 @@ fn joins_within_scopes_within_joins() {
     }
 }
 
+/// When the join takes its second half back, a job that was spawned since lies above it in
+/// the steal queue.
+#[test]
+fn a_join_may_spawn_on_the_scope_around_it() {
+    for workers in [1, 2, 4] {
+        on_pool(workers, || {
+            for _ in 0..often(10_000) {
+                let count = AtomicU64::new(0);
+                let add = || count.fetch_add(1, Ordering::Relaxed);
+                scope(|scope| {
+                    join(
+                        || {
+                            scope.spawn(|scope| {
+                                add();
+                                scope.spawn(|_| {
+                                    add();
+                                });
+                            });
+                        },
+                        add,
+                    );
+                });
+                assert_eq!(count.into_inner(), 3);
+            }
+        });
+    }
+}
+
 #[test]
 fn jobs_are_taken_while_the_spawner_is_busy() {
     on_pool(2, || {

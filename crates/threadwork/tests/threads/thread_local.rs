@@ -90,15 +90,18 @@ fn an_initializer_may_make_the_value_itself() {
     assert_eq!(census.living(), 0);
 }
 
+/// More threads at once than there are slots in the object.
+const MANY: u32 = if cfg!(miri) { 20 } else { 70 };
+
 #[test]
 fn values_stay_when_their_threads_end() {
     let local = ThreadLocal::<Cell<u32>>::new();
-    let barrier = Barrier::new(8);
+    let barrier = Barrier::new(MANY as usize);
     thread::scope(|scope| {
-        for number in 0..8 {
+        for number in 0..MANY {
             let (local, barrier) = (&local, &barrier);
             scope.spawn(move || {
-                local.with_or(Cell::default, |own| own.set(1 << number));
+                local.with_or(Cell::default, |own| own.set(number));
                 // Else one could take over what another has left.
                 barrier.wait();
             });
@@ -106,7 +109,7 @@ fn values_stay_when_their_threads_end() {
     });
     let mut seen: Vec<u32> = local.into_iter().map(Cell::into_inner).collect();
     seen.sort_unstable();
-    assert_eq!(seen, [1, 2, 4, 8, 16, 32, 64, 128]);
+    assert_eq!(seen, (0..MANY).collect::<Vec<_>>());
 }
 
 #[test]
@@ -161,12 +164,9 @@ fn values_are_taken_over() {
     });
     let counts: Vec<u32> = local.into_iter().map(Cell::into_inner).collect();
     assert_eq!(counts.iter().sum::<u32>(), threads);
-    // The other tests have threads, too: one has 70 at once, see `MANY`.
-    assert!(counts.len() <= 200, "{} values", counts.len());
+    // The other tests have threads, too: three have 70 at once, see `MANY`.
+    assert!(counts.len() <= 300, "{} values", counts.len());
 }
-
-/// More threads at once than there are slots in the object.
-const MANY: u32 = if cfg!(miri) { 20 } else { 70 };
 
 /// Each thread finds its own again, and the owner finds all.
 #[test]
