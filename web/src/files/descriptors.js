@@ -222,7 +222,7 @@ export class Descriptors {
 
   /** A directory that has no number; it is closed when it is released. */
   keep(directory) {
-    const what = { kind: Kind.DIRECTORY, handle: directory.fd, resource: directory, rights: 0, inheriting: 0 };
+    const what = { kind: Kind.DIRECTORY, handle: directory.fd ?? NONE, resource: directory, rights: 0, inheriting: 0 };
     return this.#locked((words) => this.#fill(words[H.LOWEST], what));
   }
 

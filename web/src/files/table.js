@@ -101,7 +101,7 @@ export class FileTable {
     this.#ways = new Ways(this.#descriptors);
   }
 
-  /** Opens the standard streams and the granted directories. */
+  /** Opens the standard streams and the granted directories; `closeAll` closes those, too. */
   fill(preopens, mostOpen = Infinity) {
     this.#descriptors.limit(Infinity);
     for (const stream of [0, 1, 2]) {
@@ -110,6 +110,7 @@ export class FileTable {
       this.#descriptors.insert({ kind: Kind.STREAM, handle: stream, access, rights, inheriting: 0 });
     }
     preopens.forEach(([, directory], n) => {
+      this.#descriptors.keep(directory);
       const inheriting = RIGHTS_OF.directory | RIGHTS_OF.file;
       const rights = RIGHTS_OF.directory;
       this.#descriptors.insert({ kind: Kind.DIRECTORY, ...directory.open(), rights, inheriting, preopen: n + 1 });

@@ -1,6 +1,6 @@
 // Files: in memory, of the browser, of Node.
 
-import { load, Process } from '../../index.js';
+import { Engine, load, Process } from '../../index.js';
 import { browsers, check, equal, failure, guest, nodeOnly, test, text } from '../harness.js';
 import { onStage, openBelow, plot } from '../plots.js';
 
@@ -230,5 +230,12 @@ test('files: what a killed program had open is closed', async () => {
     equal((await process.wait()).kind, 'killed');
     equal(openBelow(folder, fs), []);
   }
+  // The same when all workers go at once.
+  const engine = new Engine();
+  const { process, stage } = onStage(await load(await wat(`(module ${text})`)), { preopens: { '/d': folder }, engine });
+  await process.start();
+  await stage.hear();
+  await Promise.all([engine.close(), failure(process.wait())]);
+  equal(openBelow(folder, fs), []);
   fs.rmSync(folder, { recursive: true });
 }, nodeOnly);
