@@ -110,7 +110,8 @@ export class Engine {
     this.#requests.clear();
     for (const process of processes) process.engineFailed(error);
     for (const { reject } of requests) reject(error);
-    return supervisor?.terminate();
+    const isGone = Promise.resolve(supervisor?.terminate());
+    return isGone.then(() => Promise.all(processes.map((process) => process.closeFiles())));
   }
 
   /** @internal Gives a process to the supervisor; its messages go to `process.receive`. */

@@ -63,6 +63,8 @@ export class Process {
   /** Their bytes at the end. */
   #lastMemory = 0;
   #stdin = null;
+  /** The file table, if descriptors of the system are in it. */
+  #table = null;
   #outputs = [];
   #started = deferred();
   #ended = deferred();
@@ -322,6 +324,7 @@ export class Process {
     else if (message.output) this.#outputs[message.output.stream - 1].take(message.output.bytes);
     else if (message.result) this.#takeResult(message.result);
     else if (message.initialized) this.#started.resolve();
+    else if (message.table) this.#table = message.table;
     else if (message.replaced !== undefined) this.#replaced(message.replaced);
     else if (message.answer) {
       this.#answers.set(message.answer.index, message.answer);
@@ -336,6 +339,14 @@ export class Process {
   engineFailed(error) {
     this.#control.end(Cause.FAILED);
     this.#finish({}, error);
+  }
+
+  /** @internal Closes what the workers have not closed, once they are gone. */
+  async closeFiles() {
+    if (!this.#table) return;
+    const { Descriptors } = await import('./files/descriptors.js');
+    const { revive } = await import('./files/node.js');
+    new Descriptors(this.#table, { revive }).closeAll();
   }
 
   /** It has ended: settles everything. */

@@ -7,7 +7,7 @@
 
 import { Activity, Cause, Control, LIMITS, Rpc, S, W } from './control.js';
 import { readPath, writePath } from './files/access.js';
-import { closePreopens, informing, makeTable, openPreopens, sharedTable } from './files/open.js';
+import { contents, informing, makeTable, openPreopens, sharedTable } from './files/open.js';
 import { run } from './files/table.js';
 import { textOf } from './foreign.js';
 import { GuestMemory } from './guest-memory.js';
@@ -154,6 +154,8 @@ class SupervisedProcess {
     try {
       const wasi = memories[wasiMemory];
       files.table = await sharedTable(files);
+      // Descriptors outlive the workers, and this one.
+      if (files.table) postToParent({ id: this.id, table: files.table });
       if (wasi || files.table) {
         this.#preopens = await openPreopens(files.preopens);
         const memory = new GuestMemory(wasi?.memory);
@@ -330,7 +332,7 @@ class SupervisedProcess {
     let files = this.#report.files ?? {};
     if (this.#table) {
       this.#table.closeAll();
-      files = closePreopens(this.#preopens);
+      files = contents(this.#preopens);
     }
     postToParent({ id: this.id, ended: { ...this.#report, files } });
     processes.delete(this.id);
@@ -418,7 +420,7 @@ let last = Promise.resolve();
 function afterwards(sources, use) {
   const used = last.then(async () => {
     const preopens = await openPreopens(sources);
-    await use(preopens).finally(() => closePreopens(preopens));
+    await use(preopens).finally(() => preopens.forEach(([, directory]) => directory.close()));
   });
   last = used.catch(() => {});
   return used;

@@ -12,6 +12,8 @@ import { E, Errno } from '../wasi/abi.js';
 
 /** As many numbers as there can be. */
 const MOST = 1 << 15;
+/** Slots without a number: what is kept, or closed but still in use. */
+const MORE_SLOTS = 1 << 12;
 
 /** The words at the beginning. */
 const H = {
@@ -21,8 +23,10 @@ const H = {
   OPEN: 2,
   /** As many as may be open. */
   LIMIT: 3,
+  /** Behind the last slot that was ever used. */
+  TOP: 4,
 };
-const NUMBERS = 4;
+const NUMBERS = 6;
 const SLOTS = NUMBERS + MOST;
 
 /** The words of a slot. */
@@ -100,7 +104,7 @@ export class Descriptors {
 
   /** Memory for a table; the same for all workers that use it. */
   static create(isShared) {
-    const bytes = (NUMBERS + MOST * (1 + SLOT_WORDS)) * 4;
+    const bytes = (SLOTS + (MOST + MORE_SLOTS) * SLOT_WORDS) * 4;
     return isShared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
   }
 
@@ -208,10 +212,7 @@ export class Descriptors {
       }
       let number = words[H.LOWEST];
       while (words[NUMBERS + number] !== 0) number += 1;
-      const at = this.#freeSlot(number);
-      words[at + S.GENERATION] += 1;
-      Object.assign(this.#openAt(at), { ...NEW, ...what });
-      Atomics.store(words, at + S.USES, 1);
+      const { at } = this.#fill(number, what);
       Atomics.store(words, NUMBERS + number, at);
       words[H.LOWEST] = number + 1;
       Atomics.add(words, H.OPEN, 1);
@@ -219,9 +220,26 @@ export class Descriptors {
     });
   }
 
+  /** A directory that has no number; it is closed when it is released. */
+  keep(directory) {
+    const what = { kind: Kind.DIRECTORY, handle: directory.fd ?? NONE, resource: directory, rights: 0, inheriting: 0 };
+    return this.#locked((words) => this.#fill(words[H.LOWEST], what));
+  }
+
+  /** Makes a slot that is in use once, under the lock; rather the one of a number. */
+  #fill(number, what) {
+    const { words } = this;
+    const at = this.#freeSlot(number);
+    words[at + S.GENERATION] += 1;
+    const open = Object.assign(this.#openAt(at), NEW, what);
+    Atomics.store(words, at + S.USES, 1);
+    words[H.TOP] = Math.max(words[H.TOP], at + SLOT_WORDS);
+    return open;
+  }
+
   /** The slot with the number's own place, unless it is still in use by another number or a call. */
   #freeSlot(number) {
-    for (let n = number; ; n = (n + 1) % MOST) {
+    for (let n = number; ; n = (n + 1) % (MOST + MORE_SLOTS)) {
       const at = SLOTS + n * SLOT_WORDS;
       if (Atomics.load(this.words, at + S.USES) === 0) return at;
     }
@@ -260,8 +278,13 @@ export class Descriptors {
 
   /** Closes everything; nobody else uses it any more. */
   closeAll() {
-    for (let at = SLOTS; at < this.words.length; at += SLOT_WORDS) {
-      if (this.words[at + S.USES] !== 0) this.#close(this.#openAt(at));
+    for (let at = SLOTS; at < this.words[H.TOP]; at += SLOT_WORDS) {
+      if (this.words[at + S.USES] === 0) continue;
+      try {
+        this.#close(this.#openAt(at));
+      } catch {
+        // The last bytes may not have reached a disk; the descriptor is gone all the same.
+      }
     }
   }
 }

@@ -2,7 +2,7 @@
 // shared memory, or because nobody else can reach the memory of the process. Directories that
 // need promises (OPFS) cannot be used so.
 
-import { closePreopens, makeTable, openPreopens } from './open.js';
+import { contents, makeTable, openPreopens } from './open.js';
 import { runNow } from './table.js';
 
 export class LocalFiles {
@@ -20,6 +20,6 @@ export class LocalFiles {
   finish() {
     if (!this.preopens) return undefined;
     this.table.closeAll();
-    return closePreopens(this.preopens);
+    return contents(this.preopens);
   }
 }

@@ -260,8 +260,9 @@ class Entry {
 export class NodeDirectory {
   kind = 'directory';
   backend = backend;
-  /** Where the system cannot find it by its descriptor: its path, and what is there. */
+  /** Where the system cannot find it by its descriptor: its path. */
   #path;
+  /** Device and inode, once somebody has asked for them. */
   #identity;
 
   /** @param fd a descriptor, which is closed with it */
@@ -311,6 +312,16 @@ export class NodeDirectory {
 
   leave() {
     this.close();
+  }
+
+  /** Whether a path of plain names leads to another directory that is open. */
+  leadsTo(path, directory) {
+    if (!hasDescriptorPaths) return false;
+    directory.#identity ??= directory.stat();
+    const stat = unless([E.NOENT, E.NOTDIR, E.LOOP, E.ACCES], () => {
+      return fs.lstatSync(this.at(path), { bigint: true, throwIfNoEntry: false });
+    });
+    return stat !== undefined && isSame(stat, directory.#identity);
   }
 
   list() {

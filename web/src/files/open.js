@@ -15,18 +15,19 @@ const BACKENDS = {
 /** The directories that a process is granted: `[guest's path, directory]`. */
 export async function openPreopens(sources) {
   const opened = [];
-  for (const [path, source] of sources) opened.push([path, await BACKENDS[source.kind](source)]);
+  try {
+    for (const [path, source] of sources) opened.push([path, await BACKENDS[source.kind](source)]);
+  } catch (error) {
+    for (const [, directory] of opened) directory.close();
+    throw error;
+  }
   return opened;
 }
 
-/** Closes what `openPreopens` has opened; the directories in memory, as plain objects again, by the guest's path. */
-export function closePreopens(preopens) {
-  const files = {};
-  for (const [path, directory] of preopens) {
-    directory.close();
-    if (directory.toObject) files[path] = directory.toObject();
-  }
-  return files;
+/** The directories in memory, as plain objects again, by the guest's path. */
+export function contents(preopens) {
+  const inMemory = preopens.filter(([, directory]) => directory.toObject);
+  return Object.fromEntries(inMemory.map(([path, directory]) => [path, directory.toObject()]));
 }
 
 /** Memory for a table that all workers use at the same time, if that can be: if nothing but the system has files. */
@@ -35,7 +36,7 @@ export async function sharedTable({ preopens }) {
   return (await import('./node.js')).hasDescriptorPaths ? Descriptors.create(true) : undefined;
 }
 
-/** A file table; `preopens` fill it, unless others use it already. */
+/** A file table; `preopens` fill it, and are its own then, unless others use it already. */
 export async function makeTable(memory, preopens, files, listener) {
   const revive = isNode ? (await import('./node.js')).revive : undefined;
   const table = new FileTable(memory, files, { ...listener, revive });

@@ -29,6 +29,7 @@
 import { E, Errno, FDFLAGS, FILE_TYPES, isErrno, OFLAGS, RIGHTS, RIGHTS_OF } from '../wasi/abi.js';
 import { Descriptors, Kind } from './descriptors.js';
 import { Listing } from './listing.js';
+import { Ways } from './ways.js';
 
 const MOST_LINKS = 40;
 /** As on Linux, the end included that C has. */
@@ -73,6 +74,7 @@ export async function run(call) {
 export class FileTable {
   #memory;
   #descriptors;
+  #ways;
   /** The paths of the granted directories, encoded. */
   #preopens;
   #terminals;
@@ -96,9 +98,10 @@ export class FileTable {
     this.#terminals = terminals;
     this.#listener = listener;
     this.#descriptors = new Descriptors(table ?? Descriptors.create(false), listener);
+    this.#ways = new Ways(this.#descriptors);
   }
 
-  /** Opens the standard streams and the granted directories. */
+  /** Opens the standard streams and the granted directories; `closeAll` closes those, too. */
   fill(preopens, mostOpen = Infinity) {
     this.#descriptors.limit(Infinity);
     for (const stream of [0, 1, 2]) {
@@ -107,6 +110,7 @@ export class FileTable {
       this.#descriptors.insert({ kind: Kind.STREAM, handle: stream, access, rights, inheriting: 0 });
     }
     preopens.forEach(([, directory], n) => {
+      this.#descriptors.keep(directory);
       const inheriting = RIGHTS_OF.directory | RIGHTS_OF.file;
       const rights = RIGHTS_OF.directory;
       this.#descriptors.insert({ kind: Kind.DIRECTORY, ...directory.open(), rights, inheriting, preopen: n + 1 });
@@ -425,7 +429,15 @@ export class FileTable {
    * node if there is one. `follow` says whether a symbolic link there is followed.
    */
   *#walk(start, path, follow) {
-    const trail = [start];
+    const known = this.#ways.find(start, path);
+    if (known) {
+      const { directory, name } = known;
+      this.#checkName(name);
+      const node = yield directory.lookup(name);
+      // A link is walked from where it is, with the directories above it.
+      if (node?.kind !== 'symlink' || !follow) return { trail: [directory], name, node, must: false };
+    }
+    const trail = [start.resource];
     const todo = [];
     const add = (text) => {
       // An absolute path starts from elsewhere.
@@ -447,7 +459,7 @@ export class FileTable {
         must = true;
         continue;
       }
-      if (name.length > LONGEST_NAME || utf8.encode(name).length > LONGEST_NAME) throw new Errno(E.NAMETOOLONG);
+      this.#checkName(name);
       const isLast = todo.every((rest) => rest === '' || rest === '.');
       must = todo.length > 0;
       const directory = trail.at(-1);
@@ -463,6 +475,9 @@ export class FileTable {
       }
       if (isLast) {
         if (must && node && node.kind !== 'directory') throw new Errno(E.NOTDIR);
+        if (links === 0 && trail.length > 1 && directory.leave && this.#ways.keep(start, path, directory)) {
+          this.#entered.splice(this.#entered.indexOf(directory), 1);
+        }
         return { trail, name, node, must };
       }
       if (!node) throw new Errno(E.NOENT);
@@ -471,6 +486,12 @@ export class FileTable {
     }
     // The path named a directory on the way, such as `a/..`.
     return { trail: trail.slice(0, -1), name: null, node: trail.at(-1), must: true };
+  }
+
+  #checkName(name) {
+    // A unit of 16 bits has at most three bytes.
+    if (name.length * 3 <= LONGEST_NAME) return;
+    if (name.length > LONGEST_NAME || utf8.encode(name).length > LONGEST_NAME) throw new Errno(E.NAMETOOLONG);
   }
 
   /** The next directory on a way; it is left when the call ends. */
@@ -483,8 +504,8 @@ export class FileTable {
 
   *#resolve(fd, right, at, length, follow) {
     checkFlags(follow, 1);
-    const { resource } = this.#directory(fd, right);
-    return yield* this.#walk(resource, this.#path(at, length), follow);
+    const start = this.#directory(fd, right);
+    return yield* this.#walk(start, this.#path(at, length), follow);
   }
 
   /** What a path names. */
@@ -525,7 +546,7 @@ export class FileTable {
       sync: (flags & FDFLAGS.SYNC) !== 0,
     };
     for (let tries = 0; tries < MOST_TRIES; tries++) {
-      const found = yield* this.#walk(base.resource, path, lookup);
+      const found = yield* this.#walk(base, path, lookup);
       const opened = yield* this.#open(found, oflags, access);
       // Else somebody was faster.
       if (opened) return this.#memory.setU32(result, this.#insert(opened, base, access, flags));

@@ -1,8 +1,8 @@
 // Files: in memory, of the browser, of Node.
 
-import { load, Process } from '../../index.js';
+import { Engine, load, Process } from '../../index.js';
 import { browsers, check, equal, failure, guest, nodeOnly, test, text } from '../harness.js';
-import { onStage, plot } from '../plots.js';
+import { onStage, openBelow, plot } from '../plots.js';
 
 const run = async (preopens, args = ['/data']) => {
   const process = new Process(await load(guest('files')), { preopens, args, stdout: 'collect', stderr: 'collect' });
@@ -212,3 +212,30 @@ test('files: a program with a memory of its own has files, too', async () => {
   equal(stage.heard(), [E.OK, E.NOENT]);
   equal(Object.keys(process.files['/d']), ['new']);
 });
+
+test('files: what a killed program had open is closed', async () => {
+  const fs = await import('node:fs');
+  const { tmpdir } = await import('node:os');
+  const { join } = await import('node:path');
+  const { wat } = await import('../harness.js');
+  const folder = fs.mkdtempSync(join(tmpdir(), 'threadwork-killed-'));
+  const text = calls(open('kept', CREAT)).replace(/\)\s*$/, '(loop (br 0)))');
+  const own = text.replace('(import "env" "memory" (memory 2 2 shared))', '(memory (export "memory") 2)');
+  for (const body of [text, own]) {
+    const { process, stage } = onStage(await load(await wat(`(module ${body})`)), { preopens: { '/d': folder } });
+    await process.start();
+    await stage.hear();
+    equal(openBelow(folder, fs).length > 0, true, 'it is open while it runs');
+    process.kill();
+    equal((await process.wait()).kind, 'killed');
+    equal(openBelow(folder, fs), []);
+  }
+  // The same when all workers go at once.
+  const engine = new Engine();
+  const { process, stage } = onStage(await load(await wat(`(module ${text})`)), { preopens: { '/d': folder }, engine });
+  await process.start();
+  await stage.hear();
+  await Promise.all([engine.close(), failure(process.wait())]);
+  equal(openBelow(folder, fs), []);
+  fs.rmSync(folder, { recursive: true });
+}, nodeOnly);

@@ -2,6 +2,7 @@
 
 import { load, Process } from '../../index.js';
 import { check, equal, guest, host, nodeOnly, test, text } from '../harness.js';
+import { openBelow } from '../plots.js';
 
 const attack = async (args, preopen) => {
   const process = new Process(await load(guest('sandbox')), {
@@ -108,17 +109,6 @@ const obey = async (rule, preopen, options) => {
   const output = text(process.stdoutBytes);
   check(output.endsWith('ok unix\n'), `${JSON.stringify(status)} ${output.slice(-300)} ${text(process.stderrBytes)}`);
 };
-
-/** The descriptors of this Node that are of files in a folder. */
-const openBelow = (folder, fs) =>
-  fs.readdirSync('/proc/self/fd').filter((fd) => {
-    try {
-      return fs.readlinkSync(`/proc/self/fd/${fd}`).startsWith(folder);
-    } catch {
-      // Closed by now, as the one of the listing.
-      return false;
-    }
-  });
 
 for (const rule of ['names', 'times', 'lowest', 'listing', 'append', 'table']) {
   test(`unix: ${rule}, in memory`, () => obey(rule, {}));
