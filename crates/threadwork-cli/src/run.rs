@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use threadwork_engine::{Limits, Module, Output, Process, ProcessBuilder, Stdin};
+use threadwork_engine::{Error, Limit, Limits, Module, Output, Process, ProcessBuilder, Stdin};
 
 use crate::options::{self, DirMapping, EnvVar};
 use crate::{engine, report, signals};
@@ -71,11 +71,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SIZE", value_parser = options::parse_stack)]
     stack: Option<usize>,
 
-    /// Longest time to run, for example 500ms, 10s or 1h30m
+    /// Longest time to run, for example 500ms, 10s or 1h30m; to compile, as long
     #[arg(long, value_name = "DURATION", value_parser = options::parse_duration)]
     timeout: Option<Duration>,
 
-    /// Most CPU time, of all threads together
+    /// Most CPU time, of all threads together; to compile, as long by the clock
     #[arg(long, value_name = "DURATION", value_parser = options::parse_duration)]
     max_cpu: Option<Duration>,
 
@@ -102,6 +102,9 @@ pub(crate) struct RunArgs {
 
 /// Runs the program and returns the code to exit with.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<i32> {
+    if args.timeout.or(args.max_cpu).is_some() {
+        report::hurry();
+    }
     if args.host == Host::Node {
         return node::run(args);
     }
@@ -128,8 +131,12 @@ fn start(args: &RunArgs) -> anyhow::Result<Process> {
 fn prepare(args: &RunArgs, file: &Path) -> anyhow::Result<ProcessBuilder> {
     let code = read(file)?;
     let cannot_run = |error| cannot_run(file, error);
-    let engine = engine::build_with_stack(!args.no_cache, args.stack).map_err(cannot_run)?;
-    let module = Module::new(&engine, &code).map_err(cannot_run)?;
+    let time = args.timeout.into_iter().chain(args.max_cpu).min();
+    let engine = engine::build_with(!args.no_cache, args.stack, time).map_err(cannot_run)?;
+    let module = Module::new(&engine, &code).map_err(|error| match error {
+        Error::CompileTime { limit } => takes_too_long(args, file, limit),
+        error => cannot_run(error),
+    })?;
     let builder = ProcessBuilder::new(&module)
         .arg0(program_name(file))
         .stdin(Stdin::Inherit)
@@ -142,6 +149,19 @@ fn prepare(args: &RunArgs, file: &Path) -> anyhow::Result<ProcessBuilder> {
 
 fn cannot_run(file: &Path, error: threadwork_engine::Error) -> anyhow::Error {
     report::explain(format_args!("cannot run {}", file.display()), error)
+}
+
+/// Compiling took longer than the program may run.
+fn takes_too_long(args: &RunArgs, file: &Path, limit: Duration) -> anyhow::Error {
+    let option = report::option_of(match args.timeout == Some(limit) {
+        true => Limit::WallTime(limit),
+        false => Limit::CpuTime(limit),
+    });
+    let file = file.display();
+    anyhow::Error::new(Error::CompileTime { limit }).context(format!(
+        "cannot run {file}: compiling it takes longer than the {limit:?} of {option}: raise that, \
+         or make the program smaller (optimize, strip, split)"
+    ))
 }
 
 impl RunArgs {
