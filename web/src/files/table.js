@@ -657,17 +657,23 @@ export class FileTable {
     if (isDots(from.name) || isDots(to.name)) throw new Errno(E.BUSY);
     const node = yield this.#look(from.directory, from.name);
     if (!node) throw new Errno(E.NOENT);
-    const old = yield this.#look(to.directory, to.name);
-    if (node.kind === 'directory') {
-      // A directory cannot become a part of itself.
-      if (to.trail.includes(node)) throw new Errno(E.INVAL);
-      if (old && old.kind !== 'directory') throw new Errno(E.NOTDIR);
-    } else {
-      if (from.hasSlash || to.hasSlash) throw new Errno(E.NOTDIR);
-      if (old?.kind === 'directory') throw new Errno(E.ISDIR);
-    }
+    checkName(to.name);
+    if (node.kind !== 'directory' && (from.hasSlash || to.hasSlash)) throw new Errno(E.NOTDIR);
+    if (!node.backend.checksRenames) yield* this.#checkRename(node, to);
     if (from.directory === to.directory && from.name === to.name) return;
     yield from.directory.rename(from.name, to.directory, to.name);
+  }
+
+  /** What a system checks by itself. */
+  *#checkRename(node, { trail, directory, name }) {
+    const old = yield directory.lookup(name);
+    if (node.kind === 'directory') {
+      // A directory cannot become a part of itself.
+      if (trail.includes(node)) throw new Errno(E.INVAL);
+      if (old && old.kind !== 'directory') throw new Errno(E.NOTDIR);
+    } else if (old?.kind === 'directory') {
+      throw new Errno(E.ISDIR);
+    }
   }
 }
 
