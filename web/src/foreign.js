@@ -3,8 +3,6 @@
 
 import { isNode, nodeModule } from './platform.js';
 
-const utf8 = new TextEncoder();
-
 /** What an error says; anything can be thrown. */
 export function textOf(error) {
   try {
@@ -26,7 +24,7 @@ export function callOut(broken, body, ...args) {
 
 /** The bytes of text, a buffer or a view. */
 export function bytesOf(value) {
-  if (typeof value === 'string') return utf8.encode(value);
+  if (typeof value === 'string') return new TextEncoder().encode(value);
   if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
   const tag = Object.prototype.toString.call(value);
   if (tag === '[object ArrayBuffer]' || tag === '[object SharedArrayBuffer]') return new Uint8Array(value);

@@ -10,14 +10,14 @@ const locks = isNode ? undefined : globalThis.navigator?.locks;
 /** No browser lets a worker go on for so long; in ms. */
 const LONGEST = 10_000;
 
-/** Inside a worker: kept with the name that it lives under, or null if that cannot be told. */
+/** Inside a worker: the name that it lives under, and a promise that is kept when it does. */
 export function live() {
-  if (!locks) return Promise.resolve(null);
+  if (!locks) return { name: null, isAlive: Promise.resolve() };
   const name = `threadwork worker ${crypto.randomUUID()}`;
-  return new Promise((known) => {
-    const hold = () => new Promise(() => known(name));
-    Promise.resolve(locks.request(name, hold)).catch(() => known(null));
+  const isAlive = new Promise((alive) => {
+    locks.request(name, () => new Promise(() => alive())).catch(alive);
   });
+  return { name, isAlive };
 }
 
 /** Kept when nobody lives under this name; in Node, termination itself waits. */

@@ -2,7 +2,7 @@
 // each error reaches the user as what it is, once.
 
 import { Engine, load, Mutex, Process, SharedMemory, ThreadRuntime } from '../../index.js';
-import { browsers, check, equal, failure, guest, host, nodeOnly, pause, test, text, until, url, wat } from '../harness.js';
+import { browsers, check, equal, failure, guest, hearsNotifies, host, nodeOnly, pause, test, text, until, url, wat } from '../harness.js';
 import { COMPUTE, crowd, onStage, plot, WAIT } from '../plots.js';
 
 const IDLE = '(func (export "wasi_thread_start") (param i32 i32))';
@@ -36,7 +36,7 @@ async function broken(run, code, ...parts) {
 
 test('boundaries: a function that takes output and throws ends the program, and is called once', async () => {
   const program = await plot(TALK);
-  for (const fail of [() => { throw 1; }, async () => { throw 1; }, () => ({ then: (_, no) => no(1) })]) {
+  for (const fail of [() => { throw 1; }, async () => { throw 1; }, () => ({ then: (_, no) => (no(1), no(2)) })]) {
     let calls = 0;
     const { process } = onStage(program, { stdout: () => (calls++, fail()) });
     const { cause } = await broken(process.run(), 'CALLBACK', 'stdout failed: 1');
@@ -334,15 +334,19 @@ test('boundaries: arguments and variables that would be cut off are refused', as
 });
 
 test('boundaries: idle workers are given back after a while', async () => {
-  const engine = new Engine({ keepWorkers: 2, idleTimeout: 100 });
+  const { readdirSync } = await import('node:fs');
+  const threads = () => readdirSync('/proc/self/task').length;
+  const engine = new Engine({ keepWorkers: 4, idleTimeout: 500 });
   const program = await load(guest('hello'));
   // None is left of the first run, and the next one works all the same.
   for (let round = 0; round < 2; round++) {
+    const before = threads();
     equal(await new Process(program, { engine, stdout: 'null' }).run(), exited);
-    await pause(300);
+    await until(() => threads() >= before + 4);
+    await until(() => threads() <= before + 1);
   }
   await engine.close();
-});
+}, nodeOnly);
 
 // ---- URLs ----
 
@@ -379,7 +383,7 @@ test('boundaries: processes start while others are being ended', async () => {
   const [computes, hello] = [await crowd(3, COMPUTE), await load(guest('hello'))];
   let ended = [];
   let longest = 0;
-  for (let round = host.isFull ? 500 : 5; round > 0; round--) {
+  for (let round = host.isFull ? 100 : 5; round > 0; round--) {
     const { process, stage } = onStage(computes);
     await process.start();
     await stage.hear(4);
@@ -521,3 +525,27 @@ test('boundaries: wait() is kept when the threads are gone', async () => {
   await pause(100);
   equal(Atomics.load(words, 75), before);
 });
+
+test('boundaries: the service worker isolates the pages that it is told to, leaves redirects alone, and can be taken back', async () => {
+  const answers = new BroadcastChannel('site');
+  const heard = () => new Promise((resolve) => (answers.onmessage = ({ data }) => resolve(data)));
+  let answer = heard();
+  open(url('/site/page.html'));
+  equal(await answer, { isolated: true, at: 'new.js', other: true, isOtherIsolated: 'not shown', released: true });
+  answer = heard();
+  open(url('/site/page.html#after'));
+  equal(await answer, { isolated: false, at: 'new.js', other: true, isOtherIsolated: false });
+  answers.close();
+}, browsers);
+
+test('boundaries: an AudioWorklet, which may not block and has no timers, is told so', async () => {
+  const memory = new SharedMemory(1, 16);
+  const mutex = new Mutex(memory);
+  const context = new OfflineAudioContext(1, 44_100, 44_100);
+  await context.audioWorklet.addModule(url('/test/scripts/worklet.js'));
+  const node = new AudioWorkletNode(context, 'meet', { processorOptions: { memory: memory.memory, offset: mutex.offset } });
+  const answer = new Promise((resolve) => (node.port.onmessage = ({ data }) => resolve(data)));
+  node.connect(context.destination);
+  await context.startRendering();
+  equal(await answer, { took: true, added: 0, late: hearsNotifies ? false : 'MAY_NOT_BLOCK' });
+}, browsers);
