@@ -29,6 +29,8 @@ const PIPE_PART: usize = 4096;
 pub(crate) struct Channel {
     fd: Fd,
     pub(crate) filetype: Filetype,
+    /// A regular file that had no byte when it was opened.
+    is_empty: bool,
     pub(crate) is_readable: bool,
     pub(crate) is_writable: bool,
     waiting: Waiting,
@@ -47,6 +49,38 @@ pub(crate) enum Fd {
     Inherited(BorrowedFd<'static>),
 }
 
+/// What the system says of a descriptor.
+#[derive(Clone, Copy)]
+pub(crate) struct What {
+    pub(crate) filetype: Filetype,
+    /// A regular file without a byte.
+    is_empty: bool,
+}
+
+impl What {
+    /// Where nobody knows it counts as a regular file, since its use will tell the error.
+    fn of(fd: BorrowedFd<'_>) -> Self {
+        rustix::fs::fstat(fd).map_or(Self::new(Filetype::RegularFile), Self::from)
+    }
+
+    pub(crate) fn new(filetype: Filetype) -> Self {
+        Self {
+            filetype,
+            is_empty: false,
+        }
+    }
+}
+
+impl From<rustix::fs::Stat> for What {
+    fn from(stat: rustix::fs::Stat) -> Self {
+        let filetype = rustix::fs::FileType::from_raw_mode(stat.st_mode).into();
+        Self {
+            filetype,
+            is_empty: filetype == Filetype::RegularFile && stat.st_size == 0,
+        }
+    }
+}
+
 /// Whether a call on the descriptor can have to wait for somebody else.
 enum Waiting {
     /// Never: a regular file.
@@ -56,8 +90,9 @@ enum Waiting {
     Told,
     /// It does not wait if each call says so: a socket.
     Socket,
-    /// It waits, because others use the same open file description. Holds whether single
-    /// calls can be told not to.
+    /// It waits, because others use the same open file description, or because the system
+    /// makes up what is read while it is (`/proc/kmsg`). Holds whether single calls can be
+    /// told not to.
     Shared(AtomicBool),
 }
 
@@ -72,37 +107,37 @@ impl AsFd for Fd {
 
 impl Channel {
     /// Of a descriptor of our own, with `O_NONBLOCK` unless it is a regular file or a socket.
-    pub(crate) fn owned(fd: OwnedFd, filetype: Filetype) -> Self {
-        let waiting = match filetype {
+    pub(crate) fn owned(fd: OwnedFd, what: What) -> Self {
+        let waiting = match what.filetype {
             Filetype::RegularFile => Waiting::Never,
             Filetype::SocketStream => Waiting::Socket,
             _ => Waiting::Told,
         };
-        Self::new(Fd::Owned(fd), filetype, waiting)
+        Self::new(Fd::Owned(fd), what, waiting)
     }
 
     /// Of a descriptor of our own, whatever it is, which is told not to wait.
     pub(crate) fn told(fd: OwnedFd) -> std::io::Result<Self> {
-        let filetype = filetype(fd.as_fd());
-        if filetype != Filetype::RegularFile {
+        let what = What::of(fd.as_fd());
+        if what.filetype != Filetype::RegularFile {
             rustix::io::ioctl_fionbio(&fd, true)?;
         }
-        Ok(Self::owned(fd, filetype))
+        Ok(Self::owned(fd, what))
     }
 
     /// Of a stream of the host program.
     pub(crate) fn inherited(fd: BorrowedFd<'static>) -> Self {
-        let filetype = filetype(fd);
-        let waiting = match filetype {
+        let what = What::of(fd);
+        let waiting = match what.filetype {
             Filetype::RegularFile => Waiting::Never,
             Filetype::SocketStream => Waiting::Socket,
             _ => Waiting::Shared(AtomicBool::new(cfg!(target_os = "linux"))),
         };
-        Self::new(Fd::Inherited(fd), filetype, waiting)
+        Self::new(Fd::Inherited(fd), what, waiting)
     }
 
-    fn new(fd: Fd, filetype: Filetype, waiting: Waiting) -> Self {
-        let can_seek = match filetype {
+    fn new(fd: Fd, what: What, waiting: Waiting) -> Self {
+        let can_seek = match what.filetype {
             Filetype::RegularFile | Filetype::BlockDevice => true,
             Filetype::CharacterDevice => !fd.as_fd().is_terminal(),
             _ => false,
@@ -110,7 +145,8 @@ impl Channel {
         Self {
             can_seek,
             fd,
-            filetype,
+            filetype: what.filetype,
+            is_empty: what.is_empty,
             is_readable: false,
             is_writable: false,
             waiting,
@@ -124,6 +160,9 @@ impl Channel {
         self.is_readable = reading;
         self.is_writable = writing;
         self.flags = AtomicU16::new(flags);
+        if reading && !writing && self.is_empty {
+            self.waiting = Waiting::Shared(AtomicBool::new(false));
+        }
         self
     }
 
@@ -454,12 +493,4 @@ fn retry<R>(
             result => return Ok(result?),
         }
     }
-}
-
-/// What a descriptor is; a regular file if nobody knows, since its use will tell the error.
-fn filetype(fd: BorrowedFd<'_>) -> Filetype {
-    let stat = rustix::fs::fstat(fd);
-    stat.map_or(Filetype::RegularFile, |stat| {
-        rustix::fs::FileType::from_raw_mode(stat.st_mode).into()
-    })
 }

@@ -18,7 +18,8 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 use threadwork_wasi::{Host, Input, Limits, Output, Sink, Wasi, WasiBuilder, add_to_linker};
 use wasmtime::{
-    Engine, Func, Linker, MemoryTypeBuilder, SharedMemory, Store, Val, ValType, error::Error,
+    Config, Engine, Func, Linker, MemoryTypeBuilder, SharedMemory, Store, Val, ValType,
+    error::Error,
 };
 
 const MODULE: &str = "wasi_snapshot_preview1";
@@ -70,6 +71,10 @@ const FUNCTIONS: [&str; 45] = [
     "sock_send",
     "sock_shutdown",
 ];
+
+fn engine() -> Engine {
+    Engine::new(Config::new().shared_memory(true)).unwrap()
+}
 
 /// A process, for as many threads as there are.
 struct Process {
@@ -283,7 +288,7 @@ struct Stage {
 
 /// A process with a bit of everything.
 fn stage(random: &mut Random) -> Stage {
-    let engine = Engine::default();
+    let engine = engine();
     let ty = MemoryTypeBuilder::default()
         .min(2)
         .max(Some(2))

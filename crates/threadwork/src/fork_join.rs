@@ -30,6 +30,7 @@
 //! | `steal_queue` | the jobs that a member offers | a job is taken once, and it is the one that was looked at |
 //! | `stack` | the jobs of a thread | what is in the lists is alive |
 //! | `group` | members and their slots; stealing | |
+//! | `descent` | what a waiting thread may steal | it descends from what is waited for |
 //! | `watch` | who sleeps, and who watches meanwhile | no job and no task is overlooked for ever |
 //! | `idle` | searching, sleeping, waiting | |
 //! | `scope`, `par`, `parts`, `sort` | what is built on it | |
@@ -37,10 +38,17 @@
 //! No algorithm here has a fence: on WebAssembly one costs ten joins. There, each atomic
 //! store does, too, and the fast path of a join has none.
 //!
+//! # What a thread does that waits
+//!
+//! Parts of what it waits for: see `descent`. What else it could do might need a lock that it
+//! holds, or a cell that it fills. It means less to do for who waits, but not slower programs:
+//! a thief has taken the largest part that was there, and whoever waits for it helps with that.
+//!
 //! # Panics
 //!
 //! A half that panics does so in whoever called `join`, when the other half is done or
-//! was taken back without being run. In WebAssembly, where a panic ends the program, there
+//! was taken back without being run. What is dropped on the way may panic, too: see
+//! `boundary.rs`. In WebAssembly, where a panic ends the program, there
 //! is nothing to do.
 //!
 //! Sources: Frigo, Leiserson, Randall 1998 (work first); Dinan et al. 2009, van Dijk and
@@ -51,6 +59,7 @@
 use std::mem;
 use std::panic;
 
+mod descent;
 mod group;
 mod idle;
 mod job;
@@ -72,6 +81,7 @@ pub use par::{Par, par};
 pub use parts::{Chunks, Enumerate, IntoParts, Parts, Zip};
 pub use scope::{Scope, scope};
 
+use crate::boundary;
 use job::{Half, StackJob};
 
 /// Runs both closures, possibly at the same time, and returns both results.
@@ -88,10 +98,13 @@ use job::{Half, StackJob};
 ///
 /// # Blocking
 ///
-/// When `b` is still being run elsewhere, the thread does other jobs, and sleeps when there are
-/// none. A thread that may not sleep (a page's main thread) waits awake. The closures should not
-/// wait for each other, nor hold a lock across a call of `join`: the thread may run other jobs
-/// within it, which may want that lock.
+/// When `b` is still being run elsewhere, the thread helps with what `b` has forked or spawned,
+/// and with nothing else, and sleeps when there is nothing of it. A thread that may not sleep (a
+/// page's main thread) waits awake. The closures should not wait for each other.
+///
+/// So a lock may be held across a call of `join`, or a cell be filled by one, though other jobs
+/// of the pool want the same, as long as the closures do not, nor what they spawn on a
+/// [`scope`](crate::scope) around the call.
 ///
 /// # Hosts
 ///
@@ -181,8 +194,9 @@ where
 #[inline(never)]
 fn wait_for<B: FnOnce() -> RB, RB>(job: &StackJob<B, RB>) -> Result<RB, job::Payload> {
     // SAFETY: what was stolen had been prepared.
-    let latch = unsafe { job.latch() };
-    idle::wait(stack::current(), latch);
+    let shared = unsafe { job.shared() };
+    let stack = stack::current();
+    idle::wait(stack, &shared.latch, &shared.thief, stack.now());
     // SAFETY: the latch is open, and the job is over with this.
     unsafe { job.take_result() }
 }
@@ -208,8 +222,8 @@ fn unlink<B: FnOnce() -> RB, RB>(job: &StackJob<B, RB>, older: *const Half) {
     let mine = unsafe { stack::current().pop(job.as_half(), older) };
     if mine {
         // SAFETY: popped.
-        drop(unsafe { job.take_work() });
+        boundary::discard(unsafe { job.take_work() });
     } else {
-        drop(wait_for(job));
+        boundary::discard(wait_for(job));
     }
 }

@@ -49,6 +49,7 @@
 pub use threadwork_alloc as alloc;
 pub use threadwork_sync as sync;
 
+mod boundary;
 mod error;
 mod fork_join;
 mod pool;

@@ -56,6 +56,8 @@ mod worker;
 
 pub use name::{TaskId, TaskName};
 #[cfg(not(loom))]
+pub(crate) use worker::leave_tasks_to_others;
+#[cfg(not(loom))]
 pub use {
     builder::PoolBuilder,
     handle::{TaskFuture, TaskHandle},

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use threadwork_sync::Mutex;
 
+use crate::boundary;
 use crate::thread::Builder;
 
 pub use error::{JoinError, SpawnError, ThreadPanic};
@@ -193,6 +194,8 @@ impl ThreadManager {
                 drop(value);
             }));
             shared.end(&record, outcome.err());
+            // With the panic, if nobody joins.
+            boundary::discard(record);
         };
         // Where a panic ends the program, the name says who it was.
         let named = match builder.name {
@@ -276,7 +279,7 @@ impl ThreadManager {
             let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
             match record.wait(left) {
                 Ok(()) if record.has_handle() => {}
-                Ok(()) => drop(self.shared.join(&record, None)),
+                Ok(()) => boundary::discard(self.shared.join(&record, None)),
                 Err(JoinError::TimedOut { .. }) => return false,
                 // It was joined by others meanwhile.
                 Err(_) => {}

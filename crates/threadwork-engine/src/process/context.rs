@@ -13,7 +13,7 @@ use wasmtime::{ResourceLimiter, SharedMemory};
 
 /// Bytes of the host that an element of a table counts for: a pointer, and as much again,
 /// since a table that grows is a vector, which may have room for twice what is in it.
-const ELEMENT: usize = 2 * size_of::<usize>();
+pub(crate) const ELEMENT: usize = 2 * size_of::<usize>();
 
 impl ThreadContext {
     /// Of a store of the process whose first thread is this one.
@@ -59,7 +59,7 @@ impl Host for ThreadContext {
     fn shared_memory(&self) -> Option<&SharedMemory> {
         let position = self.process.code().shared_wasi_memory?;
         let memory = self.process.memories().get(position)?;
-        Some(memory.shared())
+        memory.shared()
     }
 
     fn memory_name(&self) -> &'static str {

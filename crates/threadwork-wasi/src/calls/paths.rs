@@ -3,7 +3,7 @@
 use super::Call;
 use super::files::times;
 use crate::abi::{Filestat, Filetype, checked, fdflags, lookupflags, oflags, rights};
-use crate::channel::Channel;
+use crate::channel::{Channel, What};
 use crate::descriptor::{Directory, Kind};
 use crate::errno::{Errno, Failure, Result};
 use crate::host::Host;
@@ -113,13 +113,14 @@ impl Opening {
         let opened = fs::open(&directory.dir, path, &self.options());
         let opened = opened.map_err(|error| self.explain(directory, path, error.into()))?;
         let stat = rustix::fs::fstat(&opened)?;
-        match Filetype::from(rustix::fs::FileType::from_raw_mode(stat.st_mode)) {
+        let what = What::from(stat);
+        match what.filetype {
             Filetype::Directory => Ok(Kind::Directory(Directory::new(opened, None))),
             _ if self.has(oflags::DIRECTORY) => Err(Errno::NOTDIR.into()),
             // A FIFO.
             Filetype::Unknown => Err(Errno::NOTSUP.into()),
-            filetype => {
-                let channel = Channel::owned(OwnedFd::from(opened), filetype);
+            _ => {
+                let channel = Channel::owned(OwnedFd::from(opened), what);
                 let flags = self.descriptor_flags;
                 Ok(Kind::File(channel.opened_for(
                     self.reads(),

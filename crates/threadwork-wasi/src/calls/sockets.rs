@@ -2,7 +2,7 @@
 
 use super::Call;
 use crate::abi::{DATA_TRUNCATED, Filetype, checked, fdflags, riflags, rights, sdflags};
-use crate::channel::Channel;
+use crate::channel::{Channel, What};
 use crate::descriptor::{Descriptor, Kind};
 use crate::errno::{Errno, Result};
 use crate::host::Host;
@@ -34,7 +34,7 @@ pub(crate) fn sock_accept<H: Host>(call: &Call<'_, H>, fd: u32, flags: u32, resu
     call.memory.locate(result, 4)?;
     let opened = call.open(&descriptor, || {
         let connection = listener.when_ready(call.host, PollFlags::IN, || accept(listener.fd()))?;
-        let channel = Channel::owned(connection, Filetype::SocketStream);
+        let channel = Channel::owned(connection, What::new(Filetype::SocketStream));
         Ok(Kind::Stream(channel.opened_for(true, true, flags)))
     })?;
     Ok(call.memory.write_u32(result, opened)?)

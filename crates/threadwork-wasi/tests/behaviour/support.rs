@@ -7,7 +7,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use threadwork_wasi::{Host, Limit, Wasi, WasiBuilder, add_to_linker};
 use wasmtime::error::Error;
-use wasmtime::{Engine, Linker, MemoryTypeBuilder, SharedMemory, Store, Val};
+use wasmtime::{Config, Engine, Linker, MemoryTypeBuilder, SharedMemory, Store, Val};
+
+fn engine() -> Engine {
+    Engine::new(Config::new().shared_memory(true)).unwrap()
+}
 
 /// How long a test waits for what takes no time.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -102,7 +106,7 @@ pub(crate) const NONBLOCK: u32 = 4;
 
 impl Guest {
     pub(crate) fn new(builder: WasiBuilder) -> Self {
-        let engine = Engine::default();
+        let engine = engine();
         let ty = MemoryTypeBuilder::default()
             .min(32)
             .max(Some(32))
@@ -121,7 +125,7 @@ impl Guest {
 
     /// Another thread of a process.
     pub(crate) fn of(process: Arc<Process>) -> Self {
-        let engine = Engine::default();
+        let engine = engine();
         let mut linker = Linker::new(&engine);
         add_to_linker(&mut linker).unwrap();
         Self {

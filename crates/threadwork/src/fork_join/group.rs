@@ -15,8 +15,10 @@ use std::sync::atomic::Ordering;
 
 use threadwork_sync::CachePadded;
 
-use super::idle::{pause, steal_and_run};
+use super::descent::{Stage, Thief};
+use super::idle::pause;
 use super::job::Job;
+use super::spawned::Mark;
 use super::stack::{self, Stack};
 use super::steal_queue::StealQueue;
 use super::watch::{WakeWord, Watch};
@@ -28,6 +30,8 @@ pub(crate) struct Group {
     slots: Box<[Slot]>,
     /// How many are taken.
     members: CachePadded<AtomicU32>,
+    /// How many workers there are, or will be in a moment.
+    expected: usize,
     /// No slot from here on has ever been taken.
     reach: AtomicU32,
     pub(super) watch: Watch,
@@ -37,6 +41,7 @@ pub(crate) struct Group {
 pub(super) struct Slot {
     pub(super) steal_queue: CachePadded<StealQueue>,
     pub(super) wake: CachePadded<WakeWord>,
+    pub(super) stage: CachePadded<Stage>,
     taken: AtomicU32,
     /// The slot of the last one who stole from here.
     thief: AtomicU32,
@@ -49,6 +54,9 @@ const TAKEN: u32 = 1;
 /// its work alone.
 const VISITORS: usize = if cfg!(loom) { 0 } else { 64 };
 
+/// How far a thread that waits goes from thief to thief.
+const HOPS: usize = 4;
+
 /// A thread's slot in a [`Group`]. Stays on the thread that took it.
 pub(crate) struct Member {
     group: Arc<Group>,
@@ -58,11 +66,12 @@ pub(crate) struct Member {
 }
 
 impl Group {
-    /// A group for so many workers.
-    pub(crate) fn new(workers: usize) -> Arc<Self> {
+    /// A group for so many workers, of which some are expected at once.
+    pub(crate) fn new(workers: usize, expected: usize) -> Arc<Self> {
         Arc::new(Group {
             slots: (0..workers + VISITORS).map(|_| Slot::new()).collect(),
             members: CachePadded::new(AtomicU32::new(0)),
+            expected,
             reach: AtomicU32::new(0),
             watch: Watch::new(workers),
         })
@@ -94,10 +103,11 @@ impl Group {
         })
     }
 
-    /// How many members there are, asleep or awake.
+    /// How many members there are, asleep or awake or on their way.
     pub(super) fn members(&self) -> usize {
         // Ordering: Relaxed; a hint.
-        self.members.load(Ordering::Relaxed) as usize
+        let members = self.members.load(Ordering::Relaxed) as usize;
+        members.max(self.expected)
     }
 
     /// A task was queued: wakes a worker that sleeps, unless one searches, who will
@@ -159,6 +169,29 @@ impl Group {
             Some(job)
         })
     }
+
+    /// Takes a job that descends from what one of `thieves` has stolen: from that one, or
+    /// from whom it waits for.
+    pub(super) fn steal_part(&self, thieves: &[Thief], own: u32) -> Option<*const Job> {
+        thieves.iter().find_map(|thief| {
+            let mut place = thief.get();
+            for _ in 0..HOPS {
+                let victim = self.slot(place.slot().filter(|slot| *slot != own)?);
+                let state = victim.steal_queue.look();
+                let first = victim.stage.first(place.stage())?;
+                if state.begins_at(first) {
+                    pause();
+                    if let Some(job) = victim.steal_queue.steal(state) {
+                        return Some(job);
+                    }
+                }
+                let next = victim.stage.waits_for.get();
+                victim.stage.first(place.stage())?;
+                place = next;
+            }
+            None
+        })
+    }
 }
 
 impl Slot {
@@ -166,6 +199,7 @@ impl Slot {
         Slot {
             steal_queue: CachePadded::new(StealQueue::new()),
             wake: CachePadded::new(WakeWord::new()),
+            stage: CachePadded::new(Stage::new()),
             taken: AtomicU32::new(FREE),
             thief: AtomicU32::new(0),
         }
@@ -187,7 +221,15 @@ impl Member {
     /// none.
     pub(crate) fn help(&self) -> bool {
         let stack = stack::current();
-        stack.run_spawned() || steal_and_run(stack, &self.group, self.slot)
+        if stack.run_spawned(Mark::BEGINNING) {
+            return true;
+        }
+        let job = self.group.steal(self.slot);
+        if let Some(job) = job {
+            // SAFETY: taken.
+            unsafe { stack.run_stolen(job) };
+        }
+        job.is_some()
     }
 
     pub(super) fn group(&self) -> &Group {
@@ -202,12 +244,29 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         let stack = stack::current();
-        while stack.run_spawned() {}
+        while stack.run_spawned(Mark::BEGINNING) {}
         stack.leave(&self.before);
         // Ordering: Relaxed; a hint.
         self.group.members.fetch_sub(1, Ordering::Relaxed);
         let slot = self.group.slot(self.slot);
         // Ordering: Release; pairs with the acquire in `take`.
         slot.taken.store(FREE, Ordering::Release);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// The first loop of a pool is divided for workers that have not sat down yet.
+    #[test]
+    fn workers_count_before_they_are_there() {
+        let group = Group::new(8, 4);
+        let member = group.enter();
+        assert_eq!(group.members(), 4);
+        let visitors: Vec<_> = (0..4).map(|_| group.visit()).collect();
+        assert_eq!(group.members(), 5);
+        visitors.into_iter().rev().for_each(drop);
+        drop(member);
     }
 }

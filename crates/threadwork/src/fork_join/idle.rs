@@ -2,19 +2,21 @@
 //!
 //! A worker *searches* for a while, as long as its spin history allows; then it *sleeps*,
 //! or, if nobody else does, *watches* (see [`watch`](super::watch)). A thread that waits in
-//! a join or at the end of a scope does jobs of others, first of whoever has its own (what
-//! it waits for is made of those), and naps in between. It does not watch, nor does it do
+//! a join or at the end of a scope does parts of what it waits for (see
+//! [`descent`](super::descent)), and naps in between. It does not watch, nor does it do
 //! tasks of the pool: the one that it waits for must not end up under another that waits for
-//! it.
+//! it. But if it waits for long, and tasks are queued, another thread works in its place.
 
 use std::thread;
 use std::time::Duration;
 
 use threadwork_sync::{Futex, System, spin_history};
 
+use super::descent::Thief;
 use super::group::{Group, Member};
 use super::job::Job;
 use super::latch::Latch;
+use super::spawned::Mark;
 use super::stack::{self, Stack};
 use super::watch::Call;
 
@@ -46,7 +48,7 @@ impl Member {
     pub(crate) fn idle(&self, queued: &dyn Fn() -> bool) {
         if let Found::Job(job) = self.find(queued) {
             // SAFETY: taken.
-            unsafe { stack::current().run(job) };
+            unsafe { stack::current().run_stolen(job) };
         }
     }
 
@@ -137,10 +139,11 @@ impl Member {
     }
 }
 
-/// Waits until the latch opens, and does other jobs meanwhile.
+/// Waits until the latch opens. Meanwhile it runs what this thread has spawned since then, and
+/// parts of what `thieves` have stolen.
 #[cold]
 #[inline(never)]
-pub(super) fn wait(stack: &Stack, latch: &Latch) {
+pub(super) fn wait(stack: &Stack, latch: &Latch, thieves: &[Thief], since: Mark) {
     let Some((group, slot)) = stack.membership() else {
         // A scope without a slot, which has given its reference to other threads.
         while !latch.is_open() {
@@ -148,16 +151,30 @@ pub(super) fn wait(stack: &Stack, latch: &Latch) {
         }
         return;
     };
-    let slot = group.index(slot);
+    let own = group.index(slot);
+    let waits_for = &slot.stage.waits_for;
+    let before = waits_for.get();
     let mut nap = SHORT_NAP;
     let mut search = Search::begin();
+    #[cfg(not(loom))]
+    let mut replaced = None;
     while !latch.is_open() {
-        let busy = stack.run_spawned() || steal_and_run(stack, group, slot);
+        let busy = stack.run_spawned(since) || steal_part_and_run(stack, group, thieves, own);
         if busy || !search.goes_on() {
             search.end(busy);
             if busy {
                 nap = SHORT_NAP;
             } else {
+                if let Some(thief) = thieves.iter().map(Thief::get).find(|thief| thief.is_one()) {
+                    waits_for.set(thief);
+                }
+                if stack.has_room() {
+                    stack.offer();
+                }
+                #[cfg(not(loom))]
+                if nap > LONG_NAP && replaced.is_none() {
+                    replaced = crate::pool::leave_tasks_to_others();
+                }
                 // Loom has no time; there, a wake-up that is lost shows.
                 latch.sleep((!cfg!(loom)).then_some(nap));
                 // What it misses is in proportion to what it has waited for already.
@@ -167,14 +184,15 @@ pub(super) fn wait(stack: &Stack, latch: &Latch) {
         }
     }
     search.end(true);
+    waits_for.set(before);
 }
 
-/// Steals a job and runs it.
-pub(super) fn steal_and_run(stack: &Stack, group: &Group, slot: u32) -> bool {
-    let job = group.steal(slot);
+/// Steals a part of what the thread waits for, and runs it.
+fn steal_part_and_run(stack: &Stack, group: &Group, thieves: &[Thief], own: u32) -> bool {
+    let job = group.steal_part(thieves, own);
     if let Some(job) = job {
         // SAFETY: taken.
-        unsafe { stack.run(job) };
+        unsafe { stack.run_stolen(job) };
     }
     job.is_some()
 }

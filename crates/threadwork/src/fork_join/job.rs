@@ -13,6 +13,7 @@ use std::mem::{ManuallyDrop, MaybeUninit};
 use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
 
+use super::descent::Thief;
 use super::latch::Latch;
 use crate::primitive;
 
@@ -48,7 +49,7 @@ impl Job {
 pub(super) struct Half {
     /// Initialized when it is offered.
     job: UnsafeCell<MaybeUninit<Job>>,
-    latch: UnsafeCell<MaybeUninit<Latch>>,
+    shared: UnsafeCell<MaybeUninit<Shared>>,
     /// What runs it, until it is offered. Owner only.
     private: Cell<Option<unsafe fn(*const Job)>>,
     /// The next newer job of the same owner, who alone uses this. Initialized while there
@@ -56,23 +57,26 @@ pub(super) struct Half {
     newer: Cell<MaybeUninit<*const Half>>,
 }
 
+/// What owner and thief have in common.
+pub(super) struct Shared {
+    pub(super) latch: Latch,
+    pub(super) thief: [Thief; 1],
+}
+
 impl Half {
     #[inline]
-    const fn new(run: unsafe fn(*const Job)) -> Self {
+    const fn new(private: Option<unsafe fn(*const Job)>) -> Self {
         Half {
             job: UnsafeCell::new(MaybeUninit::uninit()),
-            latch: UnsafeCell::new(MaybeUninit::uninit()),
-            private: Cell::new(Some(run)),
+            shared: UnsafeCell::new(MaybeUninit::uninit()),
+            private: Cell::new(private),
             newer: Cell::new(MaybeUninit::uninit()),
         }
     }
 
-    /// The end of a list, which is never run.
+    /// The end of a list, which is never run, and as good as offered.
     pub(super) const fn end() -> Self {
-        unsafe fn never(_: *const Job) {
-            unreachable!("the end of a list of jobs was taken for a job")
-        }
-        Half::new(never)
+        Half::new(None)
     }
 
     /// Whether it was never offered. For the owner.
@@ -119,7 +123,10 @@ impl Half {
             // SAFETY: nobody else uses it.
             unsafe { &mut *half.job.get() }.write(Job { run });
             // SAFETY: nobody else uses it.
-            unsafe { &mut *half.latch.get() }.write(Latch::new(1));
+            unsafe { &mut *half.shared.get() }.write(Shared {
+                latch: Latch::new(1),
+                thief: [Thief::nobody()],
+            });
         }
         this.cast()
     }
@@ -127,11 +134,11 @@ impl Half {
     /// # Safety
     ///
     /// The job was prepared.
-    pub(super) unsafe fn latch(&self) -> &Latch {
+    pub(super) unsafe fn shared(&self) -> &Shared {
         // SAFETY: it is only shared since then.
-        let latch = unsafe { &*self.latch.get() };
+        let shared = unsafe { &*self.shared.get() };
         // SAFETY: prepared.
-        unsafe { latch.assume_init_ref() }
+        unsafe { shared.assume_init_ref() }
     }
 }
 
@@ -147,7 +154,7 @@ impl<F: FnOnce() -> R, R> StackJob<F, R> {
     #[inline]
     pub(super) fn new(work: F) -> Self {
         StackJob {
-            half: Half::new(Self::run_stolen),
+            half: Half::new(Some(Self::run_stolen)),
             work: primitive::UnsafeCell::new(ManuallyDrop::new(work)),
             result: primitive::UnsafeCell::new(MaybeUninit::uninit()),
         }
@@ -161,9 +168,9 @@ impl<F: FnOnce() -> R, R> StackJob<F, R> {
     /// # Safety
     ///
     /// The job was offered.
-    pub(super) unsafe fn latch(&self) -> &Latch {
+    pub(super) unsafe fn shared(&self) -> &Shared {
         // SAFETY: prepared for that.
-        unsafe { self.half.latch() }
+        unsafe { self.half.shared() }
     }
 
     /// Takes the work out.
@@ -203,6 +210,9 @@ impl<F: FnOnce() -> R, R> StackJob<F, R> {
         let this = this.cast::<Self>();
         // SAFETY: alive until its latch opens.
         let job = unsafe { &*this };
+        // SAFETY: it was offered, or could not have been stolen.
+        let shared = unsafe { job.shared() };
+        shared.thief[0].is_me();
         // SAFETY: taken by the caller, who runs it once.
         let work = unsafe { job.take_work() };
         let result = panic::catch_unwind(AssertUnwindSafe(work));
@@ -211,8 +221,7 @@ impl<F: FnOnce() -> R, R> StackJob<F, R> {
             let cell = unsafe { &mut *cell };
             cell.write(result);
         });
-        // SAFETY: it was offered, or could not have been stolen.
-        let latch = ptr::from_ref(unsafe { job.latch() });
+        let latch = &raw const shared.latch;
         // SAFETY: this is the one that the latch counts. `job` is not used any more.
         unsafe { Latch::done(latch) };
     }

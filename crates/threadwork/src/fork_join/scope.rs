@@ -7,28 +7,37 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
 use std::sync::atomic::Ordering;
 
-use super::group::Group;
+use super::descent::Thief;
+use super::group::{Group, Slot};
 use super::idle;
 use super::job::{Job, Payload};
 use super::latch::Latch;
-use super::{spawned, stack};
+use super::spawned;
+use super::stack::{self, Stack};
+use crate::boundary;
 use crate::primitive::AtomicPtr;
 
 /// Where jobs are spawned that are done before [`scope`] returns.
 pub struct Scope<'scope> {
     /// The group whose members spawn into lists; null if there was no slot. Only compared.
     group: AtomicPtr<Group>,
+    /// The slot of the thread that waits for them; null if there was none. Only compared.
+    owner: AtomicPtr<Slot>,
     latch: Latch,
+    /// Some of those who run jobs and are not the owner.
+    thieves: [Thief; THIEVES],
     /// The first panic.
     panic: AtomicPtr<Payload>,
     /// `'scope` is what the jobs borrow, not shorter and not longer.
     _scope: PhantomData<fn(&'scope ()) -> &'scope ()>,
 }
+
+/// So many thieves are remembered.
+const THIEVES: usize = if cfg!(loom) { 1 } else { 4 };
 
 /// Runs `body`, and all jobs that it and they spawn, and returns when all are done.
 ///
@@ -45,9 +54,11 @@ pub struct Scope<'scope> {
 ///
 /// # Blocking
 ///
-/// When others do the last of the jobs, the thread does other jobs of the pool, and sleeps when
-/// there are none. A thread that may not sleep (a page's main thread) waits awake. So `body` and
-/// the jobs should hold no lock when they call `scope` or [`join`](crate::join).
+/// When others do the last of the jobs, the thread helps with what those have forked or spawned,
+/// and with nothing else of the pool, and sleeps when there is nothing of it. A thread that may
+/// not sleep (a page's main thread) waits awake. So a lock may be held across a call of `scope`
+/// that other jobs of the pool want, as long as its own do not, nor jobs that its body or its
+/// jobs spawn on a scope around it: these may be run within it.
 ///
 /// # Source
 ///
@@ -75,10 +86,17 @@ where
 {
     let stack = stack::current();
     let _member = stack.ensure_member();
-    let group = stack.membership().map_or(ptr::null(), |(group, _)| group);
+    let (group, slot) = stack
+        .membership()
+        .map_or((ptr::null(), ptr::null()), |(group, slot)| {
+            (ptr::from_ref(group), ptr::from_ref(slot))
+        });
+    let (begin, before) = (stack.now(), stack.begin_scope());
     let scope = Scope {
         group: AtomicPtr::new(group.cast_mut()),
+        owner: AtomicPtr::new(slot.cast_mut()),
         latch: Latch::new(1),
+        thieves: std::array::from_fn(|_| Thief::nobody()),
         panic: AtomicPtr::new(ptr::null_mut()),
         _scope: PhantomData,
     };
@@ -86,12 +104,19 @@ where
     // SAFETY: the body is one that is counted.
     unsafe { Latch::done(&scope.latch) };
     if !scope.latch.is_open() {
-        idle::wait(stack, &scope.latch);
+        idle::wait(stack, &scope.latch, &scope.thieves, begin);
     }
+    stack.end_scope(before);
     match (result, scope.take_panic()) {
         (Ok(result), None) => result,
-        (Err(payload), _) => panic::resume_unwind(payload),
-        (Ok(_), Some(payload)) => panic::resume_unwind(*payload),
+        (Err(payload), of_job) => {
+            boundary::discard(of_job);
+            panic::resume_unwind(payload)
+        }
+        (Ok(result), Some(payload)) => {
+            boundary::discard(result);
+            panic::resume_unwind(*payload)
+        }
     }
 }
 
@@ -132,24 +157,42 @@ impl<'scope> Scope<'scope> {
         // Another thread may get this: the work is `Send`, and the scope is `Sync`.
         let job = spawned::allocate(move || {
             // SAFETY: the scope waits for this job.
-            unsafe { &*scope }.run(work);
+            unsafe { &*scope }.run_job(work);
             // SAFETY: as above.
             let latch = unsafe { &raw const (*scope).latch };
             // SAFETY: counted when it was spawned.
             unsafe { Latch::done(latch) };
         });
         let stack = stack::current();
-        // Ordering: Relaxed; it never changes.
-        let group = self.group.load(Ordering::Relaxed).cast_const();
-        let here = stack
-            .membership()
-            .is_some_and(|(own, _)| ptr::eq(own, group));
-        if here {
+        if self.is_shared_with(stack) {
             stack.spawn(job);
         } else {
             // SAFETY: nobody else knows it.
             unsafe { Job::run(job) };
         }
+    }
+
+    /// Whether the thread is a member of the group whose members spawn into lists.
+    fn is_shared_with(&self, stack: &Stack) -> bool {
+        // Ordering: Relaxed; it never changes.
+        let group = self.group.load(Ordering::Relaxed).cast_const();
+        stack
+            .membership()
+            .is_some_and(|(own, _)| ptr::eq(own, group))
+    }
+
+    fn run_job(&self, work: impl FnOnce(&Scope<'scope>)) {
+        let stack = stack::current();
+        // Ordering: Relaxed; it never changes.
+        if stack.is_in(self.owner.load(Ordering::Relaxed)) || !self.is_shared_with(stack) {
+            self.run(work);
+            return;
+        }
+        let place = stack.place();
+        let thief = &self.thieves[place.slot().unwrap_or(0) as usize % THIEVES];
+        thief.set(place);
+        self.run(work);
+        thief.is_no_more(place);
     }
 
     fn run(&self, work: impl FnOnce(&Scope<'scope>)) {
@@ -170,12 +213,7 @@ impl<'scope> Scope<'scope> {
         );
         if kept.is_err() {
             // SAFETY: made above, and not given away.
-            let payload = unsafe { Box::from_raw(payload) };
-            // A payload whose drop panics must not unwind into the thief, and the panic's
-            // own payload may be of the same kind.
-            if let Err(another) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-                mem::forget(another);
-            }
+            boundary::discard(unsafe { Box::from_raw(payload) });
         }
     }
 

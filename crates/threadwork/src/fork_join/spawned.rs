@@ -78,9 +78,21 @@ impl List {
         self.pushed.set(self.pushed.get() + 1);
     }
 
+    /// Gives back one that was taken by `pop_oldest`, as long as all that were taken before
+    /// it are gone.
+    pub(super) fn put_back(&self, job: *const Job) {
+        self.jobs.borrow_mut().push_front(job);
+    }
+
+    /// Whether one was pushed since then and has not been popped from the new end: it may be
+    /// elsewhere.
+    pub(super) fn has_grown(&self, since: Mark) -> bool {
+        self.pushed.get() > since.0
+    }
+
     /// Takes the newest one, if it was pushed since then.
     pub(super) fn pop_newest(&self, since: Mark) -> Option<*const Job> {
-        if self.pushed.get() <= since.0 {
+        if !self.has_grown(since) {
             return None;
         }
         let job = self.jobs.borrow_mut().pop_back()?;

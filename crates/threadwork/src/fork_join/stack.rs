@@ -15,12 +15,15 @@
 //! Invariants: jobs of joins leave their list from the new end only, by the join that linked
 //! them, stolen or not; so all in the list are alive. `offered` is the newest of them that
 //! was put in the steal queue, or where the list ended when this member entered. While the
-//! steal queue's word is `content`, nothing is to be offered.
+//! steal queue's word is `content`, nothing is to be offered. A spawned job that lies in the
+//! steal queue below a half is not of a scope that is newer than the half: so the scope that
+//! waits for it finds it on top.
 
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::ptr;
 
+use super::descent::Place;
 use super::group::{Group, Member, Slot};
 use super::job::{Half, Job};
 use super::spawned::{List, Mark};
@@ -31,6 +34,8 @@ pub(super) struct Stack {
     newest: Cell<*const Half>,
     offered: Cell<*const Half>,
     content: Cell<State>,
+    /// What was newest when the innermost scope began.
+    before_scope: Cell<*const Half>,
     /// Null, as is the group, when the thread is no member of one.
     slot: Cell<*const Slot>,
     group: Cell<*const Group>,
@@ -65,6 +70,7 @@ impl Stack {
             newest: Cell::new(ptr::null()),
             offered: Cell::new(ptr::null()),
             content: Cell::new(State::NONE),
+            before_scope: Cell::new(ptr::null()),
             slot: Cell::new(ptr::null()),
             group: Cell::new(ptr::null()),
             spawned: List::new(),
@@ -86,6 +92,7 @@ impl Stack {
         self.swap(&before);
         self.newest.set(end);
         self.offered.set(end);
+        self.before_scope.set(end);
         self.slot.set(slot);
         self.group.set(group);
         before
@@ -103,6 +110,7 @@ impl Stack {
         self.newest.swap(&other.newest);
         self.offered.swap(&other.offered);
         self.content.swap(&other.content);
+        self.before_scope.swap(&other.before_scope);
         self.slot.swap(&other.slot);
         self.group.swap(&other.group);
         self.spawned.swap(&other.spawned);
@@ -173,6 +181,8 @@ impl Stack {
     }
 
     /// Unlinks a job that was put in the steal queue.
+    ///
+    /// It runs nothing: before `offered` is set, that is a job in no list any more.
     #[cold]
     fn take_back(&self, job: *const Half, older: *const Half) -> bool {
         let mut mine = false;
@@ -181,8 +191,8 @@ impl Stack {
             if mine {
                 break;
             }
-            // SAFETY: taken. It was spawned: jobs of joins that are newer were unlinked.
-            unsafe { self.run(newest) };
+            // It was spawned: jobs of joins that are newer were unlinked.
+            self.spawned.put_back(newest);
         }
         self.offered.set(older);
         mine
@@ -207,12 +217,10 @@ impl Stack {
         }
     }
 
-    /// Runs the newest job of those that this thread has spawned, unless all were stolen
-    /// or run.
-    pub(super) fn run_spawned(&self) -> bool {
-        // The newest in the steal queue was spawned, or is the newest of a join there.
-        let newest = self.spawned.pop_newest(Mark::BEGINNING);
-        let job = newest.or_else(|| self.unshelve(self.offered.get().cast()));
+    /// Runs the newest job that this thread has spawned since then, unless all were stolen or
+    /// run.
+    pub(super) fn run_spawned(&self, since: Mark) -> bool {
+        let job = self.take_spawned(since);
         if let Some(job) = job {
             // SAFETY: taken.
             unsafe { self.run(job) };
@@ -220,20 +228,74 @@ impl Stack {
         job.is_some()
     }
 
-    /// Runs a job that the thread has taken, and what that spawns and nobody steals.
+    fn take_spawned(&self, since: Mark) -> Option<*const Job> {
+        let newest = self.spawned.pop_newest(since);
+        if newest.is_some() || !self.spawned.is_empty() || !self.spawned.has_grown(since) {
+            return newest;
+        }
+        // The newest in the steal queue was spawned, or is the newest of a join there.
+        let shelved = self.unshelve(self.offered.get().cast())?;
+        self.spawned.put_back(shelved);
+        self.spawned.pop_newest(since)
+    }
+
+    /// Runs a job that the thread has taken, and what that spawns and nobody steals: what is
+    /// left would be found by nobody before this thread does its next.
     ///
     /// # Safety
     ///
     /// As for [`Job::run`].
-    pub(super) unsafe fn run(&self, job: *const Job) {
-        let before = self.spawned.now();
+    unsafe fn run(&self, job: *const Job) {
+        let before = self.now();
         // SAFETY: the caller's promise.
         unsafe { Job::run(job) };
-        // Nobody else finds them before the next join of this thread.
-        while let Some(job) = self.spawned.pop_newest(before) {
+        while let Some(job) = self.take_spawned(before) {
             // SAFETY: taken.
             unsafe { Job::run(job) };
         }
+    }
+
+    /// The same for one of another member.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Job::run`].
+    pub(super) unsafe fn run_stolen(&self, job: *const Job) {
+        let Some((_, slot)) = self.membership() else {
+            unreachable!("only members steal");
+        };
+        let has_private = !self.spawned.is_empty() || self.offered != self.newest;
+        let first = (!has_private).then(|| slot.steal_queue.look().end());
+        let before = slot.stage.begin(first);
+        // SAFETY: the caller's promise.
+        unsafe { self.run(job) };
+        slot.stage.end(before);
+    }
+
+    /// Whether that is the thread's slot.
+    pub(super) fn is_in(&self, slot: *const Slot) -> bool {
+        ptr::eq(self.slot.get(), slot)
+    }
+
+    /// Where this thread runs what it runs.
+    pub(super) fn place(&self) -> Place {
+        let place =
+            |(group, slot): (&Group, &Slot)| Place::new(group.index(slot), slot.stage.number());
+        self.membership().map_or(Place::NOWHERE, place)
+    }
+
+    /// To run what is spawned from now on.
+    pub(super) fn now(&self) -> Mark {
+        self.spawned.now()
+    }
+
+    /// A scope begins on this thread. Returns what it must be ended with.
+    pub(super) fn begin_scope(&self) -> *const Half {
+        self.before_scope.replace(self.newest.get())
+    }
+
+    pub(super) fn end_scope(&self, before: *const Half) {
+        self.before_scope.set(before);
     }
 
     /// Whether there is nothing of this thread for others to take.
@@ -259,7 +321,7 @@ impl Stack {
 
     /// Puts the oldest private jobs in the steal queue while there is room.
     #[cold]
-    fn offer(&self) {
+    pub(super) fn offer(&self) {
         let Some((group, slot)) = self.membership() else {
             return;
         };
@@ -285,11 +347,14 @@ impl Stack {
 
     /// Takes the oldest job that is not in the steal queue, to put it there.
     fn oldest_private(&self) -> Option<*const Job> {
-        let spawned = self.spawned.pop_oldest();
-        if spawned.is_some() {
-            return spawned;
+        let (offered, before_scope) = (self.offered.get(), self.before_scope.get());
+        // A job of the innermost scope must not lie below halves that are older than the
+        // scope: they are still there when that waits for it.
+        // SAFETY: in the list, since the scope is not over, and so alive.
+        let waits = offered != before_scope && unsafe { Half::is_private(before_scope) };
+        if !waits && let Some(spawned) = self.spawned.pop_oldest() {
+            return Some(spawned);
         }
-        let offered = self.offered.get();
         if ptr::eq(offered, self.newest.get()) {
             return None;
         }

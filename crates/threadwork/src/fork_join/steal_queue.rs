@@ -82,6 +82,16 @@ impl State {
         self.len() == 0
     }
 
+    /// Whether there are jobs, and all have this number or a later one.
+    pub(super) fn begins_at(self, first: u16) -> bool {
+        !self.is_empty() && self.tail().wrapping_sub(first) < 0x8000
+    }
+
+    /// The number of the next job.
+    pub(super) fn end(self) -> u16 {
+        self.split()
+    }
+
     pub(super) fn is_full(self) -> bool {
         self.len() == PLACES
     }

@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use threadwork_sync::Mutex;
 
-use super::shared::discard;
 use super::task::{Header, TaskRef};
+use crate::boundary::discard;
 
 #[derive(Default)]
 pub(super) struct Dependencies {

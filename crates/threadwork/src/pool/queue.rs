@@ -35,6 +35,7 @@ use threadwork_sync::{CachePadded, Futex as _, Mutex, MutexGuard, Patience, Prio
 use super::lanes::{Lanes, Taken};
 use super::name::TaskId;
 use super::task::TaskRef;
+use crate::boundary;
 use crate::primitive::{AtomicU32, AtomicU64};
 
 /// How often a class is passed over while it has a task: it gets 3 % at least.
@@ -139,17 +140,20 @@ impl Queue {
         if finished == 0 && !self.has_work() {
             return Next::Nothing;
         }
+        // Those that were claimed are dropped without the lock: what they hold may want it.
+        let mut claimed = Vec::new();
         let mut turn = self.turn.lock();
         let is_quiet = self.count(&mut turn, finished);
-        let next = self.next(&mut turn);
+        let next = self.next(&mut turn, &mut claimed);
         self.tell(turn, is_quiet);
+        claimed.into_iter().for_each(boundary::discard);
         next
     }
 
-    fn next(&self, turn: &mut Turn) -> Next {
+    fn next(&self, turn: &mut Turn, claimed: &mut Vec<TaskRef>) -> Next {
         let mut nothing = Next::Nothing;
         for class in turn.order() {
-            if let Some(task) = self.take_raised(turn, class) {
+            if let Some(task) = self.take_raised(turn, class, claimed) {
                 self.count_passes(turn, class);
                 return Next::Raised(task);
             }
@@ -168,13 +172,19 @@ impl Queue {
         nothing
     }
 
-    fn take_raised(&self, turn: &mut Turn, class: Priority) -> Option<TaskRef> {
+    fn take_raised(
+        &self,
+        turn: &mut Turn,
+        class: Priority,
+        claimed: &mut Vec<TaskRef>,
+    ) -> Option<TaskRef> {
         while let Some(task) = turn.expresses[class as usize].pop_front() {
             // Ordering: Relaxed, as in `express`.
             self.raised.fetch_sub(1, Ordering::Relaxed);
             if !task.is_claimed() {
                 return Some(task);
             }
+            claimed.push(task);
         }
         None
     }
@@ -298,7 +308,8 @@ impl Drop for Queue {
     /// Cancels what nobody will run.
     fn drop(&mut self) {
         while let Next::Task(task) | Next::Raised(task) = self.take(0) {
-            task.cancel();
+            boundary::call(|| task.cancel());
+            boundary::discard(task);
         }
     }
 }

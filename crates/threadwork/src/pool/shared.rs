@@ -1,7 +1,6 @@
 //! What the threads of a pool share.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -17,6 +16,7 @@ use super::status::WorkerStatus;
 use super::task::{Raised, TaskRef, WorkerSlot};
 use super::thread_counts::ThreadCounts;
 use super::worker::Worker;
+use crate::boundary::{self, discard};
 use crate::fork_join::Group;
 use crate::thread::Builder;
 
@@ -73,7 +73,7 @@ impl Shared {
             // Ordering: Relaxed; only the number matters.
             number: POOLS.fetch_add(1, Ordering::Relaxed),
             queue: Queue::new(),
-            group: Group::new(most),
+            group: Group::new(most, size),
             thread_counts: ThreadCounts::new(size, most),
             records: (0..most).map(|_| CachePadded::default()).collect(),
             aborting: AtomicU32::new(0),
@@ -211,8 +211,7 @@ impl Shared {
     }
 
     pub(super) fn cancel(&self, task: &TaskRef) {
-        // What the closure held may panic as it is dropped: that has been reported.
-        let _ = catch_unwind(AssertUnwindSafe(|| task.cancel()));
+        boundary::call(|| task.cancel());
     }
 
     /// Waits until the last thread has left, or for `timeout`; returns whether it has.
@@ -302,10 +301,4 @@ impl WorkerRecord {
         let name = name.filter(|(of, _)| *of == task).map(|(_, name)| name);
         Some(WorkerStatus::Busy { task, name })
     }
-}
-
-/// Drops a reference. What the result of a task nobody waits for says as it is dropped must
-/// not end a worker, nor a lock that tells of a raise.
-pub(super) fn discard(task: TaskRef) {
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(task)));
 }

@@ -56,6 +56,7 @@ use std::sync::atomic::Ordering;
 use threadwork_sync::{Futex as _, Patience, Priority, Resumed, Step, System, Waiter};
 
 use super::name::{TaskId, TaskName};
+use crate::boundary;
 use crate::error::{TaskError, TaskPanic};
 use crate::primitive::{AtomicPtr, AtomicU32, UnsafeCell};
 
@@ -190,8 +191,7 @@ impl<T: Send + 'static, F: FnOnce() -> T + Send + 'static> Task<T, F> {
                 .base
                 .result
                 .with_mut(|place| unsafe { (*place).take() });
-            // Its panic has been reported, and nobody is there to be told.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(result)));
+            boundary::discard(result);
         }
         before & POPPED != 0
     }
@@ -282,7 +282,8 @@ impl Header {
     /// Wakes those who waited in the state before it was over.
     fn wake(&self, before: u32) {
         if before & WAITED != 0 {
-            System.notify(&raw const self.state, u32::MAX);
+            // It calls wakers.
+            boundary::call(|| System.notify(&raw const self.state, u32::MAX));
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A thread of a pool: what it does between two tasks, and how it waits within one.
 
 use std::cell::Cell;
+use std::marker::PhantomData;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
 use std::thread;
@@ -12,8 +12,9 @@ use threadwork_sync::{AtomicU32, Contender, Futex, Patience, Priority, System, W
 
 use super::inheritance::Token;
 use super::queue::Next;
-use super::shared::{Shared, WorkerRecord, discard};
+use super::shared::{Shared, WorkerRecord};
 use super::task::{Claimed, Finish, TaskRef, WorkerSlot};
+use crate::boundary::discard;
 use crate::error::TaskError;
 use crate::fork_join::Member;
 
@@ -126,6 +127,8 @@ impl Worker {
         if last {
             shared.ended.open();
         }
+        // With what the hooks hold, if nobody else has it.
+        discard(shared);
     }
 
     fn serve(&self) -> Leaving {
@@ -324,23 +327,38 @@ impl Worker {
     }
 
     /// From now on another works in its place.
-    fn block(&self) -> Option<Blocked<'_>> {
+    fn block(&self) -> Option<Blocked> {
         if self.is_blocked.replace(true) {
             return None;
         }
         self.shared.substitute();
-        Some(Blocked(self))
+        Some(Blocked(PhantomData))
     }
 }
 
-/// A worker that blocks.
-struct Blocked<'a>(&'a Worker);
+/// That the worker of this thread blocks.
+pub(crate) struct Blocked(PhantomData<*const Worker>);
 
-impl Drop for Blocked<'_> {
+impl Drop for Blocked {
     fn drop(&mut self) {
-        self.0.is_blocked.set(false);
-        self.0.shared.thread_counts.unblock();
+        Worker::with(|worker| {
+            if let Some(worker) = worker {
+                worker.is_blocked.set(false);
+                worker.shared.thread_counts.unblock();
+            }
+        });
     }
+}
+
+/// Has another thread work in place of the calling one, which waits for a job, if tasks are
+/// queued: the job may itself wait for one of those, and the worker that waits for the job
+/// does no tasks.
+pub(crate) fn leave_tasks_to_others() -> Option<Blocked> {
+    Worker::with(|worker| {
+        worker
+            .filter(|worker| worker.shared.queue.has_work())
+            .and_then(Worker::block)
+    })
 }
 
 /// Where a worker sleeps within a task: another works meanwhile.
@@ -409,10 +427,4 @@ pub fn blocking<T>(f: impl FnOnce() -> T) -> T {
         let _blocked = worker.and_then(Worker::block);
         f()
     })
-}
-
-/// Calls a hook of the user's. Its panic has been reported, and is no reason to lose a
-/// worker.
-pub(super) fn call_hook(hook: impl FnOnce()) {
-    let _ = catch_unwind(AssertUnwindSafe(hook));
 }

@@ -13,6 +13,8 @@ use std::sync::Weak;
 
 use threadwork_sync::Mutex;
 
+use crate::boundary;
+
 /// The number of a thread that has no index. It is never taken.
 pub(super) const NONE: usize = usize::MAX;
 
@@ -56,7 +58,7 @@ impl Drop for Registration {
         };
         for end in self.ends.take() {
             if let Some(end) = end.upgrade() {
-                end.end(number);
+                boundary::call(move || end.end(number));
             }
         }
         INDEX.set(NONE);

@@ -1,9 +1,11 @@
 //! `join`: both halves, once each, wherever they run.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
-use threadwork::join;
+use threadwork::{ThreadPool, blocking, join};
 
 use crate::support::{Event, often, on_pool, up_to};
 
@@ -180,4 +182,30 @@ fn joins_nest_deeply() {
     let depth = up_to(2_000) as u32;
     assert_eq!(on_pool(2, move || left(depth)), depth);
     assert_eq!(on_pool(2, move || right(depth)), depth);
+}
+
+/// The one worker of the pool waits for a half that another thread has, and that thread for a
+/// task: a third one runs the task.
+#[test]
+fn a_half_may_wait_for_a_task_of_its_pool() {
+    let pool = Arc::new(ThreadPool::new(1).unwrap());
+    let own = pool.clone();
+    let mut root = pool.execute(move || {
+        let (taken, back) = (Event::default(), Event::default());
+        join(
+            || {
+                blocking(|| taken.wait());
+                back.set();
+            },
+            || {
+                taken.set();
+                back.wait();
+                let (sender, receiver) = mpsc::channel();
+                drop(own.execute(move || sender.send(())));
+                blocking(|| receiver.recv()).unwrap();
+            },
+        );
+    });
+    let end = root.wait_timeout(Duration::from_secs(60));
+    end.expect("it hangs").unwrap();
 }

@@ -14,6 +14,7 @@
 
 mod support;
 
+mod generated;
 mod join;
 #[cfg(panic = "unwind")]
 mod panics;

@@ -138,25 +138,76 @@ fn the_body_of_a_scope_wins() {
     assert_eq!(payload, 2);
 }
 
-/// One that panics when it is dropped.
-struct Nasty;
+/// Panics as it is dropped, and so does the payload of that panic.
+struct Bomb(u32);
 
-impl Drop for Nasty {
+impl Drop for Bomb {
     fn drop(&mut self) {
-        fail(99);
+        if self.0 > 0 {
+            resume_unwind(Box::new(Bomb(self.0 - 1)));
+        }
     }
 }
+
+const BOMB: Bomb = Bomb(3);
 
 #[test]
 fn payloads_that_panic_when_dropped_do_no_harm() {
     let result = catch_unwind(AssertUnwindSafe(|| {
         scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|_| resume_unwind(Box::new(Nasty)));
+                scope.spawn(|_| resume_unwind(Box::new(BOMB)));
             }
         });
     }));
     std::mem::forget(result);
+}
+
+/// What is given up, since another panic goes on, is dropped all the same, and a panic in that
+/// ends there.
+#[test]
+fn what_is_given_up_may_panic_when_dropped() {
+    // A half that was not begun.
+    let held = BOMB;
+    let payload = caught(|| join(|| fail(1), move || drop(held)));
+    assert_eq!(payload, 1);
+    // The result, or the panic, of one that was stolen.
+    for panics in [false, true] {
+        let payload = on_pool(2, move || {
+            let taken = Event::default();
+            caught(|| {
+                join(
+                    || {
+                        taken.wait();
+                        fail(1)
+                    },
+                    || {
+                        taken.set();
+                        if panics {
+                            resume_unwind(Box::new(BOMB));
+                        }
+                        BOMB
+                    },
+                )
+            })
+        });
+        assert_eq!(payload, 1);
+    }
+    // The result of a scope, and the panic of a job.
+    let payload = caught(|| {
+        scope(|scope| {
+            scope.spawn(|_| fail(1));
+            BOMB
+        })
+    });
+    assert_eq!(payload, 1);
+    let payload = caught(|| {
+        scope(|scope| {
+            scope.spawn(|_| resume_unwind(Box::new(BOMB)));
+            fail(1)
+        })
+    });
+    assert_eq!(payload, 1);
 }
 
 #[test]

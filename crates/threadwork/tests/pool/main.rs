@@ -14,6 +14,8 @@
 
 mod support;
 
+#[cfg(panic = "unwind")]
+mod boundaries;
 mod end;
 mod execute;
 mod handles;

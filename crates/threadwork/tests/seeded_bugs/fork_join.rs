@@ -95,7 +95,7 @@ pub(crate) const LOOM: &[Bug] = &[
     bug(
         "a scope ends before its jobs",
         SCOPE,
-        "    if !scope.latch.is_open() {\n        idle::wait(stack, &scope.latch);\n    }",
+        "    if !scope.latch.is_open() {\n        idle::wait(stack, &scope.latch, &scope.thieves, begin);\n    }",
         "",
         "join::spawned_jobs_are_run_once",
     ),
@@ -148,9 +148,37 @@ pub(crate) const NATIVE: &[Bug] = &[
     bug(
         "what an unwound join holds is not dropped",
         JOIN,
-        "        drop(unsafe { job.take_work() });",
+        "        boundary::discard(unsafe { job.take_work() });",
         "        std::mem::forget(unsafe { job.take_work() });",
         "panics::what_the_halves_hold_is_dropped_once",
+    ),
+    bug(
+        "a join runs jobs while it takes its second half back",
+        STACK,
+        "            self.spawned.put_back(newest);",
+        "            unsafe { self.run(newest) };",
+        "scope::a_join_may_spawn_on_the_scope_around_it",
+    ),
+    bug(
+        "a job of a scope comes to lie below an older half",
+        STACK,
+        "if !waits && let Some(spawned)",
+        "if let Some(spawned)",
+        "scope::jobs_are_in_reach_of_whoever_waits_for_them",
+    ),
+    bug(
+        "a thread that waits takes any job",
+        IDLE,
+        "let job = group.steal_part(thieves, own);",
+        "let _ = thieves;\n    let job = group.steal(own);",
+        "scope::a_cell_may_be_filled_in_parallel_within_a_loop",
+    ),
+    bug(
+        "a worker that waits for a job leaves tasks to nobody",
+        IDLE,
+        "if nap > LONG_NAP && replaced.is_none() {",
+        "if false && nap > LONG_NAP && replaced.is_none() {",
+        "join::a_half_may_wait_for_a_task_of_its_pool",
     ),
     bug(
         "the watch never falls asleep",
@@ -165,6 +193,13 @@ pub(crate) const NATIVE: &[Bug] = &[
         "if wanted && size / 2 >= least {",
         "if wanted && false {",
         "par::few_long_iterations_are_spread",
+    ),
+    bug(
+        "a search goes on to the end of each part",
+        PAR,
+        "part.items().take_while(|_| !is_over());",
+        "part.items();",
+        "par::a_search_ends_with_the_items_that_threads_are_at",
     ),
     bug(
         "results with a gap are taken for one piece",

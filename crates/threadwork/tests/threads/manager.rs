@@ -312,7 +312,13 @@ fn join_all_waits_for_all() {
         };
         let _ = threads.spawn(start).unwrap();
     }
-    let kept = threads.spawn(|| 7).unwrap();
+    // It runs when `join_all` comes to it.
+    let kept = threads
+        .spawn(|| {
+            thread::sleep(Duration::from_millis(300));
+            7
+        })
+        .unwrap();
     gate.open();
     threads.join_all().unwrap();
     assert_eq!(census.living(), 0);
@@ -353,6 +359,47 @@ fn join_all_returns_the_panics() {
         .collect();
     assert_eq!(said, [(1, "odd: 1"), (3, "odd: 3")]);
     threads.join_all().unwrap();
+}
+
+/// Panics as it is dropped, and so does the payload of that panic.
+#[cfg(panic = "unwind")]
+struct Bomb(u32);
+
+#[cfg(panic = "unwind")]
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if self.0 > 0 {
+            std::panic::resume_unwind(Box::new(Bomb(self.0 - 1)));
+        }
+    }
+}
+
+/// Nobody joins them: what they leave behind is dropped by the threads themselves.
+#[test]
+#[cfg(panic = "unwind")]
+fn what_detached_threads_leave_may_panic_when_dropped() {
+    let threads = ThreadManager::new();
+    let (gate, wait) = gate();
+    let wait_too = wait.clone();
+    let ends: [Box<dyn FnOnce() -> Bomb + Send>; 2] = [
+        Box::new(move || {
+            wait();
+            Bomb(3)
+        }),
+        Box::new(move || {
+            wait_too();
+            std::panic::resume_unwind(Box::new(Bomb(3)))
+        }),
+    ];
+    for end in ends {
+        threads.spawn(end).unwrap().detach().unwrap();
+    }
+    gate.open();
+    while threads.live() > 0 {
+        thread::yield_now();
+    }
+    assert_eq!(threads.list(), []);
+    assert_eq!(threads.spawn(|| 2).unwrap().join().unwrap(), 2);
 }
 
 #[test]
