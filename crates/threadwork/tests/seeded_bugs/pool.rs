@@ -165,6 +165,13 @@ pub(crate) const BUGS: &[Bug] = &[
         caught_by: "pool_queue::one_threads_tasks_keep_their_order",
     },
     Bug {
+        name: "a task is dropped under the lock",
+        file: "pool/queue.rs",
+        from: "            claimed.push(task);\n",
+        to: "            let _ = &claimed;\n",
+        caught_by: "pool_queue::what_a_task_leaves_is_dropped_without_the_lock",
+    },
+    Bug {
         name: "a closed queue takes a task",
         file: "pool/queue.rs",
         from: "        if before & CLOSED != 0 {",
