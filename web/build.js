@@ -36,8 +36,10 @@ const options = {
 };
 // What the page does not use at once stays apart.
 await build({ ...options, entryPoints: ['index.js', 'sync.js'], splitting: true });
-const apart = { external: ['./imports.js'] };
+const apart = { external: ['./imports.js', './node.js'] };
 await build({ ...options, ...apart, entryPoints: ['src/worker.js', 'src/supervisor.js'] });
+// Browsers have no use for it. It lies where the bundles look for it.
+await build({ ...options, entryPoints: [{ in: 'src/files/node.js', out: 'node' }] });
 // With its white space go the comments that tell bundlers to leave the user's script alone.
 await build({ ...options, entryPoints: ['src/imports.js'], minify: false });
 

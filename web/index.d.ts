@@ -15,6 +15,11 @@ export interface LoadOptions {
    * their workers. Costs the load of the rewriter and some milliseconds for each megabyte.
    */
   deadlockDetection?: boolean;
+  /**
+   * Rewrites the module so that a thread traps that uses up its stack in linear memory, before it
+   * overwrites other data; by default where it is rewritten anyway, for `deadlockDetection`.
+   */
+  stackCheck?: boolean;
   /** Where the rewriter is, if not beside this package's scripts. */
   rewriterUrl?: string | URL;
   /** The limits of the imported memory in pages, of a `WebAssembly.Module`, which cannot tell. */
@@ -37,7 +42,7 @@ export class Program {
 /**
  * Loads a program: a URL, a response, bytes, a compiled module, or in Node a path.
  *
- * @throws {ThreadworkError} FETCH, COMPILE, MEMORY64, SOURCE
+ * @throws {ThreadworkError} FETCH, COMPILE, EXCEPTIONS, MEMORY64, SOURCE, REWRITER
  */
 export function load(
   source:
@@ -65,6 +70,8 @@ export type LimitName = 'threads' | 'memory' | 'openFiles' | 'wallTime';
 export interface Trap {
   /** 0 is the main thread. */
   thread: number;
+  /** In a program of Rust, the number in its panics' messages; the main thread has none here. */
+  threadInRust?: number;
   message: string;
   /** The guest's frames, the innermost first, a line each. */
   stack: string;
@@ -72,6 +79,7 @@ export interface Trap {
 
 export interface Sleeper {
   thread: number;
+  threadInRust?: number;
   /** What it waits for a notify of. */
   address: number;
   stack: string;
@@ -90,6 +98,7 @@ export type OutputTarget =
   | 'pipe'
   /** `process.stdoutBytes` has it. */
   | 'collect'
+  /** What it throws, or breaks its promise with, ends the program, and breaks `run` with CALLBACK. */
   | ((bytes: Uint8Array) => void)
   | WritableStream<Uint8Array>;
 
@@ -102,7 +111,8 @@ export type InputSource =
   | { text: string }
   | BufferSource
   | Blob
-  | ReadableStream<Uint8Array>;
+  /** An error of the stream ends the program, and breaks `run` with CALLBACK. */
+  | ReadableStream<Uint8Array | string | ArrayBuffer>;
 
 export interface ProcessOptions {
   args?: string[];
@@ -138,7 +148,7 @@ export interface ProcessOptions {
   limits?: {
     /** Bytes of linear memory. */
     memory?: number;
-    /** Milliseconds from start to end. */
+    /** Milliseconds from start to end, as many as you like. */
     wallTime?: number;
     /** Files and directories open at one time, beside standard streams and preopens. */
     openFiles?: number;
@@ -221,7 +231,10 @@ export class Process {
    * returned.
    */
   start(): Promise<void>;
-  /** Starts it and waits for its end. Broken if the host fails, never because of the guest. */
+  /**
+   * Starts it and waits for its end. Broken if the host fails or something that it was given
+   * (CALLBACK, HOST_FUNCTION, IMPORTS, DATA), never because of the guest.
+   */
   run(): Promise<ExitStatus>;
   /** Kept when it has ended and all its threads are gone. */
   wait(): Promise<ExitStatus>;
@@ -232,7 +245,7 @@ export class Process {
   call(name: string, ...args: Value[]): Promise<Value | Value[] | undefined>;
   threads(): ThreadInfo[];
   stats(): Stats;
-  /** Returns a function that takes the listener back. */
+  /** Returns a function that takes the listener back. One that throws ends the process (CALLBACK). */
   on(event: 'thread', listener: (event: ThreadEvent) => void): () => void;
   /**
    * The shared memory; null if there is none, and after the end. Who has it could notify any
@@ -246,9 +259,9 @@ export class Process {
   readonly stderrBytes: Uint8Array;
   /** The directories in memory as they were at the end, by the guest's paths. */
   readonly files: Record<string, MemoryTree>;
-  /** The bytes of a file, by the guest's absolute path, at any time. */
+  /** The bytes of a file, by the guest's absolute path, at any time once it has been started. */
   readFile(path: string): Promise<Uint8Array>;
-  /** Makes or replaces a file while the process runs. */
+  /** Makes or replaces a file; in memory while the process runs, elsewhere afterwards, too. */
   writeFile(path: string, data: string | BufferSource): Promise<void>;
 }
 
@@ -327,9 +340,11 @@ export class ThreadRuntime {
 export interface EngineOptions {
   /** Workers kept for the next process; the number of cores and one by default. */
   keepWorkers?: number;
+  /** Milliseconds after which an idle worker is given back; never by default. */
+  idleTimeout?: number;
   /** Milliseconds that a worker may take to start; 30,000 by default. */
   startTimeout?: number;
-  /** The scripts, where they are not beside this package's other scripts. */
+  /** The scripts, where they are not beside this package's other scripts; as the page names them. */
   workerUrl?: string | URL;
   supervisorUrl?: string | URL;
 }

@@ -49,6 +49,8 @@ export const W = {
   LIMITS_MET: 20,
   /** The file descriptors that are standard input, output and error; -1 if none is. */
   STREAM_FD: 21,
+  /** The flags of standard input, output and error. */
+  STREAM_FLAGS: 41,
   RPC_LOCK: 24,
   RPC_STATE: 25,
   RPC_CALL: 26,
@@ -96,7 +98,7 @@ export const S = {
   /** Of a call: how many arguments or results, and which of them are 64-bit integers. */
   COUNT: 10,
   WIDE: 11,
-  /** Changes from 0 to 1 (done) or 2 (failed) when a call has been answered. */
+  /** Changes from 0 when a call has been answered; see Reply. */
   REPLY: 12,
   /** 1 while the thread is counted in W.ASLEEP. */
   ASLEEP: 13,
@@ -116,8 +118,8 @@ export const MOST_VALUES = (SEAT_WORDS - S.VALUES) / 2;
 export const Mailbox = { NONE: 0, IDLE: 1, JOB: 2, BUSY: 3, GONE: 4 };
 export const Job = { THREAD: 1, CALL: 2 };
 
-/** The values of S.REPLY. */
-export const Reply = { NONE: 0, DONE: 1, FAILED: 2 };
+/** The values of S.REPLY: the results are in the seat, or the answer comes by message. */
+export const Reply = { NONE: 0, DONE: 1, POSTED: 2 };
 
 /** What a seat's thread does. */
 export const Activity = { NONE: 0, RUNNING: 1, WAITING: 2, HOST_CALL: 3, LEAVING: 4 };

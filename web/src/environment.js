@@ -3,15 +3,16 @@
 // the process does.
 
 import { Activity, Cause, Rpc, W } from './control.js';
-import { Ring } from './ring.js';
-import { FILE_CALLS } from './wasi/abi.js';
+import { isStopped, letGo, mayHold } from './lock.js';
+import { E, Errno, FDFLAGS, FILE_CALLS } from './wasi/abi.js';
 
 /** Thrown through the guest when its process ends. */
 export const ENDED = Symbol('the process has ended');
 
 const INPUT = 0;
-/** The most that one call moves; the guest calls again for the rest. */
-const MOST = Ring.CAPACITY;
+/** The system's scheduler is out of reach: of so many yields one sleeps, as shortly as it can. */
+const YIELDS = 8;
+const SHORTEST_SLEEP = 0.001;
 
 export class Environment {
   /**
@@ -20,20 +21,22 @@ export class Environment {
    * @param {import('./guest-memory.js').GuestMemory} memory
    * @param {{args: Uint8Array[], env: Uint8Array[], origin: number}} given
    * @param {(message: object) => void} post to the supervisor
-   * @param {((name: string, args: any[]) => number) | null} localFiles serves file calls
-   *   where the supervisor cannot reach the memory
+   * @param {((name: string, args: any[]) => number) | null} localFiles serves file calls,
+   *   if the supervisor does not
    */
   constructor(control, seat, memory, given, post, localFiles) {
     Object.assign(this, given);
     this.control = control;
+    this.yields = 0;
     this.seat = seat;
     this.memory = memory;
     this.post = post;
-    if (localFiles) this.file = localFiles;
+    this.localFiles = localFiles;
   }
 
+  /** Throws where the process ends, or this worker is about to be terminated. */
   check() {
-    if (this.control.isEnding) throw ENDED;
+    if (this.control.isEnding || isStopped()) throw ENDED;
   }
 
   get thread() {
@@ -70,6 +73,11 @@ export class Environment {
     });
   }
 
+  yield() {
+    this.yields = (this.yields + 1) % YIELDS;
+    if (this.yields === 0) Atomics.wait(this.control.words, W.END, 0, SHORTEST_SLEEP);
+  }
+
   // ---- Standard streams ----
 
   stream(fd) {
@@ -87,15 +95,30 @@ export class Environment {
     return ring.filled > 0 || ring.isFinished;
   }
 
+  input() {
+    const { filled, isFinished } = this.control.rings[INPUT];
+    return { filled, isFinished };
+  }
+
+  isNonblocking(stream) {
+    return (Atomics.load(this.control.words, W.STREAM_FLAGS + stream) & FDFLAGS.NONBLOCK) !== 0;
+  }
+
   waitForInput(milliseconds) {
     this.blocking(() => this.control.rings[INPUT].waitFilled(milliseconds));
   }
 
   read(vectors) {
     const ring = this.control.rings[INPUT];
+    if (vectors.every(({ length }) => length === 0)) return 0;
+    if (this.isNonblocking(INPUT) && !this.hasInput()) throw new Errno(E.AGAIN);
     if (!ring.readers.acquire()) throw ENDED;
     try {
-      while (!this.hasInput()) this.blocking(() => ring.waitFilled());
+      while (!this.hasInput()) {
+        if (this.isNonblocking(INPUT)) throw new Errno(E.AGAIN);
+        this.blocking(() => ring.waitFilled());
+        this.check();
+      }
       this.check();
       let moved = 0;
       for (const bytes of vectors) {
@@ -117,13 +140,16 @@ export class Environment {
     try {
       let moved = 0;
       for (let bytes of vectors) {
-        bytes = bytes.subarray(0, MOST - moved);
         while (bytes.length > 0) {
           const count = ring.write(bytes);
           moved += count;
           bytes = bytes.subarray(count);
           if (bytes.length === 0) break;
           this.ringHost();
+          if (this.isNonblocking(stream)) {
+            if (moved === 0) throw new Errno(E.AGAIN);
+            return moved;
+          }
           this.blocking(() => ring.waitDrained());
           this.check();
         }
@@ -138,10 +164,26 @@ export class Environment {
   // ---- Files ----
 
   file(name, args) {
-    return this.blocking(() => {
-      const { control } = this;
-      const { words } = control;
-      if (!control.rpcLock.acquire()) throw ENDED;
+    const ask = this.localFiles ? this.serve : this.askSupervisor;
+    return this.blocking(() => ask.call(this, name, args));
+  }
+
+  serve(name, args) {
+    // As with a lock: until it is given back, this worker is not terminated.
+    if (!mayHold()) throw ENDED;
+    try {
+      this.check();
+      return this.localFiles(name, args);
+    } finally {
+      letGo();
+    }
+  }
+
+  askSupervisor(name, args) {
+    const { control } = this;
+    const { words } = control;
+    if (!control.rpcLock.acquire()) throw ENDED;
+    try {
       words[W.RPC_CALL] = FILE_CALLS.indexOf(name);
       control.setArguments(args);
       const { FREE, ASKED, ANSWERED } = Rpc;
@@ -153,8 +195,9 @@ export class Environment {
       const result = words[W.RPC_RESULT];
       // Else the process ended, before or after the answer.
       if (Atomics.compareExchange(words, W.RPC_STATE, ANSWERED, FREE) !== ANSWERED) throw ENDED;
-      control.rpcLock.release();
       return result;
-    });
+    } finally {
+      control.rpcLock.release();
+    }
   }
 }

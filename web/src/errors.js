@@ -41,8 +41,12 @@ export function exitCode(status) {
   }
 }
 
-const threadName = (id) => (id === 0 ? 'the main thread' : `thread ${id}`);
-const trapText = ({ thread, message, stack }) =>
+/** Rust's standard library counts the main thread as 1, and its panics say so. */
+const threadName = ({ thread, threadInRust }) => {
+  if (thread === 0) return 'the main thread';
+  return threadInRust ? `thread ${thread} (${threadInRust} in Rust's messages)` : `thread ${thread}`;
+};
+const trapText = ({ message, stack, ...thread }) =>
   `${threadName(thread)} trapped: ${message}${stack ? `\n${stack}` : ''}`;
 
 /** A status in words: a headline, and lines of detail where there are any. */
@@ -56,7 +60,7 @@ export function describe(status) {
       const { length } = status.threads;
       const who = length === 1 ? 'the only thread waits' : `all ${length} threads wait`;
       const sleepers = status.threads.map(
-        ({ thread, address, stack }) =>
+        ({ address, stack, ...thread }) =>
           `\n${threadName(thread)} waits at address 0x${address.toString(16)}${stack ? `\n${stack}` : ''}`,
       );
       const whom = length === 1 ? 'it' : 'them';

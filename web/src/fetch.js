@@ -1,6 +1,7 @@
 // The bytes of a module, from wherever it is.
 
 import { ThreadworkError } from './errors.js';
+import { bytesOf, isUrl, textOf } from './foreign.js';
 import { isNode, nodeModule } from './platform.js';
 
 /**
@@ -9,12 +10,9 @@ import { isNode, nodeModule } from './platform.js';
  * @param {string | URL | Response | BufferSource} source
  */
 export async function fetchBytes(source, { compile = false } = {}) {
-  if (ArrayBuffer.isView(source)) {
-    // A copy: another thread could change bytes that are shared.
-    return { bytes: new Uint8Array(source.buffer, source.byteOffset, source.byteLength).slice() };
-  }
+  // A copy: another thread could change bytes that are shared.
   if (!(source instanceof Response) && !(source instanceof URL) && typeof source !== 'string') {
-    return { bytes: new Uint8Array(source).slice() };
+    return { bytes: bytesOf(source).slice() };
   }
   const file = isNode ? localPath(source) : null;
   if (file) {
@@ -25,15 +23,28 @@ export async function fetchBytes(source, { compile = false } = {}) {
     }
   }
   const response = source instanceof Response ? source : await request(source);
-  if (!response.ok) {
-    throw new ThreadworkError('FETCH', `cannot load ${response.url}: status ${response.status}`);
+  const where = response.url || 'the response';
+  if (!response.ok) throw new ThreadworkError('FETCH', `cannot load ${where}: status ${response.status}`);
+  try {
+    const compiled = compile ? compiling(response) : undefined;
+    return { bytes: new Uint8Array(await response.arrayBuffer()), compiled };
+  } catch (error) {
+    throw new ThreadworkError('FETCH', `cannot load ${where}: ${textOf(error)}`, { cause: error });
   }
-  const isTyped = response.headers.get('content-type')?.startsWith('application/wasm');
-  const twin = compile && isTyped ? response.clone() : null;
-  const compiled = twin && WebAssembly.compileStreaming(twin);
+}
+
+/** Compiles while it loads, where the type allows it. */
+function compiling(response) {
+  const type = response.headers.get('content-type') ?? '';
+  if (!/^\s*application\/wasm\s*(;|$)/i.test(type)) return undefined;
+  const twin = response.clone();
+  // Compilers take this and nothing like it.
+  const headers = { 'Content-Type': 'application/wasm' };
+  const isPlain = type === headers['Content-Type'];
+  const compiled = WebAssembly.compileStreaming(isPlain ? twin : new Response(twin.body, { headers }));
   // Looked at later; without this a failure would count as unhandled until then.
-  compiled?.catch(() => {});
-  return { bytes: new Uint8Array(await response.arrayBuffer()), compiled };
+  compiled.catch(() => {});
+  return compiled;
 }
 
 async function request(url) {
@@ -45,11 +56,10 @@ async function request(url) {
 }
 
 /** The path of a file, where the host can read files and the source is not on the network. */
-function localPath(source) {
-  if (source instanceof Response) return null;
-  if (source instanceof URL || source.startsWith('file:')) {
+export function localPath(source) {
+  if (source instanceof URL || (typeof source === 'string' && source.startsWith('file:'))) {
     const url = new URL(source);
     return url.protocol === 'file:' ? nodeModule('node:url').fileURLToPath(url) : null;
   }
-  return /^[a-z]{2,}:/i.test(source) ? null : source;
+  return typeof source === 'string' && !isUrl(source) ? source : null;
 }

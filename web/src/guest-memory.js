@@ -7,7 +7,7 @@
 import { E, Errno } from './wasi/abi.js';
 
 const utf8 = new TextEncoder();
-const text = new TextDecoder();
+const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export class GuestMemory {
   #memory = null;
@@ -96,10 +96,17 @@ export class GuestMemory {
     this.#view.setBigUint64(at, BigInt(value), true);
   }
 
-  /** The UTF-8 text at `at`. */
-  text(at, length) {
-    // A decoder takes no shared bytes.
-    return text.decode(this.bytes(at, length).slice());
+  /** The path at `at`, which is UTF-8 without zeros. */
+  path(at, length) {
+    let path;
+    try {
+      // A decoder takes no shared bytes.
+      path = text.decode(this.bytes(at, length).slice());
+    } catch (error) {
+      throw error instanceof TypeError ? new Errno(E.ILSEQ) : error;
+    }
+    if (path.includes('\0')) throw new Errno(E.INVAL);
+    return path;
   }
 
   /** Writes the parts, each ended by a zero, and their addresses; as `args_get` does. */
@@ -124,4 +131,8 @@ export class GuestMemory {
 }
 
 /** A string as WASI passes it, with a zero at its end. */
-export const withZero = (string) => utf8.encode(`${string}\0`);
+export function withZero(string) {
+  const text = `${string}\0`;
+  if (text.indexOf('\0') === text.length - 1) return utf8.encode(text);
+  throw new TypeError(`${JSON.stringify(string)} has a zero byte: arguments and variables end at the first`);
+}

@@ -2,12 +2,18 @@
 // them, and must make all of them. Loaded where there is such a script.
 
 import { ThreadworkError } from './errors.js';
+import { textOf } from './foreign.js';
 
 /** Adds what the script's default export returns to `imports`. */
 export async function addImports(imports, script, context) {
-  const { default: define } = await import(/* @vite-ignore */ /* webpackIgnore: true */ script);
-  for (const [module, names] of Object.entries(await define(context))) {
-    Object.assign((imports[module] ??= {}), names);
+  try {
+    const { default: define } = await import(/* @vite-ignore */ /* webpackIgnore: true */ script);
+    for (const [module, names] of Object.entries(await define(context))) {
+      Object.assign((imports[module] ??= {}), names);
+    }
+  } catch (error) {
+    const message = `the script of the option \`imports\` failed: ${textOf(error)}`;
+    throw new ThreadworkError('IMPORTS', message, { cause: error });
   }
 }
 

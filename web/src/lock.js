@@ -27,13 +27,17 @@ export function countLocks(words, index) {
   holder = words && { words, index };
 }
 
-/** False if it may have no more locks. */
-function mayHold() {
+/** Whether this worker is about to be terminated. */
+export const isStopped = () => holder !== null && Atomics.load(holder.words, holder.index) >= STOP;
+
+/** False if it may have no more locks. As long as it has one, it is not terminated. */
+export function mayHold() {
   if (!holder || Atomics.add(holder.words, holder.index, 1) < STOP) return true;
   return letGo();
 }
 
-function letGo() {
+/** Gives back what `mayHold` gave. */
+export function letGo() {
   if (holder) Atomics.sub(holder.words, holder.index, 1);
   return false;
 }
@@ -46,11 +50,20 @@ export class Lock {
 
   /** False if the lock is closed. */
   acquire() {
-    if (!mayHold()) return false;
+    return mayHold() && (this.take(isStopped) || letGo());
+  }
+
+  release() {
+    this.give();
+    letGo();
+  }
+
+  /** As `acquire`, for who is counted already. */
+  take(givesUp = () => false) {
     const { words, index } = this;
     let state = Atomics.compareExchange(words, index, FREE, HELD);
     while (state !== FREE) {
-      if (state === CLOSED) return letGo();
+      if (state === CLOSED || givesUp()) return false;
       if (state === WAITED || Atomics.compareExchange(words, index, HELD, WAITED) === HELD) {
         Atomics.wait(words, index, WAITED);
       }
@@ -59,7 +72,7 @@ export class Lock {
     return true;
   }
 
-  release() {
+  give() {
     const { words, index } = this;
     if (Atomics.compareExchange(words, index, HELD, FREE) !== HELD) {
       // Waited for, or closed meanwhile.
@@ -67,7 +80,11 @@ export class Lock {
         Atomics.notify(words, index, 1);
       }
     }
-    letGo();
+  }
+
+  /** Wakes all who wait for it, so that they look whether they may go on. */
+  disturb() {
+    Atomics.notify(this.words, this.index);
   }
 
   close() {

@@ -4,6 +4,8 @@
 // Node's modules come from `process.getBuiltinModule`, so that no bundler sees an import
 // that it cannot resolve.
 
+import { after } from './timers.js';
+
 const node =
   globalThis.process?.versions?.node && !globalThis.Deno && !globalThis.Bun
     ? globalThis.process
@@ -22,13 +24,17 @@ const threads = nodeModule('node:worker_threads');
 
 export const isNode = threads !== undefined;
 
-/** Node's, without flags that are for the main script only. */
+/**
+ * Node's, without flags that are for the main script only. What one worker opens others close, so
+ * the end of a worker closes nothing.
+ */
 const nodeWorker = () =>
   class extends threads.Worker {
     constructor(url) {
       const execArgv = node.execArgv.filter((flag) => !/^(--input-type|--eval|--print|-e|-p)/.test(flag));
       // Flags that are given are checked, and V8's refused; those that are inherited are not.
-      super(url, execArgv.length < node.execArgv.length ? { execArgv } : {});
+      const options = { trackUnmanagedFds: false };
+      super(url, execArgv.length < node.execArgv.length ? { ...options, execArgv } : options);
     }
   };
 
@@ -47,49 +53,111 @@ export const canShare =
 /** Whether a thread that may not block can wait for a word to change. */
 export const canWaitAsync = typeof Atomics.waitAsync === 'function';
 
-/** Calls `start`, which stands on a global `Worker`; Node has none. */
+/** Where pages run only scripts that they trust, ours are trusted by a policy of this name. */
+const POLICY = 'threadwork';
+let policy;
+
+/** The address of a script, as `Worker` takes it here. */
+function trusted(url) {
+  const types = globalThis.trustedTypes;
+  if (!types || types.isScriptURL(url)) return url;
+  try {
+    policy ??= types.createPolicy(POLICY, { createScriptURL: (text) => text });
+  } catch {
+    // The page allows no such policy, and perhaps needs none.
+    return url;
+  }
+  return policy.createScriptURL(String(url));
+}
+
+/** What `new Worker` makes here. */
+function makeWorker(url, options) {
+  if (!HostWorker) throw new Error('there are no workers here');
+  if (isNode) return new HostWorker(new URL(url));
+  try {
+    return new HostWorker(trusted(url), options);
+  } catch (error) {
+    if (!globalThis.trustedTypes || !(error instanceof TypeError)) throw error;
+    throw new Error(
+      `${error.message} (where scripts have to be trusted, allow the policy \`${POLICY}\` in the ` +
+        "page's Content-Security-Policy: trusted-types threadwork)",
+    );
+  }
+}
+
+/** Calls `start`, which stands on a global `Worker`: that is `makeWorker` for so long. */
 function withGlobalWorker(start) {
-  if (!isNode) return start();
-  const before = globalThis.Worker;
-  globalThis.Worker = HostWorker;
+  const before = Object.getOwnPropertyDescriptor(globalThis, 'Worker');
+  const value = function Worker(url, options) {
+    return makeWorker(url, options);
+  };
+  Object.defineProperty(globalThis, 'Worker', { value, configurable: true, writable: true });
   try {
     return start();
   } finally {
-    // A program may have made one of its own.
-    if (before) globalThis.Worker = before;
+    if (before) Object.defineProperty(globalThis, 'Worker', before);
     else delete globalThis.Worker;
   }
 }
 
-/** A running worker script. */
+/**
+ * Chromium now and then never starts a worker that is made while others, terminated, still
+ * compute. After so many ms another is made beside one that has not started; then after twice as
+ * many, and so on. The first that starts is it.
+ */
+const PATIENCE = isNode ? Infinity : 4000;
+
+/** A worker script: starting, running or over. */
 export class Child {
-  #worker;
-  #over = false;
+  /** Those that start; then the one that runs. */
+  #workers = new Set();
+  #isStarted = false;
+  #isOver = false;
+  #what;
+  #to;
+  #preventNext = () => {};
+  #preventTimeout;
 
   /**
    * @param {{url?: string | URL, start: () => Worker}} what where the script is, if not where
    *   `start` says. That holds `new Worker(new URL(...))` in words, with the global `Worker`:
    *   bundlers look for exactly that.
-   * @param {{message: (data: any) => void, failed: (message: string) => void}} to
-   *   `failed` is called at most once: the script could not be loaded, or threw.
+   * @param {{started: (message: object) => void, message: (message: object) => void,
+   *   failed: (message: string) => void}} to `failed` is called at most once, and not before
+   *   this has returned: the script cannot be loaded, did not start in time, or threw.
+   * @param {number} startTimeout in ms
    */
-  constructor({ url, start }, to) {
-    const failed = (message) => {
-      if (this.#over) return;
-      this.#over = true;
-      to.failed(message);
-    };
-    if (!HostWorker) throw new Error('there are no workers here');
-    this.#worker = url ? new HostWorker(url, { type: 'module' }) : withGlobalWorker(start);
+  constructor(what, to, startTimeout) {
+    this.#what = what;
+    this.#to = to;
+    const late = `it did not start within ${startTimeout} ms`;
+    this.#preventTimeout = after(startTimeout, () => this.#fail(late));
+    this.#attempt(PATIENCE);
+  }
+
+  #attempt(patience) {
+    try {
+      const { url, start } = this.#what;
+      const worker = url ? makeWorker(url, { type: 'module' }) : withGlobalWorker(start);
+      this.#workers.add(worker);
+      this.#listen(worker);
+      this.#preventNext = after(patience, () => this.#attempt(patience * 2));
+    } catch (error) {
+      queueMicrotask(() => this.#fail(error.message));
+    }
+  }
+
+  #listen(worker) {
+    const failed = (message) => void (this.#workers.has(worker) && this.#fail(message));
     if (isNode) {
-      this.#worker.on('message', to.message);
-      this.#worker.on('messageerror', (error) => failed(String(error)));
-      this.#worker.on('error', (error) => failed(error?.stack ?? String(error)));
-      this.#worker.on('exit', (code) => failed(`the worker exited with code ${code}`));
+      worker.on('message', (data) => this.#receive(worker, data));
+      worker.on('messageerror', (error) => failed(String(error)));
+      worker.on('error', (error) => failed(error?.stack ?? String(error)));
+      worker.on('exit', (code) => failed(`the worker exited with code ${code}`));
     } else {
-      this.#worker.onmessage = (event) => to.message(event.data);
-      this.#worker.onmessageerror = () => failed('a message could not be read');
-      this.#worker.onerror = (event) => {
+      worker.onmessage = ({ data }) => this.#receive(worker, data);
+      worker.onmessageerror = () => failed('a message could not be read');
+      worker.onerror = (event) => {
         event.preventDefault?.();
         failed(
           event.message ||
@@ -101,36 +169,68 @@ export class Child {
     }
   }
 
-  post(message, transfer) {
-    this.#worker.postMessage(message, transfer);
+  #receive(worker, data) {
+    const message = ours(data);
+    if (!message || this.#isOver || !this.#workers.has(worker)) return;
+    if (this.#isStarted) return void (message.started || this.#to.message(message));
+    if (!message.started) return;
+    this.#isStarted = true;
+    this.#preventTimeout();
+    this.#preventNext();
+    for (const other of this.#workers) if (other !== worker) other.terminate();
+    this.#workers = new Set([worker]);
+    this.#to.started(message);
   }
 
-  /** Ends it wherever it is, also in a wait. The promise is kept when it is gone. */
-  terminate() {
-    this.#over = true;
-    return Promise.resolve(this.#worker.terminate());
+  #fail(message) {
+    if (this.#isOver) return;
+    this.terminate();
+    this.#to.failed(message);
+  }
+
+  /** To the worker, which has started. */
+  post(message) {
+    for (const worker of this.#workers) worker.postMessage({ [OURS]: message });
+  }
+
+  /** Ends it wherever it is, also in a wait. In Node the promise is kept when it is gone. */
+  async terminate() {
+    this.#isOver = true;
+    this.#preventTimeout();
+    this.#preventNext();
+    await Promise.all([...this.#workers].map((worker) => worker.terminate()));
   }
 
   /** Whether it keeps the host program running, where hosts end by themselves. */
   keepAlive(yes) {
-    if (yes) this.#worker.ref?.();
-    else this.#worker.unref?.();
+    for (const worker of this.#workers) {
+      if (yes) worker.ref?.();
+      else worker.unref?.();
+    }
   }
 }
 
+/** Scripts of the user's run in the workers, too, and may send and receive what they like. */
+const OURS = 'threadwork';
+
+const ours = (data) => (typeof data === 'object' && data !== null ? data[OURS] : undefined);
+
 /** Inside a worker: calls `receive` with every message from whoever started it. */
 export function onMessage(receive) {
-  if (threads) threads.parentPort.on('message', receive);
-  else globalThis.onmessage = (event) => receive(event.data);
+  const take = (data) => void (ours(data) && receive(ours(data)));
+  if (threads) threads.parentPort.on('message', take);
+  else globalThis.addEventListener('message', ({ data }) => take(data));
 }
+
+const parent = threads ? threads.parentPort : globalThis;
+const send = parent?.postMessage?.bind(parent);
 
 /** Inside a worker: sends to whoever started it. */
-export function postToParent(message, transfer) {
-  if (threads) threads.parentPort.postMessage(message, transfer);
-  else globalThis.postMessage(message, transfer);
+export function postToParent(message) {
+  send({ [OURS]: message });
 }
 
-/** Milliseconds since 1970, as precise as the host tells, and never going back. */
-export function monotonic() {
-  return performance.timeOrigin + performance.now();
-}
+/** Milliseconds since some moment, by a clock that all threads share and that nobody sets. */
+export const monotonic = isNode
+  ? () => Number(node.hrtime.bigint()) / 1e6
+  : () => performance.timeOrigin + performance.now();

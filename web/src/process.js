@@ -20,12 +20,14 @@ import {
 } from './control.js';
 import { Engine } from './engine.js';
 import { describe, NO_SHARED_MEMORY, ThreadworkError } from './errors.js';
+import { absolute, bytesOf, callOut, checkCount, checkTime, textOf } from './foreign.js';
 import { withZero } from './guest-memory.js';
 import { layOut, take } from './host-area.js';
 import { canShare, canWaitAsync, cores, monotonic } from './platform.js';
 import { preopensOf } from './preopens.js';
 import { unshare } from './sections.js';
 import { Input, Output } from './streams.js';
+import { E } from './wasi/abi.js';
 
 const PAGE = 65536;
 /** Threads beside the main one, unless told. */
@@ -33,7 +35,7 @@ const MOST_THREADS = 64;
 /** How often the trace is looked at, in ms. */
 const TRACE_PERIOD = 50;
 /** How long to wait for room for a memory, and how often to look, in ms. */
-const ROOM_PATIENCE = 5000;
+const ROOM_PATIENCE = 10_000;
 const ROOM_PERIOD = 50;
 /** The stack of an instance that runs tasks. */
 const STACK_SIZE = 1 << 20;
@@ -61,11 +63,15 @@ export class Process {
   /** Their bytes at the end. */
   #lastMemory = 0;
   #stdin = null;
+  /** The file table, if descriptors of the system are in it. */
+  #table = null;
   #outputs = [];
   #started = deferred();
   #ended = deferred();
   #hasBegun = false;
   #status = null;
+  /** What a callback or a stream of the user's failed with, the first. */
+  #broken = null;
   #files = {};
   #beginning = 0;
   #end = 0;
@@ -74,8 +80,8 @@ export class Process {
   /** Calls that wait for a seat, and those that have one. */
   #calls = [];
   #running = new Map();
-  #failures = new Map();
-  #requests = new Map();
+  /** Answers that came by message, by seats. */
+  #answers = new Map();
 
   /**
    * @param {import('./program.js').Program} program
@@ -110,10 +116,14 @@ export class Process {
     if (this.#isSolo && (this.#kind === 'pool' || this.#options.requireThreads)) {
       throw new ThreadworkError('NO_SHARED_MEMORY', NO_SHARED_MEMORY);
     }
-    const most = this.#mostThreads;
-    if (!Number.isInteger(most) || most < 0 || most > 4095) {
-      throw new RangeError('maxThreads must be a whole number from 0 to 4095');
+    const { limits = {} } = this.#options;
+    if (limits.wallTime !== undefined) checkTime('limits.wallTime', limits.wallTime);
+    if (limits.memory !== undefined) checkCount('limits.memory', limits.memory);
+    if (limits.openFiles !== undefined) checkCount('limits.openFiles', limits.openFiles);
+    for (const name of ['poolSize', 'memorySize', 'hostMemory', 'stackSize', 'tlsSize']) {
+      if (this.#options[name] !== undefined) checkCount(name, this.#options[name], 2 ** 32);
     }
+    const most = checkCount('maxThreads', this.#mostThreads, 4095);
     this.#control = new Control(Control.create(most + this.#callSeats, { trace, shared: !this.#isSolo }));
     const { words } = this.#control;
     words[W.MOST_THREADS] = most;
@@ -124,10 +134,11 @@ export class Process {
     words[W.STREAM_FD + 2] = 2;
     words[W.BY_MESSAGE] = canWaitAsync ? 0 : 1;
     if (!this.#isSolo) this.#tryMemories();
-    const drain = () => this.#look();
-    this.#outputs = [new Output(stdout, 1, drain), new Output(stderr, 2, drain)];
+    const look = () => this.#look();
+    const fails = (what) => (error) => this.#break(what, error);
+    this.#outputs = [new Output(stdout, 1, look, fails('stdout')), new Output(stderr, 2, look, fails('stderr'))];
     // Without a shared ring, the whole input is sent along.
-    this.#stdin = this.#isSolo ? null : new Input(stdin, this.#control.rings[0]);
+    this.#stdin = this.#isSolo ? null : new Input(stdin, this.#control.rings[0], fails('stdin'));
   }
 
   /** The memories that it imports, within its limit, by their numbers in the module. */
@@ -180,7 +191,7 @@ export class Process {
   async #makeRoom() {
     const end = monotonic() + ROOM_PATIENCE;
     this.#engine.makeRoom();
-    while (!this.#tryMemories()) {
+    while (this.#end === 0 && !this.#tryMemories()) {
       if (monotonic() > end) throw this.#shortage;
       await new Promise((done) => setTimeout(done, ROOM_PERIOD));
     }
@@ -193,7 +204,10 @@ export class Process {
       env.RAYON_NUM_THREADS ??= parallelism;
       env.THREADWORK_PARALLELISM ??= parallelism;
     }
-    return Object.entries(env).map(([name, value]) => withZero(`${name}=${value}`));
+    return Object.entries(env).map(([name, value]) => {
+      if (name === '' || name.includes('=')) throw new TypeError(`"${name}" cannot be the name of a variable`);
+      return withZero(`${name}=${value}`);
+    });
   }
 
   #begin() {
@@ -222,13 +236,18 @@ export class Process {
         terminals: [tty, tty, tty],
         mostOpen: limits.openFiles,
       },
-      imports: imports && String(imports),
+      imports: imports && absolute(imports),
       data,
       poolSize: this.#kind === 'pool' ? this.#options.pool : Math.min(poolSize, this.#mostThreads),
       wallTime: limits.wallTime,
       stackSize,
       tlsSize,
     };
+  }
+
+  /** What a process that cannot share memory is given besides. */
+  async #beginAlone() {
+    return { ...(await soloParts(this.#program, this.#options)), memories: this.#planMemories() };
   }
 
   // ---- Its life ----
@@ -244,10 +263,12 @@ export class Process {
       try {
         if (this.#shortage) await this.#makeRoom();
         const begin = this.#begin();
-        if (this.#isSolo) Object.assign(begin, await soloParts(this.#program, this.#options), { memories: this.#planMemories() });
-        await this.#engine.begin(this, begin);
-        if (this.#kind === 'command') this.#started.resolve();
-        this.#listen();
+        if (this.#isSolo) Object.assign(begin, await this.#beginAlone());
+        if (this.#end === 0) await this.#engine.begin(this, begin);
+        if (this.#end === 0) {
+          if (this.#kind === 'command') this.#started.resolve();
+          this.#listen();
+        }
       } catch (error) {
         this.engineFailed(error);
       }
@@ -256,8 +277,9 @@ export class Process {
   }
 
   /** Starts it, and waits for its end. */
-  async run() {
-    await this.start();
+  run() {
+    // What breaks the start breaks the end, too.
+    this.start().catch(() => {});
     return this.wait();
   }
 
@@ -282,12 +304,16 @@ export class Process {
   }
 
   #stop(cause) {
-    if (this.#control.end(cause) && !this.#hasBegun) {
-      this.#hasBegun = true;
-      this.#finish({});
-    } else {
-      this.#engine.post({ kill: this.id });
-    }
+    this.#hasBegun = true;
+    this.#control.end(cause);
+    if (!this.#engine.kill(this.id)) this.#finish({});
+  }
+
+  /** Something of the user's has failed: ends the process, and breaks its promises with that, once. */
+  #break(what, error) {
+    if (this.#broken) return;
+    this.#broken = new ThreadworkError('CALLBACK', `${what} failed: ${textOf(error)}`, { cause: error });
+    if (this.#end === 0) this.#stop(Cause.FAILED);
   }
 
   // ---- What it says ----
@@ -298,15 +324,11 @@ export class Process {
     else if (message.output) this.#outputs[message.output.stream - 1].take(message.output.bytes);
     else if (message.result) this.#takeResult(message.result);
     else if (message.initialized) this.#started.resolve();
+    else if (message.table) this.#table = message.table;
     else if (message.replaced !== undefined) this.#replaced(message.replaced);
-    else if (message.failure) {
-      this.#failures.set(message.failure.index, message.failure);
+    else if (message.answer) {
+      this.#answers.set(message.answer.index, message.answer);
       this.#look();
-    } else if (message.reply) {
-      const { resolve, reject, path } = this.#requests.get(message.reply);
-      this.#requests.delete(message.reply);
-      if (message.errno === undefined) resolve(message.value);
-      else reject(new ThreadworkError('FILE', `${path}: ${message.errno === 44 ? 'no such file' : `error ${message.errno}`}`));
     } else if (message.ended) {
       this.#engine.forget(this.id);
       this.#finish(message.ended);
@@ -316,10 +338,20 @@ export class Process {
   /** @internal The workers are gone. */
   engineFailed(error) {
     this.#control.end(Cause.FAILED);
-    this.#fail(error);
+    this.#finish({}, error);
   }
 
-  #finish(report) {
+  /** @internal Closes what the workers have not closed, once they are gone. */
+  async closeFiles() {
+    if (!this.#table) return;
+    const { Descriptors } = await import('./files/descriptors.js');
+    const { revive } = await import('./files/node.js');
+    new Descriptors(this.#table, { revive }).closeAll();
+  }
+
+  /** It has ended: settles everything. */
+  #finish(report, error) {
+    if (this.#end !== 0) return;
     this.#files = report.files ?? {};
     const { words } = this.#control;
     // What the control block would have said, if it were shared.
@@ -327,24 +359,6 @@ export class Process {
       [words[W.CAUSE], words[W.CAUSE_CODE]] = [report.cause, report.code];
       words[W.LIMITS_MET] = report.limitsMet ?? 0;
     }
-    if (words[W.CAUSE] === Cause.FAILED) {
-      const error = new ThreadworkError('FAILED', report.message ?? 'a worker failed');
-      return this.#fail(error);
-    }
-    this.#settle();
-    this.#status = statusOf(this.#control, this.#options, report);
-    this.#ended.resolve(this.#status);
-    this.#refuse().catch((error) => this.#over(error));
-  }
-
-  #fail(error) {
-    this.#settle();
-    this.#ended.reject(error);
-    this.#over(error);
-  }
-
-  /** The last output, and the streams' ends. */
-  #settle() {
     this.#end = monotonic();
     this.#lastMemory = sizeOf(this.#memories);
     clearInterval(this.#trace.timer);
@@ -353,17 +367,29 @@ export class Process {
     this.#stdin?.close();
     // Ends the wait for its bell.
     this.#control.ring(W.HOST);
+    error ??= this.#broken;
+    if (words[W.CAUSE] === Cause.FAILED) error ??= errorOf(report.error);
+    if (error) {
+      this.#ended.reject(error);
+      return this.#over(error);
+    }
+    this.#status = statusOf(this.#control, this.#options, report, this.#program);
+    this.#ended.resolve(this.#status);
+    this.#over(hasEnded(this.#status));
   }
 
   /** Breaks what is still promised. */
   #over(error) {
     this.#started.reject(error);
-    const promised = [...this.#calls, ...this.#running.values(), ...this.#requests.values()];
-    for (const { reject } of promised) reject(error);
+    for (const { reject } of [...this.#calls, ...this.#running.values()]) reject(error);
     this.#calls = [];
     this.#running.clear();
-    this.#requests.clear();
     this.#memories = [];
+  }
+
+  /** @internal Whether it has ended, however. */
+  get isOver() {
+    return this.#end !== 0;
   }
 
   async #listen() {
@@ -422,27 +448,40 @@ export class Process {
     return this.#files;
   }
 
-  /** The bytes of one of its files; at any time. */
+  /** The bytes of one of its files; at any time once it has been started. */
   async readFile(path) {
-    if (this.#status) return lookUp(this.#files, path);
-    return this.#request({ path });
-  }
-
-  /** Makes or replaces one of its files, while it runs. */
-  async writeFile(path, data) {
-    const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : new Uint8Array(data);
-    await this.#request({ path, data: bytes });
-  }
-
-  #request(access) {
-    if (!this.#hasBegun || this.#end !== 0) {
-      throw new ThreadworkError('ENDED', 'the process does not run');
+    if (this.#isKept(path)) return lookUp(this.#files, path);
+    try {
+      return await this.#access({ path });
+    } catch (error) {
+      // It may have ended meanwhile.
+      if (this.#isKept(path)) return lookUp(this.#files, path);
+      throw error;
     }
-    const { promise, resolve, reject } = deferred();
-    const request = ++ids;
-    this.#requests.set(request, { resolve, reject, path: access.path });
-    this.#engine.post({ access: { id: this.id, request, ...access } });
-    return promise;
+  }
+
+  /** Makes or replaces one of its files, but not one in memory of a process that has ended. */
+  async writeFile(path, data) {
+    const bytes = bytesOf(data).slice();
+    if (this.#isKept(path)) throw new ThreadworkError('ENDED', 'the process has ended, and its files in memory with it');
+    await this.#access({ path, data: bytes });
+  }
+
+  /** Whether a file is one of those that the process has left behind. */
+  #isKept(path) {
+    return this.#end !== 0 && rootOf(Object.keys(this.#files), path) !== undefined;
+  }
+
+  async #access(access) {
+    if (!this.#hasBegun) throw new ThreadworkError('NOT_STARTED', 'the process was not started: start() it first');
+    if (this.#isSolo && this.#end === 0) {
+      throw new ThreadworkError('FILE', `${access.path}: not while a program runs without shared memory`);
+    }
+    const sources = preopensOf(this.#options.preopens ?? {}).filter(([, { kind }]) => kind !== 'memory');
+    const { value, error } = await this.#engine.request({ access: { id: this.id, sources, ...access } });
+    if (error === undefined) return value;
+    const name = error === E.NOENT ? 'no such file' : (Object.keys(E).find((key) => E[key] === error) ?? error);
+    throw new ThreadworkError('FILE', `${access.path}: ${name}`);
   }
 
   // ---- Calls ----
@@ -463,9 +502,11 @@ export class Process {
     const number = this.#program.exports.findIndex((e) => e.name === name && e.kind === 'function');
     if (number < 0) throw new ThreadworkError('NO_EXPORT', `the module exports no function \`${name}\``);
     if (args.length > MOST_VALUES) throw new RangeError(`at most ${MOST_VALUES} arguments`);
+    // Converted now: objects can be anything.
+    args = args.map((value) => (typeof value === 'bigint' ? value : Number(value)));
     const call = { number, args, ...deferred() };
     if (this.#end !== 0) {
-      call.resolve(this.#refuse());
+      call.resolve(this.wait().then((status) => Promise.reject(hasEnded(status))));
     } else if (this.#isSolo) {
       const request = ++ids;
       this.#running.set(request, call);
@@ -499,9 +540,9 @@ export class Process {
 
   /** The worker of a cancelled call is gone. */
   #replaced(index) {
-    this.#running.get(index).reject(cancelled());
+    this.#running.get(index)?.reject(cancelled());
     this.#running.delete(index);
-    this.#failures.delete(index);
+    this.#answers.delete(index);
     this.#giveCalls();
   }
 
@@ -515,17 +556,11 @@ export class Process {
     return this.#running.get(index);
   }
 
-  /** Says that it has ended, and how. */
-  async #refuse() {
-    const status = await this.wait();
-    throw new ThreadworkError('ENDED', `the process has ended: ${describe(status)}`);
-  }
-
   #takeResult({ request, value, error }) {
-    const { resolve, reject } = this.#running.get(request);
+    const call = this.#running.get(request);
     this.#running.delete(request);
-    if (error) reject(new ThreadworkError(error.code, error.message));
-    else resolve(value);
+    if (error) call?.reject(errorOf(error));
+    else call?.resolve(value);
   }
 
   get #callSeats() {
@@ -559,19 +594,14 @@ export class Process {
       if (call.isCancelled) continue;
       const at = this.#control.seat(index);
       const reply = Atomics.load(words, at + S.REPLY);
-      const failure = this.#failures.get(index);
-      // The message about a failure may come later.
-      if (reply === Reply.NONE || (reply === Reply.FAILED && !failure)) continue;
+      const answer = this.#answers.get(index);
+      // The message may come later.
+      if (reply === Reply.NONE || (reply === Reply.POSTED && !answer)) continue;
       this.#running.delete(index);
-      this.#failures.delete(index);
-      if (failure) {
-        const error = new ThreadworkError(failure.code, failure.message);
-        if (failure.stack) error.stack = `${error.name}: ${error.message}\n${failure.stack}`;
-        call.reject(error);
-      } else {
-        const values = this.#control.values(at);
-        call.resolve(values.length > 1 ? values : values[0]);
-      }
+      this.#answers.delete(index);
+      const { error, values = this.#control.values(at) } = answer ?? {};
+      if (error) call.reject(errorOf(error));
+      else call.resolve(values.length > 1 ? values : values[0]);
     }
   }
 
@@ -637,7 +667,8 @@ export class Process {
    * `{time, thread, worker, activity}`. Returns a function that takes it back.
    */
   on(event, listener) {
-    if (event !== 'thread') throw new TypeError(`there is no event '${event}'`);
+    if (event !== 'thread') throw new TypeError(`there is no event '${textOf(event)}'`);
+    if (typeof listener !== 'function') throw new TypeError('a listener is a function');
     this.#listeners.set(listener, event);
     return () => this.#listeners.delete(listener);
   }
@@ -645,7 +676,13 @@ export class Process {
   #readTrace() {
     if (!this.#control.trace) return;
     const { next, lost } = this.#control.readTrace(this.#trace.next, (record) => {
-      for (const listener of this.#listeners.keys()) listener(record);
+      for (const listener of this.#listeners.keys()) {
+        const failed = (error) => {
+          this.#listeners.delete(listener);
+          this.#break('a listener of `thread`', error);
+        };
+        callOut(failed, listener, record);
+      }
     });
     this.#trace.next = next;
     this.#trace.lost += lost;
@@ -681,20 +718,29 @@ function reserve(initial, maximum, isLimited) {
       throw new ThreadworkError(
         'OUT_OF_MEMORY',
         `the host has no room for a memory of ${initial * PAGE} bytes that may grow to ` +
-          `${most * PAGE}: set limits.memory lower, link the program with a smaller ` +
-          `--max-memory, or end other processes (${error.message})`,
+          `${most * PAGE}, nor has any become free in ${ROOM_PATIENCE / 1000} s: set limits.memory ` +
+          `lower, link the program with a smaller --max-memory, or end other processes (${error.message})`,
         { cause: error },
       );
     }
   }
 }
 
+const hasEnded = (status) => new ThreadworkError('ENDED', `the process has ended: ${describe(status)}`);
+
+/** An error that a worker has told of. */
+function errorOf({ code, message, stack } = { code: 'FAILED', message: 'a worker failed' }) {
+  const error = new ThreadworkError(code, message);
+  if (stack) error.stack = `${error.name}: ${message}\n${stack}`;
+  return error;
+}
+
 const cancelled = () => new ThreadworkError('CANCELLED', 'the task was cancelled');
 
 /** How the process ended. */
-function statusOf({ words }, { limits = {}, maxThreads = MOST_THREADS }, report) {
+function statusOf({ words }, { limits = {}, maxThreads = MOST_THREADS }, report, { isOfRust }) {
   const { message, stack, sleepers = [] } = report;
-  const thread = words[W.CAUSE_THREAD];
+  const numbered = (thread) => ({ thread, ...(isOfRust && thread > 0 && { threadInRust: thread + 1 }) });
   const limit = (name, trap) => {
     const values = { ...limits, threads: maxThreads };
     return { kind: 'limit', limit: name, value: values[name], ...(trap && { trap }) };
@@ -703,12 +749,13 @@ function statusOf({ words }, { limits = {}, maxThreads = MOST_THREADS }, report)
     case Cause.EXITED:
       return { kind: 'exited', code: words[W.CAUSE_CODE] };
     case Cause.TRAPPED: {
-      const trap = { thread, message, stack };
+      const trap = { ...numbered(words[W.CAUSE_THREAD]), message, stack };
       const met = LIMITS.find((_, bit) => words[W.LIMITS_MET] & (1 << bit));
       return met ? limit(met, trap) : { kind: 'trapped', ...trap };
     }
     case Cause.DEADLOCK:
-      return { kind: 'deadlock', threads: sleepers.sort((a, b) => a.thread - b.thread) };
+      sleepers.sort((a, b) => a.thread - b.thread);
+      return { kind: 'deadlock', threads: sleepers.map(({ thread, ...where }) => ({ ...numbered(thread), ...where })) };
     case Cause.LIMIT:
       return limit(LIMITS[words[W.CAUSE_CODE]]);
     default:
@@ -716,10 +763,15 @@ function statusOf({ words }, { limits = {}, maxThreads = MOST_THREADS }, report)
   }
 }
 
-function lookUp(files, path) {
+/** The directory among these that a path is in. */
+function rootOf(directories, path) {
   const fits = (guest) => guest === '/' || path.startsWith(`${guest}/`);
-  const [root] = Object.keys(files).filter(fits).sort((a, b) => b.length - a.length);
-  const names = path.slice(root?.length ?? 0).split('/').filter(Boolean);
+  return directories.filter(fits).sort((a, b) => b.length - a.length)[0];
+}
+
+function lookUp(files, path) {
+  const root = rootOf(Object.keys(files), path);
+  const names = path.slice(root.length).split('/').filter(Boolean);
   const found = names.reduce((directory, name) => directory?.[name], files[root]);
   if (found instanceof Uint8Array) return found;
   throw new ThreadworkError('FILE', `${path}: no such file`);

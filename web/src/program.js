@@ -1,9 +1,10 @@
 // Programs: modules that are ready to run.
 
 import { ThreadworkError } from './errors.js';
+import { isNode } from './platform.js';
 import { avoidCompilerBug } from './liftoff.js';
-import { fetchBytes } from './fetch.js';
-import { importMemory, memories, wasiMemory, withoutActiveData } from './sections.js';
+import { fetchBytes, localPath } from './fetch.js';
+import { hasTags, importMemory, memories, wasiMemory, withoutActiveData } from './sections.js';
 import { isReusable } from './reusable.js';
 import { KNOWN_IMPORTS } from './wasi/abi.js';
 
@@ -38,6 +39,12 @@ export class Program {
   /** Whether its waits are calls of the host, because it was rewritten, here or before. */
   get isObserved() {
     return this.exports.some(({ name }) => name === 'threadwork:enter');
+  }
+
+  /** Whether functions of Rust are in it, by their names. */
+  get isOfRust() {
+    const names = WebAssembly.Module.customSections(this.module, 'name').map((bytes) => new TextDecoder().decode(bytes));
+    return names.some((text) => /_ZN\w+17h[0-9a-f]{16}E|_RN[vkmCI]/.test(text));
   }
 
   /** The shared memories that every instance imports. */
@@ -83,27 +90,40 @@ function remedy(module) {
  * Loads a program.
  *
  * @param {string | URL | Response | Promise<Response> | BufferSource | WebAssembly.Module} source
- * @param {{name?: string, deadlockDetection?: boolean, memory?: {initial: number, maximum: number},
+ * @param {{name?: string, deadlockDetection?: boolean, stackCheck?: boolean, memory?: {initial: number, maximum: number},
  *   rewriterUrl?: string | URL}} [options]
  */
 export async function load(source, options = {}) {
   avoidCompilerBug();
   source = await source;
   const name = options.name ?? nameOf(source);
-  if (source instanceof WebAssembly.Module) return fromModule(source, name, options);
-  const compile = !options.deadlockDetection;
+  // Both are code that the rewriter adds.
+  const { deadlockDetection = false, stackCheck = deadlockDetection } = options;
+  const compile = !deadlockDetection && !stackCheck;
+  if (source instanceof WebAssembly.Module) return fromModule(source, name, options.memory, compile);
   const { bytes, compiled } = await fetchBytes(source, { compile });
   checkKind(bytes, name);
   if (compile) return assemble(bytes, compiled, name);
   const { rewrite } = await import('./rewriter.js');
-  return assemble(await rewrite(bytes, options.rewriterUrl), null, name);
+  return assemble(await rewrite(bytes, { stackCheck }, options.rewriterUrl), null, name);
 }
+
+/** (module (func (try_table (catch_all_ref 0)) (drop) ...)): of exceptions as they are now. */
+const CATCHES = Uint8Array.of(
+  ...[0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 0x60, 0, 0, 3, 2, 1, 0],
+  ...[10, 10, 1, 8, 0, 0x1f, 0x40, 1, 2, 0, 0x0b, 0x0b],
+);
+const NO_EXCEPTIONS =
+  'uses exceptions (try_table), which this host does not have: run it in Node 25, Chrome 137, Firefox 131, ' +
+  'Safari 18.4 or newer, or build it without them (-fno-exceptions, panic=abort)';
 
 async function assemble(bytes, compiled, name) {
   let module;
   try {
     module = (await compiled) ?? (await WebAssembly.compile(bytes));
   } catch (error) {
+    const isLacking = hasTags(bytes) && !WebAssembly.validate(CATCHES);
+    if (isLacking) throw new ThreadworkError('EXCEPTIONS', `${name} ${NO_EXCEPTIONS}`, { cause: error });
     throw new ThreadworkError('COMPILE', `${name} is refused by this host's compiler: ${error.message}`, { cause: error });
   }
   // One that defines its shared memory is meant for one instance; a runtime has several.
@@ -122,9 +142,9 @@ async function assemble(bytes, compiled, name) {
 }
 
 /** Of a compiled module the host cannot tell the limits of the memory. */
-function fromModule(module, name, { memory, deadlockDetection }) {
-  if (deadlockDetection) {
-    throw new ThreadworkError('SOURCE', 'deadlock detection rewrites the module: load it from bytes or a URL');
+function fromModule(module, name, memory, asItIs) {
+  if (!asItIs) {
+    throw new ThreadworkError('SOURCE', 'deadlockDetection and stackCheck rewrite the module: load it from bytes or a URL');
   }
   const imported = WebAssembly.Module.imports(module).filter(({ kind }) => kind === 'memory');
   if (imported.length > 0 && !memory) {
@@ -143,10 +163,18 @@ function fromModule(module, name, { memory, deadlockDetection }) {
   return new Program({ module, laterModule: module, name, memories, bytes: null });
 }
 
+/** The last part of its path or URL. */
 function nameOf(source) {
-  const url = source instanceof URL ? source.href : (source.url ?? source);
-  const name = typeof url === 'string' ? decodeURI(url).split(/[?#]/)[0].split('/').at(-1) : '';
-  return name || 'main.wasm';
+  const path = isNode ? localPath(source) : null;
+  const url = source instanceof URL ? source.href : (source?.url ?? source);
+  const text = path ?? (typeof url === 'string' ? url.split(/[?#]/)[0] : '');
+  const name = text.split('/').at(-1) || 'main.wasm';
+  if (path !== null) return name;
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
 }
 
 /** Says what a file is instead, where that is easy to see. */

@@ -6,8 +6,8 @@ import { fetchBytes } from './fetch.js';
 
 let instance = null;
 
-/** The bytes of the module, rewritten. */
-export async function rewrite(bytes, url = new URL('../rewriter/rewriter.wasm', import.meta.url)) {
+/** The bytes of the module, rewritten; with a check of its stack in linear memory, if so. */
+export async function rewrite(bytes, { stackCheck }, url = new URL('../rewriter/rewriter.wasm', import.meta.url)) {
   instance ??= fetchBytes(url).then(({ bytes }) => WebAssembly.instantiate(bytes));
   let exports;
   try {
@@ -20,7 +20,7 @@ export async function rewrite(bytes, url = new URL('../rewriter/rewriter.wasm', 
   const view = (at, length) => new Uint8Array(exports.memory.buffer, at, length);
   const room = exports.allocate(bytes.length);
   view(room, bytes.length).set(bytes);
-  const isDone = exports.rewrite();
+  const isDone = exports.rewrite(stackCheck ? 1 : 0);
   const result = view(exports.result(), exports.result_length()).slice();
   if (isDone) return result;
   throw new ThreadworkError('COMPILE', new TextDecoder().decode(result));

@@ -50,6 +50,13 @@ export class Ring {
     Atomics.or(this.words, CLOSED, 2);
     this.writers.close();
     this.readers.close();
+    this.disturb();
+  }
+
+  /** Wakes all who wait for this ring, so that they look whether they may go on. */
+  disturb() {
+    this.writers.disturb();
+    this.readers.disturb();
     for (const word of [FILLED, DRAINED]) {
       Atomics.add(this.words, word, 1);
       Atomics.notify(this.words, word);

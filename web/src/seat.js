@@ -5,17 +5,25 @@
 // Invariant: a failure of the guest ends the process or is the answer to a call; it never
 // ends the worker.
 
-import { Activity, Cause, Control, Job, Reply, S, W } from './control.js';
+import { Activity, Cause, Control, Job, MOST_VALUES, Reply, S, W } from './control.js';
 import { ENDED, Environment } from './environment.js';
 import { GuestMemory } from './guest-memory.js';
 import { countLocks } from './lock.js';
 import { judge, observedCalls } from './observed.js';
 import { initialize, settle } from './stack.js';
 import { nextJob, spawn, threadEnded } from './threads.js';
-import { trapOf, wasmFrames } from './trap.js';
+import { failureOf, trapOf, wasmFrames } from './trap.js';
 import { wasiCalls } from './wasi/calls.js';
 
 const MAIN = 0;
+
+/** How a thread gets a larger stack in linear memory, by what it runs. */
+const LARGER_STACK = {
+  command: 'link the program with a larger one (-z stack-size)',
+  reactor: 'link the program with a larger one (-z stack-size)',
+  pool: "raise the runtime's option stackSize",
+  thread: 'start the thread with a larger one (thread::Builder::stack_size, RUST_MIN_STACK, pthread_attr_setstacksize)',
+};
 
 export class Seat {
   /**
@@ -30,8 +38,7 @@ export class Seat {
     this.memory = new GuestMemory();
     /** Only one instance writes the module's data. */
     this.isFirst = join.index === MAIN && !join.isLater;
-    // The workers of a pool can be terminated while the others go on.
-    countLocks(join.program === 'pool' ? this.control.words : null, this.at + S.LOCKS);
+    countLocks(this.control.words, this.at + S.LOCKS);
   }
 
   get isMain() {
@@ -54,7 +61,7 @@ export class Seat {
       this.imports = await this.makeImports();
     } catch (error) {
       // Nothing of the guest has run.
-      if (this.control.end(Cause.FAILED)) this.post({ ending: { message: error.message } });
+      if (this.control.end(Cause.FAILED)) this.post({ ending: { error: failureOf(error) } });
       return;
     }
     try {
@@ -149,10 +156,14 @@ export class Seat {
     const { control, at } = this;
     control.setActivity(at, Activity.LEAVING);
     if (error === ENDED) return;
-    const trap = trapOf(error);
+    const trap = this.trapOf(error);
     if (control.end(trap ? Cause.TRAPPED : Cause.FAILED, 0, control.threadOf(at))) {
-      this.post({ ending: trap ?? { message: error.message } });
+      this.post({ ending: trap ?? { error: failureOf(error) } });
     }
+  }
+
+  trapOf(error) {
+    return trapOf(error, this.instance, this.takesCalls ? LARGER_STACK[this.join.program] : LARGER_STACK.thread);
   }
 
   /** After a wait: where it was, if the process has ended by a deadlock meanwhile. */
@@ -173,24 +184,20 @@ export class Seat {
   answer() {
     const { control, at, join } = this;
     const name = join.exports[control.words[at + S.ARGUMENT]];
-    let reply = Reply.FAILED;
+    let reply = Reply.POSTED;
     control.setActivity(at, Activity.RUNNING);
     try {
       const values = control.values(at);
       const misfit = this.misfit(name, values);
-      if (misfit) {
-        this.post({ failure: { index: join.index, code: 'ARGUMENTS', message: misfit } });
-      } else {
-        const result = this.instance.exports[name](...values);
-        control.setValues(at, result === undefined ? [] : [result].flat());
-        reply = Reply.DONE;
-      }
+      if (misfit) this.postAnswer({ error: { code: 'ARGUMENTS', message: misfit } });
+      else reply = this.take(this.instance.exports[name](...values));
     } catch (error) {
       const isMisfit = error instanceof TypeError && wasmFrames(error.stack ?? '') === '';
       if (isMisfit) {
-        this.post({ failure: { index: join.index, code: 'ARGUMENTS', message: error.message } });
+        this.postAnswer({ error: { code: 'ARGUMENTS', message: error.message } });
       } else if (join.program === 'pool' && error !== ENDED) {
-        this.post({ failure: { index: join.index, code: 'TRAPPED', ...trapOf(error) } });
+        const trap = this.trapOf(error);
+        this.postAnswer({ error: trap ? { code: 'TRAPPED', ...trap } : failureOf(error) });
         // The old instance was left in the middle of something.
         this.instantiate();
       } else {
@@ -200,6 +207,22 @@ export class Seat {
     control.setActivity(at, Activity.NONE);
     Atomics.store(control.words, at + S.REPLY, reply);
     this.environment.ringHost();
+  }
+
+  /** Hands results to the host: in the seat's words, or, if they are more, by message. */
+  take(result) {
+    const values = result === undefined ? [] : [result].flat();
+    if (values.length <= MOST_VALUES) {
+      this.control.setValues(this.at, values);
+      return Reply.DONE;
+    }
+    this.postAnswer({ values });
+    return Reply.POSTED;
+  }
+
+  /** What does not fit into the seat's words; the reply says that there is such. */
+  postAnswer(answer) {
+    this.post({ answer: { index: this.join.index, ...answer } });
   }
 
   /** Why an export cannot be called with these values, if it cannot. */
@@ -223,7 +246,7 @@ export class Seat {
     if (wasi) memory.attach(wasi);
 
     let localFiles = null;
-    if (!wasi) {
+    if (join.files) {
       const { informing } = await import('./files/open.js');
       const { LocalFiles } = await import('./files/local.js');
       localFiles = await LocalFiles.open(memory, join.files, informing(control));

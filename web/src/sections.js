@@ -9,6 +9,7 @@ const IMPORT = 2;
 const MEMORY = 5;
 const EXPORT = 7;
 const DATA = 11;
+const TAG = 13;
 
 const SHARED = 2;
 const WIDE = 4;
@@ -128,6 +129,9 @@ export function wasiMemory(bytes) {
   }
   return 0;
 }
+
+/** Whether it defines exceptions. */
+export const hasTags = (bytes) => [...sections(bytes)].some(({ id }) => id === TAG);
 
 /** The same module with memories that are not shared: atomic instructions may use those. */
 export function unshare(bytes) {

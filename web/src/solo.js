@@ -8,11 +8,10 @@ import { ENDED } from './environment.js';
 import { NO_SHARED_MEMORY } from './errors.js';
 import { LocalFiles } from './files/local.js';
 import { GuestMemory } from './guest-memory.js';
-import { trapOf } from './trap.js';
+import { failureOf, trapOf } from './trap.js';
 import { wasiCalls } from './wasi/calls.js';
 
 const REFUSED = -6;
-const MOST = 65536;
 
 export class Solo {
   #join;
@@ -84,8 +83,8 @@ export class Solo {
 
   #fail(error) {
     if (error === ENDED) return;
-    const trap = trapOf(error);
-    if (!trap) return this.#end({ cause: Cause.FAILED, message: error.message });
+    const trap = trapOf(error, this.#instance, 'link the program with a larger one (-z stack-size)');
+    if (!trap) return this.#end({ cause: Cause.FAILED, error: failureOf(error) });
     // A wait in a module that was not rewritten traps by itself, in the engine's words.
     const isWait = /shared|wait/i.test(trap.message);
     const why = this.#missesThreads || isWait ? ` (${NO_SHARED_MEMORY})` : '';
@@ -155,7 +154,9 @@ export class Solo {
         throw ENDED;
       },
       stream: (fd) => this.#streams.indexOf(fd >>> 0),
+      yield: () => {},
       hasInput: () => true,
+      input: () => ({ filled: this.#input.length, isFinished: true }),
       waitForInput: () => {},
       read: (vectors) => this.#read(vectors),
       write: (stream, vectors) => this.#write(stream, vectors),
@@ -181,7 +182,7 @@ export class Solo {
   #write(stream, vectors) {
     let moved = 0;
     for (const source of vectors) {
-      const bytes = source.slice(0, MOST - moved);
+      const bytes = source.slice();
       moved += bytes.length;
       this.#post({ output: { stream, bytes } });
     }

@@ -13,6 +13,8 @@ import { take } from './host-area.js';
 const PAGE = 65536;
 /** The global that holds the least that the stack pointer may be, in modules that check it. */
 const STACK_LOW = 'threadwork:stack-low';
+/** The global that holds how large the stack is, beside it. */
+const STACK_SIZE = 'threadwork:stack-size';
 /** Bytes below the stack pointer that a function may use. */
 const RED_ZONE = 128;
 /** What a stack is aligned to by the tools' convention. */
@@ -46,8 +48,11 @@ export function settle(seat) {
   // The stack is below, so that running out of it does not reach the data.
   const base = (words[place] >>> 0) + stack;
   if (__stack_pointer) __stack_pointer.value = base;
-  const low = seat.instance.exports[STACK_LOW];
-  if (low) low.value = base - stack + RED_ZONE;
+  const { [STACK_LOW]: low, [STACK_SIZE]: stackSize } = seat.instance.exports;
+  if (low && stack > 0) {
+    low.value = base - stack + RED_ZONE;
+    stackSize.value = stack;
+  }
   if (tls === 0) return;
   new Uint8Array(memory.buffer, base, tls).fill(0);
   if (__wasm_init_tls) __wasm_init_tls(base);

@@ -1,10 +1,9 @@
 // The host's ends of the standard streams. Nothing here blocks: what does not fit into a ring
 // waits in JavaScript, and what the guest writes waits in its ring until its target is ready.
 
+import { bytesOf, callOut } from './foreign.js';
 import { nodeModule } from './platform.js';
 import { Ring } from './ring.js';
-
-const utf8 = new TextEncoder();
 
 /** Writes each line to the console; where the host is Node, bytes to its own streams. */
 function inherit(number) {
@@ -26,7 +25,8 @@ export class Output {
   /** Of 'pipe'. */
   stream = null;
   #chunks = [];
-  #write;
+  #becameReady;
+  #write = () => {};
   #isReady = () => true;
   #finish = () => {};
 
@@ -34,54 +34,63 @@ export class Output {
    * @param {string | Function | WritableStream} target
    * @param {number} number 1 or 2
    * @param {() => void} becameReady called when a target that was not ready is again
+   * @param {(error: unknown) => void} broken called with what a function throws
    */
-  constructor(target, number, becameReady) {
+  constructor(target, number, becameReady, broken) {
+    this.#becameReady = becameReady;
     if (typeof target === 'function') {
-      this.#write = (bytes) => target(bytes);
+      const failed = (error) => {
+        this.#giveUp();
+        broken(error);
+      };
+      this.#write = (bytes) => callOut(failed, target, bytes);
     } else if (target === 'inherit') {
       this.#write = inherit(number);
       this.#finish = () => this.#write(new Uint8Array(0), true);
     } else if (target === 'null') {
-      this.#write = () => {};
+      // As it is.
     } else if (target === 'collect') {
       this.#write = (bytes) => this.#chunks.push(bytes);
     } else if (target === 'pipe') {
-      this.#pipe(becameReady);
+      this.#pipe();
     } else if (typeof target?.getWriter === 'function') {
-      this.#pass(target.getWriter(), becameReady);
+      this.#pass(target.getWriter());
     } else {
-      throw new TypeError(`${String(target)} is no target of a standard stream`);
+      throw new TypeError('this is no target of a standard stream');
     }
   }
 
-  #pipe(becameReady) {
+  #pipe() {
     let controller;
-    let isOpen = true;
     this.stream = new ReadableStream(
       {
         start: (given) => void (controller = given),
-        pull: becameReady,
-        // Nobody reads any more: the guest's output is forgotten.
-        cancel: () => void (isOpen = false),
+        pull: () => this.#becameReady(),
+        cancel: () => this.#giveUp(),
       },
       { highWaterMark: Ring.CAPACITY, size: (chunk) => chunk.length },
     );
-    this.#write = (bytes) => isOpen && controller.enqueue(bytes);
-    this.#isReady = () => !isOpen || controller.desiredSize > 0;
-    this.#finish = () => isOpen && controller.close();
+    this.#write = (bytes) => controller.enqueue(bytes);
+    this.#isReady = () => controller.desiredSize > 0;
+    this.#finish = () => controller.close();
   }
 
-  #pass(writer, becameReady) {
-    let isOpen = true;
-    const close = () => void (isOpen = false);
-    writer.closed.catch(close);
+  #pass(writer) {
+    const stop = () => this.#giveUp();
+    callOut(stop, () => writer.closed);
     this.#write = (bytes) => {
-      if (!isOpen) return;
-      writer.write(bytes).catch(close);
-      if (writer.desiredSize <= 0) writer.ready.then(becameReady, close);
+      callOut(stop, () => writer.write(bytes));
+      if (!(writer.desiredSize > 0)) callOut(stop, () => writer.ready.then(this.#becameReady));
     };
-    this.#isReady = () => !isOpen || writer.desiredSize > 0;
-    this.#finish = () => isOpen && writer.close().catch(close);
+    this.#isReady = () => writer.desiredSize > 0;
+    this.#finish = () => callOut(stop, () => writer.close());
+  }
+
+  /** Nobody takes it any more: what comes is forgotten. */
+  #giveUp() {
+    this.#write = this.#finish = () => {};
+    this.#isReady = () => true;
+    this.#becameReady();
   }
 
   /** Takes what is in the ring, as far as the target is ready; all of it at the end. */
@@ -130,42 +139,48 @@ export class Input {
   /**
    * @param {string | object} source
    * @param {import('./ring.js').Ring} ring
+   * @param {(error: unknown) => void} broken called when the source fails
    */
-  constructor(source, ring) {
+  constructor(source, ring, broken) {
     this.#ring = ring;
+    if (typeof Blob === 'function' && source instanceof Blob) source = source.stream();
     if (source === 'null') this.#end();
     else if (source === 'pipe') this.#pipe();
     else if (source === 'inherit') this.#inherit();
-    else this.#take(source);
+    else if (typeof source?.getReader === 'function') this.#pump(source.getReader(), broken);
+    else {
+      this.#send(bytesOf(typeof source === 'string' ? undefined : (source?.text ?? source)));
+      this.#end();
+    }
   }
 
-  async #take(source) {
-    if (typeof source.text === 'string') source = utf8.encode(source.text);
-    if (typeof Blob === 'function' && source instanceof Blob) source = source.stream();
-    if (typeof source?.getReader === 'function') {
-      const reader = source.getReader();
-      this.#stop = () => reader.cancel().catch(() => {});
-      try {
-        for (;;) {
-          const { done, value } = await reader.read();
-          if (done || this.#isOver) break;
-          await this.#send(value);
-        }
-      } finally {
-        this.#end();
+  async #pump(reader, broken) {
+    const cancel = () => callOut(() => {}, () => reader.cancel());
+    this.#stop = cancel;
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done || this.#isOver) break;
+        await this.#send(bytesOf(value));
       }
-      return;
+    } catch (error) {
+      if (!this.#isOver) broken(error);
+      cancel();
     }
-    const bytes = ArrayBuffer.isView(source)
-      ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
-      : new Uint8Array(source);
-    this.#send(bytes);
     this.#end();
   }
 
   #pipe() {
     this.stream = new WritableStream({
-      write: (chunk) => this.#send(typeof chunk === 'string' ? utf8.encode(chunk) : chunk),
+      write: (chunk) => {
+        try {
+          return this.#send(bytesOf(chunk));
+        } catch (error) {
+          // Who writes is told; nothing can be written any more.
+          this.#end();
+          throw error;
+        }
+      },
       close: () => this.#end(),
       abort: () => this.#end(),
     });
@@ -174,16 +189,22 @@ export class Input {
   /** Node's own standard input, read while the process runs. */
   #inherit() {
     const { stdin } = globalThis.process ?? {};
-    if (!stdin) return this.#end();
-    const data = async (bytes) => {
+    if (!stdin || stdin.readableEnded || stdin.destroyed) return this.#end();
+    const data = async (chunk) => {
       stdin.pause();
-      await this.#send(bytes);
+      // The program may have set an encoding.
+      await this.#send(typeof chunk === 'string' ? Buffer.from(chunk, stdin.readableEncoding) : chunk);
       if (!this.#isOver) stdin.resume();
     };
     const end = () => this.#end();
-    stdin.on('data', data).on('end', end);
+    const events = { data, end, error: end, close: end };
+    for (const [event, listener] of Object.entries(events)) stdin.on(event, listener);
+    stdin.ref?.();
+    stdin.resume();
     this.#stop = () => {
-      stdin.off('data', data).off('end', end);
+      for (const [event, listener] of Object.entries(events)) stdin.off(event, listener);
+      // Others may read it, too.
+      if (stdin.listenerCount('data') > 0) return void stdin.resume();
       stdin.pause();
       stdin.unref?.();
     };

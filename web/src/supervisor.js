@@ -7,13 +7,15 @@
 
 import { Activity, Cause, Control, LIMITS, Rpc, S, W } from './control.js';
 import { readPath, writePath } from './files/access.js';
-import { contents, makeTable, openPreopens } from './files/open.js';
+import { contents, informing, makeTable, openPreopens, sharedTable } from './files/open.js';
 import { run } from './files/table.js';
+import { textOf } from './foreign.js';
 import { GuestMemory } from './guest-memory.js';
 import { STOP } from './lock.js';
 import { canWaitAsync, Child, onMessage, postToParent } from './platform.js';
 import { untilGone } from './runtime/life.js';
 import { claimShortage } from './threads.js';
+import { after } from './timers.js';
 import { FILE_CALLS } from './wasi/abi.js';
 
 /**
@@ -25,14 +27,9 @@ const GRACE_COMPUTING = 2;
 /** After a deadlock nobody computes, and everybody says where it slept: a browser's first stack is slow. */
 const GRACE_REPORT = 10_000;
 
-/** The longest that a timer can wait, in ms: with more it would not wait at all. */
-const LONGEST_TIMER = 2 ** 31 - 1;
-
-/** Idle workers that are kept for processes to come. */
-let keep = 0;
-let startTimeout = 0;
-/** The worker script, if it is not where it should be. */
-let workerUrl;
+/** What the engine was made with, in `Engine`'s words. */
+let settings;
+/** Workers for processes to come: `settings.keep` at most, for `settings.idleTimeout` ms each. */
 const idle = [];
 const processes = new Map();
 
@@ -41,80 +38,89 @@ const processes = new Map();
 class ThreadWorker {
   isStarted = false;
   isTerminated = false;
+  #life = null;
   #process = null;
   #join = null;
-  #timer;
+  #stopResting = () => {};
 
   constructor() {
     const start = () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
-    const what = { url: workerUrl, start };
-    this.child = new Child(what, {
-      message: (message) => this.#receive(message),
+    const to = {
+      started: ({ life }) => {
+        this.#life = life;
+        this.isStarted = true;
+        if (this.#join) this.#send();
+      },
+      message: (message) => this.#process?.receive(this, message),
       failed: (message) => this.#fail(message),
-    });
-    const late = () =>
-      this.#fail(
-        `a worker did not start within ${startTimeout} ms: too many workers, too little ` +
-          'memory, or a very busy machine; lower maxThreads or raise startTimeout',
-      );
-    this.#timer = setTimeout(late, startTimeout);
-  }
-
-  #receive(message) {
-    if (!message.started) {
-      this.#process?.receive(this, message);
-      return;
-    }
-    clearTimeout(this.#timer);
-    this.isStarted = true;
-    if (this.#join) this.child.post({ join: this.#join });
+    };
+    this.child = new Child({ url: settings.workerUrl, start }, to, settings.startTimeout);
   }
 
   #fail(message) {
     const process = this.#process;
-    const at = idle.indexOf(this);
-    if (at >= 0) idle.splice(at, 1);
+    this.#leaveIdle();
     this.terminate();
-    process?.workerFailed(this, `a worker failed: ${message}`);
+    const remedy = this.isStarted
+      ? ''
+      : ' (too many workers, too little memory, or a very busy machine: lower maxThreads or raise startTimeout)';
+    process?.workerFailed(this, `a worker failed: ${message}${remedy}`);
   }
 
   /** Takes a seat of a process, now or when it has started. */
   join(process, message) {
+    this.#leaveIdle();
     this.#process = process;
     this.#join = message;
-    if (this.isStarted) this.child.post({ join: message });
+    if (this.isStarted) this.#send();
+  }
+
+  #send() {
+    try {
+      this.child.post({ join: this.#join });
+    } catch (error) {
+      this.#fail(textOf(error));
+    }
   }
 
   /** Has left its process, or has not yet come to it. */
   release() {
     this.#process = this.#join = null;
-    if (idle.length < keep) idle.push(this);
-    else this.terminate();
+    this.rest();
   }
 
-  terminate() {
-    clearTimeout(this.#timer);
+  /** Waits for another process, if there is room. */
+  rest() {
+    if (idle.length >= settings.keep) return void this.terminate();
+    idle.push(this);
+    this.#stopResting = after(settings.idleTimeout, () => {
+      this.#leaveIdle();
+      this.terminate();
+    });
+  }
+
+  #leaveIdle() {
+    this.#stopResting();
+    const at = idle.indexOf(this);
+    if (at >= 0) idle.splice(at, 1);
+  }
+
+  /** Kept when it is gone. */
+  async terminate() {
     this.#process = null;
     this.isTerminated = true;
-    return this.child.terminate();
+    await this.child.terminate();
+    await untilGone(this.#life);
   }
-}
-
-/** Acts after a time of any length; tells which timer has to be cleared to prevent it. */
-function after(ms, act, hold) {
-  const part = Math.min(ms, LONGEST_TIMER);
-  hold(setTimeout(() => (ms > part ? after(ms - part, act, hold) : act()), part));
 }
 
 /** An idle worker, rather one that has started, or else a new one. */
 function takeWorker() {
-  const at = idle.findLastIndex((worker) => worker.isStarted);
-  if (at >= 0) return idle.splice(at, 1)[0];
-  return idle.pop() ?? new ThreadWorker();
+  return idle.findLast((worker) => worker.isStarted) ?? idle.at(-1) ?? new ThreadWorker();
 }
 
 function refill() {
-  while (idle.length < keep) idle.push(new ThreadWorker());
+  while (idle.length < settings.keep) new ThreadWorker().rest();
 }
 
 // ---- Processes ----
@@ -123,12 +129,15 @@ class SupervisedProcess {
   /** Workers and the index of their seat. */
   #seats = new Map();
   #freeSeats;
+  /** Kept when its directories are open. */
+  opened;
   #isEnding = false;
+  #isGone = false;
   #report = { sleepers: [] };
   #preopens = [];
   #table = null;
   #isServing = false;
-  #timer;
+  #stopClock = () => {};
 
   constructor(start) {
     this.id = start.id;
@@ -144,18 +153,20 @@ class SupervisedProcess {
     const { memories, wasiMemory, files, program, poolSize, wallTime } = this.start;
     try {
       const wasi = memories[wasiMemory];
-      if (wasi) {
+      files.table = await sharedTable(files);
+      // Descriptors outlive the workers, and this one.
+      if (files.table) postToParent({ id: this.id, table: files.table });
+      if (wasi || files.table) {
         this.#preopens = await openPreopens(files.preopens);
-        const memory = new GuestMemory(wasi.memory);
-        this.#table = makeTable(memory, this.#preopens, files, this.control);
+        const memory = new GuestMemory(wasi?.memory);
+        this.#table = await makeTable(memory, this.#preopens, files, informing(this.control));
       }
     } catch (error) {
-      this.fail(`a directory cannot be opened: ${error.message}`);
+      this.fail('FILE', `a directory cannot be opened: ${textOf(error)}`);
     }
     if (this.control.isEnding) return this.takeDown();
     if (wallTime !== undefined) {
-      const end = () => this.end(Cause.LIMIT, LIMITS.indexOf('wallTime'));
-      after(wallTime, end, (timer) => (this.#timer = timer));
+      this.#stopClock = after(wallTime, () => this.end(Cause.LIMIT, LIMITS.indexOf('wallTime')));
     }
     const isPool = program === 'pool';
     this.words[W.COMING] = isPool ? 0 : poolSize;
@@ -166,11 +177,10 @@ class SupervisedProcess {
   #addSeat(index = this.#freeSeats.pop(), isLater = false) {
     const { files, memories, ...rest } = this.start;
     const worker = takeWorker();
-    // The name by which a pool can tell that one of its workers is gone.
-    worker.life = rest.program === 'pool' ? crypto.randomUUID() : undefined;
     this.#seats.set(worker, index);
     // A memory that is not shared comes with its instance, and so must its files.
-    worker.join(this, { ...rest, index, isLater, life: worker.life, memories, files: memories[rest.wasiMemory] ? null : files });
+    const isServed = memories[rest.wasiMemory] && !files.table;
+    worker.join(this, { ...rest, index, isLater, memories, files: isServed ? null : files });
   }
 
   async #listen() {
@@ -198,7 +208,7 @@ class SupervisedProcess {
     try {
       words[W.RPC_RESULT] = await run(this.#table.call(name, control.arguments()));
     } catch (error) {
-      this.fail(`${name} failed: ${error?.stack ?? error}`);
+      this.fail('FAILED', `${name} failed: ${error?.stack ?? textOf(error)}`);
     }
     this.#isServing = false;
     if (Atomics.compareExchange(words, W.RPC_STATE, Rpc.ASKED, Rpc.ANSWERED) === Rpc.ASKED) {
@@ -208,16 +218,9 @@ class SupervisedProcess {
     if (this.#isEnding) this.#checkGone();
   }
 
-  /** What the host wants of the files. */
-  async access({ request, path, data }) {
-    const reply = { reply: request, id: this.id };
-    try {
-      if (data) reply.value = await run(writePath(this.#preopens, path, data));
-      else reply.value = await run(readPath(this.#preopens, path));
-    } catch (error) {
-      reply.errno = error.errno ?? String(error);
-    }
-    postToParent(reply);
+  /** The directories, as long as it has files. */
+  get preopens() {
+    return this.#table && this.#preopens;
   }
 
   receive(worker, message) {
@@ -245,11 +248,13 @@ class SupervisedProcess {
     Atomics.or(words, seat + S.LOCKS, STOP);
     const attempt = async () => {
       if (this.#isEnding || this.#seats.get(worker) !== index) return;
-      // Others wait for what it holds.
-      if (Atomics.load(words, seat + S.LOCKS) !== STOP) return void setTimeout(attempt, 1);
+      // Others wait for what it holds, and it may wait itself.
+      if (Atomics.load(words, seat + S.LOCKS) !== STOP) {
+        for (const ring of control.rings) ring.disturb();
+        return void setTimeout(attempt, 1);
+      }
+      // Until it is gone it may use what its successor gets: its words, its stack.
       await worker.terminate();
-      // Until then it may use what its successor gets: its words, its stack.
-      await untilGone(worker.life);
       this.#seats.delete(worker);
       if (this.#isEnding) return void this.#checkGone();
       for (const word of [S.MAILBOX, S.REPLY, S.LOCKS]) Atomics.store(words, seat + word, 0);
@@ -262,14 +267,14 @@ class SupervisedProcess {
 
   workerFailed(worker, message) {
     this.#seats.delete(worker);
-    this.fail(message);
+    this.fail('WORKER', message);
     this.#checkGone();
   }
 
   // ---- The end ----
 
-  fail(message) {
-    if (this.control.end(Cause.FAILED)) this.#report.message = message;
+  fail(code, message) {
+    if (this.control.end(Cause.FAILED)) this.#report.error = { code, message };
     this.takeDown();
   }
 
@@ -282,7 +287,7 @@ class SupervisedProcess {
   takeDown() {
     if (this.#isEnding) return;
     this.#isEnding = true;
-    clearTimeout(this.#timer);
+    this.#stopClock();
     Atomics.notify(this.words, W.SUPERVISOR);
     for (const [worker] of this.#seats) {
       if (worker.isStarted) continue;
@@ -305,12 +310,16 @@ class SupervisedProcess {
     const seat = control.seat(index);
     const activity = Atomics.load(words, seat + S.ACTIVITY);
     if (activity === Activity.WAITING) {
-      const guest = new Int32Array(start.memories[0].memory.buffer);
-      Atomics.notify(guest, (words[seat + S.ADDRESS] >>> 0) / 4);
+      const [{ memory }] = start.memories;
+      // Growth by a thread may not have arrived here; growing by nothing fetches it.
+      memory.grow(0);
+      Atomics.notify(new Int32Array(memory.buffer), (words[seat + S.ADDRESS] >>> 0) / 4);
     }
     let grace = activity === Activity.RUNNING ? GRACE_COMPUTING : GRACE;
     if (words[W.CAUSE] === Cause.DEADLOCK) grace = GRACE_REPORT;
     if (elapsed < grace || worker.isTerminated) return;
+    // It comes back; to end it here would lose a descriptor that it opens.
+    if ((Atomics.load(words, seat + S.LOCKS) & ~STOP) > 0) return;
     worker.terminate().then(() => {
       this.#seats.delete(worker);
       this.#checkGone();
@@ -318,14 +327,15 @@ class SupervisedProcess {
   }
 
   async #checkGone() {
-    if (!this.#isEnding || this.#seats.size > 0 || this.#isServing) return;
-    if (!processes.delete(this.id)) return;
+    if (!this.#isEnding || this.#seats.size > 0 || this.#isServing || this.#isGone) return;
+    this.#isGone = true;
     let files = this.#report.files ?? {};
     if (this.#table) {
-      await run(this.#table.closeAll()).catch(() => {});
+      this.#table.closeAll();
       files = contents(this.#preopens);
     }
     postToParent({ id: this.id, ended: { ...this.#report, files } });
+    processes.delete(this.id);
     refill();
   }
 }
@@ -334,7 +344,7 @@ class SupervisedProcess {
 class SoloProcess {
   #worker = null;
   #report = {};
-  #timer;
+  #stopClock = () => {};
 
   constructor(start) {
     this.id = start.id;
@@ -345,11 +355,7 @@ class SoloProcess {
     const { wallTime } = this.start;
     if (wallTime !== undefined) {
       const limit = { cause: Cause.LIMIT, code: LIMITS.indexOf('wallTime') };
-      after(
-        wallTime,
-        () => this.#stop(limit),
-        (timer) => (this.#timer = timer),
-      );
+      this.#stopClock = after(wallTime, () => this.#stop(limit));
     }
     this.#worker = takeWorker();
     this.#worker.join(this, this.start);
@@ -367,12 +373,8 @@ class SoloProcess {
     this.#worker?.child.post({ call });
   }
 
-  access({ request }) {
-    postToParent({ reply: request, id: this.id, errno: 'not while a program without threads runs' });
-  }
-
   workerFailed(_worker, message) {
-    this.#finish({ cause: Cause.FAILED, message });
+    this.#finish({ cause: Cause.FAILED, error: { code: 'WORKER', message } });
   }
 
   takeDown() {
@@ -385,25 +387,60 @@ class SoloProcess {
   }
 
   #finish(report) {
-    clearTimeout(this.#timer);
+    this.#stopClock();
     if (processes.delete(this.id)) postToParent({ id: this.id, ended: report });
     refill();
   }
 }
 
-onMessage((message) => {
-  if (message.settings) ({ keep, startTimeout, workerUrl } = message.settings);
-  if (message.warmUp) refill();
-  if (message.begin) {
-    const Kind = message.begin.isSolo ? SoloProcess : SupervisedProcess;
-    const process = new Kind(message.begin);
-    processes.set(process.id, process);
-    process.begin();
+// ---- What the host says ----
+
+/** Reads or writes a file of a process, and says how that went. */
+async function access({ request, access }) {
+  const reply = { reply: request };
+  const use = async (preopens) => {
+    const { path, data } = access;
+    if (data) await run(writePath(preopens, path, data));
+    else reply.value = await run(readPath(preopens, path));
+  };
+  try {
+    const process = processes.get(access.id);
+    await process?.opened;
+    if (process?.preopens) await use(process.preopens);
+    else await afterwards(access.sources, use);
+  } catch (error) {
+    reply.error = error?.errno ?? textOf(error);
   }
+  postToParent(reply);
+}
+
+let last = Promise.resolve();
+
+/** Opens directories that outlive a process; one after another, since many open a file once only. */
+function afterwards(sources, use) {
+  const used = last.then(async () => {
+    const preopens = await openPreopens(sources);
+    await use(preopens).finally(() => preopens.forEach(([, directory]) => directory.close()));
+  });
+  last = used.catch(() => {});
+  return used;
+}
+
+function begin(start) {
+  const Kind = start.isSolo ? SoloProcess : SupervisedProcess;
+  const process = new Kind(start);
+  processes.set(process.id, process);
+  process.opened = process.begin();
+}
+
+onMessage((message) => {
+  if (message.settings) settings = message.settings;
+  if (message.warmUp) refill();
+  if (message.begin) begin(message.begin);
   if (message.kill) processes.get(message.kill)?.takeDown();
   if (message.replace) processes.get(message.replace.id)?.replace(message.replace.index);
   if (message.call) processes.get(message.call.id)?.call(message.call);
-  if (message.access) processes.get(message.access.id)?.access(message.access);
+  if (message.access) access(message);
 });
 
 postToParent({ started: true });

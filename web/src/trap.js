@@ -1,6 +1,7 @@
 // Traps as texts: what happened, and where, with the names that the module has.
 
 import { demangle } from './demangle.js';
+import { textOf } from './foreign.js';
 
 // Engines keep ten frames unless told.
 Error.stackTraceLimit = Math.max(Error.stackTraceLimit ?? 0, 64);
@@ -8,31 +9,62 @@ Error.stackTraceLimit = Math.max(Error.stackTraceLimit ?? 0, 64);
 /** A frame of WebAssembly in V8's, SpiderMonkey's or JavaScriptCore's form of a stack. */
 const FRAME = /^\s*(?:at )?(.*?)[ @(]*(?:wasm:|https?:|file:|blob:|\/|<\?>|\[wasm).*?wasm-function\[(\d+)\](?::(0x[0-9a-f]+))?/;
 
+/** Exports of modules whose stack is checked: who is called at its end, and how large it is. */
+const STACK_OVERFLOW = 'threadwork:stack-overflow';
+const STACK_SIZE = 'threadwork:stack-size';
+
 /**
- * What made a guest fail, as `{message, stack}`; null if the guest has not run, because it
- * could not be linked.
+ * What made a guest fail, as `{message, stack}`; null if it was not the guest, but its host.
+ *
+ * @param {unknown} error
+ * @param {WebAssembly.Instance} [instance] the guest's
+ * @param {string} [larger] how the thread is given a larger stack
  */
-export function trapOf(error) {
-  if (error instanceof WebAssembly.LinkError || error instanceof WebAssembly.CompileError) {
-    return null;
+export function trapOf(error, instance, larger) {
+  if (isException(error)) {
+    return { message: 'an exception was thrown that nobody catches', stack: wasmFrames(error.stack ?? '') };
   }
-  const isForeign = typeof WebAssembly.Exception === 'function' && error instanceof WebAssembly.Exception;
-  const message = isForeign
-    ? 'an exception was thrown that nobody catches'
-    : (error?.message ?? String(error));
-  return { message, stack: wasmFrames(error?.stack ?? '') };
+  if (!(error instanceof WebAssembly.RuntimeError) && !isOutOfCalls(error)) return null;
+  const frames = framesOf(error.stack ?? '');
+  const overflow = instance?.exports[STACK_OVERFLOW];
+  // Functions that are exported are called by their numbers.
+  if (!overflow || frames[0]?.index !== overflow.name) return { message: error.message, stack: textOfFrames(frames) };
+  const size = instance.exports[STACK_SIZE].value;
+  return {
+    message: `the thread's stack of ${size} bytes in linear memory is used up: ${larger}`,
+    stack: textOfFrames(frames.slice(1)),
+  };
 }
 
-/** The guest's frames of a stack, the innermost first, one in each line. */
-export function wasmFrames(stack) {
-  const lines = [];
-  for (const line of stack.split('\n')) {
-    const [, name, index, offset] = FRAME.exec(line) ?? [];
-    if (index === undefined) continue;
+const isException = (error) => typeof WebAssembly.Exception === 'function' && error instanceof WebAssembly.Exception;
+
+/** Whether the host's stack was too small, in V8's and JavaScriptCore's or SpiderMonkey's words. */
+const isOutOfCalls = (error) =>
+  (error instanceof RangeError && /call stack/.test(error.message)) || error?.name === 'InternalError';
+
+/** What is told the host of a failure that is not the guest's, as `{code, message, stack}`. */
+export function failureOf(error) {
+  // By its name: what is built as a file of its own has a class of its own.
+  if (error?.name === 'ThreadworkError') return { code: error.code, message: error.message };
+  if (error instanceof WebAssembly.LinkError) return { code: 'IMPORTS', message: error.message };
+  const message = `a function that the program imports failed: ${textOf(error)}`;
+  return { code: 'HOST_FUNCTION', message, stack: String(error?.stack ?? '') };
+}
+
+function framesOf(stack) {
+  const frames = stack.split('\n').map((line) => FRAME.exec(line) ?? []);
+  return frames.map(([, name, index, offset]) => ({ name, index, offset })).filter(({ index }) => index !== undefined);
+}
+
+function textOfFrames(frames) {
+  const lines = frames.map(({ name, index, offset }, number) => {
     // V8 puts the module's name first.
     const plain = name.replace(/^\S+?\.wasm\./, '').replace(/^wasm-function\[\d+\]$|^<anonymous>$/, '');
     const where = offset ? ` @ ${offset}` : '';
-    lines.push(`  ${String(lines.length).padStart(2)}: ${demangle(plain) || `function ${index}`}${where}`);
-  }
+    return `  ${String(number).padStart(2)}: ${demangle(plain) || `function ${index}`}${where}`;
+  });
   return lines.join('\n');
 }
+
+/** The guest's frames of a stack, the innermost first, one in each line. */
+export const wasmFrames = (stack) => textOfFrames(framesOf(stack));

@@ -8,6 +8,7 @@ import { onMessage, postToParent } from './platform.js';
 import { live } from './runtime/life.js';
 import { Seat } from './seat.js';
 
+const { name, isAlive } = live();
 let solo = null;
 
 onMessage(async ({ join, call }) => {
@@ -17,11 +18,10 @@ onMessage(async ({ join, call }) => {
     solo = new Solo(join, postToParent);
     return solo.serve();
   }
+  await isAlive;
   const seat = new Seat(join, postToParent);
-  const leave = await live(join.life);
   await seat.serve();
-  leave();
   postToParent({ left: { files: seat.localFiles?.finish() } });
 });
 
-postToParent({ started: true });
+postToParent({ started: true, life: name });

@@ -12,10 +12,15 @@ const TRIED = 'threadwork: reloaded for the service worker';
 /**
  * Kept when it is clear whether this page can share memory: with null if it can, else with
  * the obstacle. Not kept at all where the page is about to be loaded again.
- * @param {string} [worker] the service worker's address
+ *
+ * @param {string} [worker] the service worker's address; its folder is what it serves
+ * @param {{pages?: string[], embedderPolicy?: 'require-corp' | 'credentialless'}} [options] the
+ *   pages to isolate, if not all in that folder: every one of them asks with the same options.
+ *   With `credentialless`, which Safari does not know, pages may show what other sites do not
+ *   allow them to by a header; they get it without cookies.
  * @returns {Promise<Obstacle | null>}
  */
-export async function isolate(worker = './sw.js') {
+export async function isolate(worker = './sw.js', { pages = [], embedderPolicy = 'require-corp' } = {}) {
   if (globalThis.crossOriginIsolated) {
     remember(false);
     return null;
@@ -24,7 +29,10 @@ export async function isolate(worker = './sw.js') {
   if (obstacle) return obstacle;
   try {
     // Once it is active it adds headers, from the next load on.
-    await activation(await navigator.serviceWorker.register(worker));
+    const script = new URL(worker, document.baseURI);
+    if (embedderPolicy !== 'require-corp') script.searchParams.append('embedder', embedderPolicy);
+    for (const page of pages) script.searchParams.append('page', new URL(page, document.baseURI).pathname);
+    await activation(await navigator.serviceWorker.register(trusted(script.href)));
   } catch (error) {
     return {
       reason: `The service worker that would allow threads does not start (${error.message}).`,
@@ -41,6 +49,29 @@ export async function isolate(worker = './sw.js') {
   }
   location.reload();
   return new Promise(() => {});
+}
+
+/**
+ * Takes the service worker back. Kept with whether there was one; pages are as they were without
+ * it when they are loaded next.
+ *
+ * @param {string} [worker] as for `isolate`
+ * @returns {Promise<boolean>}
+ */
+export async function release(worker = './sw.js') {
+  remember(false);
+  const registration = await navigator.serviceWorker?.getRegistration(worker);
+  return (await registration?.unregister()) ?? false;
+}
+
+/** The address of a script, where pages run only scripts that they trust. */
+function trusted(url) {
+  try {
+    const rules = { createScriptURL: (text) => text };
+    return globalThis.trustedTypes?.createPolicy('threadwork-isolate', rules).createScriptURL(url) ?? url;
+  } catch {
+    return url;
+  }
 }
 
 /** Kept when the service worker is active. `ready` would not tell if it never will be. */

@@ -148,3 +148,14 @@ export const GROWING = `
     (func (export "_start")
       (if (i32.eq (memory.grow (i32.const 1)) (i32.const -1)) (then unreachable))
       (if (i32.eq (memory.grow (i32.const 2)) (i32.const -1)) (then unreachable))))`;
+
+/** The descriptors of this Node that are of files in a folder. */
+export const openBelow = (folder, fs) =>
+  fs.readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return fs.readlinkSync(`/proc/self/fd/${fd}`).startsWith(folder);
+    } catch {
+      // Closed by now, as the one of the listing.
+      return false;
+    }
+  });

@@ -1,5 +1,5 @@
 // Serves the package, the guests and the pages of the tests. Everything is cross-origin
-// isolated but what lies under /plain, and under the strict policy if the page asks for it.
+// isolated but what lies under /plain, and under a strict policy if the page asks for one.
 
 import { createServer } from 'node:http';
 import { readFile } from 'node:fs/promises';
@@ -19,6 +19,7 @@ const ISOLATED = {
   'Cross-Origin-Opener-Policy': 'same-origin',
   'Cross-Origin-Embedder-Policy': 'require-corp',
 };
+const TRUSTED = { 'Content-Security-Policy': "script-src 'self' 'wasm-unsafe-eval'; require-trusted-types-for 'script'" };
 const STRICT = { 'Content-Security-Policy': "script-src 'self' 'wasm-unsafe-eval'" };
 
 /** Starts it; `report` is called with what pages post to /report. */
@@ -30,6 +31,7 @@ export async function serve({ guests, repository, report }) {
     return Buffer.from(module.toBinary({ write_debug_names: true }).buffer);
   };
 
+  const stalled = new Set();
   const answer = async (request) => {
     const { pathname } = new URL(request.url, 'http://localhost');
     if (request.method === 'POST') {
@@ -49,7 +51,20 @@ export async function serve({ guests, repository, report }) {
       return { body: compile(text), type: '.wasm' };
     }
     if (first === 'plain') return { file: file(ROOT, path), headers: {} };
+    // A site of its own, whose host sets no headers, and which has moved a script.
+    if (first === 'site') {
+      if (path === 'old.js') return { status: 302, body: '', headers: { Location: 'new.js' } };
+      return { file: file(join(ROOT, /^(sw|isolate)\.js$/.test(path) ? 'sw' : 'test/pages/site'), path), headers: {} };
+    }
     if (first === 'strict') return { file: file(ROOT, path), headers: { ...ISOLATED, ...STRICT } };
+    if (first === 'typed') return { body: compile('(module)'), type: '.wasm' };
+    // A script that does nothing when it is asked for the first time, then the worker's.
+    if (first === 'stalls') {
+      if (stalled.has(path)) return { status: 302, body: '', headers: { ...ISOLATED, Location: '/src/worker.js' } };
+      stalled.add(path);
+      return { body: '', type: '.js' };
+    }
+    if (first === 'trusted') return { file: file(ROOT, path), headers: { ...ISOLATED, ...TRUSTED } };
     // Never an answer.
     if (first === 'silence') return new Promise(() => {});
     return { file: file(ROOT, pathname) };
@@ -57,9 +72,9 @@ export async function serve({ guests, repository, report }) {
 
   const server = createServer(async (request, response) => {
     try {
-      const { file, body, type, headers = ISOLATED } = await answer(request);
+      const { file, body, type, status = 200, headers = ISOLATED } = await answer(request);
       const content = body ?? (await readFile(file));
-      response.writeHead(200, {
+      response.writeHead(status, {
         'Content-Type': TYPES[type ?? extname(file ?? '')] ?? 'application/octet-stream',
         'Access-Control-Allow-Origin': '*',
         'Cross-Origin-Resource-Policy': 'cross-origin',

@@ -52,6 +52,43 @@ thread_local! {
     static GUARD: Guard = const { Guard };
 }
 
+/// A process that forks has one thread in the child. If another one had the depot's lock at
+/// that moment, nobody would ever free it there. So who forks takes the lock before, and
+/// parent and child free it afterwards, as the system's own allocator does it.
+#[cfg(unix)]
+mod fork {
+    use core::sync::atomic::{AtomicBool, Ordering};
+
+    use super::DEPOT;
+
+    static IS_PREPARED: AtomicBool = AtomicBool::new(false);
+
+    /// Asks the system to be called at each fork. Before the first thread has a heap, and so
+    /// before another one can hold the lock.
+    pub(super) fn prepare() {
+        // Ordering: Relaxed; only to ask once.
+        if !IS_PREPARED.load(Ordering::Relaxed) && !IS_PREPARED.swap(true, Ordering::Relaxed) {
+            // SAFETY: the functions may be called at any time, in this order. It fails only
+            // without memory; then forks are as dangerous as without it.
+            unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
+        }
+    }
+
+    extern "C" fn before() {
+        DEPOT.pause();
+    }
+
+    extern "C" fn in_parent() {
+        // SAFETY: `before` has paused it.
+        unsafe { DEPOT.resume() };
+    }
+
+    extern "C" fn in_child() {
+        // SAFETY: the child has one thread, the copy of the one in which `before` ran.
+        unsafe { DEPOT.resume_alone() };
+    }
+}
+
 /// Dropped when the thread ends.
 struct Guard;
 
@@ -127,6 +164,8 @@ impl Front for Allocator {
             return block;
         }
         if heap == NOBODY.heap() {
+            #[cfg(unix)]
+            fork::prepare();
             heap = DEPOT.adopt()?;
             HEAP.set(heap);
             // An error would say that the guard has been dropped; then the heap would be

@@ -17,9 +17,10 @@ use core::cell::Cell;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
-use threadwork_sync::{RawMutex, System};
+use threadwork_sync::RawMutex;
 
 use crate::heap::{Heap, HeapRef};
+use crate::port::Port;
 use crate::primitive::{AtomicUsize, UnsafeCell, const_fn};
 use crate::segment::{METADATA, SEGMENT, SegmentRef, UNIT, WHOLE};
 use crate::slab::SlabRef;
@@ -70,12 +71,42 @@ impl<B: GlobalAlloc> Depot<B> {
     }
 
     fn with<T>(&self, body: impl FnOnce(&Shared) -> T) -> T {
-        self.lock.lock_with(&System);
+        self.lock.lock_with(&Port);
         // SAFETY: the lock is held, so nobody else uses it.
         let result = self.shared.with_mut(|shared| body(unsafe { &*shared }));
         // SAFETY: locked above.
-        unsafe { self.lock.unlock_with(&System) };
+        unsafe { self.lock.unlock_with(&Port) };
         result
+    }
+
+    /// Keeps all other threads out until [`resume`](Self::resume): in a process that forks
+    /// now, nobody has the lock who is not there.
+    #[cfg(all(unix, feature = "std", not(loom)))]
+    pub(crate) fn pause(&self) {
+        self.lock.lock_with(&Port);
+    }
+
+    /// # Safety
+    ///
+    /// The caller has paused it.
+    #[cfg(all(unix, feature = "std", not(loom)))]
+    pub(crate) unsafe fn resume(&self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.lock.unlock_with(&Port) };
+    }
+
+    /// Frees the lock in the child, and forgets who waits for it in the parent: one that is
+    /// starving there would keep everybody out for ever.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the only thread, and was forked by the thread that had paused it.
+    #[cfg(all(unix, feature = "std", not(loom)))]
+    pub(crate) unsafe fn resume_alone(&self) {
+        let lock = (&raw const self.lock).cast_mut();
+        // SAFETY: nobody else uses the lock, which is an atomic and so may be written
+        // through a shared reference.
+        unsafe { lock.write(RawMutex::new()) };
     }
 
     /// A slab for a heap. `None` if there is no memory.

@@ -87,6 +87,7 @@ mod depot;
 mod heap;
 mod operations;
 mod pool;
+mod port;
 mod primitive;
 mod segment;
 mod slab;

@@ -79,7 +79,8 @@ pub(crate) unsafe fn alloc_zeroed(front: &impl Front, layout: Layout) -> *mut u8
 }
 
 /// In place if both sizes are large and the backend can, and if the block has room for the new
-/// size, but not twice as much.
+/// size, but not twice as much, unless there is no memory for another: to need less is no
+/// reason to fail.
 ///
 /// # Safety
 ///
@@ -92,6 +93,7 @@ pub(crate) unsafe fn realloc(
 ) -> *mut u8 {
     // SAFETY: the caller's promise.
     let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
+    let mut fallback = ptr::null_mut();
     match (Class::of(layout), Class::of(wanted)) {
         (Some(_), Some(_)) => {
             // SAFETY: a block is not null.
@@ -101,6 +103,9 @@ pub(crate) unsafe fn realloc(
             if size <= room && size > room / 2 {
                 return block;
             }
+            if size <= room {
+                fallback = block;
+            }
         }
         // SAFETY: `alloc` got it there; and the caller's promise.
         (None, None) => return unsafe { front.depot().reallocate_large(block, layout, size) },
@@ -108,12 +113,13 @@ pub(crate) unsafe fn realloc(
     }
     // SAFETY: the caller's promise.
     let other = unsafe { alloc(front, wanted) };
-    if !other.is_null() {
-        let common = layout.size().min(size);
-        // SAFETY: both are that large, and a new block is apart from all others.
-        unsafe { other.copy_from_nonoverlapping(block, common) };
-        // SAFETY: the caller's promise.
-        unsafe { dealloc(front, block, layout) };
+    if other.is_null() {
+        return fallback;
     }
+    let common = layout.size().min(size);
+    // SAFETY: both are that large, and a new block is apart from all others.
+    unsafe { other.copy_from_nonoverlapping(block, common) };
+    // SAFETY: the caller's promise.
+    unsafe { dealloc(front, block, layout) };
     other
 }

@@ -80,6 +80,13 @@ impl<B: GlobalAlloc> fmt::Debug for Pool<B> {
 /// outlive it.
 ///
 /// Dropping it makes room for another thread, which gets the same heap.
+///
+/// It may be sent to another thread, but is one thread's at a time:
+///
+/// ```compile_fail,E0277
+/// fn share<T: Sync>() {}
+/// share::<threadwork_alloc::LocalHeap<'static, std::alloc::System>>();
+/// ```
 pub struct LocalHeap<'p, B: GlobalAlloc> {
     depot: &'p Depot<B>,
     heap: HeapRef,

@@ -18,6 +18,8 @@ use crate::site::{Missing, Site, SiteArgs};
 
 /// The list of a bundle's files, and the mark of a folder that holds one.
 const MANIFEST: &str = "threadwork-bundle.json";
+/// The manifest of a folder that is being written: of the older bundle and the new one.
+const UNFINISHED: &str = "unfinished.json";
 /// What the names of folders begin with in which a bundle is written first. A run that was
 /// ended by a signal leaves its own behind.
 const STAGING: &str = ".threadwork-";
@@ -48,7 +50,7 @@ struct Manifest {
     files: Vec<ManifestEntry>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct ManifestEntry {
     path: String,
     bytes: u64,
@@ -83,6 +85,19 @@ pub(crate) fn bundle(args: &BundleArgs) -> anyhow::Result<i32> {
 impl Manifest {
     fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// With other files, of which only the names are known.
+    fn with(&self, paths: &BTreeSet<String>) -> Self {
+        let others = paths.iter().map(|path| ManifestEntry {
+            path: path.clone(),
+            bytes: 0,
+            blake3: String::new(),
+        });
+        Self {
+            threadwork: self.threadwork.clone(),
+            files: self.files.iter().cloned().chain(others).collect(),
+        }
     }
 }
 
@@ -212,6 +227,11 @@ impl Staged {
         if !old.exists {
             return fs::rename(&self.folder, output).map_err(failed);
         }
+        // Whoever ends this midway leaves a folder whose files are known all the same.
+        let manifest = self.manifest.with(&old.of_bundle);
+        let unfinished = self.folder.join(UNFINISHED);
+        fs::write(&unfinished, serde_json::to_vec_pretty(&manifest)?).map_err(failed)?;
+        fs::rename(unfinished, output.join(MANIFEST)).map_err(failed)?;
         let mut paths: Vec<&str> = self.manifest.files.iter().map(|file| &*file.path).collect();
         paths.push(MANIFEST);
         for path in &paths {

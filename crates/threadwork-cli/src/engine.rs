@@ -3,22 +3,52 @@
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use threadwork_engine::{Engine, Error};
+use threadwork_engine::{CompilerProcess, Engine, Error};
+
+/// The command that compiles for another process of this program.
+pub(crate) const COMPILE: &str = "compile-child";
 
 /// An engine, with compiled modules cached on disk if `cached`.
 pub(crate) fn build(cached: bool) -> Result<Engine, Error> {
-    build_with_stack(cached, None)
+    build_with(cached, None, None)
 }
 
-/// The same, whose guest threads have so many bytes of native stack, if given.
-pub(crate) fn build_with_stack(cached: bool, stack: Option<usize>) -> Result<Engine, Error> {
+/// The same, whose guest threads have so many bytes of native stack, if given, and which
+/// compiles for so long at most, if given.
+pub(crate) fn build_with(
+    cached: bool,
+    stack: Option<usize>,
+    compile_time: Option<Duration>,
+) -> Result<Engine, Error> {
     let cache = if cached { cache_folder() } else { None };
-    let builder = Engine::builder().cache_dir(cache);
-    match stack {
-        Some(bytes) => builder.max_wasm_stack(bytes).build(),
-        None => builder.build(),
+    let mut builder = Engine::builder().cache_dir(cache);
+    if let Some(bytes) = stack {
+        builder = builder.max_wasm_stack(bytes);
     }
+    if let Some(time) = compile_time {
+        builder = builder.compiler_process(compiler(time));
+    }
+    builder.build()
+}
+
+/// This program once more, as a compiler that can be ended.
+fn compiler(time: Duration) -> CompilerProcess {
+    // The file that runs, even if another has its name by now.
+    let this = match cfg!(target_os = "linux") {
+        true => PathBuf::from("/proc/self/exe"),
+        false => env::current_exe().unwrap_or_else(|_| "threadwork".into()),
+    };
+    CompilerProcess::new(this)
+        .arg(COMPILE)
+        .time(time)
+        .memory(u64::MAX)
+}
+
+/// What the command [`COMPILE`] does; returns the code to exit with.
+pub(crate) fn compile() -> i32 {
+    i32::from(CompilerProcess::serve().is_err())
 }
 
 /// Where what is made once is kept, if the user has a home.

@@ -1,7 +1,20 @@
 //! What the exit code of `threadwork` says.
 
+use threadwork_engine::Error;
+
 /// `threadwork` could not run the program at all.
 pub(crate) const CANNOT_RUN: i32 = 125;
+
+/// A limit of time has passed, as [`threadwork_engine::ExitStatus::code`] has it.
+const TIME_IS_OVER: i32 = 124;
+
+/// What the command exits with that could not do what it was asked for.
+pub(crate) fn of_error(error: &anyhow::Error) -> i32 {
+    match error.downcast_ref() {
+        Some(Error::CompileTime { .. }) => TIME_IS_OVER,
+        _ => CANNOT_RUN,
+    }
+}
 
 /// The code of being ended by a signal, as shells have it.
 pub(crate) fn of_signal(signal: i32) -> i32 {
@@ -21,7 +34,10 @@ pub(crate) const TABLE: [(i32, &str); 14] = [
     (120, "deadlock: every thread waits for ever"),
     (121, "the program failed at the limit of --threads"),
     (122, "the program failed at the limit of --max-open-files"),
-    (124, "the time of --timeout is over"),
+    (
+        TIME_IS_OVER,
+        "the time of --timeout, or of --max-compile, is over",
+    ),
     (
         CANNOT_RUN,
         "threadwork cannot run it: bad module, bad option value",

@@ -72,6 +72,9 @@ enum Command {
     Bundle(bundle::BundleArgs),
     /// Run the acceptance tests on this machine, natively and as WebAssembly
     Selftest(selftest::SelftestArgs),
+    /// Compile for the process at the other end of standard input, which has started this
+    #[command(hide = true, name = engine::COMPILE)]
+    Compile,
 }
 
 fn main() {
@@ -83,10 +86,11 @@ fn main() {
         Command::Serve(args) => serve::serve(args),
         Command::Bundle(args) => bundle::bundle(args),
         Command::Selftest(args) => selftest::selftest(args, cli.verbose),
+        Command::Compile => Ok(engine::compile()),
     });
     process::exit(outcome.unwrap_or_else(|error| {
         report::error(&error, cli.verbose);
-        exit_codes::CANNOT_RUN
+        exit_codes::of_error(&error)
     }))
 }
 

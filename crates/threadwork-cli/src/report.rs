@@ -1,12 +1,29 @@
 //! What the user reads on standard error.
 //!
-//! Nothing here may fail: a closed standard error is no reason to panic.
+//! Nothing here may fail: a closed standard error is no reason to panic. And where the
+//! user has given a limit of time, nothing here waits for ever: see [`hurry`].
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::time::Duration;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use threadwork_engine::{ExitStatus, Limit, Stats};
+
+/// Whether there is a limit of time.
+static HURRY: AtomicBool = AtomicBool::new(false);
+
+/// How long a text waits, then, for somebody to read what was written before it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// There is a limit of time: from now on a text that nobody reads is given up after two
+/// seconds. Without one, `threadwork` waits for its reader like any other program.
+pub(crate) fn hurry() {
+    // Ordering: Relaxed; by the thread that prints.
+    HURRY.store(true, Ordering::Relaxed);
+}
 
 /// An error that says what could not be done and why, in one line; the causes
 /// of the cause stay behind it.
@@ -122,7 +139,36 @@ fn harmless(text: &str) -> String {
 fn print(text: impl Display) {
     let text = harmless(&text.to_string());
     // There is nowhere left to say that this failed.
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = match HURRY.load(Ordering::Relaxed) {
+        true => write_within(format!("{text}\n").as_bytes(), Instant::now() + PATIENCE),
+        false => writeln!(io::stderr(), "{text}"),
+    };
+}
+
+/// Writes to standard error as long as somebody makes room for it.
+fn write_within(mut text: &[u8], deadline: Instant) -> io::Result<()> {
+    /// A pipe that is ready has room for as much.
+    const PART: usize = 512;
+    while !text.is_empty() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if !has_room(rustix::stdio::stderr(), left) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let part = &text[..text.len().min(PART)];
+        text = &text[io::stderr().write(part)?..];
+    }
+    Ok(())
+}
+
+/// Whether a write would not wait, or fail, which it then says itself; waits for that at most
+/// for `time`.
+pub(crate) fn has_room(stream: BorrowedFd<'_>, time: Duration) -> bool {
+    let timeout = Timespec::try_from(time).unwrap_or_default();
+    // A signal that interrupts it has been handled, or ends us.
+    poll(
+        &mut [PollFd::from_borrowed_fd(stream, PollFlags::OUT)],
+        Some(&timeout),
+    ) != Ok(0)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use threadwork_engine::{Limits, Module, Output, Process, ProcessBuilder, Stdin};
+use threadwork_engine::{Error, Limits, Module, Output, Process, ProcessBuilder, Stdin};
 
 use crate::options::{self, DirMapping, EnvVar};
 use crate::{engine, report, signals};
@@ -79,6 +79,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DURATION", value_parser = options::parse_duration)]
     max_cpu: Option<Duration>,
 
+    /// Longest time to compile: 10s unless set if there is a --timeout or --max-cpu, else none
+    #[arg(long, value_name = "DURATION", value_parser = options::parse_duration)]
+    max_compile: Option<Duration>,
+
     /// Most files and directories open at one time
     #[arg(long, value_name = "N", value_parser = options::parse_count)]
     max_open_files: Option<u32>,
@@ -102,6 +106,9 @@ pub(crate) struct RunArgs {
 
 /// Runs the program and returns the code to exit with.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<i32> {
+    if args.compile_time().is_some() {
+        report::hurry();
+    }
     if args.host == Host::Node {
         return node::run(args);
     }
@@ -128,8 +135,12 @@ fn start(args: &RunArgs) -> anyhow::Result<Process> {
 fn prepare(args: &RunArgs, file: &Path) -> anyhow::Result<ProcessBuilder> {
     let code = read(file)?;
     let cannot_run = |error| cannot_run(file, error);
-    let engine = engine::build_with_stack(!args.no_cache, args.stack).map_err(cannot_run)?;
-    let module = Module::new(&engine, &code).map_err(cannot_run)?;
+    let time = args.compile_time();
+    let engine = engine::build_with(!args.no_cache, args.stack, time).map_err(cannot_run)?;
+    let module = Module::new(&engine, &code).map_err(|error| match error {
+        Error::CompileTime { limit } => takes_too_long(file, limit),
+        error => cannot_run(error),
+    })?;
     let builder = ProcessBuilder::new(&module)
         .arg0(program_name(file))
         .stdin(Stdin::Inherit)
@@ -144,7 +155,23 @@ fn cannot_run(file: &Path, error: threadwork_engine::Error) -> anyhow::Error {
     report::explain(format_args!("cannot run {}", file.display()), error)
 }
 
+fn takes_too_long(file: &Path, limit: Duration) -> anyhow::Error {
+    let file = file.display();
+    anyhow::Error::new(Error::CompileTime { limit }).context(format!(
+        "cannot run {file}: compiling it takes longer than {limit:?}: raise --max-compile, or make \
+         the program smaller (optimize, strip, split)"
+    ))
+}
+
 impl RunArgs {
+    /// How long compiling may take. Programs that are to end by a time are not to be kept
+    /// from it by their compiler; but they may run for less than it takes to compile them.
+    fn compile_time(&self) -> Option<Duration> {
+        const UNLESS_SET: Duration = Duration::from_secs(10);
+        let is_limited = self.timeout.or(self.max_cpu).is_some();
+        self.max_compile.or(is_limited.then_some(UNLESS_SET))
+    }
+
     /// The file, and what follows it.
     fn program(&self) -> anyhow::Result<(&Path, &[String])> {
         let (file, rest) = self.command.split_first().context("no file given")?;

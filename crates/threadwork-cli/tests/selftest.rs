@@ -4,14 +4,15 @@
 //! `THREADWORK_FULL=1` runs the validation in full numbers.
 
 use std::env;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
 
 #[path = "cli/support.rs"]
 #[expect(dead_code, reason = "the other tests use the rest")]
 mod support;
 
+#[path = "cli/guests.rs"]
+mod guests;
+
+use guests::Guests;
 use support::{Outcome, finish, threadwork};
 
 /// The specification's names, in its order: the first is number 1.
@@ -163,87 +164,28 @@ fn what_there_is_not_is_refused() {
         .expect_stderr(&["nothing", "--filter"]);
 }
 
-/// Programs of the folder guests/, built for both hosts.
-struct Guests {
-    target: PathBuf,
-    host: String,
+/// Runs a guest natively and on the engine, and checks both.
+fn on_both(guest: &str, args: &[&str], check: impl Fn(&str, Outcome)) {
+    let guests = Guests::build();
+    check("native", finish(guests.native(guest).args(args)));
+    let wasm = guests.wasm(guest);
+    let mut engine = threadwork();
+    check("engine", finish(engine.arg("run").arg(wasm).args(args)));
 }
 
-impl Guests {
-    /// Where `threadwork selftest` builds, too.
-    fn build() -> &'static Self {
-        static GUESTS: OnceLock<Guests> = OnceLock::new();
-        GUESTS.get_or_init(|| {
-            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-            let target = env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-            let version = Command::new("rustc")
-                .arg("-vV")
-                .output()
-                .expect("rustc starts");
-            let version = String::from_utf8_lossy(&version.stdout).into_owned();
-            let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-            let guests = Guests {
-                target: std::path::absolute(target).expect("a path").join("guests"),
-                host: host.expect("rustc names its host").to_owned(),
-            };
-            // One by one: together they would share their features.
-            for package in ["validation", "programs"] {
-                let status = Command::new(env!("CARGO"))
-                    .current_dir(root.join("guests"))
-                    .args(["build", "--release", "--package", package, "--target-dir"])
-                    .arg(&guests.target)
-                    .args([
-                        "--target",
-                        "wasm32-wasip1-threads",
-                        "--target",
-                        &guests.host,
-                    ])
-                    .status();
-                assert!(
-                    status.expect("cargo starts").success(),
-                    "{package} does not build"
-                );
-            }
-            guests
-        })
-    }
-
-    /// Runs a guest natively and on the engine, and checks both.
-    fn run(&self, name: &str, args: &[&str], check: impl Fn(&str, Outcome)) {
-        let mut native = Command::new(self.target.join(&self.host).join("release").join(name));
-        native
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped());
-        check("native", finish(native.args(args)));
-        let wasm = self
-            .target
-            .join("wasm32-wasip1-threads/release")
-            .join(name)
-            .with_extension("wasm");
-        check(
-            "engine",
-            finish(threadwork().arg("run").arg(wasm).args(args)),
-        );
-    }
-
-    /// The properties, and for each the bugs that it must find.
-    fn properties(&self) -> Vec<(String, Vec<String>)> {
-        let mut properties: Vec<(String, Vec<String>)> = Vec::new();
-        let program = self.target.join(&self.host).join("release/validation");
-        let list = Command::new(program)
-            .arg("--list")
-            .output()
-            .expect("the program starts");
-        for line in String::from_utf8_lossy(&list.stdout).lines() {
-            let words: Vec<&str> = line.split(' ').collect();
-            match (words[0], properties.last_mut()) {
-                ("property", _) => properties.push((words[1].to_owned(), Vec::new())),
-                ("bug", Some((_, bugs))) => bugs.push(words[2].to_owned()),
-                _ => panic!("a strange line: {line}"),
-            }
+/// The properties, and for each the bugs that it must find.
+fn properties() -> Vec<(String, Vec<String>)> {
+    let mut properties: Vec<(String, Vec<String>)> = Vec::new();
+    let list = finish(Guests::build().native("validation").arg("--list"));
+    for line in list.expect_code(0).stdout.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        match (words[0], properties.last_mut()) {
+            ("property", _) => properties.push((words[1].to_owned(), Vec::new())),
+            ("bug", Some((_, bugs))) => bugs.push(words[2].to_owned()),
+            _ => panic!("a strange line: {line}"),
         }
-        properties
     }
+    properties
 }
 
 #[test]
@@ -254,7 +196,7 @@ fn properties_hold() {
     } else {
         &["--cases", "40"]
     };
-    Guests::build().run("validation", args, |host, outcome| {
+    on_both("validation", args, |host, outcome| {
         let outcome = outcome.expect_code(0);
         let passed = outcome
             .stdout
@@ -271,14 +213,13 @@ fn properties_hold() {
 /// Else the test above could not fail.
 #[test]
 fn properties_find_their_bugs() {
-    let guests = Guests::build();
-    let properties = guests.properties();
+    let properties = properties();
     assert_eq!(properties.len(), 15);
     for (property, bugs) in &properties {
         assert!(!bugs.is_empty(), "{property} has no bug to find");
         for bug in bugs {
             let args = ["--property", property, "--seed-bug", bug];
-            guests.run("validation", &args, |host, outcome| {
+            on_both("validation", &args, |host, outcome| {
                 let outcome = outcome.expect_code(1);
                 let failed = format!("property {property} FAILED");
                 assert!(
@@ -301,7 +242,7 @@ fn a_failure_can_be_replayed() {
         "--seed",
         "7",
     ];
-    Guests::build().run("validation", &args, |_, outcome| {
+    on_both("validation", &args, |_, outcome| {
         let failure = |outcome: &Outcome| {
             let line = outcome.stdout.lines().find(|line| line.contains("FAILED"));
             line.and_then(|line| line.split_once(".rs:"))
@@ -313,7 +254,7 @@ fn a_failure_can_be_replayed() {
             .lines()
             .find_map(|line| line.strip_prefix("again: "));
         let args: Vec<&str> = again.expect("how to replay it").split(' ').collect();
-        Guests::build().run("validation", &args, |_, replayed| {
+        on_both("validation", &args, |_, replayed| {
             assert!(failure(&outcome).is_some(), "{outcome:#?}");
             assert_eq!(failure(&replayed.expect_code(1)), failure(&outcome));
         });
@@ -322,7 +263,7 @@ fn a_failure_can_be_replayed() {
 
 #[test]
 fn programs_give_their_answers() {
-    Guests::build().run("programs", &["--check", "all"], |host, outcome| {
+    on_both("programs", &["--check", "all"], |host, outcome| {
         let outcome = outcome.expect_code(0);
         let right = outcome
             .stdout

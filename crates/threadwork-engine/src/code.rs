@@ -18,6 +18,10 @@ pub(crate) struct Code {
     pub(crate) grows_memory: bool,
     /// How many memories each instance has for itself.
     pub(crate) own_memories: u32,
+    /// What these and its tables have when it is made.
+    pub(crate) own: OwnSize,
+    /// Whether an instance runs a function of the guest's when it is made.
+    pub(crate) runs_when_made: bool,
     /// Whether an instance can be set back and used again.
     pub(crate) is_reusable: bool,
     /// Whether it looks at a poll page.
@@ -33,6 +37,15 @@ pub(crate) struct Code {
     pub(crate) spawns: bool,
     pub(crate) thread_data: ThreadData,
     pub(crate) symbols: Arc<Symbols>,
+}
+
+/// What each instance of a module has for itself, when it is made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct OwnSize {
+    /// Pages of its memories that are not shared, all together.
+    pub(crate) pages: u64,
+    /// Elements of its tables, all together.
+    pub(crate) elements: u64,
 }
 
 /// What a module has for each thread, by the names that its linker has left in it,

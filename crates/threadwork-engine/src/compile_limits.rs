@@ -16,8 +16,8 @@ use wasmparser::{
 /// Upper bounds for the work of compiling one module; `None` is "no bound of ours". The
 /// default has none: what Wasmtime accepts is compiled, and may take minutes and gigabytes.
 ///
-/// A compile cannot be stopped once it has begun, so its cost is bounded before: each limit
-/// is looked up in the module's bytes, which takes as long as validating them. A module
+/// A compile in this program cannot be stopped once it has begun, so its cost is bounded
+/// before (one in a [`CompilerProcess`](crate::CompilerProcess) can): each limit is looked up in the module's bytes, which takes as long as validating them. A module
 /// beyond one is an [`Error::CompileLimit`]. Modules that the engine's cache has are not
 /// compiled, and not looked at.
 ///

@@ -2,12 +2,14 @@
 
 use crate::compile_limits::CompileLimits;
 use crate::error::Error;
-use crate::machine::{CAN_SIGNAL, Compiler, Machine, install_signal, workers_of_system};
+use crate::machine::{
+    CAN_SIGNAL, Compiler, CompilerProcess, Machine, config, install_signal, workers_of_system,
+};
 use crate::process::{self, ThreadContext};
 use crate::wasi;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use wasmtime::{Config, Linker, WasmBacktraceDetails};
+use wasmtime::Linker;
 
 /// What programs and debuggers ignore.
 #[cfg(unix)]
@@ -17,6 +19,10 @@ const DEFAULT_SIGNAL: i32 = 0;
 
 /// Native stack for the frames of each guest thread.
 const MAX_WASM_STACK: usize = 16 << 20;
+
+/// Native stack beyond both, for the frames by which a worker gets to the guest, and what the
+/// system takes of a thread's stack for itself: so host functions have all that is theirs.
+const ENTRY_STACK: usize = 64 << 10;
 
 /// Native stack beyond that, for host functions. The engine's own need at most 20 KiB, measured
 /// where the guest's share was used up (`path_open`; a spawn, which makes an instance, 16).
@@ -49,6 +55,7 @@ struct Inner {
     stopping: Stopping,
     max_wasm_stack: usize,
     compile_limits: CompileLimits,
+    compiler_process: Option<CompilerProcess>,
     checks_stacks: bool,
 }
 
@@ -89,6 +96,7 @@ pub struct EngineBuilder {
     host_stack: usize,
     max_workers: Option<u32>,
     compile_limits: CompileLimits,
+    compiler_process: Option<CompilerProcess>,
 }
 
 impl EngineBuilder {
@@ -111,6 +119,11 @@ impl EngineBuilder {
     /// programs and debuggers ignore. It is sent to the engine's own threads only. A
     /// handler that the program had for it before is called for every signal that is not
     /// the engine's own; one that is set later must do the same.
+    ///
+    /// Go's runtime sends `SIGURG` to its own threads. In a program that has both, those go on
+    /// to its handler, since only the engine's workers take the signal as the engine's. Go
+    /// forwards what meets other threads than its own, if its handler is set later, by its
+    /// documentation; a runtime that does not needs another number here.
     #[must_use]
     pub fn stop_signal(mut self, number: i32) -> Self {
         self.stop_signal = number;
@@ -144,6 +157,11 @@ impl EngineBuilder {
     /// Native stack that host functions have on each thread beyond that, in bytes: 256 KiB
     /// by default; the engine's own need at most 20 KiB. Raise it for host
     /// functions that recurse, or put large arrays on the stack.
+    ///
+    /// A host function has all of it whenever a guest calls it, however deep that has
+    /// recursed: a guest that would reach into it traps. If it calls the guest back, the guest's
+    /// share goes on where it was, and a host function that this calls has what the first
+    /// has left.
     ///
     /// A host function that needs more overflows the stack of its thread, like any function
     /// of a Rust program: the system ends the program, guests and all. Nothing could be made
@@ -182,10 +200,23 @@ impl EngineBuilder {
         self
     }
 
+    /// Compiles in a process of its own, which is ended where it needs more time or memory
+    /// than it may have. Without one, modules are compiled in this program, on all cores:
+    /// a compile that has begun there goes on to its end, and
+    /// [`compile_limits`](Self::compile_limits) bound what it can cost.
+    ///
+    /// A process costs some milliseconds for each module, unless the engine's cache has it.
+    #[must_use]
+    pub fn compiler_process(mut self, process: CompilerProcess) -> Self {
+        self.compiler_process = Some(process);
+        self
+    }
+
     /// Settings for modules from strangers, to be used with
     /// [`Limits::untrusted`](crate::Limits::untrusted) for their processes:
     /// [`CompileLimits::untrusted`], and threads that can be stopped. What else was set
-    /// stays as it is.
+    /// stays as it is. With them a compile takes some seconds of a core at worst; a bound
+    /// in seconds and bytes is that of a [`compiler_process`](Self::compiler_process).
     ///
     /// ```
     /// use std::time::Duration;
@@ -214,22 +245,7 @@ impl EngineBuilder {
     /// or if the signal that is to stop threads cannot be handled.
     pub fn build(self) -> Result<Engine, Error> {
         let configuration = |error: wasmtime::Error| Error::Configuration(error.into());
-        let mut config = Config::new();
-        config
-            .shared_memory(true)
-            .max_wasm_stack(self.max_wasm_stack)
-            // Of fibers, which there are none of; Wasmtime wants it to be no less.
-            .async_stack_size(self.max_wasm_stack)
-            .wasm_backtrace_details(WasmBacktraceDetails::Disable)
-            .wasm_tail_call(true)
-            .wasm_multi_memory(true)
-            .wasm_memory64(true)
-            .wasm_relaxed_simd(true)
-            .wasm_extended_const(true)
-            .wasm_exceptions(true)
-            .wasm_gc(false)
-            .wasm_function_references(false)
-            .concurrency_support(false);
+        let config = config(self.max_wasm_stack);
         let wasmtime = wasmtime::Engine::new(&config).map_err(configuration)?;
         let compiler = Compiler::new(config).map_err(configuration)?;
         let signal = (self.stopping == Stopping::Signal).then_some(self.stop_signal);
@@ -239,7 +255,10 @@ impl EngineBuilder {
         let mut linker = Linker::new(&wasmtime);
         wasi::add_to_linker(&mut linker).map_err(configuration)?;
         process::add_to_linker(&mut linker).map_err(configuration)?;
-        let stack = self.max_wasm_stack.saturating_add(self.host_stack);
+        let stack = self
+            .max_wasm_stack
+            .saturating_add(self.host_stack)
+            .saturating_add(ENTRY_STACK);
         let most = self.max_workers.unwrap_or_else(|| workers_of_system(stack));
         let machine = Machine::new(wasmtime, compiler, signal, stack, most);
         Ok(Engine(Arc::new(Inner {
@@ -249,6 +268,7 @@ impl EngineBuilder {
             stopping: self.stopping,
             max_wasm_stack: self.max_wasm_stack,
             compile_limits: self.compile_limits,
+            compiler_process: self.compiler_process,
             checks_stacks: self.checks_stacks,
         })))
     }
@@ -276,6 +296,7 @@ impl Engine {
             host_stack: HOST_STACK,
             max_workers: None,
             compile_limits: CompileLimits::default(),
+            compiler_process: None,
         }
     }
 
@@ -303,6 +324,10 @@ impl Engine {
 
     pub(crate) fn compile_limits(&self) -> &CompileLimits {
         &self.0.compile_limits
+    }
+
+    pub(crate) fn compiler_process(&self) -> Option<&CompilerProcess> {
+        self.0.compiler_process.as_ref()
     }
 
     pub(crate) fn checks_stacks(&self) -> bool {

@@ -6,6 +6,7 @@
 use crate::exit_status::ExitStatus;
 use crate::limits::Limit;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Why the engine, a module or a process could not be made.
 ///
@@ -56,6 +57,36 @@ pub enum Error {
         limit: u64,
         /// The field of [`CompileLimits`](crate::CompileLimits).
         name: &'static str,
+    },
+    /// Compiling the module took too long, and was ended.
+    #[error(
+        "compiling the module takes longer than the {limit:?} that it may take \
+         (CompilerProcess::time): raise that, or make it smaller (optimize, strip, split)"
+    )]
+    CompileTime {
+        /// How long it may take.
+        limit: Duration,
+    },
+    /// Compiling the module took too much memory, and was ended.
+    #[error(
+        "compiling the module takes more than the {limit} bytes of memory that it may take \
+         (CompilerProcess::memory): raise that, or make it smaller (optimize, strip, split)"
+    )]
+    CompileMemory {
+        /// How many bytes it may take.
+        limit: u64,
+    },
+    /// The engine's [`CompilerProcess`](crate::CompilerProcess) did not do its work.
+    #[error(
+        "the module cannot be compiled by {}: {reason}: it must call CompilerProcess::serve, of \
+         this version",
+        program.display()
+    )]
+    CompilerProcess {
+        /// The program.
+        program: PathBuf,
+        /// What happened.
+        reason: String,
     },
     /// The module spawns threads, but its memory cannot be shared with them.
     #[error(

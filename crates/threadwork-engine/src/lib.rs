@@ -68,7 +68,7 @@
 //! hostile behind a second wall, such as a container.
 //!
 //! [`EngineBuilder::untrusted`] and [`Limits::untrusted`] are settings for code from
-//! strangers. What they hold and what they do not is said in the repository's
+//! strangers, and [`CompilerProcess`] bounds what compiling it costs. What they hold and what they do not is said in the repository's
 //! `docs/untrusted.md`.
 
 #![deny(missing_docs)]
@@ -104,6 +104,7 @@ pub use exit_status::{DeadlockReport, ExitStatus, LimitExceeded, Sleeper, Trap};
 pub use launch::{CallError, Killer, Process, ProcessBuilder};
 pub use limits::{Limit, Limits};
 pub use linear_memory::{Integer, Number};
+pub use machine::CompilerProcess;
 pub use module::Module;
 pub use process::ThreadContext;
 pub use runtime::{

@@ -2,7 +2,7 @@
 
 use crate::backtrace::Symbols;
 use crate::cache;
-use crate::code::{Code, ThreadData};
+use crate::code::{Code, OwnSize, ThreadData};
 use crate::engine::{Engine, Stopping};
 use crate::error::{Error, one_line};
 use crate::machine::CodeMap;
@@ -114,7 +114,8 @@ impl Module {
     }
 
     /// A module in the binary or the text format as other hosts of Threadwork run it, such
-    /// as a web page: checked and rewritten, so that its waits can be seen, not compiled.
+    /// as a web page: checked and rewritten, so that its waits can be seen and a stack in
+    /// linear memory that is used up traps, not compiled.
     ///
     /// # Errors
     ///
@@ -129,7 +130,11 @@ impl Module {
     /// # Ok::<(), threadwork_engine::Error>(())
     /// ```
     pub fn rewrite(bytes: &[u8]) -> Result<Vec<u8>, Error> {
-        Ok(threadwork_rewrite::rewrite(&binary(bytes)?)?.wasm)
+        let options = Options {
+            stack_check: true,
+            ..Options::default()
+        };
+        Ok(rewrite_with(&binary(bytes)?, options)?.wasm)
     }
 
     fn assemble(
@@ -156,9 +161,13 @@ impl Module {
                 message: one_line(&error),
             }
         })?;
+        let (own, has_start) = own_size(original);
         Ok(Self(Arc::new(Inner {
             engine: engine.clone(),
             code: Arc::new(Code {
+                own,
+                // With a shared memory, the rewriter has moved the start function.
+                runs_when_made: has_start && program.memories.is_empty(),
                 own_memories: wasmtime.resources_required().num_memories,
                 wasmtime,
                 max_wasm_stack: engine.max_wasm_stack(),
@@ -310,9 +319,17 @@ fn prepare(engine: &Engine, wasm: &[u8]) -> Result<Rewritten, Error> {
 
 fn compile(engine: &Engine, rewritten: &Rewritten) -> Result<wasmtime::Module, Error> {
     let machine = engine.machine();
-    let compiled = machine
-        .compiler()
-        .compile(machine.wasmtime(), &rewritten.wasm);
+    let compiled = match engine.compiler_process() {
+        None => machine
+            .compiler()
+            .compile(machine.wasmtime(), &rewritten.wasm),
+        Some(process) => {
+            let code = process.compile(engine.max_wasm_stack(), &rewritten.wasm)?;
+            // SAFETY: it is the answer of the embedder's own program, on a socket that nobody
+            // else has; `CompilerProcess` asks for one that is trusted.
+            unsafe { wasmtime::Module::deserialize(machine.wasmtime(), code) }
+        }
+    };
     compiled.map_err(|error| Error::Compile {
         message: one_line(&error),
     })
@@ -337,6 +354,34 @@ fn check_thread_start(module: &wasmtime::Module, program: &Program) -> Result<()
         }
         _ => Err(Error::NoThreadStart),
     }
+}
+
+/// What an instance has for itself, and whether the module has a start function.
+fn own_size(wasm: &[u8]) -> (OwnSize, bool) {
+    use wasmparser::Payload;
+
+    let (mut own, mut has_start) = (OwnSize::default(), false);
+    for payload in wasmparser::Parser::new(0)
+        .parse_all(wasm)
+        .map_while(Result::ok)
+    {
+        match payload {
+            Payload::MemorySection(memories) => {
+                let memories = memories.into_iter().map_while(Result::ok);
+                for memory in memories.filter(|memory| !memory.shared) {
+                    own.pages = own.pages.saturating_add(memory.initial);
+                }
+            }
+            Payload::TableSection(tables) => {
+                for table in tables.into_iter().map_while(Result::ok) {
+                    own.elements = own.elements.saturating_add(table.ty.initial);
+                }
+            }
+            Payload::StartSection { .. } => has_start = true,
+            _ => {}
+        }
+    }
+    (own, has_start)
 }
 
 /// What the name section says of a stack and of thread-local data.

@@ -13,6 +13,11 @@ use std::time::{Duration, Instant};
 #[error("the program exits with code {0}")]
 pub(crate) struct ProcExit(pub(crate) i32);
 
+/// A thread's stack in linear memory, of so many bytes, is used up. Stands around the trap.
+#[derive(Debug, thiserror::Error)]
+#[error("a stack of {0} bytes is used up")]
+pub(crate) struct StackOverflow(pub(crate) u64);
+
 /// A host call or a thread was ended because its process ends.
 #[derive(Debug, thiserror::Error)]
 #[error("the process is ending")]

@@ -21,6 +21,7 @@
 //!   with Stopping::BySignal or ByPoll:
 //!   memory.fill                       ──►      call $threadwork:fill:0
 //!   table.copy                        ──►      table.copy, and a poll
+//!   call $of_the_embedder             ──►      the same, and a poll
 //!                                              (func (export STOP) unreachable)
 //!   with Stopping::ByPoll:
 //!   loop                              ──►      loop, and a poll
@@ -153,6 +154,12 @@ pub const STOP: &str = "threadwork:stop";
 /// `wasi_thread_start` is called. A host that sets `__stack_pointer` itself sets this too:
 /// to the lowest address of the stack, plus [`RED_ZONE`].
 pub const STACK_LOW: &str = "threadwork:stack-low";
+
+/// The export `(global (mut A))`, with `A` the type of addresses: how many bytes the stack of
+/// this instance's thread has, for whoever reports that they are used up.
+///
+/// It is right where [`STACK_LOW`] is, and set by whoever sets that.
+pub const STACK_SIZE: &str = "threadwork:stack-size";
 
 /// The export `(func)` that a thread calls when its stack is used up. It traps as
 /// `unreachable` does, and is known by its place at the top of the backtrace.

@@ -16,7 +16,7 @@ use wasmparser::{CustomSectionReader, DataKind, KnownCustom};
 
 use crate::{
     ENTER, HOST_MODULE, MEMORY, OffsetMap, POLL, RESET, RewriteError, STACK_LOW, STACK_OVERFLOW,
-    STOP, code, enter,
+    STACK_SIZE, STOP, code, enter,
     limits::{self, MAX_MODULE_SIZE},
     names,
     pieces::{self, Operation},
@@ -213,8 +213,10 @@ impl Writer<'_> {
                 mutable: true,
                 shared: false,
             };
-            let low = wasm_encoder::ConstExpr::extended([stack.low_constant()]);
-            globals.global(ty, &low);
+            for value in stack.main_thread() {
+                let value = wasm_encoder::ConstExpr::extended([value]);
+                globals.global(ty, &value);
+            }
         }
         let any = self.scan.globals.is_some() || !globals.is_empty();
         self.finish(Slot::Globals, any.then_some(&globals));
@@ -244,6 +246,7 @@ impl Writer<'_> {
         }
         if let Some(stack) = self.plan.stack {
             exports.export(STACK_LOW, ExportKind::Global, stack.low);
+            exports.export(STACK_SIZE, ExportKind::Global, stack.size);
         }
         let any = self.scan.exports.is_some() || !exports.is_empty();
         self.finish(Slot::Exports, any.then_some(&exports));
@@ -290,8 +293,11 @@ impl Writer<'_> {
             AddedFunction::Pieces(operation) => Ok(self.pieces(operation)),
             AddedFunction::Stop | AddedFunction::StackOverflow => Ok(trap()),
             AddedFunction::StackBounds => {
-                let low = self.plan.stack.map_or(0, |stack| stack.low);
-                Ok(stack::bounds(self.plan.renumber.memory(0), low))
+                let globals = self
+                    .plan
+                    .stack
+                    .map_or((0, 0), |stack| (stack.low, stack.size));
+                Ok(stack::bounds(self.plan.renumber.memory(0), globals))
             }
         });
         let added = added.collect::<Result<Vec<Function>, _>>()?;

@@ -37,8 +37,10 @@ pub enum Stopping {
     /// No code is added to loops and functions. A handler can move a thread only
     /// out of the module's own code, and an operator that works on many bytes is a
     /// call of the engine's library: so there are polls, as with
-    /// [`ByPoll`](Self::ByPoll), after such operators and nowhere else, and those
-    /// on memory are cut into pieces with a poll after each.
+    /// [`ByPoll`](Self::ByPoll), after such operators, and those
+    /// on memory are cut into pieces with a poll after each. And there is one after each
+    /// call of an imported function by its name, unless that is WASI's: a thread that does
+    /// little else would be met in its own code by chance only.
     BySignal,
     /// The code itself looks, at *polls*, whether it is to stop: a poll reads a byte of
     /// the memory [`POLL`](crate::POLL). A host that makes its page unreadable stops all

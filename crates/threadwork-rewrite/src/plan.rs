@@ -82,6 +82,8 @@ pub(crate) enum AddedFunction {
 pub(crate) struct StackCheck {
     /// The global with the least that the pointer may be.
     pub(crate) low: u32,
+    /// The global with the stack's size.
+    pub(crate) size: u32,
     /// The function to call when it is less.
     pub(crate) overflow: u32,
     /// The function to call when a thread starts, and the place of the first operator
@@ -319,6 +321,7 @@ impl Plan {
         });
         self.stack = Some(StackCheck {
             low,
+            size: low + 1,
             overflow,
             bounds,
         });
@@ -370,8 +373,8 @@ impl Plan {
         let enter = usize::from(self.has_enter) * limits::function_size(1, 0);
         let reset = usize::from(self.has_reset) * limits::function_size(0, 0);
         let stop = usize::from(self.stop_function.is_some()) * limits::function_size(0, 0);
-        // A function and a global.
-        let stack = usize::from(self.stack.is_some()) * (limits::function_size(0, 0) + 1);
+        // A function and two globals.
+        let stack = usize::from(self.stack.is_some()) * (limits::function_size(0, 0) + 2);
         let memory =
             usize::from(self.exported_memory.is_some()) + usize::from(self.poll_memory.is_some());
         promoted + sync.sum::<usize>() + enter + reset + stop + stack + memory
@@ -380,7 +383,7 @@ impl Plan {
     fn check_limits(&self, scan: &Scan<'_>) -> Result<(), RewriteError> {
         let counts = &scan.counts;
         let (types, segments) = (self.types.list.len(), scan.segments.len());
-        let globals = self.flags.len() + usize::from(self.stack.is_some());
+        let globals = self.flags.len() + 2 * usize::from(self.stack.is_some());
         let functions = self.sync.len() + self.functions.len();
         let empty = usize::from(self.empty_segment.is_some());
         let polls = usize::from(self.poll_memory.is_some());

@@ -21,8 +21,8 @@ use crate::{
 pub(crate) fn fits(scan: &Scan<'_>) -> Result<bool, RewriteError> {
     // `global.set`, its index, and an index in the expression that gets wider.
     const MORE: usize = 1 + 5 + 4;
-    // A flag is set back in as much, and the bound of the stack.
-    let mut size = (scan.drops.len() + 2) * MORE;
+    // A flag is set back in as much, and the bound and the size of the stack.
+    let mut size = (scan.drops.len() + 4) * MORE;
     for global in scan.globals.clone().into_iter().flatten() {
         let global = global?;
         if global.ty.mutable {
@@ -50,8 +50,10 @@ pub(crate) fn function(scan: &Scan<'_>, plan: &Plan) -> Result<Function, Rewrite
         reset.instruction(&Instruction::GlobalSet(flag));
     }
     if let (Some(stack), Some(added)) = (scan.checked_stack(), plan.stack) {
-        reset.instruction(&stack.low_constant());
-        reset.instruction(&Instruction::GlobalSet(added.low));
+        for (value, global) in stack.main_thread().iter().zip([added.low, added.size]) {
+            reset.instruction(value);
+            reset.instruction(&Instruction::GlobalSet(global));
+        }
     }
     reset.instruction(&Instruction::End);
     Ok(reset)

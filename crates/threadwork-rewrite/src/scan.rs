@@ -65,6 +65,8 @@ pub(crate) struct Scan<'a> {
     pub(crate) bulk: BTreeSet<Operation<u32>>,
     /// Offsets, ascending, of those that are not, for being short.
     inline: Vec<usize>,
+    /// Of each function that it imports, whether it is of the embedder's own.
+    embedders: Vec<bool>,
     /// The stack in linear memory, if it is to be checked and is known.
     stack: Option<Stack>,
     /// Whether any code lowers its pointer.
@@ -82,6 +84,10 @@ pub(crate) struct Scan<'a> {
     /// Whether any index of a memory may change.
     memories_move: bool,
 }
+
+/// Import modules whose functions are the host's own, and look themselves whether the thread
+/// is to stop.
+const LOOK_THEMSELVES: [&str; 3] = ["wasi_snapshot_preview1", "wasi", HOST_MODULE];
 
 /// Sizes of index spaces.
 #[derive(Default)]
@@ -350,7 +356,11 @@ impl<'a> Scan<'a> {
                 return Err(RewriteError::ReservedImport { name });
             }
             match import.ty {
-                TypeRef::Func(_) => self.counts.imported_functions += 1,
+                TypeRef::Func(_) => {
+                    self.counts.imported_functions += 1;
+                    self.embedders
+                        .push(!LOOK_THEMSELVES.contains(&import.module));
+                }
                 TypeRef::FuncExact(_) => return Err(exact_function(offset)),
                 TypeRef::Memory(ty) => self.memories.push(Memory {
                     ty,
@@ -443,7 +453,9 @@ impl<'a> Scan<'a> {
             }
             // The host's function is not a library's.
             _ if self.is_sync(operator) => {}
-            _ => walk.poll_next = polls::is_library_call(operator),
+            _ => {
+                walk.poll_next = polls::is_library_call(operator) || self.calls_embedder(operator);
+            }
         }
         if let Some(distance) = &mut walk.distance {
             if distance.is_due() {
@@ -459,6 +471,15 @@ impl<'a> Scan<'a> {
                 distance.polled();
             }
         }
+    }
+
+    /// Whether an operator calls a function of the embedder's own.
+    fn calls_embedder(&self, operator: &Operator<'_>) -> bool {
+        let Operator::Call { function_index } = *operator else {
+            return false;
+        };
+        let is_one = self.embedders.get(function_index as usize);
+        is_one.copied().unwrap_or(false)
     }
 
     /// Notes an operator that sets the stack pointer.

@@ -25,6 +25,9 @@
 //!   checked.
 //! * **Where the host sets `__stack_pointer`**, it sets [`STACK_LOW`] too.
 //!
+//! How large the stack is stands in [`STACK_SIZE`], for the report of an overflow: what lies
+//! between its end and the first value of the pointer.
+//!
 //! # What is proved, and what is not
 //!
 //! Where the bound is right, no function lowers the pointer below it by less than 2 GiB
@@ -39,6 +42,7 @@
 //!
 //! [`STACK_LOW`]: crate::STACK_LOW
 //! [`STACK_OVERFLOW`]: crate::STACK_OVERFLOW
+//! [`STACK_SIZE`]: crate::STACK_SIZE
 
 use wasm_encoder::{BlockType, Function, Instruction, MemArg, ValType};
 use wasmparser::{
@@ -55,7 +59,9 @@ pub(crate) struct Stack {
     pub(crate) pointer: u32,
     pub(crate) memory64: bool,
     /// The least that the pointer may be on the main thread.
-    pub(crate) low: u64,
+    low: u64,
+    /// Bytes of the main thread's stack.
+    size: u64,
     pub(crate) thread_start: Option<ThreadStart>,
 }
 
@@ -149,12 +155,12 @@ impl Stack {
         }
     }
 
-    /// The main thread's bound.
-    pub(crate) fn low_constant(&self) -> Instruction<'static> {
-        match self.memory64 {
-            true => Instruction::I64Const(self.low.cast_signed()),
-            false => Instruction::I32Const(self.low as i32),
-        }
+    /// The main thread's bound, and the size of its stack.
+    pub(crate) fn main_thread(&self) -> [Instruction<'static>; 2] {
+        [self.low, self.size].map(|value| match self.memory64 {
+            true => Instruction::I64Const(value.cast_signed()),
+            false => Instruction::I32Const(value as i32),
+        })
     }
 
     /// What follows the operator that lowers the pointer: `low` is the global with the
@@ -333,12 +339,13 @@ impl<'a> Module<'a> {
                 let (_, value) = self.defined(self.named(name)?)?;
                 value.filter(|&value| value < top)
             });
-        let low = ends.chain(known).max().unwrap_or(0);
-        let low = low.checked_add(RED_ZONE)?;
+        let end = ends.chain(known).max().unwrap_or(0);
+        let low = end.checked_add(RED_ZONE)?;
         (low < top).then_some(Stack {
             pointer,
             memory64: memory.memory64,
             low,
+            size: top - end,
             thread_start,
         })
     }
@@ -430,8 +437,8 @@ const SIZE: u64 = 52;
 const READ: i64 = 56;
 
 /// Makes the function that finds a thread's bound: its parameter is what
-/// `wasi_thread_start` gets, `low` the global to set.
-pub(crate) fn bounds(memory: u32, low: u32) -> Function {
+/// `wasi_thread_start` gets, `low` and `size` the globals to set.
+pub(crate) fn bounds(memory: u32, (low, size): (u32, u32)) -> Function {
     const ARGUMENTS: u32 = 0;
     const TOP_LOCAL: u32 = 1;
     const PLACE: u32 = 2;
@@ -507,6 +514,12 @@ pub(crate) fn bounds(memory: u32, low: u32) -> Function {
         Instruction::If(BlockType::Empty),
         Instruction::LocalGet(FOUND),
         Instruction::GlobalSet(low),
+        Instruction::LocalGet(TOP_LOCAL),
+        Instruction::LocalGet(FOUND),
+        Instruction::I32Sub,
+        Instruction::I32Const(RED_ZONE as i32),
+        Instruction::I32Add,
+        Instruction::GlobalSet(size),
         Instruction::End,
         Instruction::Return,
         Instruction::End,

@@ -65,6 +65,7 @@ use crate::primitive::{AtomicU32, AtomicU64, const_fn};
 use crate::system::System;
 use crate::wait::Wait;
 use crate::waiter::{Resumed, Step, Waiter, block, block_forever};
+use crate::wakers::Word;
 
 const SLEEPERS: u32 = 1;
 /// One phase, in the gate.
@@ -104,7 +105,7 @@ const PHASE: u32 = 1 << 1;
 #[derive(Debug)]
 pub struct Barrier {
     state: AtomicU64,
-    gate: AtomicU32,
+    gate: Word,
     // An atomic only so that the whole object may be freed while the last still has a
     // reference to it.
     others: AtomicU32,
@@ -142,7 +143,7 @@ impl Barrier {
             );
             Barrier {
                 state: AtomicU64::new(0),
-                gate: AtomicU32::new(0),
+                gate: Word::new(0),
                 others: AtomicU32::new(parties - 1),
             }
         }
@@ -238,7 +239,7 @@ impl Barrier {
     /// Ends a phase; its last arrival does.
     #[inline]
     fn complete(&self, futex: &impl Futex) {
-        let gate = &raw const self.gate;
+        let gate = self.gate.address();
         let reset = (1 << 32) - u64::from(self.parties());
         // Ordering: Relaxed; the exchange below releases it.
         self.state.fetch_add(reset, Ordering::Relaxed);

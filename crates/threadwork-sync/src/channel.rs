@@ -414,12 +414,32 @@ impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         if Handle::<T>::uncount(&self.shared.receivers) {
             self.shared.ring.close();
-            // A message may own what somebody waits for, such as a sender of replies. So
-            // it goes now, not when the last sender does.
-            self.try_iter().for_each(drop);
-            // SAFETY: this was the last receiver, and is gone with this.
-            unsafe { self.shared.leave() };
+            let last = Last { receiver: self };
+            last.drop_messages();
         }
+    }
+}
+
+/// The last receiver on its way out.
+struct Last<'a, T> {
+    receiver: &'a Receiver<T>,
+}
+
+impl<T> Last<'_, T> {
+    /// A message may own what somebody waits for, such as a sender of replies. So it goes
+    /// now, not when the last sender does.
+    fn drop_messages(&self) {
+        self.receiver.try_iter().for_each(drop);
+    }
+}
+
+impl<T> Drop for Last<'_, T> {
+    fn drop(&mut self) {
+        // There are some left if one has panicked. As of a `Vec`, a second panic ends the
+        // program.
+        self.drop_messages();
+        // SAFETY: this was the last receiver, and is gone with this.
+        unsafe { self.receiver.shared.leave() };
     }
 }
 

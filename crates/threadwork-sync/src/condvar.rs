@@ -54,6 +54,7 @@ use crate::raw_mutex::RawMutex;
 use crate::system::System;
 use crate::wait::Wait;
 use crate::waiter::{Resumed, Step, Waiter, block, block_forever};
+use crate::wakers::Word;
 
 /// A condition variable, for threads and futures that hold a
 /// [`Mutex`](crate::Mutex).
@@ -87,7 +88,7 @@ use crate::waiter::{Resumed, Step, Waiter, block, block_forever};
 #[repr(C)]
 #[derive(Debug)]
 pub struct Condvar {
-    sequence: AtomicU32,
+    sequence: Word,
     waiters: AtomicU32,
 }
 
@@ -112,7 +113,7 @@ impl Condvar {
         #[must_use]
         pub fn new() -> Self {
             Condvar {
-                sequence: AtomicU32::new(0),
+                sequence: Word::new(0),
                 waiters: AtomicU32::new(0),
             }
         }
@@ -153,7 +154,7 @@ impl Condvar {
 
     #[cold]
     fn notify_slowly(&self, futex: &impl Futex, count: u32) {
-        let word = &raw const self.sequence;
+        let word = self.sequence.address();
         // Ordering: Relaxed; the futex orders it against the sleepers' comparison.
         self.sequence.fetch_add(1, Ordering::Relaxed);
         // From here on the condition variable may be gone: only its address is used.
@@ -429,7 +430,7 @@ impl Condvar {
 
     /// The wake-up that somebody got and cannot use goes to the next.
     fn pass_on(&self, futex: &impl Futex) {
-        futex.notify(&raw const self.sequence, 1);
+        futex.notify(self.sequence.address(), 1);
     }
 }
 

@@ -35,10 +35,11 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use crate::futex::{Futex, Patience};
-use crate::primitive::{AtomicU32, const_fn};
+use crate::primitive::const_fn;
 use crate::system::System;
 use crate::wait::Wait;
 use crate::waiter::{Resumed, Step, Waiter, block, block_forever};
+use crate::wakers::Word;
 
 const CLOSED: u32 = 0;
 const WAITED: u32 = 1;
@@ -65,7 +66,7 @@ const OPEN: u32 = 2;
 #[repr(transparent)]
 #[derive(Debug)]
 pub struct Latch {
-    word: AtomicU32,
+    word: Word,
 }
 
 impl Latch {
@@ -73,7 +74,7 @@ impl Latch {
         /// A closed latch.
         #[must_use]
         pub fn new() -> Self {
-            Latch { word: AtomicU32::new(CLOSED) }
+            Latch { word: Word::new(CLOSED) }
         }
     }
 
@@ -88,7 +89,7 @@ impl Latch {
     /// [`open`](Self::open), for those who wait in a futex of one's own.
     #[inline]
     pub fn open_with(&self, futex: &impl Futex) {
-        let word = &raw const self.word;
+        let word = self.word.address();
         // Ordering: Release; pairs with the acquire in `is_open`.
         let before = self.word.swap(OPEN, Ordering::Release);
         // From here on the latch may be gone: only its address is used.

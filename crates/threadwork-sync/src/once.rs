@@ -39,10 +39,11 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use crate::futex::{Futex, Patience};
-use crate::primitive::{AtomicU32, const_fn};
+use crate::primitive::const_fn;
 use crate::system::System;
 use crate::wait::Wait;
 use crate::waiter::{Resumed, Step, Waiter, block, block_forever};
+use crate::wakers::Word;
 
 const NEW: u32 = 0;
 const RUNNING: u32 = 1;
@@ -73,7 +74,7 @@ const QUEUED: u32 = 1 << 2;
 #[repr(transparent)]
 #[derive(Debug)]
 pub struct Once {
-    word: AtomicU32,
+    word: Word,
 }
 
 impl Once {
@@ -81,7 +82,7 @@ impl Once {
         /// One that has not run.
         #[must_use]
         pub fn new() -> Self {
-            Once { word: AtomicU32::new(NEW) }
+            Once { word: Word::new(NEW) }
         }
     }
 
@@ -225,7 +226,7 @@ impl Once {
     fn refuse_recursion(&self) {
         #[cfg(all(feature = "std", not(loom)))]
         assert!(
-            !recursion::is_inside(&self.word),
+            !recursion::is_inside(self.word.address()),
             "an initialization waits for itself: it calls what it initializes"
         );
     }
@@ -354,7 +355,7 @@ impl<F: Futex> Running<'_, F> {
     /// Runs `body` such that what waits in it for this run is told.
     pub(crate) fn run<T>(&self, body: impl FnOnce() -> T) -> T {
         #[cfg(all(feature = "std", not(loom)))]
-        return recursion::inside(&self.once.word, body);
+        return recursion::inside(self.once.word.address(), body);
         #[cfg(not(all(feature = "std", not(loom))))]
         body()
     }
@@ -362,7 +363,7 @@ impl<F: Futex> Running<'_, F> {
 
 impl<F: Futex> Drop for Running<'_, F> {
     fn drop(&mut self) {
-        let word = &raw const self.once.word;
+        let word = self.once.word.address();
         // Ordering: Release; pairs with the acquires in `is_completed`, of the waiters,
         // and of the next run.
         let before = self.once.word.swap(self.outcome, Ordering::Release);
@@ -379,7 +380,7 @@ mod recursion {
     use core::ptr;
     use std::cell::Cell;
 
-    use super::AtomicU32;
+    use crate::primitive::AtomicU32;
 
     /// A run, on the stack of the thread that runs.
     struct Frame {

@@ -41,10 +41,11 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use crate::futex::{Futex, Patience};
-use crate::primitive::{AtomicU32, const_fn};
+use crate::primitive::const_fn;
 use crate::system::System;
 use crate::wait::Wait;
 use crate::waiter::{Resumed, Step, Waiter, block, block_forever};
+use crate::wakers::Word;
 
 const EMPTY: u32 = 0;
 const NOTIFIED: u32 = 1;
@@ -74,7 +75,7 @@ const PARKED: u32 = 2;
 #[repr(transparent)]
 #[derive(Debug)]
 pub struct Parker {
-    word: AtomicU32,
+    word: Word,
 }
 
 impl Parker {
@@ -82,7 +83,7 @@ impl Parker {
         /// A parker without a token.
         #[must_use]
         pub fn new() -> Self {
-            Parker { word: AtomicU32::new(EMPTY) }
+            Parker { word: Word::new(EMPTY) }
         }
     }
 
@@ -97,7 +98,7 @@ impl Parker {
     /// [`unpark`](Self::unpark), for a thread that parks in a futex of one's own.
     #[inline]
     pub fn unpark_with(&self, futex: &impl Futex) {
-        let word = &raw const self.word;
+        let word = self.word.address();
         // Ordering: Release; pairs with the acquire in `try_park`.
         let before = self.word.swap(NOTIFIED, Ordering::Release);
         // From here on the parker may be gone: only its address is used.

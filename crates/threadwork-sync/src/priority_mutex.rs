@@ -104,11 +104,14 @@ use core::ops::{Deref, DerefMut};
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 
+#[cfg(feature = "std")]
+use crate::contain::contain;
 use crate::futex::{Futex, Patience};
 use crate::primitive::{AtomicU32, AtomicU64, const_fn};
 use crate::system::System;
 use crate::wait::Wait;
 use crate::waiter::{Map, Resumed, Step, Waiter, block, block_forever};
+use crate::wakers::Word;
 
 const HOLDER_BITS: u32 = 24;
 const HOLDER: u64 = (1 << HOLDER_BITS) - 1;
@@ -283,7 +286,8 @@ mod current {
 /// is raised to `Low`.
 ///
 /// The calls come from within lock and unlock operations that had to wait, or were
-/// waited for; they should be short, and must not panic nor use the lock concerned.
+/// waited for; they should be short, and must not use the lock concerned. A panic of theirs
+/// ends here, for the lock is not theirs to keep (without `std` it ends the program).
 ///
 /// # Example
 ///
@@ -375,10 +379,10 @@ fn tell_one(news: News, state: u64, class: Priority) {
     if class > Priority::Low
         && let (Some(hook), Some(holder)) = (HOOK.get(), ThreadToken::of_holder(state))
     {
-        match news {
+        contain(|| match news {
             News::Raise => hook.raise(holder, class),
             News::Restore => hook.restore(holder, class),
-        }
+        });
     }
 }
 
@@ -454,7 +458,7 @@ impl Inherited {
 #[derive(Debug)]
 pub struct RawPriorityMutex {
     state: AtomicU64,
-    gates: [AtomicU32; 3],
+    gates: [Word; 3],
     /// No padding: unlike an atomic, that would have to stay there until an `unlock` has
     /// returned, while whoever locks next may free the lock.
     unused: AtomicU32,
@@ -467,7 +471,7 @@ impl RawPriorityMutex {
         pub fn new() -> Self {
             RawPriorityMutex {
                 state: AtomicU64::new(0),
-                gates: [AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0)],
+                gates: [Word::new(0), Word::new(0), Word::new(0)],
                 unused: AtomicU32::new(0),
             }
         }
@@ -594,7 +598,7 @@ impl RawPriorityMutex {
     /// nothing: then the lock is still the caller's.
     fn grant(&self, futex: &impl Futex, class: Priority) -> bool {
         let gate = &self.gates[class as usize];
-        let address: *const AtomicU32 = gate;
+        let address = gate.address();
         // Ordering: Acquire, here and on failure; pairs with the release in `rob`, so
         // that the next choice sees who revoked this one.
         let mut value = gate.load(Ordering::Acquire);
@@ -1085,13 +1089,23 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for PriorityMutex<T> {
 /// Access to the data of a locked [`PriorityMutex`]; unlocks it when dropped.
 ///
 /// It may be dropped on another thread than the one that locked.
+///
+/// A shared guard gives out the mutex, so it is shared only if the mutex may be:
+///
+/// ```compile_fail,E0277
+/// use std::sync::MutexGuard;
+/// use threadwork_sync::PriorityMutexGuard;
+///
+/// fn share<T: Sync>() {}
+/// share::<PriorityMutexGuard<'static, MutexGuard<'static, ()>>>();
+/// ```
 #[must_use = "if unused the mutex is unlocked at once"]
 pub struct PriorityMutexGuard<'a, T: ?Sized> {
     mutex: &'a PriorityMutex<T>,
 }
 
-// SAFETY: a shared guard gives only `&T`.
-unsafe impl<T: ?Sized + Sync> Sync for PriorityMutexGuard<'_, T> {}
+// SAFETY: a shared guard gives `&T`, and the mutex, which wants T to be Send.
+unsafe impl<T: ?Sized + Send + Sync> Sync for PriorityMutexGuard<'_, T> {}
 // Send where `&PriorityMutex<T>` is, that is, where T is: the lock does not care which
 // thread unlocks it.
 

@@ -59,8 +59,9 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use crate::futex::{Futex, Patience};
-use crate::primitive::{AtomicU32, const_fn};
+use crate::primitive::const_fn;
 use crate::waiter::{Resumed, Step, Waiter, block_forever};
+use crate::wakers::Word;
 
 const LOCKED: u32 = 1;
 const WAITERS: u32 = 1 << 1;
@@ -81,7 +82,7 @@ pub const PATIENCE: Duration = Duration::from_millis(1);
 #[repr(transparent)]
 #[derive(Debug)]
 pub struct RawMutex {
-    word: AtomicU32,
+    word: Word,
 }
 
 impl RawMutex {
@@ -89,7 +90,7 @@ impl RawMutex {
         /// An unlocked lock.
         #[must_use]
         pub fn new() -> Self {
-            RawMutex { word: AtomicU32::new(0) }
+            RawMutex { word: Word::new(0) }
         }
     }
 
@@ -156,7 +157,7 @@ impl RawMutex {
 
     #[cold]
     fn unlock_slowly(&self, futex: &impl Futex) {
-        let word = &raw const self.word;
+        let word = self.word.address();
         // Ordering: Release, as in `unlock_with`.
         let before = self.word.fetch_and(STARVING, Ordering::Release);
         assert!(
@@ -302,7 +303,7 @@ impl<'a, F: Futex> Waiter<'a> for Acquire<'a, F> {
             };
             match word.compare_exchange_weak(state, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) if free => {
-                    self.futex.notify(word, 1);
+                    self.futex.notify(word.address(), 1);
                     return None;
                 }
                 Ok(_) => return None,

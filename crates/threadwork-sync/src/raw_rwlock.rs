@@ -122,9 +122,10 @@
 use core::sync::atomic::Ordering;
 
 use crate::futex::{Futex, Patience};
-use crate::primitive::{AtomicU32, AtomicU64, const_fn, spin_loop};
+use crate::primitive::{AtomicU64, const_fn, spin_loop};
 use crate::raw_mutex::LOSSES;
 use crate::waiter::{Resumed, Step, Waiter, block_forever};
+use crate::wakers::Word;
 
 const PHASE: u64 = 1;
 const LOCKED: u64 = 1 << 20;
@@ -238,8 +239,8 @@ enum Release {
 #[derive(Debug)]
 pub struct RawRwLock {
     state: AtomicU64,
-    readers: AtomicU32,
-    writers: AtomicU32,
+    readers: Word,
+    writers: Word,
 }
 
 impl RawRwLock {
@@ -249,8 +250,8 @@ impl RawRwLock {
         pub fn new() -> Self {
             RawRwLock {
                 state: AtomicU64::new(0),
-                readers: AtomicU32::new(0),
-                writers: AtomicU32::new(0),
+                readers: Word::new(0),
+                writers: Word::new(0),
             }
         }
     }
@@ -539,7 +540,7 @@ impl RawRwLock {
                 }
                 continue;
             }
-            let word = &raw const *word;
+            let word = word.address();
             // Who is not let in after all keeps its bits.
             let next = tidy(next | (cleared & !gate));
             // Ordering: Release; pairs with the acquire of those who come next.
@@ -676,7 +677,7 @@ impl<'a, F: Futex> Waiter<'a> for AcquireRead<'a, F> {
             if ends_turn && is_free(next) {
                 // Ordering: Release; pairs with the acquire in the writers' steps.
                 writers.fetch_add(1, Ordering::Release);
-                self.futex.notify(writers, 1);
+                self.futex.notify(writers.address(), 1);
             }
             return None;
         }
@@ -803,11 +804,11 @@ impl<'a, F: Futex> Waiter<'a> for AcquireWrite<'a, F> {
             // that who sees a gate turned sees that this waiter is gone.
             if pass_on && is_free(state) {
                 writers.fetch_add(1, Ordering::Release);
-                self.futex.notify(writers, 1);
+                self.futex.notify(writers.address(), 1);
             }
             if is_open_to_readers(next) && next & ALL_WAITING_READERS != 0 {
                 readers.fetch_add(1, Ordering::Release);
-                self.futex.notify(readers, u32::MAX);
+                self.futex.notify(readers.address(), u32::MAX);
             }
             return None;
         }

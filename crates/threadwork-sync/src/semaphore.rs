@@ -65,10 +65,11 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use crate::futex::{Futex, Patience};
-use crate::primitive::{AtomicU32, const_fn};
+use crate::primitive::const_fn;
 use crate::system::System;
 use crate::wait::Wait;
 use crate::waiter::{Map, Resumed, Step, Waiter, block, block_forever};
+use crate::wakers::Word;
 
 const WAITERS: u32 = 1;
 const STARVING: u32 = 1 << 1;
@@ -107,8 +108,8 @@ const LOSSES: u32 = if cfg!(loom) { 1 } else { 8 };
 #[repr(C)]
 #[derive(Debug)]
 pub struct Semaphore {
-    word: AtomicU32,
-    turn: AtomicU32,
+    word: Word,
+    turn: Word,
 }
 
 impl Semaphore {
@@ -127,7 +128,7 @@ impl Semaphore {
                 permits <= MAX_PERMITS,
                 "a semaphore has at most Semaphore::MAX_PERMITS permits: start it with fewer"
             );
-            Semaphore { word: AtomicU32::new(permits * ONE), turn: AtomicU32::new(0) }
+            Semaphore { word: Word::new(permits * ONE), turn: Word::new(0) }
         }
     }
 
@@ -211,7 +212,8 @@ impl Semaphore {
     /// time: it gives back what it has collected.
     ///
     /// The bound on unfairness is for threads; a future can be passed any number of
-    /// times.
+    /// times. One that was woken is the one that wakes the next: until it is polled or
+    /// dropped, those behind it wait, even for permits that are free (see [`Wait`]).
     ///
     /// # Panics
     ///
@@ -270,7 +272,7 @@ impl Semaphore {
     /// As [`release`](Self::release).
     #[inline]
     pub fn release_with(&self, permits: u32, futex: &impl Futex) {
-        let address = &raw const self.word;
+        let address = self.word.address();
         // Ordering: Relaxed; the exchange finds out if it is old.
         let mut word = self.word.load(Ordering::Relaxed);
         // Ordering: Release; pairs with the acquires in `try_take` and `collect`.
@@ -441,7 +443,7 @@ impl<'a, F: Futex> SemaphoreWaiter<'a, F> {
         let before = turn.fetch_sub(WAITER, Ordering::Relaxed);
         // A wake-up may have been meant for this one: another must have it.
         if before & TAKEN == 0 && before > WAITER {
-            self.futex.notify(turn, 1);
+            self.futex.notify(turn.address(), 1);
         }
     }
 
@@ -449,13 +451,13 @@ impl<'a, F: Futex> SemaphoreWaiter<'a, F> {
     fn end_turn(&self) {
         let turn = &self.semaphore.turn;
         if turn.fetch_sub(TAKEN, Ordering::Relaxed) > TAKEN {
-            self.futex.notify(turn, 1);
+            self.futex.notify(turn.address(), 1);
         }
     }
 
     /// Waits for the missing permits, having the turn if it wants several.
     fn collect(&mut self, resumed: Resumed) -> Step<'a, ()> {
-        let address = &self.semaphore.word;
+        let place = &self.semaphore.word;
         match resumed {
             Resumed::Started | Resumed::Watched => {}
             Resumed::Changed => self.losses += 1,
@@ -465,10 +467,10 @@ impl<'a, F: Futex> SemaphoreWaiter<'a, F> {
             }
         }
         // Ordering: Relaxed here and below, but for taking permits.
-        let mut word = address.load(Ordering::Relaxed);
+        let mut word = place.load(Ordering::Relaxed);
         loop {
             if word == 0 && resumed != Resumed::Watched && self.missing > 0 {
-                return Step::Watch(address, word, Patience::Brief);
+                return Step::Watch(place, word, Patience::Brief);
             }
             let responsible = self.woken || self.starving;
             let may_take = word & STARVING == 0 || responsible;
@@ -490,7 +492,7 @@ impl<'a, F: Futex> SemaphoreWaiter<'a, F> {
             let next = (left * ONE) | flags;
             // Ordering: Acquire; pairs with the release in `release_with`.
             if let Err(now) =
-                address.compare_exchange_weak(word, next, Ordering::Acquire, Ordering::Relaxed)
+                place.compare_exchange_weak(word, next, Ordering::Acquire, Ordering::Relaxed)
             {
                 word = now;
                 continue;
@@ -498,7 +500,7 @@ impl<'a, F: Futex> SemaphoreWaiter<'a, F> {
             self.missing -= taken;
             if done {
                 if responsible && left > 0 {
-                    self.futex.notify(address, 1);
+                    self.futex.notify(place.address(), 1);
                 }
                 return Step::Done(());
             }
@@ -507,7 +509,7 @@ impl<'a, F: Futex> SemaphoreWaiter<'a, F> {
             if taken > 0 {
                 self.losses = 0;
             }
-            return Step::Sleep(address, next);
+            return Step::Sleep(place, next);
         }
     }
 
@@ -523,14 +525,14 @@ impl<'a, F: Futex> SemaphoreWaiter<'a, F> {
 
     /// Gives back what it has collected, and its wake-up.
     fn give_up(&self, woken: bool) {
-        let address = &self.semaphore.word;
+        let place = &self.semaphore.word;
         let collected = self.wanted - self.missing;
         if !woken && !self.starving && collected == 0 {
             return;
         }
         // Ordering: Relaxed here and below; nothing was done with the permits, and it
         // continues the release sequence of those who released them.
-        let mut word = address.load(Ordering::Relaxed);
+        let mut word = place.load(Ordering::Relaxed);
         loop {
             let permits = more(word, collected);
             let flags = if permits > 0 {
@@ -538,7 +540,7 @@ impl<'a, F: Futex> SemaphoreWaiter<'a, F> {
             } else {
                 self.kept(word) | WAITERS
             };
-            match address.compare_exchange_weak(
+            match place.compare_exchange_weak(
                 word,
                 (permits * ONE) | flags,
                 Ordering::Relaxed,
@@ -546,7 +548,7 @@ impl<'a, F: Futex> SemaphoreWaiter<'a, F> {
             ) {
                 Ok(_) => {
                     if permits > 0 {
-                        self.futex.notify(address, 1);
+                        self.futex.notify(place.address(), 1);
                     }
                     return;
                 }

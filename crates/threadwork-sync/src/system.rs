@@ -10,7 +10,9 @@ use crate::wakers;
 /// The port that every method without a futex in its name uses: `wasm-futex`, and
 /// the wakers of the futures that wait for the same words.
 ///
-/// Its notify wakes sleeping threads first, then futures.
+/// Its notify wakes sleeping threads first, then futures: so a thread never waits for the
+/// executor of a future. A future that was passed eight times in a row is woken besides, lest
+/// it starve behind threads that come again and again.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct System;
 
@@ -21,7 +23,10 @@ impl Futex for System {
 
     fn notify(&self, word: *const AtomicU32, count: u32) -> u32 {
         let threads = Threads.notify(word, count);
-        wakers::notify(word, count.saturating_sub(threads));
+        match count.saturating_sub(threads) {
+            0 => wakers::pass(word),
+            left => wakers::notify(word, left),
+        }
         threads
     }
 

@@ -34,10 +34,11 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use crate::futex::{Futex, Patience};
-use crate::primitive::{AtomicU32, const_fn};
+use crate::primitive::const_fn;
 use crate::system::System;
 use crate::wait::Wait;
 use crate::waiter::{Resumed, Step, Waiter, block, block_forever};
+use crate::wakers::Word;
 
 const WAITED: u32 = 1;
 const ONE: u32 = 1 << 1;
@@ -66,7 +67,7 @@ const WATCHES: u32 = 16;
 /// use threadwork_sync::WaitGroup;
 ///
 /// let group = WaitGroup::new();
-/// let sum = AtomicU32::new(0);
+/// let sum = Word::new(0);
 /// std::thread::scope(|scope| {
 ///     for n in 1..=4 {
 ///         let token = group.token();
@@ -83,7 +84,7 @@ const WATCHES: u32 = 16;
 #[repr(transparent)]
 #[derive(Debug)]
 pub struct WaitGroup {
-    word: AtomicU32,
+    word: Word,
 }
 
 impl WaitGroup {
@@ -91,7 +92,7 @@ impl WaitGroup {
         /// A group without tasks.
         #[must_use]
         pub fn new() -> Self {
-            WaitGroup { word: AtomicU32::new(0) }
+            WaitGroup { word: Word::new(0) }
         }
     }
 
@@ -138,7 +139,7 @@ impl WaitGroup {
     /// When there is no task.
     #[inline]
     pub fn done_with(&self, futex: &impl Futex) {
-        let word = &raw const self.word;
+        let word = self.word.address();
         // Ordering: Release; pairs with the acquire in `count`.
         let before = self.word.fetch_sub(ONE, Ordering::Release);
         // From here on the group may be gone: only its address is used.

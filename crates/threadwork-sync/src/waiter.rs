@@ -47,7 +47,7 @@ pub trait Waiter<'a> {
     fn step(&mut self, resumed: Resumed) -> Step<'a, Self::Output>;
 
     /// Gives up, and leaves the primitive as if it had not come. `woken` says that it
-    /// was notified and not stepped since: then the notify goes to the next waiter.
+    /// was notified and has not gone to sleep since: then the notify goes to the next waiter.
     ///
     /// Returns what it got after all, if that cannot be given back.
     fn cancel(&mut self, woken: bool) -> Option<Self::Output>;
@@ -61,23 +61,27 @@ pub fn block<'a, W: Waiter<'a>>(
 ) -> Option<W::Output> {
     let timer = Timer::start(futex, timeout);
     let mut resumed = Resumed::Started;
+    let mut woken = false;
     loop {
-        resumed = match waiter.step(resumed) {
+        let step = waiter.step(resumed);
+        let left = timer.left(futex);
+        let is_over = left == Some(Duration::ZERO);
+        resumed = match step {
             Step::Done(output) => return Some(output),
+            // Words that change all the time would keep it here, or the futex from timing out.
+            Step::Watch(..) if is_over => return waiter.cancel(woken),
+            Step::Sleep(..) if is_over => return waiter.cancel(false),
             Step::Watch(word, expected, patience) => {
                 futex.watch(word, expected, patience);
                 Resumed::Watched
             }
-            Step::Sleep(word, expected) => match timer.left(futex) {
-                // A word that always changes would keep the futex from timing out.
-                Some(Duration::ZERO) => return waiter.cancel(false),
-                left => match futex.wait(word, expected, left) {
-                    WaitResult::Woken => Resumed::Woken,
-                    WaitResult::NotEqual => Resumed::Changed,
-                    WaitResult::TimedOut => return waiter.cancel(false),
-                },
+            Step::Sleep(word, expected) => match futex.wait(word, expected, left) {
+                WaitResult::Woken => Resumed::Woken,
+                WaitResult::NotEqual => Resumed::Changed,
+                WaitResult::TimedOut => return waiter.cancel(false),
             },
         };
+        woken = resumed == Resumed::Woken || (woken && resumed == Resumed::Watched);
     }
 }
 

@@ -4,7 +4,10 @@
 //! right, and panics otherwise. The few that are about how a program ends say
 //! in their own documentation what they do instead.
 //!
-//! This library holds the two things that most of them share.
+//! This library holds what more than one of them needs.
+
+#[cfg(target_family = "wasm")]
+pub mod wasi;
 
 use std::fmt::Display;
 use std::io::{self, Write};

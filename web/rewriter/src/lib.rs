@@ -7,6 +7,8 @@
 
 use std::cell::RefCell;
 
+use threadwork_rewrite::{Options, rewrite_with};
+
 thread_local! {
     /// The bytes that the host writes, and then those that it reads.
     static BYTES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -22,11 +24,15 @@ pub extern "C" fn allocate(length: usize) -> *mut u8 {
     })
 }
 
-/// Rewrites the module that was written. True if there is a new one, false if there is
-/// the text of an error.
+/// Rewrites the module that was written, with or without a check of its stack in linear
+/// memory. True if there is a new one, false if there is the text of an error.
 #[unsafe(no_mangle)]
-pub extern "C" fn rewrite() -> bool {
-    BYTES.with_borrow_mut(|bytes| match threadwork_rewrite::rewrite(bytes) {
+pub extern "C" fn rewrite(stack_check: bool) -> bool {
+    let options = Options {
+        stack_check,
+        ..Options::default()
+    };
+    BYTES.with_borrow_mut(|bytes| match rewrite_with(bytes, options) {
         Ok(rewritten) => {
             *bytes = rewritten.wasm;
             true

@@ -2,41 +2,60 @@
 
 import { E, Errno } from '../wasi/abi.js';
 
-/** The directory and the name that a path leads to. */
-function* parent(preopens, path) {
+/** Does something with the directory and the name that a path leads to. */
+function* withParent(preopens, path, body) {
   const fits = ([guest]) => guest === '/' || path === guest || path.startsWith(`${guest}/`);
   const [found] = preopens.filter(fits).sort(([a], [b]) => b.length - a.length);
   if (!found) throw new Errno(E.NOENT);
   const names = path.slice(found[0].length).split('/').filter((name) => name !== '' && name !== '.');
   if (names.length === 0 || names.includes('..')) throw new Errno(E.INVAL);
-  let directory = found[1];
-  for (const name of names.slice(0, -1)) {
-    directory = yield directory.lookup(name);
-    if (directory?.kind !== 'directory') throw new Errno(E.NOENT);
+  const trail = [found[1]];
+  try {
+    for (const name of names.slice(0, -1)) {
+      const directory = trail.at(-1);
+      const next = yield directory.enter ? directory.enter(name) : directory.lookup(name);
+      if (next?.kind !== 'directory') throw new Errno(E.NOENT);
+      trail.push(next);
+    }
+    return yield* body(trail.at(-1), names.at(-1));
+  } finally {
+    for (const directory of trail.slice(1)) directory.leave?.();
   }
-  return { directory, name: names.at(-1) };
 }
 
 /** The bytes of a file. */
 export function* readPath(preopens, path) {
-  const { directory, name } = yield* parent(preopens, path);
-  const node = yield directory.lookup(name);
-  if (node?.kind !== 'file') throw new Errno(E.NOENT);
-  const handle = yield node.open({ read: true, write: false });
-  const bytes = new Uint8Array(Number(yield handle.size()));
-  const count = yield handle.read(0, bytes);
-  yield handle.close();
-  return bytes.subarray(0, count);
+  return yield* withParent(preopens, path, function* (directory, name) {
+    const node = yield directory.lookup(name);
+    if (node?.kind !== 'file') throw new Errno(E.NOENT);
+    const file = resourceOf(yield node.open({ read: true }), directory);
+    try {
+      const bytes = new Uint8Array(yield file.size());
+      return bytes.subarray(0, yield file.read(0, [bytes]));
+    } finally {
+      file.close();
+    }
+  });
 }
 
 /** Makes a file, or replaces what is in it. */
 export function* writePath(preopens, path, bytes) {
-  const { directory, name } = yield* parent(preopens, path);
-  const node = (yield directory.lookup(name)) ?? (yield directory.createFile(name));
-  if (node.kind !== 'file') throw new Errno(E.ISDIR);
-  const handle = yield node.open({ read: false, write: true });
-  yield handle.resize(0);
-  let done = 0;
-  while (done < bytes.length) done += yield handle.write(done, bytes.subarray(done));
-  yield handle.close();
+  yield* withParent(preopens, path, function* (directory, name) {
+    const access = { write: true, truncate: true };
+    const node = yield directory.lookup(name);
+    if (node && node.kind !== 'file') throw new Errno(E.ISDIR);
+    const file = resourceOf(yield node ? node.open(access) : directory.create(name, access), directory);
+    try {
+      let done = 0;
+      while (done < bytes.length) done += yield file.write(done, [bytes.subarray(done)]);
+    } finally {
+      file.close();
+    }
+  });
+}
+
+/** Of what was opened; that is nothing where somebody else has changed the directory meanwhile. */
+function resourceOf(opened, { backend }) {
+  if (!opened) throw new Errno(E.AGAIN);
+  return opened.resource ?? backend.revive(opened);
 }

@@ -1,23 +1,25 @@
-// The file table of a process whose memory nobody else can reach: its only thread serves
-// its file calls itself. Directories that need promises (OPFS) cannot be used so.
+// The file table as a worker uses it that serves its own file calls: because the table is in
+// shared memory, or because nobody else can reach the memory of the process. Directories that
+// need promises (OPFS) cannot be used so.
 
-import { contents, openPreopens } from './open.js';
-import { FileTable, runNow } from './table.js';
+import { contents, makeTable, openPreopens } from './open.js';
+import { runNow } from './table.js';
 
 export class LocalFiles {
   /** `listener` is told of what others must know, as FileTable says. */
   static async open(memory, files, listener) {
     const local = new LocalFiles();
-    local.preopens = await openPreopens(files.preopens);
-    local.table = new FileTable(memory, { ...files, preopens: local.preopens, ...listener });
+    local.preopens = files.table ? null : await openPreopens(files.preopens);
+    local.table = await makeTable(memory, local.preopens, files, listener);
     return local;
   }
 
   call = (name, args) => runNow(this.table.call(name, args));
 
-  /** Closes all files; the directories in memory as they are now. */
+  /** Closes all files, unless others use them; the directories in memory as they are now. */
   finish() {
-    runNow(this.table.closeAll());
+    if (!this.preopens) return undefined;
+    this.table.closeAll();
     return contents(this.preopens);
   }
 }

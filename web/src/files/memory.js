@@ -9,7 +9,10 @@ const MOST_BYTES = 2 ** 31 - 1;
 let inodes = 0n;
 const now = () => BigInt(Date.now()) * 1_000_000n;
 
+const backend = 'memory';
+
 class Node {
+  backend = backend;
   ino = ++inodes;
   nlink = 1;
   atime = now();
@@ -17,8 +20,13 @@ class Node {
   ctime = this.atime;
 
   stat() {
-    const { ino, nlink, size, atime, mtime, ctime } = this;
-    return { ino, nlink, size, atime, mtime, ctime };
+    const { ino, atime, mtime, ctime } = this;
+    return { ino, nlink: this.names(), size: this.size(), atime, mtime, ctime };
+  }
+
+  /** How many names it has. */
+  names() {
+    return this.nlink;
   }
 
   setTimes({ atime, mtime }) {
@@ -26,6 +34,25 @@ class Node {
     this.mtime = mtime ?? this.mtime;
     this.ctime = now();
   }
+}
+
+/** Moves the bytes of all vectors with `each`, until it moves less than one has. */
+export function moveEach(vectors, at, each) {
+  let moved = 0;
+  for (const bytes of vectors) {
+    if (bytes.length === 0) continue;
+    let count;
+    try {
+      count = each(bytes, at + moved);
+    } catch (error) {
+      // What was moved before was moved.
+      if (moved > 0) return moved;
+      throw error;
+    }
+    moved += count;
+    if (count < bytes.length) break;
+  }
+  return moved;
 }
 
 export class MemoryFile extends Node {
@@ -43,34 +70,48 @@ export class MemoryFile extends Node {
     return this.#bytes.subarray(0, this.#size);
   }
 
-  get size() {
+  size() {
     return this.#size;
   }
 
-  // A file in memory is its own handle.
-  open() {
-    const file = this;
-    return {
-      read: (at, target) => {
-        const part = file.#bytes.subarray(Math.min(at, file.#size), Math.min(at + target.length, file.#size));
-        target.set(part);
-        return part.length;
-      },
-      write: (at, source) => {
-        if (at + source.length > file.#size) file.#resize(at + source.length);
-        file.#bytes.set(source, at);
-        file.mtime = now();
-        return source.length;
-      },
-      size: () => file.#size,
-      resize: (size) => {
-        file.#resize(size);
-        file.mtime = now();
-      },
-      sync() {},
-      close() {},
-    };
+  // A file in memory is what is opened itself.
+  open({ truncate } = {}) {
+    if (truncate) this.resize(0);
+    return { resource: this };
   }
+
+  read(at, vectors) {
+    return moveEach(vectors, at, (target, at) => {
+      const part = this.#bytes.subarray(Math.min(at, this.#size), Math.min(at + target.length, this.#size));
+      target.set(part);
+      return part.length;
+    });
+  }
+
+  write(at, vectors) {
+    return moveEach(vectors, at, (source, at) => {
+      if (at + source.length > this.#size) this.#resize(at + source.length);
+      this.#bytes.set(source, at);
+      this.mtime = now();
+      return source.length;
+    });
+  }
+
+  append(vectors) {
+    return this.write(this.#size, vectors);
+  }
+
+  end() {
+    return this.#size;
+  }
+
+  resize(size) {
+    this.#resize(size);
+    this.mtime = now();
+  }
+
+  sync() {}
+  close() {}
 
   #resize(size) {
     if (size > MOST_BYTES) throw new Errno(E.FBIG);
@@ -99,7 +140,7 @@ class Symlink extends Node {
     this.#target = target;
   }
 
-  get size() {
+  size() {
     return utf8.encode(this.#target).length;
   }
 
@@ -137,8 +178,14 @@ export class MemoryDirectory extends Node {
     return object;
   }
 
-  get size() {
+  size() {
     return this.#entries.size;
+  }
+
+  /** Those of itself are `.` and the `..` of those in it, too. */
+  names() {
+    if (this.#isRemoved) return 0;
+    return [...this.#entries.values()].reduce((sum, { kind }) => sum + (kind === 'directory' ? 1 : 0), 2);
   }
 
   lookup(name) {
@@ -148,6 +195,12 @@ export class MemoryDirectory extends Node {
   list() {
     return [...this.#entries].map(([name, { kind, ino }]) => ({ name, kind, ino }));
   }
+
+  open() {
+    return { resource: this };
+  }
+
+  close() {}
 
   #put(name, node) {
     if (this.#isRemoved) throw new Errno(E.NOENT);
@@ -161,8 +214,8 @@ export class MemoryDirectory extends Node {
     this.mtime = now();
   }
 
-  createFile(name) {
-    return this.#put(name, new MemoryFile());
+  create(name) {
+    return this.#put(name, new MemoryFile()).open();
   }
 
   createDirectory(name) {
@@ -174,8 +227,9 @@ export class MemoryDirectory extends Node {
   }
 
   link(name, node) {
+    if (node.backend !== backend) throw new Errno(E.XDEV);
+    this.#put(name, node);
     node.nlink += 1;
-    return this.#put(name, node);
   }
 
   removeFile(name) {
@@ -185,7 +239,7 @@ export class MemoryDirectory extends Node {
 
   removeDirectory(name) {
     const directory = this.#entries.get(name);
-    if (directory.size > 0) throw new Errno(E.NOTEMPTY);
+    if (directory.size() > 0) throw new Errno(E.NOTEMPTY);
     directory.#isRemoved = true;
     this.#drop(name);
   }

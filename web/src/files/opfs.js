@@ -6,7 +6,7 @@
 // lives on in memory.
 
 import { E, Errno } from '../wasi/abi.js';
-import { MemoryFile } from './memory.js';
+import { MemoryFile, moveEach } from './memory.js';
 
 let inodes = 0n;
 
@@ -28,7 +28,10 @@ function fail(error) {
 
 const attempt = (promise) => promise.catch(fail);
 
+const backend = 'opfs';
+
 class Node {
+  backend = backend;
   ino = ++inodes;
   constructor(handle) {
     this.handle = handle;
@@ -53,8 +56,8 @@ async function stored(handle) {
     }
   };
   return {
-    read: guard((at, target) => access.read(target, { at })),
-    write: guard((at, source) => access.write(source, { at })),
+    read: guard((at, vectors) => moveEach(vectors, at, (target, at) => access.read(target, { at }))),
+    write: guard((at, vectors) => moveEach(vectors, at, (source, at) => access.write(source, { at }))),
     size: guard(() => access.getSize()),
     resize: guard((size) => access.truncate(size)),
     sync: guard(() => access.flush()),
@@ -67,6 +70,8 @@ class File extends Node {
   /** Not null while it is open. */
   #contents = null;
   #opens = 0;
+  /** Kept when all opens so far are done. */
+  #opening = Promise.resolve();
   /** In memory, once its name has been removed. */
   #nameless = null;
 
@@ -82,32 +87,64 @@ class File extends Node {
     return this.#opens > 0;
   }
 
-  async open() {
+  /** Two at once would each ask for the one handle that there can be. */
+  open({ truncate } = {}) {
+    const opened = this.#opening.then(() => this.#openNext(truncate));
+    this.#opening = opened.catch(() => {});
+    return opened;
+  }
+
+  // All who open it share what is opened.
+  async #openNext(truncate) {
     this.#contents ??= await stored(this.handle);
     this.#opens += 1;
-    return {
-      read: (at, target) => this.#contents.read(at, target),
-      write: (at, source) => this.#contents.write(at, source),
-      size: () => this.#contents.size(),
-      resize: (size) => this.#contents.resize(size),
-      sync: () => this.#contents.sync(),
-      close: () => {
-        this.#opens -= 1;
-        if (this.#opens > 0) return;
-        this.#contents.close();
-        this.#contents = null;
-      },
-    };
+    if (truncate) this.#contents.resize(0);
+    return { resource: this };
+  }
+
+  read(at, vectors) {
+    return this.#contents.read(at, vectors);
+  }
+
+  write(at, vectors) {
+    return this.#contents.write(at, vectors);
+  }
+
+  append(vectors) {
+    return this.write(this.size(), vectors);
+  }
+
+  end() {
+    return this.size();
+  }
+
+  size() {
+    return this.#contents.size();
+  }
+
+  resize(size) {
+    this.#contents.resize(size);
+  }
+
+  sync() {
+    this.#contents.sync();
+  }
+
+  close() {
+    this.#opens -= 1;
+    if (this.#opens > 0) return;
+    this.#contents.close();
+    this.#contents = null;
   }
 
   /** Goes on in memory, if it is open: the name is about to be removed. */
   loseName() {
     if (!this.isOpen) return;
     const bytes = new Uint8Array(this.#contents.size());
-    this.#contents.read(0, bytes);
+    this.#contents.read(0, [bytes]);
     this.#contents.close();
     this.#nameless = new MemoryFile(bytes);
-    this.#contents = this.#nameless.open();
+    this.#contents = this.#nameless;
   }
 
   /** Closes it while `change` moves it, if it is open. */
@@ -155,8 +192,14 @@ export class OpfsDirectory extends Node {
     return entries;
   }
 
-  async createFile(name) {
-    return this.#node(name, await attempt(this.handle.getFileHandle(name, { create: true })));
+  open() {
+    return { resource: this };
+  }
+
+  close() {}
+
+  async create(name) {
+    return this.#node(name, await attempt(this.handle.getFileHandle(name, { create: true }))).open();
   }
 
   async createDirectory(name) {

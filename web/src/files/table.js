@@ -1,25 +1,46 @@
-// The file table of a process, and the calls of WASI that use it.
+// The calls of WASI that use the file table of a process.
 //
-// One party serves all threads of a process, one call at a time: the supervisor, or the
-// only thread itself where memory is not shared. The calls are generators which yield what
-// may be a promise; who runs them decides whether it can wait for one.
+// Where files are the system's (Node on Linux), every worker serves its own threads' calls, all
+// at the same time. Elsewhere one party serves all threads, one call at a time: the
+// supervisor, or the only thread itself where memory is not shared. The calls are generators which
+// yield what may be a promise; who runs them decides whether it can wait for one.
 //
 // What a directory or a file is, is up to a backend (memory.js, node.js, opfs.js):
 //
-//   node       kind ('file' | 'directory' | 'symlink'), stat(), setTimes({atime, mtime})
-//   directory  lookup(name), list(), createFile(name), createDirectory(name),
+//   node       kind (of FILE_TYPES), stat(), setTimes({atime, mtime})
+//   directory  lookup(name), list(), create(name, access) -> opened, createDirectory(name),
 //              createSymlink(name, target), link(name, file), removeFile(name),
-//              removeDirectory(name), rename(name, toDirectory, toName)
-//   file       open({read, write}) -> read(at, bytes), write(at, bytes), size(),
-//              resize(size), sync(), close()
-//   symlink    target()
+//              removeDirectory(name), rename(name, toDirectory, toName), open() -> opened;
+//              where it has to be left: enter(name), a lookup of what is used until leave()
+//   file       open(access) -> opened
+//   symlink    target(); undefined if it is one no more
+//   opened     {resource}, or {handle, other} for `revive`, as Descriptors has them; undefined if
+//              meanwhile the name stands for something else
+//   resource   of a file: read(at, vectors), write(at, vectors), append(vectors), end() (where
+//              that has ended), size(), resize(size), sync(isDataOnly), setAppend(isSet); of a
+//              directory what it has above; of both stat(), setTimes(), close()
+//   access     {read, write, truncate, append, sync, dsync}
 //
+// Files are not moved between directories whose `backend` differs.
 // Each may return a promise, and throws an Errno. Paths are walked here, one component at a
-// time: `..` never leads out of the directory that was granted, nor does a symbolic link.
+// time: `..` never leads out of the directory that the path starts from, nor does a symbolic
+// link.
 
-import { E, Errno, FDFLAGS, FILE_TYPES, OFLAGS, RIGHTS } from '../wasi/abi.js';
+import { E, Errno, FDFLAGS, FILE_TYPES, isErrno, OFLAGS, RIGHTS, RIGHTS_OF } from '../wasi/abi.js';
+import { Descriptors, Kind } from './descriptors.js';
+import { Listing } from './listing.js';
+import { Ways } from './ways.js';
 
 const MOST_LINKS = 40;
+/** As on Linux, the end included that C has. */
+const LONGEST_PATH = 4095;
+const LONGEST_NAME = 255;
+/** How often a path is walked again because somebody else has changed it meanwhile. */
+const MOST_TRIES = 100;
+/** The rights that say how a file was opened. */
+const ACCESS = RIGHTS.READ | RIGHTS.WRITE;
+/** The position after the system has moved it: where `end()` says. */
+const AT_END = -1n;
 const utf8 = new TextEncoder();
 
 /** Runs a call to its end, where nothing may be waited for. */
@@ -50,290 +71,289 @@ export async function run(call) {
   return step.value;
 }
 
-/** A standard stream: read and written elsewhere. */
-class Stream {
-  constructor(number, isTerminal) {
-    this.number = number;
-    this.type = isTerminal ? FILE_TYPES.terminal : FILE_TYPES.unknown;
-  }
-}
-
-class OpenDirectory {
-  type = FILE_TYPES.directory;
-  listing = null;
-  /** @param trail the directories from the granted one to this one */
-  constructor(trail, preopen = null) {
-    this.trail = trail;
-    this.preopen = preopen;
-  }
-  get node() {
-    return this.trail.at(-1);
-  }
-}
-
-class OpenFile {
-  type = FILE_TYPES.file;
-  position = 0n;
-  constructor(node, handle, access, flags) {
-    this.node = node;
-    this.handle = handle;
-    this.access = access;
-    this.flags = flags;
-  }
-}
-
 export class FileTable {
-  #fds = new Map();
   #memory;
-  #mostOpen;
-  #limitMet;
-  #streamMoved;
+  #descriptors;
+  #ways;
+  /** The paths of the granted directories, encoded. */
+  #preopens;
+  #terminals;
+  #listener;
+  /** What the call that runs has in use, whose locks it has, and directories on its way. */
+  #used = [];
+  #locked = [];
+  #entered = [];
 
   /**
    * @param {import('../guest-memory.js').GuestMemory} memory
-   * @param {{preopens: [string, object][], terminals: boolean[], mostOpen?: number,
-   *   limitMet?: () => void, streamMoved?: (stream: number, fd: number) => void}} options
+   * @param {{preopens: [string, object][], terminals: boolean[], table?: SharedArrayBuffer}} files
+   *   `table` is one that other workers use, too, and somebody has filled
+   * @param {{revive?: (open: object) => object, limitMet?: () => void,
+   *   streamMoved?: (stream: number, fd: number) => void,
+   *   streamFlags?: (stream: number, flags: number) => void}} listener
    */
-  constructor(memory, { preopens, terminals, mostOpen = Infinity, limitMet, streamMoved }) {
+  constructor(memory, { preopens, terminals, table }, listener = {}) {
     this.#memory = memory;
-    for (const stream of [0, 1, 2]) this.#fds.set(stream, new Stream(stream, terminals[stream]));
-    for (const [path, directory] of preopens) {
-      this.#fds.set(this.#fds.size, new OpenDirectory([directory], utf8.encode(path)));
+    this.#preopens = preopens.map(([path]) => utf8.encode(path));
+    this.#terminals = terminals;
+    this.#listener = listener;
+    this.#descriptors = new Descriptors(table ?? Descriptors.create(false), listener);
+    this.#ways = new Ways(this.#descriptors);
+  }
+
+  /** Opens the standard streams and the granted directories; `closeAll` closes those, too. */
+  fill(preopens, mostOpen = Infinity) {
+    this.#descriptors.limit(Infinity);
+    for (const stream of [0, 1, 2]) {
+      const access = stream === 0 ? RIGHTS.READ : RIGHTS.WRITE;
+      const rights = RIGHTS_OF.stream & ~(ACCESS & ~access);
+      this.#descriptors.insert({ kind: Kind.STREAM, handle: stream, access, rights, inheriting: 0 });
     }
-    this.#mostOpen = this.#fds.size + mostOpen;
-    this.#limitMet = limitMet;
-    this.#streamMoved = streamMoved;
+    preopens.forEach(([, directory], n) => {
+      this.#descriptors.keep(directory);
+      const inheriting = RIGHTS_OF.directory | RIGHTS_OF.file;
+      const rights = RIGHTS_OF.directory;
+      this.#descriptors.insert({ kind: Kind.DIRECTORY, ...directory.open(), rights, inheriting, preopen: n + 1 });
+    });
+    this.#descriptors.limit(mostOpen);
   }
 
   /** The generator of a call; its value is the call's errno. */
   *call(name, args) {
     try {
-      yield* this[name](...args);
+      try {
+        yield* this[name](...args);
+      } finally {
+        this.#letGo();
+      }
       return E.SUCCESS;
     } catch (error) {
-      if (error instanceof Errno) return error.errno;
+      if (isErrno(error)) return error.errno;
       throw error;
     }
   }
 
+  #letGo() {
+    while (this.#locked.length > 0) this.#locked.pop().lock.give();
+    while (this.#entered.length > 0) this.#entered.pop().leave?.();
+    while (this.#used.length > 0) this.#descriptors.release(this.#used.pop());
+  }
+
   /** Closes everything. */
-  *closeAll() {
-    for (const open of this.#fds.values()) {
-      if (open instanceof OpenFile) yield open.handle.close();
-    }
-    this.#fds.clear();
+  closeAll() {
+    this.#descriptors.closeAll();
   }
 
   // ---- Descriptors ----
 
-  #get(fd) {
-    const open = this.#fds.get(fd >>> 0);
-    if (!open) throw new Errno(E.BADF);
+  #use(fd) {
+    const open = this.#descriptors.use(fd >>> 0);
+    this.#used.push(open);
     return open;
   }
 
-  #file(fd) {
-    const open = this.#get(fd);
-    if (open instanceof OpenFile) return open;
-    throw new Errno(open instanceof OpenDirectory ? E.ISDIR : E.SPIPE);
-  }
-
-  #readable(fd) {
-    const file = this.#file(fd);
-    if (!file.access.read) throw new Errno(E.BADF);
-    return file;
-  }
-
-  #writable(fd) {
-    const file = this.#file(fd);
-    if (!file.access.write) throw new Errno(E.BADF);
-    return file;
-  }
-
-  #directory(fd) {
-    const open = this.#get(fd);
-    if (!(open instanceof OpenDirectory)) throw new Errno(E.NOTDIR);
+  #check(open, rights) {
+    if (rights & ACCESS & ~open.access) throw new Errno(E.BADF);
+    if (rights & ~open.rights) throw new Errno(E.NOTCAPABLE);
     return open;
   }
 
-  /** The lowest free descriptor. */
-  #checkRoom() {
-    if (this.#fds.size >= this.#mostOpen) {
-      this.#limitMet?.();
-      throw new Errno(E.MFILE);
-    }
+  /** A file, or else an error of directories. */
+  #file(fd, rights, ofDirectories = E.BADF) {
+    const open = this.#use(fd);
+    if (open.kind === Kind.DIRECTORY) throw new Errno(ofDirectories);
+    if (open.kind === Kind.STREAM) throw new Errno(E.SPIPE);
+    return this.#check(open, rights);
   }
 
-  #add(open) {
-    let fd = 0;
-    while (this.#fds.has(fd)) fd += 1;
-    this.#fds.set(fd, open);
-    return fd;
+  #directory(fd, rights) {
+    const open = this.#use(fd);
+    if (open.kind !== Kind.DIRECTORY) throw new Errno(open.kind === Kind.FILE ? E.NOTDIR : E.BADF);
+    return this.#check(open, rights);
   }
 
-  *#close(fd) {
-    const open = this.#get(fd);
-    this.#fds.delete(fd >>> 0);
-    if (open instanceof Stream) this.#streamMoved?.(open.number, -1);
-    if (open instanceof OpenFile) yield open.handle.close();
+  /** Nobody else moves its position, or changes its flags, until the call ends. */
+  #lock(open) {
+    open.lock.take();
+    this.#locked.push(open);
+    if (open.position === AT_END) open.position = BigInt(open.resource.end());
+    return open;
   }
 
   *fd_close(fd) {
-    yield* this.#close(fd);
+    this.#descriptors.remove(fd >>> 0, (open) => {
+      if (open.kind === Kind.STREAM) this.#listener.streamMoved?.(open.handle, -1);
+    });
   }
 
   *fd_renumber(from, to) {
-    const open = this.#get(from);
-    this.#get(to);
-    if (from >>> 0 === to >>> 0) return;
-    yield* this.#close(to);
-    this.#fds.delete(from >>> 0);
-    this.#fds.set(to >>> 0, open);
-    if (open instanceof Stream) this.#streamMoved?.(open.number, to >>> 0);
+    this.#descriptors.renumber(from >>> 0, to >>> 0, (open, replaced) => {
+      if (replaced.kind === Kind.STREAM) this.#listener.streamMoved?.(replaced.handle, -1);
+      if (open.kind === Kind.STREAM) this.#listener.streamMoved?.(open.handle, to >>> 0);
+    });
+  }
+
+  #typeOf(open) {
+    if (open.kind === Kind.FILE) return FILE_TYPES.file;
+    if (open.kind === Kind.DIRECTORY) return FILE_TYPES.directory;
+    return this.#terminals[open.handle] ? FILE_TYPES.character : FILE_TYPES.unknown;
   }
 
   *fd_fdstat_get(fd, result) {
-    const open = this.#get(fd);
-    let rights = RIGHTS.ALL;
-    if (open instanceof Stream) rights &= ~(RIGHTS.SEEK | RIGHTS.TELL);
-    if (open instanceof OpenFile) {
-      if (!open.access.read) rights &= ~RIGHTS.READ;
-      if (!open.access.write) rights &= ~(RIGHTS.WRITE | RIGHTS.ALLOCATE | RIGHTS.RESIZE);
-    }
+    const open = this.#use(fd);
     this.#memory.bytes(result, 24).fill(0);
-    this.#memory.setU8(result, open.type);
-    this.#memory.setU16(result + 2, open.flags ?? 0);
-    this.#memory.setU64(result + 8, rights);
-    this.#memory.setU64(result + 16, open instanceof OpenDirectory ? RIGHTS.ALL : 0n);
+    this.#memory.setU8(result, this.#typeOf(open));
+    this.#memory.setU16(result + 2, open.flags);
+    this.#memory.setU64(result + 8, open.rights);
+    this.#memory.setU64(result + 16, open.inheriting);
   }
 
   *fd_fdstat_set_flags(fd, flags) {
-    const open = this.#get(fd);
-    if (open instanceof OpenFile) open.flags = flags & 0xffff;
+    const open = this.#check(this.#use(fd), RIGHTS.SET_FLAGS);
+    // How writes are synchronised is settled when a file is opened.
+    const changeable = FDFLAGS.APPEND | FDFLAGS.NONBLOCK;
+    checkFlags(flags, changeable);
+    this.#lock(open);
+    if (open.kind === Kind.FILE) open.resource.setAppend?.((flags & FDFLAGS.APPEND) !== 0);
+    open.flags = (open.flags & ~changeable) | flags;
+    if (open.kind === Kind.STREAM) this.#listener.streamFlags?.(open.handle, open.flags);
   }
 
-  *fd_fdstat_set_rights(fd) {
-    this.#get(fd);
+  /** Rights can be given up, and not be had again. */
+  *fd_fdstat_set_rights(fd, rights, inheriting) {
+    const open = this.#use(fd);
+    this.#lock(open);
+    const more = (unsigned(rights) & ~BigInt(open.rights)) | (unsigned(inheriting) & ~BigInt(open.inheriting));
+    if (more !== 0n) throw new Errno(E.NOTCAPABLE);
+    open.rights = Number(rights);
+    open.inheriting = Number(inheriting);
+  }
+
+  #preopen(fd, ofOthers) {
+    const { preopen } = this.#use(fd);
+    if (!preopen) throw new Errno(ofOthers);
+    return this.#preopens[preopen - 1];
   }
 
   *fd_prestat_get(fd, result) {
-    const { preopen } = this.#get(fd);
-    if (!preopen) throw new Errno(E.BADF);
+    const { length } = this.#preopen(fd, E.BADF);
     this.#memory.setU32(result, 0);
-    this.#memory.setU32(result + 4, preopen.length);
+    this.#memory.setU32(result + 4, length);
   }
 
   *fd_prestat_dir_name(fd, at, length) {
-    const { preopen } = this.#get(fd);
-    if (!preopen) throw new Errno(E.BADF);
-    if (length >>> 0 < preopen.length) throw new Errno(E.NAMETOOLONG);
-    this.#memory.bytes(at, preopen.length).set(preopen);
+    const path = this.#preopen(fd, E.NOTDIR);
+    if (length >>> 0 < path.length) throw new Errno(E.NAMETOOLONG);
+    this.#memory.bytes(at, path.length).set(path);
   }
 
   // ---- Reading and writing ----
 
-  *#transfer(vectors, each) {
-    let moved = 0;
-    for (const bytes of vectors) {
-      if (bytes.length === 0) continue;
-      const count = yield each(bytes, moved);
-      moved += count;
-      if (count < bytes.length) break;
-    }
-    return moved;
-  }
-
-  *#read(file, at, vectors) {
-    return yield* this.#transfer(vectors, (bytes, moved) =>
-      file.handle.read(Number(at) + moved, bytes),
-    );
-  }
-
-  *#write(file, at, vectors) {
-    const moved = yield* this.#transfer(vectors, (bytes, moved) =>
-      file.handle.write(Number(at) + moved, bytes),
-    );
-    if (file.flags & (FDFLAGS.DSYNC | FDFLAGS.SYNC)) yield file.handle.sync();
-    return moved;
-  }
-
   *fd_read(fd, at, count, result) {
-    const file = this.#readable(fd);
-    const moved = yield* this.#read(file, file.position, this.#memory.vectors(at, count));
-    file.position += BigInt(moved);
+    const file = this.#file(fd, RIGHTS.READ, E.ISDIR);
+    const vectors = this.#memory.vectors(at, count);
+    const { position } = this.#lock(file);
+    const moved = yield file.resource.read(within(Number(position)), vectors);
+    file.position = position + BigInt(moved);
     this.#memory.setU32(result, moved);
   }
 
   *fd_pread(fd, at, count, offset, result) {
-    const file = this.#readable(fd);
-    const moved = yield* this.#read(file, unsigned(offset), this.#memory.vectors(at, count));
-    this.#memory.setU32(result, moved);
+    const file = this.#file(fd, RIGHTS.READ, E.ISDIR);
+    const vectors = this.#memory.vectors(at, count);
+    this.#memory.setU32(result, yield file.resource.read(within(toOffset(offset)), vectors));
   }
 
   *fd_write(fd, at, count, result) {
-    const file = this.#writable(fd);
-    if (file.flags & FDFLAGS.APPEND) file.position = BigInt(yield file.handle.size());
-    const moved = yield* this.#write(file, file.position, this.#memory.vectors(at, count));
-    file.position += BigInt(moved);
+    const file = this.#file(fd, RIGHTS.WRITE);
+    const vectors = this.#memory.vectors(at, count);
+    const { flags, position, resource } = this.#lock(file);
+    let moved;
+    if (flags & FDFLAGS.APPEND) {
+      moved = yield resource.append(vectors);
+      if (moved > 0) file.position = AT_END;
+    } else {
+      moved = yield resource.write(sizeOf(position), vectors);
+      file.position = position + BigInt(moved);
+    }
+    if (!resource.syncs && flags & (FDFLAGS.DSYNC | FDFLAGS.SYNC)) yield resource.sync();
     this.#memory.setU32(result, moved);
   }
 
   *fd_pwrite(fd, at, count, offset, result) {
-    const file = this.#writable(fd);
-    const moved = yield* this.#write(file, unsigned(offset), this.#memory.vectors(at, count));
+    const file = this.#file(fd, RIGHTS.WRITE);
+    const vectors = this.#memory.vectors(at, count);
+    const from = sizeOf(toOffset(offset));
+    const { flags, resource } = file;
+    // As on Linux, a file that is written at its end is written there whatever the offset.
+    const append = flags & FDFLAGS.APPEND;
+    const moved = yield append ? resource.append(vectors) : resource.write(from, vectors);
+    if (!resource.syncs && flags & (FDFLAGS.DSYNC | FDFLAGS.SYNC)) yield resource.sync();
     this.#memory.setU32(result, moved);
   }
 
   *fd_seek(fd, offset, whence, result) {
-    const file = this.#file(fd);
-    const base = [() => 0n, () => file.position, null][whence];
-    if (base === undefined) throw new Errno(E.INVAL);
-    const from = base ? base() : BigInt(yield file.handle.size());
-    const position = from + BigInt(offset);
-    if (position < 0n || position > BigInt(Number.MAX_SAFE_INTEGER)) throw new Errno(E.INVAL);
+    const file = this.#file(fd, RIGHTS.SEEK);
+    if (whence >>> 0 > 2) throw new Errno(E.INVAL);
+    this.#lock(file);
+    const size = whence === 2 ? BigInt(yield file.resource.size()) : 0n;
+    const position = [0n, file.position, size][whence] + BigInt(offset);
+    if (position < 0n) throw new Errno(E.INVAL);
+    if (position > 2n ** 63n - 1n) throw new Errno(E.OVERFLOW);
     file.position = position;
     this.#memory.setU64(result, position);
   }
 
   *fd_tell(fd, result) {
-    this.#memory.setU64(result, this.#file(fd).position);
+    this.#memory.setU64(result, this.#lock(this.#file(fd, RIGHTS.TELL)).position);
+  }
+
+  *#sync(fd, right) {
+    const open = this.#use(fd);
+    if (open.kind === Kind.STREAM) throw new Errno(E.INVAL);
+    this.#check(open, right);
+    yield open.resource.sync?.(right === RIGHTS.DATASYNC);
   }
 
   *fd_sync(fd) {
-    const open = this.#get(fd);
-    if (open instanceof OpenFile) yield open.handle.sync();
+    yield* this.#sync(fd, RIGHTS.SYNC);
   }
 
   *fd_datasync(fd) {
-    yield* this.fd_sync(fd);
+    yield* this.#sync(fd, RIGHTS.DATASYNC);
   }
 
-  *fd_advise(fd) {
-    this.#get(fd);
+  *fd_advise(fd, offset, length, advice) {
+    this.#file(fd, RIGHTS.ADVISE);
+    if (advice >>> 0 > 5) throw new Errno(E.INVAL);
+    toOffset(length);
   }
 
   *fd_allocate(fd, offset, length) {
-    const { handle } = this.#writable(fd);
-    const end = Number(unsigned(offset) + unsigned(length));
-    if (!Number.isSafeInteger(end)) throw new Errno(E.FBIG);
-    if ((yield handle.size()) < end) yield handle.resize(end);
+    this.#use(fd);
+    const end = toOffset(offset) + toOffset(length);
+    if (toOffset(length) === 0) throw new Errno(E.INVAL);
+    const file = this.#file(fd, RIGHTS.ALLOCATE);
+    if (!(file.access & RIGHTS.WRITE)) throw new Errno(E.BADF);
+    this.#lock(file);
+    // Also if that changes nothing but the time.
+    yield file.resource.resize(Math.max(yield file.resource.size(), sizeOf(end)));
   }
 
   *fd_filestat_set_size(fd, size) {
-    const { handle } = this.#writable(fd);
-    const wanted = Number(unsigned(size));
-    if (!Number.isSafeInteger(wanted)) throw new Errno(E.FBIG);
-    yield handle.resize(wanted);
+    const wanted = toOffset(size);
+    const file = this.#file(fd, RIGHTS.RESIZE, E.INVAL);
+    if (!(file.access & RIGHTS.WRITE)) throw new Errno(E.INVAL);
+    yield file.resource.resize(sizeOf(wanted));
   }
 
   // ---- What files are ----
 
-  *#stat(node, result) {
-    const stat = yield node.stat();
+  #putStat(result, kind, stat) {
     this.#memory.bytes(result, 64).fill(0);
     this.#memory.setU64(result, stat.dev ?? 0n);
     this.#memory.setU64(result + 8, stat.ino);
-    this.#memory.setU8(result + 16, FILE_TYPES[node.kind]);
+    this.#memory.setU8(result + 16, FILE_TYPES[kind]);
     this.#memory.setU64(result + 24, stat.nlink ?? 1);
     this.#memory.setU64(result + 32, stat.size ?? 0);
     this.#memory.setU64(result + 40, stat.atime ?? 0n);
@@ -342,10 +362,13 @@ export class FileTable {
   }
 
   *fd_filestat_get(fd, result) {
-    const open = this.#get(fd);
-    if (!(open instanceof Stream)) return yield* this.#stat(open.node, result);
+    const open = this.#use(fd);
+    this.#check(open, RIGHTS.STAT);
+    if (open.kind !== Kind.STREAM) {
+      return this.#putStat(result, open.kind === Kind.FILE ? 'file' : 'directory', yield open.resource.stat());
+    }
     this.#memory.bytes(result, 64).fill(0);
-    this.#memory.setU8(result + 16, open.type);
+    this.#memory.setU8(result + 16, this.#typeOf(open));
   }
 
   *#setTimes(node, atime, mtime, flags) {
@@ -359,210 +382,339 @@ export class FileTable {
   }
 
   *fd_filestat_set_times(fd, atime, mtime, flags) {
-    const { node } = this.#get(fd);
-    if (!node) throw new Errno(E.BADF);
-    yield* this.#setTimes(node, atime, mtime, flags);
+    const open = this.#use(fd);
+    if (!setsTimes(flags)) return;
+    if (open.kind === Kind.STREAM) throw new Errno(E.BADF);
+    this.#check(open, RIGHTS.SET_TIMES);
+    yield* this.#setTimes(open.resource, atime, mtime, flags);
   }
 
   *path_filestat_get(fd, lookup, at, length, result) {
-    const { node } = yield* this.#find(fd, at, length, lookup & 1);
-    yield* this.#stat(node, result);
+    const { node } = yield* this.#find(fd, RIGHTS.PATH_STAT, at, length, lookup);
+    this.#putStat(result, node.kind, yield node.stat());
   }
 
   *path_filestat_set_times(fd, lookup, at, length, atime, mtime, flags) {
-    const { node } = yield* this.#find(fd, at, length, lookup & 1);
+    if (!setsTimes(flags)) return;
+    const { node } = yield* this.#find(fd, RIGHTS.PATH_SET_TIMES, at, length, lookup);
     yield* this.#setTimes(node, atime, mtime, flags);
   }
 
   *fd_readdir(fd, at, length, cookie, result) {
-    const directory = this.#directory(fd);
-    if (unsigned(cookie) === 0n || !directory.listing) {
-      const own = { name: '.', kind: 'directory', ino: (yield directory.node.stat()).ino };
-      const entries = yield directory.node.list();
-      directory.listing = [own, { ...own, name: '..' }, ...entries];
-    }
+    const open = this.#directory(fd, RIGHTS.READDIR);
+    const from = unsigned(cookie);
     const room = this.#memory.bytes(at, length);
-    let used = 0;
-    for (let n = Number(unsigned(cookie)); n < directory.listing.length; n++) {
-      const entry = directoryEntry(n + 1, directory.listing[n]);
-      const part = entry.subarray(0, room.length - used);
-      room.set(part, used);
-      used += part.length;
-      if (used === room.length) break;
+    if (from === 0n || !open.listing) {
+      const { ino } = yield open.resource.stat();
+      open.listing = new Listing(yield open.resource.list(), ino);
     }
-    this.#memory.setU32(result, used);
+    this.#memory.setU32(result, yield* open.listing.write(room, from, open.resource));
   }
 
   // ---- Paths ----
 
-  /**
-   * Walks to the last component of a path: the directories on the way, its name, and the
-   * node if there is one. `follow` says whether a symbolic link there is followed.
-   */
-  *#walk(trail, path, follow) {
-    if (path === '' || path.includes('\0')) throw new Errno(path === '' ? E.NOENT : E.INVAL);
-    if (path.startsWith('/')) throw new Errno(E.PERM);
-    trail = [...trail];
-    const todo = path.split('/').reverse();
-    let links = 0;
-    let must = false;
+  #path(at, length) {
+    if (length >>> 0 > LONGEST_PATH) throw new Errno(E.NAMETOOLONG);
+    const path = this.#memory.path(at, length);
+    if (path === '') throw new Errno(E.NOENT);
+    return path;
+  }
+
+  /** What a name stands for, if it stands for something. */
+  #look(directory, name) {
+    checkName(name);
+    return directory.lookup(name);
+  }
+
+  /** The next directory on a way; it is left when the call ends. */
+  #enter(directory, name) {
+    if (!directory.enter) return directory.lookup(name);
+    const node = directory.enter(name);
+    if (node) this.#entered.push(node);
+    return node;
+  }
+
+  /** Where a link leads; undefined if it is one no more. `links` counts them. */
+  *#follow(node, links) {
+    links.count += 1;
+    if (links.count > MOST_LINKS) throw new Errno(E.LOOP);
+    const target = yield node.target();
+    return target === undefined ? undefined : componentsOf(target);
+  }
+
+  /** Goes on through these directories; `trail` has those on the way. */
+  *#descend(trail, names, links) {
+    const todo = names.reverse();
     while (todo.length > 0) {
       const name = todo.pop();
-      if (name === '' || name === '.') {
-        must = true;
-        continue;
-      }
+      if (name === '.') continue;
       if (name === '..') {
         if (trail.length === 1) throw new Errno(E.PERM);
         trail.pop();
-        must = true;
         continue;
       }
-      const isLast = todo.every((rest) => rest === '' || rest === '.');
-      must = todo.length > 0;
-      const node = yield trail.at(-1).lookup(name);
-      if (node?.kind === 'symlink' && (!isLast || follow || must)) {
-        links += 1;
-        if (links > MOST_LINKS) throw new Errno(E.LOOP);
-        const target = yield node.target();
-        if (target.startsWith('/')) throw new Errno(E.PERM);
-        todo.push(...target.split('/').reverse());
-        continue;
-      }
-      if (isLast) {
-        if (must && node && node.kind !== 'directory') throw new Errno(E.NOTDIR);
-        return { trail, name, node, must };
-      }
+      checkName(name);
+      const node = yield this.#enter(trail.at(-1), name);
       if (!node) throw new Errno(E.NOENT);
-      if (node.kind !== 'directory') throw new Errno(E.NOTDIR);
-      trail.push(node);
+      if (node.kind === 'symlink') {
+        const way = yield* this.#follow(node, links);
+        todo.push(...(way?.names.reverse() ?? [name]));
+      } else if (node.kind === 'directory') {
+        trail.push(node);
+      } else {
+        throw new Errno(E.NOTDIR);
+      }
     }
-    // The path named a directory on the way, such as `a/..`.
-    return { trail: trail.slice(0, -1), name: null, node: trail.at(-1), must: true };
   }
 
-  *#resolve(fd, at, length, follow) {
-    const directory = this.#directory(fd);
-    return yield* this.#walk(directory.trail, this.#memory.text(at, length), follow);
+  /** Walks to the directory that has a path's last component, which may be `.` or `..`. */
+  *#lead(start, path, mayKnow = true) {
+    const known = mayKnow && this.#ways.find(start, path);
+    if (known) {
+      return { trail: [known.directory], name: known.name, hasSlash: false, isKnown: true };
+    }
+    const { names, hasSlash } = componentsOf(path);
+    const trail = [start.resource];
+    const links = { count: 0 };
+    const name = names.pop();
+    yield* this.#descend(trail, names, links);
+    const directory = trail.at(-1);
+    if (links.count === 0 && trail.length > 1 && directory.leave && this.#ways.keep(start, path, directory)) {
+      this.#entered.splice(this.#entered.indexOf(directory), 1);
+    }
+    return { trail, name, hasSlash, links };
+  }
+
+  /**
+   * Walks to what a path names: the directory that has it, the name there and the node, if
+   * there is one. `follow` says whether a symbolic link there is followed, `creates` whether a
+   * file is made if there is none.
+   */
+  *#walk(start, path, follow, creates = false) {
+    let { trail, name, hasSlash, links, isKnown } = yield* this.#lead(start, path);
+    for (;;) {
+      if (name === '.' || name === '..') {
+        yield* this.#descend(trail, [name], links);
+        return { node: trail.at(-1), hasSlash };
+      }
+      if (creates && hasSlash) throw new Errno(E.ISDIR);
+      const directory = trail.at(-1);
+      const node = yield this.#look(directory, name);
+      if (node?.kind !== 'symlink' || !(follow || hasSlash)) {
+        if (hasSlash && node && node.kind !== 'directory') throw new Errno(E.NOTDIR);
+        return { directory, name, node, hasSlash };
+      }
+      // A link is walked from where it is, with the directories above it.
+      if (isKnown) ({ trail, name, hasSlash, links, isKnown } = yield* this.#lead(start, path, false));
+      const way = yield* this.#follow(node, links);
+      if (!way) continue;
+      hasSlash ||= way.hasSlash;
+      name = way.names.pop();
+      yield* this.#descend(trail, way.names, links);
+    }
   }
 
   /** What a path names. */
-  *#find(fd, at, length, follow) {
-    const found = yield* this.#resolve(fd, at, length, follow);
+  *#find(fd, right, at, length, follow) {
+    checkFlags(follow, 1);
+    const path = this.#path(at, length);
+    const found = yield* this.#walk(this.#directory(fd, right), path, follow);
     if (!found.node) throw new Errno(E.NOENT);
     return found;
   }
 
+  /** The directory that has a path's last component. */
+  *#parent(fd, right, path) {
+    const { trail, name, hasSlash } = yield* this.#lead(this.#directory(fd, right), path);
+    return { trail, directory: trail.at(-1), name, hasSlash };
+  }
+
   /** Where something can be made that is not there yet. */
-  *#vacancy(fd, at, length) {
-    const place = yield* this.#resolve(fd, at, length, false);
-    if (place.node || place.name === null) throw new Errno(E.EXIST);
-    return { directory: place.trail.at(-1), ...place };
+  *#vacancy(fd, right, path, mayHaveSlash) {
+    const { directory, name, hasSlash } = yield* this.#parent(fd, right, path);
+    if (isDots(name) || (yield this.#look(directory, name))) throw new Errno(E.EXIST);
+    if (hasSlash && !mayHaveSlash) throw new Errno(E.NOENT);
+    return { directory, name };
   }
 
   *path_open(fd, lookup, at, length, oflags, rights, _inheriting, flags, result) {
-    this.#checkRoom();
+    checkFlags(lookup, 1);
+    checkFlags(oflags, 15);
+    checkFlags(flags, 31);
+    if (oflags & OFLAGS.DIRECTORY && oflags & OFLAGS.CREAT) throw new Errno(E.INVAL);
+    let needed = RIGHTS.OPEN;
+    if (oflags & OFLAGS.CREAT) needed |= RIGHTS.CREATE_FILE;
+    if (oflags & OFLAGS.TRUNC) needed |= RIGHTS.PATH_RESIZE;
+    const path = this.#path(at, length);
+    const base = this.#directory(fd, needed);
+    this.#descriptors.checkRoom();
+    const wanted = Number(BigInt.asUintN(30, BigInt(rights))) & ACCESS;
+    if (wanted & ~base.inheriting) throw new Errno(E.NOTCAPABLE);
+    const write = (wanted & RIGHTS.WRITE) !== 0;
     const access = {
-      read: (rights & RIGHTS.READ) !== 0n,
-      write: (rights & (RIGHTS.WRITE | RIGHTS.ALLOCATE | RIGHTS.RESIZE)) !== 0n,
+      // What is not opened to be written is opened to be read, whatever the rights say.
+      read: (wanted & RIGHTS.READ) !== 0 || !write,
+      write,
+      truncate: (oflags & OFLAGS.TRUNC) !== 0,
+      append: (flags & FDFLAGS.APPEND) !== 0,
+      dsync: (flags & FDFLAGS.DSYNC) !== 0,
+      sync: (flags & FDFLAGS.SYNC) !== 0,
     };
-    let { trail, name, node, must } = yield* this.#resolve(fd, at, length, lookup & 1);
-    const isNew = !node;
-    if (isNew) {
-      if (!(oflags & OFLAGS.CREAT)) throw new Errno(E.NOENT);
-      if (must || oflags & OFLAGS.DIRECTORY) throw new Errno(E.INVAL);
-      node = yield trail.at(-1).createFile(name);
-    } else if (oflags & OFLAGS.CREAT && oflags & OFLAGS.EXCL) {
-      throw new Errno(E.EXIST);
+    const creates = (oflags & OFLAGS.CREAT) !== 0;
+    const follow = lookup && !(creates && oflags & OFLAGS.EXCL);
+    for (let tries = 0; tries < MOST_TRIES; tries++) {
+      const found = yield* this.#walk(base, path, follow, creates);
+      const opened = yield* this.#open(found, oflags, access);
+      // Else somebody was faster.
+      if (opened) return this.#memory.setU32(result, this.#insert(opened, base, access, flags));
     }
-    if (node.kind === 'symlink') throw new Errno(E.LOOP);
-    let open;
+    throw new Errno(E.AGAIN);
+  }
+
+  *#open({ directory, name, node }, oflags, access) {
+    if (!node) {
+      if (!(oflags & OFLAGS.CREAT)) throw new Errno(E.NOENT);
+      const opened = yield directory.create(name, access);
+      return opened && { kind: Kind.FILE, ...opened };
+    }
+    if (oflags & OFLAGS.CREAT && oflags & OFLAGS.EXCL) throw new Errno(E.EXIST);
     if (node.kind === 'directory') {
-      if (oflags & (OFLAGS.TRUNC | OFLAGS.CREAT)) throw new Errno(E.ISDIR);
-      open = new OpenDirectory([...trail, node]);
+      if (access.write || oflags & (OFLAGS.TRUNC | OFLAGS.CREAT)) throw new Errno(E.ISDIR);
     } else {
       if (oflags & OFLAGS.DIRECTORY) throw new Errno(E.NOTDIR);
-      const handle = yield node.open({ ...access, write: access.write || !!(oflags & OFLAGS.TRUNC) });
-      if (oflags & OFLAGS.TRUNC && !isNew) yield handle.resize(0);
-      open = new OpenFile(node, handle, access, flags & 0xffff);
+      if (node.kind === 'symlink') throw new Errno(E.LOOP);
+      if (node.kind === 'socket') throw new Errno(E.NXIO);
+      // A device or a FIFO could block where nothing wakes the thread.
+      if (node.kind !== 'file') throw new Errno(E.NOTSUP);
     }
-    this.#memory.setU32(result, this.#add(open));
+    const opened = yield node.open(access);
+    return opened && { kind: node.kind === 'file' ? Kind.FILE : Kind.DIRECTORY, ...opened };
+  }
+
+  #insert(opened, base, { read, write }, flags) {
+    const isFile = opened.kind === Kind.FILE;
+    const access = (read ? RIGHTS.READ : 0) | (write ? RIGHTS.WRITE : 0);
+    const rights = isFile ? RIGHTS_OF.file & ~(ACCESS & ~access) : RIGHTS_OF.directory;
+    const inheriting = isFile ? 0 : base.inheriting;
+    return this.#descriptors.insert({ ...opened, access, rights: rights & base.inheriting, inheriting, flags });
   }
 
   *path_create_directory(fd, at, length) {
-    const { directory, name } = yield* this.#vacancy(fd, at, length);
+    const { directory, name } = yield* this.#vacancy(fd, RIGHTS.CREATE_DIRECTORY, this.#path(at, length), true);
     yield directory.createDirectory(name);
   }
 
   *path_symlink(target, targetLength, fd, at, length) {
-    const text = this.#memory.text(target, targetLength);
+    const text = this.#path(target, targetLength);
+    // It could lead out.
     if (text.startsWith('/')) throw new Errno(E.PERM);
-    const { directory, name, must } = yield* this.#vacancy(fd, at, length);
-    if (must) throw new Errno(E.NOENT);
+    const { directory, name } = yield* this.#vacancy(fd, RIGHTS.SYMLINK, this.#path(at, length), false);
     yield directory.createSymlink(name, text);
   }
 
   *path_link(fd, lookup, at, length, toFd, toAt, toLength) {
-    const { node } = yield* this.#find(fd, at, length, lookup & 1);
+    // Links to what links lead to are not made.
+    checkFlags(lookup, 0);
+    const { node } = yield* this.#find(fd, RIGHTS.LINK_SOURCE, at, length, false);
+    const { directory, name } = yield* this.#vacancy(toFd, RIGHTS.LINK_TARGET, this.#path(toAt, toLength), false);
     if (node.kind === 'directory') throw new Errno(E.PERM);
-    const { directory, name, must } = yield* this.#vacancy(toFd, toAt, toLength);
-    if (must) throw new Errno(E.NOENT);
     yield directory.link(name, node);
   }
 
   *path_readlink(fd, at, length, buffer, bufferLength, result) {
-    const { node } = yield* this.#find(fd, at, length, false);
-    if (node.kind !== 'symlink') throw new Errno(E.INVAL);
-    const target = utf8.encode(yield node.target()).subarray(0, bufferLength >>> 0);
+    // An empty path would be the descriptor itself, which is no link.
+    if (length === 0) this.#use(fd);
+    const { node } = yield* this.#find(fd, RIGHTS.READLINK, at, length, false);
+    const text = node.kind === 'symlink' ? yield node.target() : undefined;
+    if (text === undefined) throw new Errno(E.INVAL);
+    const target = utf8.encode(text).subarray(0, bufferLength >>> 0);
     this.#memory.bytes(buffer, target.length).set(target);
     this.#memory.setU32(result, target.length);
   }
 
   *path_unlink_file(fd, at, length) {
-    const { trail, name, node, must } = yield* this.#find(fd, at, length, false);
+    const { directory, name, hasSlash } = yield* this.#parent(fd, RIGHTS.UNLINK, this.#path(at, length));
+    const node = isDots(name) ? directory : yield this.#look(directory, name);
+    if (!node) throw new Errno(E.NOENT);
     if (node.kind === 'directory') throw new Errno(E.ISDIR);
-    if (must) throw new Errno(E.NOTDIR);
-    yield trail.at(-1).removeFile(name);
+    if (hasSlash) throw new Errno(E.NOTDIR);
+    yield directory.removeFile(name);
   }
 
   *path_remove_directory(fd, at, length) {
-    const { trail, name, node } = yield* this.#find(fd, at, length, false);
+    const { directory, name } = yield* this.#parent(fd, RIGHTS.REMOVE_DIRECTORY, this.#path(at, length));
+    if (isDots(name)) throw new Errno(name === '.' ? E.INVAL : E.NOTEMPTY);
+    const node = yield this.#look(directory, name);
+    if (!node) throw new Errno(E.NOENT);
     if (node.kind !== 'directory') throw new Errno(E.NOTDIR);
-    if (name === null) throw new Errno(E.INVAL);
-    yield trail.at(-1).removeDirectory(name);
+    yield directory.removeDirectory(name);
   }
 
   *path_rename(fd, at, length, toFd, toAt, toLength) {
-    const from = yield* this.#find(fd, at, length, false);
-    const to = yield* this.#resolve(toFd, toAt, toLength, false);
-    if (from.name === null || to.name === null) throw new Errno(E.BUSY);
-    const source = from.trail.at(-1);
-    const target = to.trail.at(-1);
-    if (source === target && from.name === to.name) return;
-    // A directory cannot become a part of itself.
-    if (to.trail.includes(from.node)) throw new Errno(E.INVAL);
-    if (from.node.kind === 'directory') {
-      if (to.node && to.node.kind !== 'directory') throw new Errno(E.NOTDIR);
-    } else {
-      if (to.node?.kind === 'directory') throw new Errno(E.ISDIR);
-      if (to.must) throw new Errno(E.NOTDIR);
-    }
-    if (source.constructor !== target.constructor) throw new Errno(E.XDEV);
-    yield source.rename(from.name, target, to.name);
+    const from = yield* this.#parent(fd, RIGHTS.RENAME_SOURCE, this.#path(at, length));
+    const to = yield* this.#parent(toFd, RIGHTS.RENAME_TARGET, this.#path(toAt, toLength));
+    if (from.directory.backend !== to.directory.backend) throw new Errno(E.XDEV);
+    if (isDots(from.name) || isDots(to.name)) throw new Errno(E.BUSY);
+    const node = yield this.#look(from.directory, from.name);
+    if (!node) throw new Errno(E.NOENT);
+    checkName(to.name);
+    if (node.kind !== 'directory' && (from.hasSlash || to.hasSlash)) throw new Errno(E.NOTDIR);
+    if (!node.backend.checksRenames) yield* this.#checkRename(node, to);
+    if (from.directory === to.directory && from.name === to.name) return;
+    yield from.directory.rename(from.name, to.directory, to.name);
   }
+
+  /** What a system checks by itself. */
+  *#checkRename(node, { trail, directory, name }) {
+    const old = yield directory.lookup(name);
+    if (node.kind === 'directory') {
+      // A directory cannot become a part of itself.
+      if (trail.includes(node)) throw new Errno(E.INVAL);
+      if (old && old.kind !== 'directory') throw new Errno(E.NOTDIR);
+    } else if (old?.kind === 'directory') {
+      throw new Errno(E.ISDIR);
+    }
+  }
+}
+
+/** The components of a path that has some. An absolute one starts from elsewhere. */
+function componentsOf(path) {
+  if (path.startsWith('/')) throw new Errno(E.PERM);
+  return { names: path.split('/').filter((name) => name !== ''), hasSlash: path.endsWith('/') };
+}
+
+function checkName(name) {
+  // A unit of 16 bits has at most three bytes.
+  if (name.length * 3 <= LONGEST_NAME) return;
+  if (name.length > LONGEST_NAME || utf8.encode(name).length > LONGEST_NAME) throw new Errno(E.NAMETOOLONG);
+}
+
+const isDots = (name) => name === '.' || name === '..';
+
+/** Fails if there are others among the flags. */
+function checkFlags(flags, known) {
+  if (flags & ~known) throw new Errno(E.INVAL);
+}
+
+/** Whether there is anything to do; as on Linux, nobody else is asked otherwise. */
+function setsTimes(flags) {
+  checkFlags(flags, 15);
+  return flags !== 0;
 }
 
 const unsigned = (number) => BigInt.asUintN(64, BigInt(number));
 
-/** A `dirent` and its name. */
-function directoryEntry(next, { name, kind, ino }) {
-  const text = utf8.encode(name);
-  const bytes = new Uint8Array(24 + text.length);
-  const view = new DataView(bytes.buffer);
-  view.setBigUint64(0, BigInt(next), true);
-  view.setBigUint64(8, BigInt(ino), true);
-  view.setUint32(16, text.length, true);
-  bytes[20] = FILE_TYPES[kind];
-  bytes.set(text, 24);
-  return bytes;
+/** An offset or a length: not negative, as 64 signed bits. */
+function toOffset(number) {
+  if (BigInt.asIntN(64, BigInt(number)) < 0n) throw new Errno(E.INVAL);
+  return Number(number);
+}
+
+/** No file reaches as far as numbers are exact. */
+const within = (offset) => Math.min(offset, Number.MAX_SAFE_INTEGER);
+
+/** As the end of a file: beyond this, numbers are not exact. */
+function sizeOf(number) {
+  if (number > Number.MAX_SAFE_INTEGER) throw new Errno(E.FBIG);
+  return Number(number);
 }

@@ -44,7 +44,7 @@ export class ThreadPool {
   /** What each worker does: 'idle', 'busy' with a task, or 'terminated'. */
   get workers() {
     return Array.from({ length: this.#size }, (_, index) => {
-      if (this.#process.status) return { state: 'terminated' };
+      if (this.#process.isOver) return { state: 'terminated' };
       const call = this.#process.callOn(index);
       return call ? { state: 'busy', task: this.#tasks.get(call) } : { state: 'idle' };
     });

@@ -7,6 +7,7 @@
 // Invariant: what is out of bounds or not aligned is an error, and changes nothing.
 
 import { NO_SHARED_MEMORY, ThreadworkError } from '../errors.js';
+import { checkCount } from '../foreign.js';
 import { canShare } from '../platform.js';
 import { sleep, sleepAsync } from './wait.js';
 
@@ -56,6 +57,9 @@ export class MemoryError extends ThreadworkError {
   }
 }
 
+/** Those that were made of memories, so that what is left of their pages is not lost. */
+const known = new WeakMap();
+
 export class SharedMemory {
   #memory;
   #views = {};
@@ -81,14 +85,15 @@ export class SharedMemory {
     this.#look();
   }
 
-  /** That of a process, a runtime, or a WebAssembly.Memory. */
+  /** That of a process, a runtime, or a WebAssembly.Memory; the same one each time. */
   static of(source) {
     if (source instanceof SharedMemory) return source;
     const memory = source instanceof WebAssembly.Memory ? source : source?.memory;
     if (memory instanceof SharedMemory) return memory;
     if (memory) {
-      const own = new SharedMemory(memory);
-      own.#area = source.hostArea ?? null;
+      if (!known.has(memory)) known.set(memory, new SharedMemory(memory));
+      const own = known.get(memory);
+      own.#area ??= source.hostArea ?? null;
       return own;
     }
     throw new MemoryError('ENDED', 'there is no memory: the program has no shared one, or has ended');
@@ -126,6 +131,8 @@ export class SharedMemory {
    * offset.
    */
   allocate(size, alignment = 16) {
+    checkCount('size', size, 2 ** 32);
+    checkCount('alignment', alignment, 2 ** 32);
     const taken = this.#area?.take(size, alignment);
     if (taken !== undefined) return taken;
     if (this.#area?.mayGrow === false) {

@@ -2,7 +2,7 @@
 // thread that lost LOSSES times, or once after PATIENCE, keeps newcomers out.
 
 import { Primitive } from './primitive.js';
-import { mustBlock, sleepOn, STARTED, TIMED_OUT, update, watch, WATCHED, WOKEN } from './wait.js';
+import { clock, mustBlock, sleepOn, STARTED, TIMED_OUT, update, watch, WATCHED, WOKEN } from './wait.js';
 
 const LOCKED = 1;
 const WAITERS = 2;
@@ -79,7 +79,7 @@ export class Mutex extends Primitive {
       }
       // A promise never starves others: nobody knows when its turn of the event loop comes.
       const isLate =
-        losses > 0 && !isAsync && (losses >= LOSSES || performance.now() - since >= PATIENCE);
+        losses > 0 && !isAsync && (losses >= LOSSES || clock() - since >= PATIENCE);
       const starves = starving || isLate;
       const mayTake = (state) => !(state & LOCKED) && (!(state & STARVING) || entitled);
       const { old, now } = update(this.words, 0, (state) => {
@@ -94,7 +94,7 @@ export class Mutex extends Primitive {
         continue;
       }
       if (mayTake(old)) return true;
-      if (!slept) since = performance.now();
+      if (!slept) since = clock();
       slept = true;
       starving = entitled = starves;
       why = yield sleepOn(0, now);

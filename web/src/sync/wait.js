@@ -6,6 +6,7 @@
 // TIMED_OUT leaves the primitive as if it had not come.
 
 import { ThreadworkError } from '../errors.js';
+import { isNode } from '../platform.js';
 
 /** Why a waiter goes on. */
 export const STARTED = 0;
@@ -25,11 +26,21 @@ const LOOKS = 100;
 /** Where nobody can tell when a word changes, it is looked at; in ms. */
 const LONGEST_PAUSE = 16;
 
+/** An interval of more ms is none. */
+const LONGEST_INTERVAL = 2 ** 31 - 1;
+
 /** What a waiter yields: look at a word for a while, in the hope that it changes. */
 export const watch = (index, expected) => ({ index, expected, isWatch: true });
 
 /** What a waiter yields: sleep while the word is as expected; `isLast` is without a timeout. */
 export const sleepOn = (index, expected, isLast = false) => ({ index, expected, isLast });
+
+const NO_TIMERS =
+  'this thread has no timers, as in an AudioWorklet, and this host no Atomics.waitAsync: use the ' +
+  'methods that begin with `try`';
+
+/** Milliseconds since some moment; an AudioWorklet has the coarse clock only. */
+export const clock = globalThis.performance ? () => performance.now() : () => Date.now();
 
 let mayBlock;
 
@@ -67,7 +78,15 @@ export function sleep(words, index, expected, timeout) {
 export async function sleepAsync(words, index, expected, timeout) {
   timeout = checked(timeout);
   if (typeof Atomics.waitAsync !== 'function') return poll(words, index, expected, timeout);
-  return Atomics.waitAsync(words, index, expected, timeout).value;
+  const { async, value } = Atomics.waitAsync(words, index, expected, timeout);
+  if (!async || !isNode || timeout === Infinity) return value;
+  // Node does not stay alive for it by itself.
+  const alive = setInterval(() => {}, LONGEST_INTERVAL);
+  try {
+    return await value;
+  } finally {
+    clearInterval(alive);
+  }
 }
 
 /** Without Atomics.waitAsync: a notify that leaves the word as it is goes unseen. */
@@ -75,9 +94,10 @@ async function poll(words, index, expected, timeout) {
   // As the words hold it.
   const [wanted] = words.constructor.of(expected);
   if (Atomics.load(words, index) !== wanted) return 'not-equal';
-  const end = performance.now() + timeout;
+  if (typeof setTimeout !== 'function') throw new ThreadworkError('MAY_NOT_BLOCK', NO_TIMERS);
+  const end = clock() + timeout;
   for (let pause = 0; ; pause = Math.min(pause * 2 + 1, LONGEST_PAUSE)) {
-    const left = end - performance.now();
+    const left = end - clock();
     if (left <= 0) return 'timed-out';
     await new Promise((done) => setTimeout(done, Math.min(pause, left)));
     if (Atomics.load(words, index) !== wanted) return 'not-equal';
@@ -87,7 +107,7 @@ async function poll(words, index, expected, timeout) {
 /** Runs a waiter to its end, on a thread that sleeps. */
 export function block(words, waiter, timeout) {
   mustBlock();
-  const end = performance.now() + checked(timeout);
+  const end = clock() + checked(timeout);
   let why = STARTED;
   for (;;) {
     const { done, value } = waiter.next(why);
@@ -98,20 +118,20 @@ export function block(words, waiter, timeout) {
       why = WATCHED;
       continue;
     }
-    const left = isLast ? Infinity : end - performance.now();
+    const left = isLast ? Infinity : end - clock();
     why = left > 0 ? WHY[Atomics.wait(words, index, expected | 0, left)] : TIMED_OUT;
   }
 }
 
 /** Runs a waiter to its end, as a promise. */
 export async function blockAsync(words, waiter, timeout) {
-  const end = performance.now() + checked(timeout);
+  const end = clock() + checked(timeout);
   let why = STARTED;
   for (;;) {
     const { done, value } = waiter.next(why);
     if (done) return value;
     const { index, expected, isWatch, isLast } = value;
-    const left = isLast ? Infinity : end - performance.now();
+    const left = isLast ? Infinity : end - clock();
     if (isWatch) why = WATCHED;
     else why = left > 0 ? WHY[await sleepAsync(words, index, expected | 0, left)] : TIMED_OUT;
   }

@@ -1,37 +1,19 @@
 // The numbers of WASI preview 1.
 
-export const E = {
-  SUCCESS: 0,
-  TOOBIG: 1,
-  ACCES: 2,
-  AGAIN: 6,
-  BADF: 8,
-  BUSY: 10,
-  EXIST: 20,
-  FAULT: 21,
-  FBIG: 22,
-  INVAL: 28,
-  IO: 29,
-  ISDIR: 31,
-  LOOP: 32,
-  MFILE: 33,
-  MLINK: 34,
-  NAMETOOLONG: 37,
-  NFILE: 41,
-  NOENT: 44,
-  NOMEM: 48,
-  NOSPC: 51,
-  NOSYS: 52,
-  NOTDIR: 54,
-  NOTEMPTY: 55,
-  NOTSUP: 58,
-  PERM: 63,
-  PIPE: 64,
-  ROFS: 69,
-  SPIPE: 70,
-  XDEV: 75,
-  NOTCAPABLE: 76,
-};
+/** Errors, by the names that Linux has for them, without the E. */
+export const E = Object.fromEntries(
+  (
+    'SUCCESS TOOBIG ACCES ADDRINUSE ADDRNOTAVAIL AFNOSUPPORT AGAIN ALREADY BADF BADMSG BUSY ' +
+    'CANCELED CHILD CONNABORTED CONNREFUSED CONNRESET DEADLK DESTADDRREQ DOM DQUOT EXIST FAULT ' +
+    'FBIG HOSTUNREACH IDRM ILSEQ INPROGRESS INTR INVAL IO ISCONN ISDIR LOOP MFILE MLINK MSGSIZE ' +
+    'MULTIHOP NAMETOOLONG NETDOWN NETRESET NETUNREACH NFILE NOBUFS NODEV NOENT NOEXEC NOLCK ' +
+    'NOLINK NOMEM NOMSG NOPROTOOPT NOSPC NOSYS NOTCONN NOTDIR NOTEMPTY NOTRECOVERABLE NOTSOCK ' +
+    'NOTSUP NOTTY NXIO OVERFLOW OWNERDEAD PERM PIPE PROTO PROTONOSUPPORT PROTOTYPE RANGE ROFS ' +
+    'SPIPE SRCH STALE TIMEDOUT TXTBSY XDEV NOTCAPABLE'
+  )
+    .split(' ')
+    .map((name, number) => [name, number]),
+);
 
 /** What a call of WASI returns instead of success. */
 export class Errno extends Error {
@@ -41,18 +23,71 @@ export class Errno extends Error {
   }
 }
 
-export const FILE_TYPES = { unknown: 0, terminal: 2, directory: 3, file: 4, symlink: 7 };
+/** Whether it is one; those of another script are, too. */
+export const isErrno = (error) => error instanceof Error && error.message === `WASI error ${error.errno}`;
+
+export const FILE_TYPES = {
+  unknown: 0,
+  block: 1,
+  character: 2,
+  directory: 3,
+  file: 4,
+  socket: 6,
+  symlink: 7,
+};
 
 export const OFLAGS = { CREAT: 1, DIRECTORY: 2, EXCL: 4, TRUNC: 8 };
 export const FDFLAGS = { APPEND: 1, DSYNC: 2, NONBLOCK: 4, RSYNC: 8, SYNC: 16 };
-export const RIGHTS = {
-  READ: 1n << 1n,
-  SEEK: 1n << 2n,
-  TELL: 1n << 5n,
-  WRITE: 1n << 6n,
-  ALLOCATE: 1n << 8n,
-  RESIZE: 1n << 22n,
-  ALL: (1n << 30n) - 1n,
+
+/** Rights, in the order of their bits. */
+export const RIGHTS = Object.fromEntries(
+  [
+    'DATASYNC',
+    'READ',
+    'SEEK',
+    'SET_FLAGS',
+    'SYNC',
+    'TELL',
+    'WRITE',
+    'ADVISE',
+    'ALLOCATE',
+    'CREATE_DIRECTORY',
+    'CREATE_FILE',
+    'LINK_SOURCE',
+    'LINK_TARGET',
+    'OPEN',
+    'READDIR',
+    'READLINK',
+    'RENAME_SOURCE',
+    'RENAME_TARGET',
+    'PATH_STAT',
+    'PATH_RESIZE',
+    'PATH_SET_TIMES',
+    'STAT',
+    'RESIZE',
+    'SET_TIMES',
+    'SYMLINK',
+    'REMOVE_DIRECTORY',
+    'UNLINK',
+    'POLL',
+    'SHUTDOWN',
+    'ACCEPT',
+  ].map((name, bit) => [name, 1 << bit]),
+);
+
+const rightsOf = (names) => names.split(' ').reduce((rights, name) => rights | RIGHTS[name], 0);
+
+/** The rights that mean something for each kind of descriptor. */
+export const RIGHTS_OF = {
+  stream: rightsOf('READ WRITE SET_FLAGS STAT POLL'),
+  file: rightsOf(
+    'DATASYNC READ SEEK SET_FLAGS SYNC TELL WRITE ADVISE ALLOCATE STAT RESIZE SET_TIMES POLL',
+  ),
+  directory: rightsOf(
+    'DATASYNC SET_FLAGS SYNC ADVISE CREATE_DIRECTORY CREATE_FILE LINK_SOURCE LINK_TARGET OPEN READDIR ' +
+      'READLINK RENAME_SOURCE RENAME_TARGET PATH_STAT PATH_RESIZE PATH_SET_TIMES STAT SET_TIMES ' +
+      'SYMLINK REMOVE_DIRECTORY UNLINK',
+  ),
 };
 
 /**
@@ -93,8 +128,7 @@ export const FILE_CALLS = [
   'path_unlink_file',
 ];
 
-/** Calls that exist and that we do not have. */
-export const MISSING_CALLS = ['proc_raise', 'sock_accept', 'sock_recv', 'sock_send', 'sock_shutdown'];
+export const SOCKET_CALLS = ['sock_accept', 'sock_recv', 'sock_send', 'sock_shutdown'];
 
 /** The calls that every thread serves by itself. */
 const OWN_CALLS = [
@@ -106,6 +140,7 @@ const OWN_CALLS = [
   'environ_sizes_get',
   'poll_oneoff',
   'proc_exit',
+  'proc_raise',
   'random_get',
   'sched_yield',
 ];
@@ -113,5 +148,5 @@ const OWN_CALLS = [
 /** What the host defines for every program, as `module.name`. */
 export const KNOWN_IMPORTS = new Set([
   'wasi.thread-spawn',
-  ...[...FILE_CALLS, ...MISSING_CALLS, ...OWN_CALLS].map((name) => `wasi_snapshot_preview1.${name}`),
+  ...[...FILE_CALLS, ...SOCKET_CALLS, ...OWN_CALLS].map((name) => `wasi_snapshot_preview1.${name}`),
 ]);

@@ -11,16 +11,22 @@
 //   stream(fd)    0, 1, 2 if the descriptor is a standard stream, else -1
 //   read(vectors), write(stream, vectors)   of a standard stream: how many bytes
 //   sleep(ms), waitForInput(ms)             block this thread only
+//   yield()       lets others run
 //   hasInput()    whether a read would not block
+//   input()       how many bytes could be read, and whether there will be no more
 //   file(name, args)   a call of the file table: its errno
 
-import { monotonic } from '../platform.js';
-import { E, Errno, FILE_CALLS, MISSING_CALLS } from './abi.js';
+import { E, Errno, FILE_CALLS, SOCKET_CALLS } from './abi.js';
+import { CLOCKS, clockTime } from './clocks.js';
 
-const CLOCKS = { realtime: 0, monotonic: 1, processCpu: 2, threadCpu: 3 };
 const CLOCK_EVENT = 0;
 const READ_EVENT = 1;
+const WRITE_EVENT = 2;
 const ABSOLUTE = 1;
+const HANGUP = 1;
+const MOST_SUBSCRIPTIONS = 1024;
+const SUBSCRIPTION = 48;
+const EVENT = 32;
 
 /** The functions to import, by name. */
 export function wasiCalls(env) {
@@ -53,22 +59,11 @@ export function wasiCalls(env) {
 
   // ---- Time and chance ----
 
-  const now = (clock) => {
-    switch (clock) {
-      case CLOCKS.realtime:
-        return BigInt(Date.now()) * 1_000_000n;
-      case CLOCKS.monotonic:
-      case CLOCKS.processCpu:
-      case CLOCKS.threadCpu:
-        return BigInt(Math.round((monotonic() - env.origin) * 1e6));
-      default:
-        throw new Errno(E.INVAL);
-    }
-  };
+  const now = (clock) => clockTime(clock, env.origin);
   define('clock_time_get', (clock, _precision, result) => memory.setU64(result, now(clock)));
   define('clock_res_get', (clock, result) => {
     now(clock);
-    memory.setU64(result, clock === CLOCKS.realtime ? 1_000_000n : 1000n);
+    memory.setU64(result, 1000n);
   });
   define('random_get', (at, length) => {
     const target = memory.bytes(at, length);
@@ -80,20 +75,20 @@ export function wasiCalls(env) {
       target.set(chunk.subarray(0, target.length - done), done);
     }
   });
-  define('sched_yield', () => Atomics.pause?.());
+  define('sched_yield', () => env.yield());
 
   // ---- Waiting ----
 
   define('poll_oneoff', (subscriptions, events, count, result) => {
     count >>>= 0;
-    if (count === 0 || count > 1024) throw new Errno(E.INVAL);
+    if (count === 0 || count > MOST_SUBSCRIPTIONS) throw new Errno(E.INVAL);
+    memory.bytes(events, count * EVENT);
     const begin = now(CLOCKS.monotonic);
-    const wants = [];
-    for (let n = 0; n < count; n++) wants.push(subscription(subscriptions + n * 48));
+    const wants = Array.from({ length: count }, (_, n) => subscription(subscriptions + n * SUBSCRIPTION));
     const left = (want) => want.due - (now(want.clock) - (want.absolute ? 0n : begin));
     const isReady = (want) => {
       if (want.type === CLOCK_EVENT) return left(want) <= 0n;
-      return want.type !== READ_EVENT || env.stream(want.fd) !== 0 || env.hasInput();
+      return want.errno !== E.SUCCESS || want.type !== READ_EVENT || want.stream !== 0 || env.hasInput();
     };
     let ready = wants.filter(isReady);
     while (ready.length === 0) {
@@ -105,24 +100,40 @@ export function wasiCalls(env) {
       env.check();
       ready = wants.filter(isReady);
     }
-    ready.forEach((want, n) => writeEvent(events + n * 32, want));
+    ready.forEach((want, n) => writeEvent(events + n * EVENT, want));
     memory.setU32(result, ready.length);
   });
 
+  /** A call of the file table that changes nothing, and fails if the descriptor is not open. */
+  const isOpen = (fd) => env.file('fd_renumber', [fd, fd]) === E.SUCCESS;
+
   const subscription = (at) => {
     const type = memory.u8(at + 8);
-    const want = { type, userdata: memory.u64(at) };
-    if (type !== CLOCK_EVENT) return { ...want, fd: memory.u32(at + 16) };
-    const absolute = (memory.u16(at + 40) & ABSOLUTE) !== 0;
-    const clock = memory.u32(at + 16) === CLOCKS.realtime && absolute ? CLOCKS.realtime : CLOCKS.monotonic;
-    return { ...want, clock, absolute, due: memory.u64(at + 24) };
+    const want = { type, userdata: memory.u64(at), errno: E.SUCCESS };
+    if (type === CLOCK_EVENT) {
+      const flags = memory.u16(at + 40);
+      const clock = memory.u32(at + 16);
+      // CPU time does not pass while one waits.
+      if (clock > CLOCKS.monotonic || flags & ~ABSOLUTE) throw new Errno(E.INVAL);
+      const absolute = (flags & ABSOLUTE) !== 0;
+      return { ...want, clock: absolute ? clock : CLOCKS.monotonic, absolute, due: memory.u64(at + 24) };
+    }
+    if (type > WRITE_EVENT) throw new Errno(E.INVAL);
+    const fd = memory.u32(at + 16);
+    const stream = env.stream(fd);
+    const isFitting = stream < 0 ? isOpen(fd) : (stream === 0) === (type === READ_EVENT);
+    return { ...want, stream, errno: isFitting ? E.SUCCESS : E.BADF };
   };
 
-  const writeEvent = (at, { userdata, type }) => {
-    memory.bytes(at, 32).fill(0);
+  const writeEvent = (at, { userdata, type, stream, errno }) => {
+    memory.bytes(at, EVENT).fill(0);
     memory.setU64(at, userdata);
+    memory.setU16(at + 8, errno);
     memory.setU8(at + 10, type);
-    if (type !== CLOCK_EVENT) memory.setU64(at + 16, 1n);
+    if (type === CLOCK_EVENT || errno !== E.SUCCESS) return;
+    const { filled, isFinished } = stream === 0 ? env.input() : { filled: 1 };
+    memory.setU64(at + 16, filled);
+    if (isFinished) memory.setU16(at + 24, HANGUP);
   };
 
   // ---- Files and standard streams ----
@@ -147,7 +158,9 @@ export function wasiCalls(env) {
     memory.setU32(result, env.write(stream, memory.vectors(at, count)));
   });
 
-  for (const name of MISSING_CALLS) define(name, () => E.NOSYS);
+  // No descriptor is a socket.
+  for (const name of SOCKET_CALLS) define(name, (fd) => (isOpen(fd) ? E.NOTSOCK : E.BADF));
+  define('proc_raise', () => E.NOTSUP);
   calls.proc_exit = (code) => env.exit(code);
   return calls;
 }

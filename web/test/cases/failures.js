@@ -1,7 +1,7 @@
 // What can go wrong beside the guest is an error that says what to do, and nothing hangs.
 
-import { Engine, load, Process } from '../../index.js';
-import { browsers, check, equal, failure, guest, pause, test, until, url, wat } from '../harness.js';
+import { describe, Engine, load, Process, ThreadRuntime } from '../../index.js';
+import { browsers, check, equal, failure, guest, pause, test, text, until, url, wat } from '../harness.js';
 import { crowd, GROWING, onStage, plot, WAIT } from '../plots.js';
 
 const report = async (promise, ...parts) => {
@@ -35,11 +35,11 @@ test('failures: imports that nobody defines', async () => {
 
 test('failures: a script of imports that does not load, or throws', async () => {
   const program = await crowd(1, WAIT);
-  await report(new Process(program, { imports: url('/nowhere.js') }).run(), '');
+  equal((await report(new Process(program, { imports: url('/nowhere.js') }).run(), '')).code, 'IMPORTS');
   const throwing = 'data:text/javascript,export default () => { throw new Error("no stage") }';
   await report(new Process(program, { imports: throwing }).run(), 'no stage');
   const lacking = 'data:text/javascript,export default () => ({ stage: {} })';
-  await report(new Process(program, { imports: lacking }).run(), '`imports`', 'stage.say (a function)');
+  equal((await report(new Process(program, { imports: lacking }).run(), '`imports`', 'stage.say (a function)')).code, 'IMPORTS');
 });
 
 test('failures: worker scripts that do not load', async () => {
@@ -152,9 +152,11 @@ async function inFrame(path) {
 }
 
 test('failures: the strictest policy is enough', async () => {
-  const { frame, answer } = await inFrame(url('/strict/test/pages/run.html'));
-  equal(await answer, { isolated: true, status: { kind: 'exited', code: 0 }, evalWorks: false });
-  frame.remove();
+  for (const policy of ['strict', 'trusted']) {
+    const { frame, answer } = await inFrame(url(`/${policy}/test/pages/run.html`));
+    equal(await answer, { isolated: true, status: { kind: 'exited', code: 0 }, evalWorks: false });
+    frame.remove();
+  }
 }, browsers);
 
 test('failures: without isolation a program without threads runs, and others say why not', async () => {
@@ -162,7 +164,7 @@ test('failures: without isolation a program without threads runs, and others say
   const answers = new BroadcastChannel('alone');
   const answer = new Promise((resolve) => (answers.onmessage = ({ data }) => resolve(data)));
   open(url('/plain/test/pages/alone.html'));
-  const { isolated, runs, limited, pool } = await answer;
+  const { isolated, runs, limited, killed, pool } = await answer;
   answers.close();
   equal(isolated, false);
   for (const { single, spawning } of runs) {
@@ -170,6 +172,7 @@ test('failures: without isolation a program without threads runs, and others say
     equal(spawning.kind, 'trapped');
     check(spawning.message.includes('Cross-Origin-Opener-Policy'), spawning.message);
   }
+  equal(killed, [{ kind: 'killed' }, { kind: 'killed' }]);
   equal([limited.kind, limited.limit, limited.value], ['limit', 'memory', 2 << 16]);
   check(pool.includes('Cross-Origin-Opener-Policy'), pool);
 }, browsers);
@@ -200,3 +203,66 @@ test('failures: Node ends when the last process has', async () => {
   equal([stdout, status], ['exited\n', 0]);
 }, { hosts: ['node'] });
 
+test('failures: a thread that uses up its stack in linear memory', async () => {
+  const program = await load(guest('stack-overflow'), { stackCheck: true });
+  const end = async (place) => {
+    const process = new Process(program, { args: [place], stdout: 'null', stderr: 'collect' });
+    const status = await process.run();
+    equal(text(process.stderrBytes), '');
+    return status;
+  };
+  for (const [place, thread, remedy] of [['now', 1, 'thread::Builder::stack_size'], ['std', 1, 'RUST_MIN_STACK'], ['main', 0, '-z stack-size']]) {
+    const status = await end(place);
+    equal([status.kind, status.thread], ['trapped', thread], describe(status));
+    const [, size, advice] = /^the thread's stack of (\d+) bytes in linear memory is used up: (.*)$/.exec(status.message) ?? [];
+    check(thread === 0 ? size === '1048576' : size > 60_000 && size <= 65_536, status.message);
+    check(advice.includes(remedy) && status.stack.includes('stack_overflow::descend'), describe(status));
+    check(!status.stack.includes('threadwork:stack'), status.stack);
+  }
+  equal(await end('never'), { kind: 'exited', code: 0 });
+  // Without the check nobody but our own library sees it.
+  const unchecked = new Process(await load(guest('stack-overflow')), { args: ['std'], stdout: 'null', stderr: 'null' });
+  check(!(await unchecked.run()).message.includes('used up'));
+});
+
+test('failures: a task of a runtime that uses up its stack', async () => {
+  const program = await load(
+    await wat(`(module (memory (export "memory") 2 16 shared)
+      (global $__stack_pointer (export "__stack_pointer") (mut i32) (i32.const 65536))
+      (func $deep (export "deep") (param i32) (local i32)
+        (global.set $__stack_pointer (local.tee 1 (i32.sub (global.get $__stack_pointer) (i32.const 64))))
+        (if (local.get 0) (then (call $deep (i32.sub (local.get 0) (i32.const 1)))))
+        (global.set $__stack_pointer (i32.add (local.get 1) (i32.const 64)))))`),
+    { stackCheck: true },
+  );
+  const runtime = new ThreadRuntime(program, { poolSize: 2, stackSize: 4096 });
+  for (let round = 0; round < 2; round++) {
+    await runtime.execute('deep', 50);
+    const error = await failure(runtime.execute('deep', 100));
+    equal(error.code, 'TRAPPED');
+    check(/of 4096 bytes .* stackSize$/.test(error.message), error.message);
+  }
+  await runtime.shutdown();
+});
+
+test('failures: threads are called as in the messages of Rust\'s panics', async () => {
+  const process = new Process(await load(guest('endings')), { args: ['thread', 'panic', 'wait'], stdout: 'null', stderr: 'collect' });
+  const status = await process.run();
+  const [, inRust] = /\((\d+)\) panicked/.exec(text(process.stderrBytes)) ?? [];
+  equal([status.kind, status.threadInRust], ['trapped', Number(inRust)], text(process.stderrBytes));
+  check(describe(status).startsWith(`thread ${status.thread} (${inRust} in Rust's messages) trapped`), describe(status));
+});
+
+test('failures: exceptions, where the host has none', async () => {
+  // (module (tag) (func (export "_start") (block (try_table (catch_all 0) (throw 0)))))
+  const bytes = Uint8Array.of(
+    ...[0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 0x60, 0, 0, 3, 2, 1, 0, 13, 3, 1, 0, 0],
+    ...[7, 10, 1, 6, 95, 115, 116, 97, 114, 116, 0, 0],
+    ...[10, 15, 1, 13, 0, 2, 0x40, 0x1f, 0x40, 1, 2, 0, 0x08, 0, 0x0b, 0x0b, 0x0b],
+  );
+  if (WebAssembly.validate(bytes)) {
+    equal(await new Process(await load(bytes)).run(), { kind: 'exited', code: 0 });
+  } else {
+    equal((await report(load(bytes), 'exceptions', '-fno-exceptions')).code, 'EXCEPTIONS');
+  }
+});

@@ -1,8 +1,8 @@
 // Files: in memory, of the browser, of Node.
 
-import { load, Process } from '../../index.js';
+import { Engine, load, Process } from '../../index.js';
 import { browsers, check, equal, failure, guest, nodeOnly, test, text } from '../harness.js';
-import { onStage, plot } from '../plots.js';
+import { onStage, openBelow, plot } from '../plots.js';
 
 const run = async (preopens, args = ['/data']) => {
   const process = new Process(await load(guest('files')), { preopens, args, stdout: 'collect', stderr: 'collect' });
@@ -95,8 +95,9 @@ const calls = (...list) => {
 
 /** Rights to read and write, and the flags of path_open. */
 const RIGHTS = 0x46n;
+const READING = 0x2n;
 const [CREAT, DIRECTORY, EXCL, TRUNC] = [1, 2, 4, 8];
-const open = (path, flags = 0, follow = 1) => ['path_open', 3, follow, path, flags, RIGHTS, 0n, 0, 512];
+const open = (path, flags = 0, follow = 1, rights = RIGHTS) => ['path_open', 3, follow, path, flags, rights, 0n, 0, 512];
 const E = { OK: 0, EXIST: 20, INVAL: 28, ISDIR: 31, LOOP: 32, MFILE: 33, NOENT: 44, NOTDIR: 54, NOTEMPTY: 55, PERM: 63 };
 
 async function errnos(list, options) {
@@ -115,8 +116,10 @@ const WALKS = [
   [open('none'), E.NOENT],
   [open('new/x'), E.NOTDIR],
   [open('new', DIRECTORY), E.NOTDIR],
-  [open('dir', DIRECTORY), E.OK],
-  [open('.', DIRECTORY), E.OK],
+  [open('dir', DIRECTORY, 1, READING), E.OK],
+  [open('.', DIRECTORY, 1, READING), E.OK],
+  [open('dir'), E.ISDIR],
+  [open('fresh/', CREAT), E.ISDIR],
   [open('dir/../new'), E.OK],
   [open('..'), E.PERM],
   [open('dir/../../d/new'), E.PERM],
@@ -209,3 +212,30 @@ test('files: a program with a memory of its own has files, too', async () => {
   equal(stage.heard(), [E.OK, E.NOENT]);
   equal(Object.keys(process.files['/d']), ['new']);
 });
+
+test('files: what a killed program had open is closed', async () => {
+  const fs = await import('node:fs');
+  const { tmpdir } = await import('node:os');
+  const { join } = await import('node:path');
+  const { wat } = await import('../harness.js');
+  const folder = fs.mkdtempSync(join(tmpdir(), 'threadwork-killed-'));
+  const text = calls(open('kept', CREAT)).replace(/\)\s*$/, '(loop (br 0)))');
+  const own = text.replace('(import "env" "memory" (memory 2 2 shared))', '(memory (export "memory") 2)');
+  for (const body of [text, own]) {
+    const { process, stage } = onStage(await load(await wat(`(module ${body})`)), { preopens: { '/d': folder } });
+    await process.start();
+    await stage.hear();
+    equal(openBelow(folder, fs).length > 0, true, 'it is open while it runs');
+    process.kill();
+    equal((await process.wait()).kind, 'killed');
+    equal(openBelow(folder, fs), []);
+  }
+  // The same when all workers go at once.
+  const engine = new Engine();
+  const { process, stage } = onStage(await load(await wat(`(module ${text})`)), { preopens: { '/d': folder }, engine });
+  await process.start();
+  await stage.hear();
+  await Promise.all([engine.close(), failure(process.wait())]);
+  equal(openBelow(folder, fs), []);
+  fs.rmSync(folder, { recursive: true });
+}, nodeOnly);

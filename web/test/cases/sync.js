@@ -13,15 +13,16 @@ const MORE = () => (host.isFull ? 10 : 1);
 function worker(message) {
   return new Promise((done, fail) => {
     const url = new URL('../scripts/meet-worker.js', import.meta.url);
-    const child = new Child({ url }, {
+    const to = {
+      started: () => child.post(message),
       message: ({ error }) => {
         child.terminate();
         if (error) fail(new Error(error));
         else done();
       },
       failed: (reason) => fail(new Error(reason)),
-    });
-    child.post(message);
+    };
+    const child = new Child({ url }, to, 30_000);
   });
 }
 

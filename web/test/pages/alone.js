@@ -21,6 +21,16 @@ const limited = await new Process(growing, { limits: { memory: 2 << 16 } }).run(
 const pool = await load('/guests/hello.wasm')
   .then((program) => new Process(program, { requireThreads: true }))
   .catch(({ message }) => message);
+/** At once, before the worker has it, and after. */
+const killed = [];
+const endless = await load(await wat('(module (func (export "_start") (loop (br 0))))'));
+for (const isLate of [false, true]) {
+  const process = new Process(endless);
+  const running = process.run();
+  if (isLate) await process.start();
+  process.kill();
+  killed.push(await running);
+}
 const answers = new BroadcastChannel('alone');
-answers.postMessage({ isolated: crossOriginIsolated, runs, limited, pool });
+answers.postMessage({ isolated: crossOriginIsolated, runs, limited, killed, pool });
 close();

@@ -14,3 +14,5 @@ onMessage(async ({ memory, at, scenario, rounds, me, parties, polls }) => {
     postToParent({ error: `${error}\n${error.stack}` });
   }
 });
+
+postToParent({ started: true });

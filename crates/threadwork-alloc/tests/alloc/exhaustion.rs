@@ -213,3 +213,26 @@ fn the_end_of_linear_memory() {
         unsafe { allocator.dealloc(block, layout(32_000)) };
     }
 }
+
+/// To need less is never out of memory: the old block will do.
+#[test]
+fn a_block_shrinks_without_memory() {
+    let backend = Limited::new(4 * MIB);
+    let pool = Pool::new(&backend);
+    let heap = pool.heap().unwrap();
+    let sizes = [32 << 10, 20_000, 16 << 10, 5_000, 1_000, 200];
+    let shrinking: Vec<Held> = sizes
+        .iter()
+        .map(|size| Held::take(&heap, layout(*size), 1).unwrap())
+        .collect();
+    let rest: Vec<Held> = (3..18)
+        .rev()
+        .flat_map(|bits| fill(&heap, 1 << bits))
+        .collect();
+    for (mut held, size) in shrinking.into_iter().zip(sizes) {
+        assert!(held.resize(&heap, size / 3), "{size}");
+        assert!(held.resize(&heap, 1), "{size}");
+        held.give(&heap);
+    }
+    give_all(&heap, rest);
+}

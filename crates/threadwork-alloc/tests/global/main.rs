@@ -114,3 +114,77 @@ fn panics_unwind_through_it() {
         [1, 2, 3]
     );
 }
+
+/// A process forks while other threads allocate: the child has the allocator to itself.
+#[test]
+#[cfg(all(unix, not(miri)))]
+fn a_child_that_was_forked_allocates() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, Instant};
+
+    /// Takes slabs and gives them back, again and again.
+    fn churn(seed: usize, over: &AtomicBool) {
+        const SIZES: [usize; 4] = [9_000, 16_000, 24_000, 30_000];
+        let mut n = seed;
+        while !over.load(Ordering::Relaxed) {
+            let list: Vec<Vec<u8>> = (0..60)
+                .map(|_| {
+                    n = n.wrapping_mul(31).wrapping_add(17);
+                    Vec::with_capacity(SIZES[n % SIZES.len()])
+                })
+                .collect();
+            std::hint::black_box(&list);
+        }
+    }
+
+    fn child() -> ! {
+        let blocks: Vec<Vec<u8>> = [1, 24, 100, 700, 3_000, 9_000, 30_000, 100_000]
+            .iter()
+            .flat_map(|&size| (0..40).map(move |_| vec![1; size]))
+            .collect();
+        drop(blocks);
+        // SAFETY: it ends the child at once, without what the parent would do at its end.
+        unsafe { libc::_exit(0) }
+    }
+
+    fn ends_well(pid: libc::pid_t) -> bool {
+        let start = Instant::now();
+        let mut status = 0;
+        // SAFETY: it is our own child.
+        while unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) } == 0 {
+            if start.elapsed() > Duration::from_secs(10) {
+                // SAFETY: as above.
+                unsafe { libc::kill(pid, libc::SIGKILL) };
+                // SAFETY: as above.
+                unsafe { libc::waitpid(pid, &raw mut status, 0) };
+                return false;
+            }
+            thread::sleep(Duration::from_micros(200));
+        }
+        status == 0
+    }
+
+    let over = AtomicBool::new(false);
+    let bad = thread::scope(|scope| {
+        for seed in 0..6 {
+            let over = &over;
+            scope.spawn(move || churn(seed, over));
+        }
+        let forks = match std::env::var_os("THREADWORK_FULL") {
+            Some(_) => 600,
+            None => 100,
+        };
+        let bad = (0..forks).find(|_| {
+            // SAFETY: the child allocates, which is what this is about, and ends.
+            let pid = unsafe { libc::fork() };
+            assert!(pid >= 0, "no fork");
+            if pid == 0 {
+                child();
+            }
+            !ends_well(pid)
+        });
+        over.store(true, Ordering::Relaxed);
+        bad
+    });
+    assert_eq!(bad, None, "this child hung or failed");
+}

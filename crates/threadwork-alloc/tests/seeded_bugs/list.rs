@@ -56,7 +56,7 @@ pub(crate) const LOOM: &[Bug] = &[
     Bug {
         name: "the depot has no lock",
         file: "depot.rs",
-        from: "        self.lock.lock_with(&System);\n",
+        from: "        self.lock.lock_with(&Port);\n",
         to: "        let _ = self.lock.try_lock();\n",
         caught_by: "slabs_go_from_heap_to_heap",
     },
@@ -309,7 +309,23 @@ pub(crate) const NATIVE: &[Bug] = &[
         to: "",
         caught_by: "thread_ends::destructors_may_allocate",
     },
+    Bug {
+        name: "a block cannot shrink without memory",
+        file: "operations.rs",
+        from: "                fallback = block;\n",
+        to: "",
+        caught_by: "exhaustion::a_block_shrinks_without_memory",
+    },
 ];
+
+/// In the tests of the global allocator.
+pub(crate) const GLOBAL: &[Bug] = &[Bug {
+    name: "who forks does not wait for the lock",
+    file: "allocator.rs",
+    from: "            fork::prepare();\n",
+    to: "            let _never = fork::prepare;\n",
+    caught_by: "a_child_that_was_forked_allocates",
+}];
 
 /// In what only the library itself sees.
 pub(crate) const LIBRARY: &[Bug] = &[

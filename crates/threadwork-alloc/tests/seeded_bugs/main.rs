@@ -16,6 +16,7 @@ fn each_is_caught() {
         lists: &[
             (Run::Loom("loom"), list::LOOM),
             (Run::Native("alloc"), list::NATIVE),
+            (Run::Native("global"), list::GLOBAL),
             (Run::Library, list::LIBRARY),
         ],
         sample: 5,

@@ -207,3 +207,18 @@ fn failure_in_the_middle_leaves_the_older_bundle() {
     fs::remove_dir(&data).expect("removable");
     assert_eq!(tree(folder.path()), before);
 }
+
+/// A file that cannot be put there stands for a run that is killed.
+#[test]
+fn half_a_bundle_is_replaced_by_a_whole_one() {
+    let (_folder, program, output) = setting();
+    let obstacle = output.join("sw.js");
+    fs::create_dir_all(&obstacle).expect("a folder");
+    finish(&mut bundle(&program, &output)).expect_code(125);
+    assert!(!tree(&output).is_empty());
+    fs::remove_dir(&obstacle).expect("an empty folder");
+    finish(&mut bundle(&program, &output)).expect_code(0);
+    let whole = output.with_extension("new");
+    finish(&mut bundle(&program, &whole)).expect_code(0);
+    assert_eq!(tree(&output), tree(&whole));
+}

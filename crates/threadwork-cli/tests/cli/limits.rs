@@ -1,8 +1,9 @@
 //! Each limit: how it shows to the program, and how it ends one that cannot cope.
 
+use std::io::Write;
 use std::time::Duration;
 
-use crate::support::{file, finish, run_guest, temporary_folder, text, threadwork};
+use crate::support::{file, finish, run_guest, slow_module, temporary_folder, text, threadwork};
 
 #[test]
 fn threads() {
@@ -42,6 +43,53 @@ fn memory_that_a_program_needs_at_start() {
         .expect_stderr(&["threadwork: error: ", "memory"]);
 }
 
+/// The last word of a limit of time is given up where nobody reads what was said before it.
+#[test]
+fn time_is_over_though_nobody_reads_the_report() {
+    let (reader, writer) = full_pipe();
+    let mut command = run_guest(&["--timeout", "300ms"], &["spin"]);
+    let outcome = finish(command.stderr(writer)).expect_code(124);
+    assert!(outcome.took < Duration::from_secs(30), "{outcome:?}");
+    drop(reader);
+}
+
+/// Nor the results of a call.
+#[test]
+fn time_is_over_though_nobody_reads_the_results() {
+    let folder = temporary_folder();
+    let module = r#"(module (memory 1 1 shared) (func (export "f") (param i32) (result i32)
+        (local.get 0)))"#;
+    let program = file(folder.path(), "f.wat", module);
+    let mut command = threadwork();
+    command.args(["run", "--timeout", "300ms", "--invoke", "f"]);
+    let (reader, writer) = full_pipe();
+    let outcome = finish(command.arg(&program).arg("7").stdout(writer)).expect_code(124);
+    assert!(outcome.took < Duration::from_secs(30), "{outcome:?}");
+    drop(reader);
+}
+
+/// A pipe without room for anything.
+fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().expect("there are pipes");
+    rustix::io::ioctl_fionbio(&writer, true).expect("it is a pipe");
+    while writer.write(&[0; 4096]).is_ok() {}
+    rustix::io::ioctl_fionbio(&writer, false).expect("it is a pipe");
+    (reader, writer)
+}
+
+/// The kernel's log is a regular file whose end waits for more.
+#[test]
+fn time_is_over_while_a_file_waits() {
+    let Ok(log) = std::fs::File::open("/proc/kmsg") else {
+        println!("skipped: only root may read /proc/kmsg");
+        return;
+    };
+    let mut command = run_guest(&["--timeout", "1s"], &["stdin-when-ready"]);
+    let outcome = finish(command.stdin(log));
+    let outcome = outcome.expect_code(124);
+    assert!(outcome.took < Duration::from_secs(30), "{outcome:?}");
+}
+
 #[test]
 fn wall_clock_time() {
     for program in ["spin", "sleep", "wait"] {
@@ -52,6 +100,42 @@ fn wall_clock_time() {
         assert!(outcome.took < Duration::from_secs(10), "{outcome:?}");
     }
     finish(&mut run_guest(&["--timeout", "1h"], &["exit", "4"])).expect_code(4);
+}
+
+/// What cannot be had at the start is no trap, whoever refuses it.
+#[test]
+fn memory_that_the_system_has_not_at_start() {
+    let folder = temporary_folder();
+    let large = "(module (memory 60000) (memory 60000) (func (export \"_start\")))";
+    let large = file(folder.path(), "large.wat", large);
+    let binary = env!("CARGO_BIN_EXE_threadwork");
+    let line = format!(
+        "ulimit -v 4000000; exec {binary} run --no-cache {}",
+        text(&large)
+    );
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", &line]);
+    command.stdout(std::process::Stdio::piped());
+    command.stderr(std::process::Stdio::piped());
+    let outcome = finish(&mut command).expect_code(125);
+    let outcome = outcome.expect_stderr(&["threadwork: error: cannot run", "large.wat"]);
+    assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
+}
+
+/// The module would take minutes, and gigabytes.
+#[test]
+fn time_to_compile() {
+    let folder = temporary_folder();
+    let slow = file(folder.path(), "slow.wat", slow_module());
+    for more in [&[][..], &["--timeout", "1h"]] {
+        let mut command = threadwork();
+        command.args(["run", "--no-cache", "--max-compile", "500ms"]);
+        let outcome = finish(command.args(more).arg(&slow))
+            .expect_code(124)
+            .expect_stderr(&["cannot run", "takes longer than 500ms", "--max-compile"]);
+        assert!(outcome.took < Duration::from_secs(20), "{outcome:?}");
+        assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
+    }
 }
 
 /// Longer than a timer of JavaScript, and longer than anybody lives.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Running, file, run_guest, temporary_folder, threadwork};
+use crate::support::{Running, file, run_guest, slow_module, temporary_folder, threadwork};
 
 /// Each ends what has no program to end first, and the code says which it was.
 const ENDS: [(Signal, i32); 2] = [(Signal::INT, 130), (Signal::TERM, 143)];
@@ -40,6 +40,40 @@ fn while_it_compiles() {
         wait_until("it compiles", || threads(&running) > 1);
         send(&running, signal);
         ended(running, code);
+    }
+}
+
+/// In a process of its own, which goes along.
+#[test]
+fn while_another_process_compiles() {
+    for (signal, code) in ENDS {
+        let folder = temporary_folder();
+        let slow = file(folder.path(), "slow.wat", slow_module());
+        let mut command = threadwork();
+        command.args(["run", "--no-cache", "--max-compile", "1h"]);
+        let running = Running::start(command.arg(&slow));
+        let tasks = PathBuf::from(format!("/proc/{}/task", running.child.id()));
+        let children = || {
+            let of_task = |task: fs::DirEntry| fs::read_to_string(task.path().join("children"));
+            let tasks = fs::read_dir(&tasks).ok()?;
+            let children = tasks.flatten().filter_map(|task| of_task(task).ok());
+            let children: String = children.collect();
+            children.split_whitespace().next().map(str::to_owned)
+        };
+        wait_until("there is a compiler", || children().is_some());
+        let compiler = Path::new("/proc").join(children().expect("it takes minutes"));
+        // It has bounded itself: it knows whose end is its own.
+        let limits = compiler.join("limits");
+        let is_bounded = |limits: String| {
+            let cores = limits.lines().find(|line| line.starts_with("Max core"));
+            cores.is_some_and(|line| line.split_whitespace().nth(5) == Some("0"))
+        };
+        wait_until("it has begun", || {
+            fs::read_to_string(&limits).is_ok_and(is_bounded)
+        });
+        send(&running, signal);
+        ended(running, code);
+        wait_until("it is gone, too", || !compiler.exists());
     }
 }
 

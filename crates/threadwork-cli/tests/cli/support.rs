@@ -172,6 +172,16 @@ pub(crate) fn text_guest(name: &str) -> PathBuf {
     folder.join(name).with_extension("wat")
 }
 
+/// A module whose one function of 100 KB takes minutes to compile.
+pub(crate) fn slow_module() -> String {
+    let (values, calls) = ("i64 ".repeat(100), "call 0 ".repeat(50_000));
+    let zeros = "i64.const 0 ".repeat(100);
+    format!(
+        "(module (func (param {values}) (result {values}) {zeros} {calls})
+           (func (export \"_start\")))"
+    )
+}
+
 /// A file with these contents in `folder`.
 pub(crate) fn file(folder: &Path, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
     let path = folder.join(name);

@@ -15,7 +15,7 @@ use crate::machine::with_traps;
 use crate::module::Module;
 use crate::poll_page::PollPage;
 use crate::process::{
-    Parts, PooledInstance, Program, State, ThreadContext, catch_panic, check_limits,
+    ELEMENT, Parts, PooledInstance, Program, State, ThreadContext, catch_panic, check_limits,
 };
 use crate::thread::ThreadState;
 use crate::wasi::{Grants, HostEnds, InputStream, Output, OutputStream, Stdin, Wasi};
@@ -342,9 +342,9 @@ impl ProcessBuilder {
         });
         state.link(link(&self.module, &state, self.define.take())?);
         let thread = state.add_main();
-        // Without a shared memory, an instance runs its start function when it is made.
-        let has_shared = !state.memories().is_empty();
-        let instance = has_shared.then(|| first_instance(&state, &thread));
+        // One that runs a function of the guest's when it is made is made on the worker.
+        let runs_nothing = !code.runs_when_made;
+        let instance = runs_nothing.then(|| first_instance(&state, &thread));
         let instance = instance.transpose()?;
         Ok(Prepared {
             state,
@@ -448,7 +448,7 @@ fn cannot_instantiate(error: &wasmtime::Error, limit: Option<Limit>) -> Error {
 
 /// Makes the shared memories, of `size` bytes if they want less and may have as much; a
 /// limit lowers the maximum. The first has `host` bytes more than it wants, in any case.
-/// The largest that an instance has besides must find room, too.
+/// What an instance has besides must find room, too.
 fn make_memories(
     module: &Module,
     totals: &Totals,
@@ -460,9 +460,9 @@ fn make_memories(
     let memories = memories
         .map(|import| make_memory(module, import, totals, size, std::mem::take(&mut host)))
         .collect::<Result<_, _>>()?;
-    let own = module.code().wasmtime.resources_required();
-    let own = own.max_initial_memory_size.unwrap_or_default();
-    let own = own.saturating_mul(PAGE);
+    let own = module.code().own;
+    let tables = own.elements.saturating_mul(ELEMENT as u64);
+    let own = own.pages.saturating_mul(PAGE).saturating_add(tables);
     // The instance will reserve it.
     reserve(totals, own)?;
     totals.release(own);

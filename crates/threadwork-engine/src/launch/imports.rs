@@ -2,6 +2,7 @@
 //! it, and what to say when something is missing.
 
 use crate::error::{Error, one_line};
+use crate::linear_memory::Memory;
 use crate::module::Module;
 use crate::process::{Linked, State, ThreadContext};
 use std::sync::Arc;
@@ -28,14 +29,10 @@ pub(super) fn link(
     let context = ThreadContext::new(state, &Arc::default());
     let mut store = Store::new(state.machine().wasmtime(), context);
     linker.allow_shadowing(true);
-    for (import, memory) in module.code().memories.iter().zip(state.memories()) {
+    let memories = state.memories().iter().filter_map(Memory::shared);
+    for (import, memory) in module.code().memories.iter().zip(memories) {
         linker
-            .define(
-                &store,
-                &import.module,
-                &import.name,
-                memory.shared().clone(),
-            )
+            .define(&store, &import.module, &import.name, memory.clone())
             .map_err(failed)?;
     }
     if let Some(page) = state.poll_page() {

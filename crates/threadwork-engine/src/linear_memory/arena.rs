@@ -119,6 +119,12 @@ impl Arena {
         }
     }
 
+    /// What stands for an arena that is gone: its one memory has no byte.
+    pub(crate) fn gone(cores: &Arc<Cores>) -> Self {
+        let memories = vec![Memory::gone()];
+        Self::new(memories, Arc::clone(cores), Arc::default(), 0)
+    }
+
     /// Says whose it is, once.
     pub(crate) fn belongs_to<O: Owner + 'static>(&self, owner: &Arc<O>) {
         let owner: Weak<O> = Arc::downgrade(owner);
@@ -152,7 +158,8 @@ impl Arena {
         }
         let bytes = pages.saturating_mul(PAGE);
         self.totals.reserve(bytes).map_err(NotGrown::Limit)?;
-        memory.shared().grow(pages).map_err(|_| {
+        let grown = memory.shared().and_then(|shared| shared.grow(pages).ok());
+        grown.ok_or_else(|| {
             self.totals.release(bytes);
             NotGrown::System
         })

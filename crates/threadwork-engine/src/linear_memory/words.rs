@@ -25,7 +25,8 @@ const _: () = assert!(
 /// A shared memory of a process.
 #[derive(Clone)]
 pub(crate) struct Memory {
-    shared: SharedMemory,
+    /// `None` for one without a byte, which stands for a memory that is gone.
+    shared: Option<SharedMemory>,
     /// Pages that its module lets it have. A limit may have made it with fewer.
     declared: u64,
 }
@@ -178,11 +179,26 @@ impl Memory {
 
     /// Of a module that lets it have so many pages.
     pub(crate) fn declared(shared: SharedMemory, declared: u64) -> Self {
-        Self { shared, declared }
+        Self {
+            shared: Some(shared),
+            declared,
+        }
     }
 
-    pub(crate) fn shared(&self) -> &SharedMemory {
-        &self.shared
+    /// What stands for a memory that is gone: it has no byte, and never will.
+    pub(super) fn gone() -> Self {
+        Self {
+            shared: None,
+            declared: 0,
+        }
+    }
+
+    pub(crate) fn shared(&self) -> Option<&SharedMemory> {
+        self.shared.as_ref()
+    }
+
+    fn data(&self) -> &[UnsafeCell<u8>] {
+        self.shared.as_ref().map_or(&[], SharedMemory::data)
     }
 
     /// Whether its module lets it grow by so many pages.
@@ -192,12 +208,14 @@ impl Memory {
 
     /// Its length in bytes now.
     pub(crate) fn len(&self) -> u64 {
-        self.shared.data_size() as u64
+        self.shared
+            .as_ref()
+            .map_or(0, |shared| shared.data_size() as u64)
     }
 
     /// The guest's bytes, for WASI.
     pub(crate) fn bytes(&self) -> wiggle::GuestMemory<'_> {
-        wiggle::GuestMemory::Shared(self.shared.data())
+        wiggle::GuestMemory::Shared(self.data())
     }
 
     /// The 32-bit word at `address`.
@@ -303,7 +321,7 @@ impl Memory {
         if !address.is_multiple_of(alignment) {
             return Err(Trap::HeapMisaligned);
         }
-        let data = self.shared.data();
+        let data = self.data();
         match address.checked_add(size) {
             // In bounds, so both fit a usize.
             Some(end) if end <= data.len() as u64 => Ok(&data[address as usize..end as usize]),

@@ -8,7 +8,7 @@
 
 use super::os_thread;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use wasmtime::{Config, Engine, Module, Result};
+use wasmtime::{Config, Engine, Module, Result, WasmBacktraceDetails};
 
 /// Below so many bytes, a compile takes less than a millisecond or two: the threads would
 /// come too late.
@@ -16,6 +16,27 @@ const LARGE: usize = 32 << 10;
 
 /// What Cranelift needs on deeply nested code.
 const STACK: usize = 8 << 20;
+
+/// What Wasmtime is told to compile, and how, for guests with so much native stack.
+pub(crate) fn config(max_wasm_stack: usize) -> Config {
+    let mut config = Config::new();
+    config
+        .shared_memory(true)
+        .max_wasm_stack(max_wasm_stack)
+        // Of fibers, which there are none of; Wasmtime wants it to be no less.
+        .async_stack_size(max_wasm_stack)
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .wasm_tail_call(true)
+        .wasm_multi_memory(true)
+        .wasm_memory64(true)
+        .wasm_relaxed_simd(true)
+        .wasm_extended_const(true)
+        .wasm_exceptions(true)
+        .wasm_gc(false)
+        .wasm_function_references(false)
+        .concurrency_support(false);
+    config
+}
 
 /// Compiles on one core or on all.
 pub(crate) struct Compiler {
@@ -38,12 +59,25 @@ impl Compiler {
         match pool {
             Some(pool) => pool.install(|| Module::from_binary(engine, wasm)),
             None => {
-                let code = self.serial.precompile_module(wasm)?;
+                let code = self.precompile_here(wasm)?;
                 // SAFETY: the code was just made, by the same compiler with the same settings
                 // but for how many threads it uses.
                 unsafe { Module::deserialize(engine, code) }
             }
         }
+    }
+
+    /// The machine code of `wasm` for engines like `engine`, which has to be deserialized.
+    pub(crate) fn precompile(&self, engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>> {
+        match (wasm.len() >= LARGE).then(pool).flatten() {
+            Some(pool) => pool.install(|| engine.precompile_module(wasm)),
+            None => self.precompile_here(wasm),
+        }
+    }
+
+    /// As [`precompile`](Self::precompile), on the calling thread.
+    fn precompile_here(&self, wasm: &[u8]) -> Result<Vec<u8>> {
+        self.serial.precompile_module(wasm)
     }
 }
 

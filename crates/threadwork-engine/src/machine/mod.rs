@@ -8,11 +8,13 @@
 //! | `os_thread` | operating-system threads that guests can run on |
 //! | `stop_signal` | stops a thread in the middle of guest code |
 //! | `compiler` | compiles, on threads that live as long as the compile |
+//! | `compile_process` | compiles in a process of its own |
 //! | `system_limits` | how many threads and mappings the system has for an engine |
 //! | `worker` | operating-system threads that run closures, and are used again |
 //! | `watchdog` | one thread that looks after limits of time |
 
 mod code_map;
+mod compile_process;
 mod compiler;
 mod cpu_clock;
 mod os_thread;
@@ -22,7 +24,8 @@ mod watchdog;
 mod worker;
 
 pub(crate) use code_map::CodeMap;
-pub(crate) use compiler::Compiler;
+pub use compile_process::CompilerProcess;
+pub(crate) use compiler::{Compiler, config};
 pub(crate) use cpu_clock::{CpuClock, SUPPORTED as HAS_CPU_CLOCKS};
 pub(crate) use os_thread::{run_apart, with_traps};
 pub(crate) use stop_signal::{

@@ -13,7 +13,7 @@ use wasmtime::ResourceLimiter;
 
 /// Bytes of the host that an element of a table counts for: a pointer, and as much again,
 /// since a table that grows is a vector, which may have room for twice what is in it.
-const ELEMENT: usize = 2 * size_of::<usize>();
+pub(crate) const ELEMENT: usize = 2 * size_of::<usize>();
 
 impl ThreadContext {
     /// Of a store of the process whose first thread is this one.

@@ -26,6 +26,7 @@ mod state;
 mod sync_calls;
 mod threads;
 
+pub(crate) use context::ELEMENT;
 pub(crate) use ending::Cause;
 pub(crate) use limits::check_limits;
 pub(crate) use pooled_instance::{PooledInstance, catch_panic};

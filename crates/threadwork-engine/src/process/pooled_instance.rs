@@ -12,12 +12,12 @@
 use super::state::{State, ThreadContext};
 use super::threads::InstanceSlot;
 use crate::machine::{Taken, Worker};
-use crate::thread::{Ended, ThreadState};
+use crate::thread::{Ended, StackOverflow, ThreadState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
-use threadwork_rewrite::{ENTER, RESET};
-use wasmtime::{Instance, Store, TypedFunc};
+use threadwork_rewrite::{ENTER, RESET, STACK_SIZE};
+use wasmtime::{Instance, Store, TypedFunc, Val, WasmBacktrace};
 
 /// How long a worker keeps an instance without work.
 const KEEP: Duration = Duration::from_secs(1);
@@ -111,7 +111,22 @@ impl PooledInstance {
         cores.acquire();
         let result = process.stoppable(&thread, || catch_panic(|| body(self)));
         cores.release();
-        result
+        result.map_err(|error| self.with_stack(error))
+    }
+
+    /// Adds how large the stack was to an error that says it is used up.
+    fn with_stack(&mut self, error: wasmtime::Error) -> wasmtime::Error {
+        let code = self.store.data().process.code();
+        let trace = error.downcast_ref::<WasmBacktrace>();
+        if !trace.is_some_and(|trace| code.is_stack_overflow(trace)) {
+            return error;
+        }
+        let size = self.instance.get_global(&mut self.store, STACK_SIZE);
+        match size.map(|size| size.get(&mut self.store)) {
+            Some(Val::I32(size)) => error.context(StackOverflow(size.cast_unsigned().into())),
+            Some(Val::I64(size)) => error.context(StackOverflow(size.cast_unsigned())),
+            _ => error,
+        }
     }
 
     /// Sets the instance back. What the rewriter makes for it cannot trap: it only assigns
@@ -160,9 +175,18 @@ pub(super) fn serve(
         if process.thread_ended(&thread, offered) {
             instance.set_back();
         } else if ended_well && !is_reusable {
+            let ended = thread.cpu_time();
             // Before the next one is made, because what it has counts.
             drop(instance);
-            match PooledInstance::new(process, &thread) {
+            process.threads().instance_gone();
+            let made = PooledInstance::new(process, &thread);
+            // The thread's time was counted when it ended.
+            let now = thread.cpu_time();
+            let making = now
+                .unwrap_or_default()
+                .saturating_sub(ended.unwrap_or_default());
+            process.threads().charge(making);
+            match made {
                 Ok(made) if process.threads().offer(&slot) => instance = made,
                 _ => return,
             }

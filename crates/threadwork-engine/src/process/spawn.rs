@@ -13,15 +13,11 @@ use crate::limits::Limit;
 use crate::machine::Worker;
 use crate::thread::ThreadState;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use wasmtime::{Caller, Linker};
 
 /// `EAGAIN` of WASI, the error of a spawn that cannot be done now.
 const SPAWN_FAILED: i32 = -6;
-
-/// How often a spawn that found no room looks again.
-const LOOK: Duration = Duration::from_millis(1);
 
 /// Defines `wasi.thread-spawn`.
 pub(super) fn add_to_linker(linker: &mut Linker<ThreadContext>) -> wasmtime::Result<()> {
@@ -77,7 +73,7 @@ fn start(
 ) -> Option<()> {
     let id = thread.id;
     process.acquire_store();
-    let started = match instance(process, &thread) {
+    let started = match instance(process, spawner, &thread) {
         Ok(Found::Idle(slot)) => {
             // It has a store.
             process.release_store();
@@ -88,6 +84,7 @@ fn start(
             let state = Arc::clone(process);
             let run = move |worker: &Arc<Worker>| {
                 pooled_instance::serve(&state, worker, instance, thread, argument);
+                state.threads().instance_gone();
                 state.release_store();
             };
             process.machine().workers().run(run).ok()
@@ -121,13 +118,20 @@ enum Found {
 
 /// Makes an instance. Where there is no room for it, a thread that has ended, as far as the
 /// guest can see, may be about to leave some, or its instance.
-fn instance(process: &Arc<State>, thread: &Arc<ThreadState>) -> wasmtime::Result<Found> {
+fn instance(
+    process: &Arc<State>,
+    spawner: &ThreadState,
+    thread: &Arc<ThreadState>,
+) -> wasmtime::Result<Found> {
     let deadline = Instant::now() + LINGER;
     loop {
-        match PooledInstance::new(process, thread) {
+        let rooms = process.threads().rooms();
+        let error = match PooledInstance::new(process, thread) {
             Ok(instance) => return Ok(Found::New(instance)),
-            Err(error) if process.is_ending() || Instant::now() >= deadline => return Err(error),
-            Err(_) => thread::sleep(LOOK),
+            Err(error) => error,
+        };
+        if !process.threads().wait_for_room(rooms, deadline, spawner) {
+            return Err(error);
         }
         if let Some(slot) = process.threads().take_idle() {
             return Ok(Found::Idle(slot));

@@ -26,7 +26,7 @@ use crate::linear_memory::{Arena, Memory, NotGrown, Owner, Reserved};
 use crate::machine::{Machine, Visited, stoppable};
 use crate::poll_page::PollPage;
 use crate::stats::Stats;
-use crate::thread::{Ended, ProcExit, ThreadState};
+use crate::thread::{Ended, ProcExit, StackOverflow, ThreadState};
 use crate::wasi::Wasi;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
@@ -245,7 +245,7 @@ impl State {
         let trap = Trap {
             thread: thread.id,
             reason: match trace.is_some_and(|trace| self.code.is_stack_overflow(trace)) {
-                true => stack_overflow(thread.id),
+                true => stack_overflow(error.downcast_ref(), thread.id),
                 false => reason(error, &self.code),
             },
             backtrace: trace
@@ -429,12 +429,21 @@ fn can_follow_refusal(error: &wasmtime::Error) -> bool {
     }
 }
 
-fn stack_overflow(thread: u32) -> String {
+/// The size is not known of a start function that runs while its instance is made.
+fn stack_overflow(size: Option<&StackOverflow>, thread: u32) -> String {
     let remedy = match thread {
         0 => "link the program with a larger one (-z stack-size)",
-        _ => "start the thread with a larger one (thread::Builder::stack_size, RUST_MIN_STACK)",
+        _ => {
+            "start the thread with a larger one (thread::Builder::stack_size, RUST_MIN_STACK, \
+             pthread_attr_setstacksize; for a runtime's workers RuntimeConfig::stack_size)"
+        }
     };
-    format!("the thread's stack in linear memory is used up: {remedy}")
+    match size {
+        Some(StackOverflow(size)) => {
+            format!("the thread's stack of {size} bytes in linear memory is used up: {remedy}")
+        }
+        None => format!("the thread's stack in linear memory is used up: {remedy}"),
+    }
 }
 
 /// The root of an error, without Wasmtime's own printing of the backtrace.

@@ -39,6 +39,8 @@ struct Table {
     idle: Vec<Arc<InstanceSlot>>,
     /// Spawns that wait for room.
     lingering: u32,
+    /// How often some was made: a thread was gone, an instance idle or gone.
+    rooms: u64,
     next_id: u32,
     closed: bool,
     peak: u32,
@@ -80,6 +82,7 @@ impl Threads {
                 live: HashMap::new(),
                 idle: Vec::new(),
                 lingering: 0,
+                rooms: 0,
                 next_id: 1,
                 closed: false,
                 peak: 0,
@@ -163,8 +166,9 @@ impl Threads {
     ) -> bool {
         let mut table = lock(&self.table);
         table.live.remove(&thread.id);
-        self.tell_lingering(&table);
-        instance.is_some_and(|instance| table.offer(instance))
+        let is_idle = instance.is_some_and(|instance| table.offer(instance));
+        self.make_room(&mut table);
+        is_idle
     }
 
     /// A pooled instance that is idle, for the caller to give it a thread.
@@ -174,19 +178,63 @@ impl Threads {
 
     /// A pooled instance is idle; false if it must go because the process is ending.
     pub(super) fn offer(&self, instance: &Arc<InstanceSlot>) -> bool {
-        lock(&self.table).offer(instance)
+        let mut table = lock(&self.table);
+        let is_idle = table.offer(instance);
+        self.make_room(&mut table);
+        is_idle
+    }
+
+    /// An instance is gone, and with it what it had of the process's limits.
+    pub(super) fn instance_gone(&self) {
+        self.make_room(&mut lock(&self.table));
     }
 
     /// A notify is a system call, also where nobody waits.
-    fn tell_lingering(&self, table: &Table) {
+    fn make_room(&self, table: &mut Table) {
+        table.rooms += 1;
         if table.lingering > 0 {
             self.room.notify_all();
         }
     }
 
+    /// How often room was made for a spawn.
+    pub(super) fn rooms(&self) -> u64 {
+        lock(&self.table).rooms
+    }
+
+    /// Sleeps until more room was made than `seen`; false if there was none by `deadline`, or
+    /// the process is ending.
+    pub(super) fn wait_for_room(
+        &self,
+        seen: u64,
+        deadline: Instant,
+        spawner: &ThreadState,
+    ) -> bool {
+        let _call = spawner.host_call();
+        let mut table = lock(&self.table);
+        while table.rooms == seen && !table.closed {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            table.lingering += 1;
+            let woken = self.room.wait_timeout(table, left);
+            table = woken.unwrap_or_else(PoisonError::into_inner).0;
+            table.lingering -= 1;
+        }
+        !table.closed
+    }
+
     /// Keeps the counters of a thread that has been removed.
     pub(super) fn keep_counters(&self, thread: &ThreadState) {
         self.finished.add(&thread.counters, thread.cpu_time());
+    }
+
+    /// Counts processor time that was spent for the process by no thread of it.
+    pub(super) fn charge(&self, time: Duration) {
+        // Ordering: Relaxed; a statistic.
+        let nanos = time.as_nanos() as u64;
+        self.finished.cpu_nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
     /// Counts a spawn that was refused.
@@ -206,7 +254,7 @@ impl Threads {
     pub(super) fn close(&self) {
         let mut table = lock(&self.table);
         table.closed = true;
-        self.tell_lingering(&table);
+        self.make_room(&mut table);
         for instance in table.idle.drain(..) {
             instance.dismiss();
         }

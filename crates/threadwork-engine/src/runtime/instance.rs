@@ -23,7 +23,7 @@ use crate::poll_page::PollPage;
 use crate::process::{PooledInstance, State, catch_panic};
 use crate::thread::{Ended, ThreadState};
 use std::sync::{Arc, Mutex};
-use threadwork_rewrite::{HOST_MODULE, POLL, RED_ZONE, STACK_LOW};
+use threadwork_rewrite::{HOST_MODULE, POLL, RED_ZONE, STACK_LOW, STACK_SIZE};
 use wasmtime::{ExternType, Mutability, Val, ValType};
 
 /// What a stack is aligned to by the tools' convention.
@@ -185,6 +185,7 @@ impl Instances {
             {
                 let low = block.stack_top - self.shape.stack + RED_ZONE;
                 set_global(instance, STACK_LOW, low)?;
+                set_global(instance, STACK_SIZE, self.shape.stack)?;
             }
         }
         instance.enter(false)?;

@@ -32,9 +32,9 @@ use crate::machine::Worker;
 use crate::poll_page::PollPage;
 use crate::process::{Cause, PooledInstance, Program, State};
 use crate::thread::ThreadState;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 use threadwork_sync::{Condvar, Mutex};
@@ -45,9 +45,10 @@ pub(super) struct Pool {
     arena: Arc<Arena>,
     size: u32,
     task_timeout: Option<Duration>,
-    entries: BTreeMap<String, Arc<Entry>>,
     instances: Instances,
     board: Mutex<Board>,
+    /// Slots of the board, for whoever asks when it is gone.
+    slots: Arc<AtomicUsize>,
     /// Notified when no task is left.
     all_done: Condvar,
 }
@@ -115,15 +116,14 @@ impl Pool {
         arena: &Arc<Arena>,
         size: u32,
         task_timeout: Option<Duration>,
-        entries: BTreeMap<String, Arc<Entry>>,
         instances: Instances,
     ) -> Self {
         Self {
             arena: Arc::clone(arena),
             size,
             task_timeout,
-            entries,
             instances,
+            slots: Arc::default(),
             board: Mutex::new(Board {
                 stage: Stage::Open,
                 queue: [VecDeque::new(), VecDeque::new(), VecDeque::new()],
@@ -145,12 +145,19 @@ impl Pool {
         &self.instances
     }
 
+    /// How many workers there were at one time.
+    pub(super) fn slots(&self) -> &Arc<AtomicUsize> {
+        &self.slots
+    }
+
     // ---- Tasks come ----
 
-    /// Hands a task to an idle worker, or queues it.
-    pub(super) fn execute(&self, task: Task) -> Result<Arc<TaskState>, ExecuteError> {
-        let entry = self.entry(&task.entry)?;
-        entry.check(&task.args)?;
+    /// Hands a task, which calls `entry`, to an idle worker, or queues it.
+    pub(super) fn execute(
+        &self,
+        task: Task,
+        entry: Arc<Entry>,
+    ) -> Result<Arc<TaskState>, ExecuteError> {
         let mut board = self.board.lock();
         if board.stage != Stage::Open {
             return Err(ExecuteError::ShutDown);
@@ -181,20 +188,6 @@ impl Pool {
             }
         }
         Ok(state)
-    }
-
-    /// The function that a task may call under this name.
-    pub(super) fn entry(&self, name: &str) -> Result<Arc<Entry>, ExecuteError> {
-        match self.entries.get(name) {
-            Some(entry) if entry.is_of_numbers() => Ok(Arc::clone(entry)),
-            Some(_) => Err(ExecuteError::References {
-                name: name.to_owned(),
-            }),
-            None => Err(ExecuteError::NoEntry {
-                name: name.to_owned(),
-                exports: self.entries.keys().cloned().collect(),
-            }),
-        }
     }
 
     // ---- Tasks are run ----
@@ -252,6 +245,8 @@ impl Pool {
             });
         }
         board.workers += 1;
+        // Ordering: Relaxed; read when all is over.
+        self.slots.store(board.slots.len(), Ordering::Relaxed);
         let slot = &mut board.slots[at];
         slot.thread = Arc::clone(thread);
         slot.has_worker = true;

@@ -1,6 +1,7 @@
 //! Tasks: calls of an exported function, and what becomes of them.
 
 use crate::exit_status::{ExitStatus, LimitExceeded, Trap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, OnceLock};
@@ -183,6 +184,32 @@ pub enum TaskError {
     },
 }
 
+/// The functions that a module exports.
+pub(super) struct Entries(pub(super) BTreeMap<String, Arc<Entry>>);
+
+impl Entries {
+    /// The function that a task calls, if it can.
+    pub(super) fn find(&self, task: &Task) -> Result<Arc<Entry>, ExecuteError> {
+        let entry = self.get(&task.entry)?;
+        entry.check(&task.args)?;
+        Ok(entry)
+    }
+
+    /// The function that tasks may call under this name.
+    pub(super) fn get(&self, name: &str) -> Result<Arc<Entry>, ExecuteError> {
+        match self.0.get(name) {
+            Some(entry) if entry.is_of_numbers() => Ok(Arc::clone(entry)),
+            Some(_) => Err(ExecuteError::References {
+                name: name.to_owned(),
+            }),
+            None => Err(ExecuteError::NoEntry {
+                name: name.to_owned(),
+                exports: self.0.keys().cloned().collect(),
+            }),
+        }
+    }
+}
+
 /// An exported function that tasks can call.
 pub(super) struct Entry {
     pub(super) name: String,
@@ -192,13 +219,13 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Whether it takes and returns numbers only.
-    pub(super) fn is_of_numbers(&self) -> bool {
+    fn is_of_numbers(&self) -> bool {
         let mut types = self.ty.params().chain(self.ty.results());
         types.all(|ty| !ty.is_ref())
     }
 
     /// Refuses arguments that do not fit.
-    pub(super) fn check(&self, args: &[Val]) -> Result<(), ExecuteError> {
+    fn check(&self, args: &[Val]) -> Result<(), ExecuteError> {
         let fits =
             |(param, arg): (ValType, &Val)| type_of(arg).is_some_and(|ty| ValType::eq(&ty, &param));
         if args.len() == self.ty.params().len() && self.ty.params().zip(args).all(fits) {

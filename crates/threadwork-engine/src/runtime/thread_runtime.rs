@@ -4,19 +4,21 @@ use super::config::{RuntimeConfig, WorkerStatus};
 use super::handle::TaskHandle;
 use super::instance::{self, Instances};
 use super::pool::Pool;
-use super::task::{Entry, ExecuteError, Task};
+use super::task::{Entries, Entry, ExecuteError, Task};
 use crate::error::Error;
 use crate::exit_status::ExitStatus;
 use crate::launch::{Prepared, Process, ProcessBuilder, Shape};
 use crate::limits::Limits;
+use crate::linear_memory::Arena;
 use crate::module::Module;
 use crate::process::{Cause, PooledInstance, State, ThreadContext};
 use crate::shared_memory::SharedMemory;
 use crate::thread::ThreadState;
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
+use threadwork_parking::Cores;
 use wasmtime::{ExternType, FuncType, Linker};
 
 /// The settings of a [`ThreadRuntime`]; made by [`ThreadRuntime::builder`].
@@ -135,7 +137,7 @@ impl RuntimeBuilder {
             return Err(Error::NoSharedMemory);
         }
         let instances = Instances::new(&module, &config)?;
-        let entries = entries(&module);
+        let entries = Arc::new(entries(&module));
         let shape = Shape {
             memory: config.memory_size,
             hosts: self.host_threads,
@@ -143,13 +145,13 @@ impl RuntimeBuilder {
         let timeout = self.task_timeout;
         let process = self.process.max_threads(config.max_threads);
         let prepared = process.prepare(shape, |arena| {
-            Pool::new(arena, config.pool_size, timeout, entries, instances)
+            Pool::new(arena, config.pool_size, timeout, instances)
         })?;
         if self.host_threads == 0 {
             // Somebody lives who never sleeps.
             prepared.state.lot().enter();
         }
-        start(prepared, config.pool_size)
+        start(prepared, entries, config.pool_size)
     }
 }
 
@@ -174,7 +176,7 @@ fn check(config: &RuntimeConfig) -> Result<(), Error> {
 }
 
 /// The functions that a module exports.
-fn entries(module: &Module) -> BTreeMap<String, Arc<Entry>> {
+fn entries(module: &Module) -> Entries {
     let exports = module.code().wasmtime.exports();
     let entry = |export: wasmtime::ExportType<'_>| {
         let ExternType::Func(ty) = export.ty() else {
@@ -191,11 +193,15 @@ fn entries(module: &Module) -> BTreeMap<String, Arc<Entry>> {
         };
         Some((name, Arc::new(entry)))
     };
-    exports.filter_map(entry).collect()
+    Entries(exports.filter_map(entry).collect())
 }
 
 /// Starts the program and the workers, and waits until they are ready.
-fn start(prepared: Prepared<Pool>, workers: u32) -> Result<ThreadRuntime, Error> {
+fn start(
+    prepared: Prepared<Pool>,
+    entries: Arc<Entries>,
+    workers: u32,
+) -> Result<ThreadRuntime, Error> {
     let (ready, is_ready) = sync_channel(workers as usize);
     let state = Arc::clone(&prepared.state);
     let pool = Arc::clone(&prepared.program);
@@ -219,9 +225,13 @@ fn start(prepared: Prepared<Pool>, workers: u32) -> Result<ThreadRuntime, Error>
     })?;
     let runtime = ThreadRuntime {
         process,
-        state,
-        pool,
+        state: Arc::downgrade(&state),
+        pool: Arc::downgrade(&pool),
+        entries,
+        cores: Arc::clone(state.machine().cores()),
+        slots: Arc::clone(pool.slots()),
     };
+    drop((state, pool));
     runtime.until_ready(&is_ready, workers)?;
     Ok(runtime)
 }
@@ -246,10 +256,17 @@ fn begin(
 /// [`host_threads`](RuntimeBuilder::host_threads) should be told of. Dropping it ends it
 /// as [`shutdown_now`](Self::shutdown_now) does, so do not drop it in a host function of
 /// its own.
+///
+/// Once it has ended, it keeps neither the memory nor the code of its program.
 pub struct ThreadRuntime {
     process: Process,
-    state: Arc<State>,
-    pool: Arc<Pool>,
+    /// Weak, as the process's own handle is: gone when it has ended.
+    state: Weak<State>,
+    pool: Weak<Pool>,
+    entries: Arc<Entries>,
+    cores: Arc<Cores>,
+    /// Workers that there were at one time, for when the pool is gone.
+    slots: Arc<AtomicUsize>,
 }
 
 impl ThreadRuntime {
@@ -285,10 +302,12 @@ impl ThreadRuntime {
     /// If there is no such function, if the arguments do not fit it, or if the runtime
     /// was shut down or has ended.
     pub fn execute(&self, task: Task) -> Result<TaskHandle, ExecuteError> {
+        let entry = self.entries.find(&task)?;
+        let pool = self.pool.upgrade().ok_or(ExecuteError::ShutDown)?;
         Ok(TaskHandle {
-            task: self.pool.execute(task)?,
-            pool: Arc::downgrade(&self.pool),
-            process: Arc::downgrade(&self.state),
+            task: pool.execute(task, entry)?,
+            pool: Weak::clone(&self.pool),
+            process: Weak::clone(&self.state),
         })
     }
 
@@ -298,37 +317,51 @@ impl ThreadRuntime {
     ///
     /// If there is no such function, or not one of numbers.
     pub fn signature(&self, entry: &str) -> Result<FuncType, ExecuteError> {
-        self.pool.entry(entry).map(|entry| entry.ty.clone())
+        self.entries.get(entry).map(|entry| entry.ty.clone())
     }
 
     /// Blocks until no task is queued or runs.
     pub fn wait_all(&self) {
-        self.pool.wait_all();
+        if let Some(pool) = self.pool.upgrade() {
+            pool.wait_all();
+        }
     }
 
     /// Like [`wait_all`](Self::wait_all), for at most `time`; false if tasks are left.
     #[must_use]
     pub fn wait_all_timeout(&self, time: Duration) -> bool {
-        self.pool.wait_all_timeout(time)
+        let pool = self.pool.upgrade();
+        pool.is_none_or(|pool| pool.wait_all_timeout(time))
     }
 
     /// The workers: as many as the pool is meant to have, and those that were started
     /// because all waited.
     #[must_use]
     pub fn workers(&self) -> Vec<WorkerStatus> {
-        self.pool.status()
+        match self.pool.upgrade() {
+            Some(pool) => pool.status(),
+            // Ordering: Relaxed; nobody changes it any more.
+            None => vec![WorkerStatus::Terminated; self.slots.load(Ordering::Relaxed)],
+        }
     }
 
     /// Tasks that wait for a worker.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.pool.queued()
+        self.pool.upgrade().map_or(0, |pool| pool.queued())
     }
 
-    /// The first shared memory of the module. It outlives the runtime.
+    /// The first shared memory of the module. The handle outlives the runtime, and keeps the
+    /// memory: a host that wants to read it after the end takes one before. When the runtime
+    /// has ended, this is a memory without a byte.
     #[must_use]
     pub fn memory(&self) -> SharedMemory {
-        SharedMemory::uncounted(self.state.arena())
+        match self.state.upgrade() {
+            Some(state) if self.process.try_wait().is_none() => {
+                SharedMemory::uncounted(state.arena())
+            }
+            _ => SharedMemory::uncounted(&Arc::new(Arena::gone(&self.cores))),
+        }
     }
 
     /// The process that the runtime is: its statistics, its threads, its standard
@@ -342,16 +375,23 @@ impl ThreadRuntime {
     /// and ends the workers. Blocks until they are gone, and tells how the runtime
     /// ended: with code 0 if nothing else ended it before.
     pub fn shutdown(&self) -> ExitStatus {
-        self.pool.drain();
-        self.wait_all();
-        self.state.end(Cause::Exited(0));
-        self.process.wait()
+        if let Some(pool) = self.pool.upgrade() {
+            pool.drain();
+            pool.wait_all();
+        }
+        self.end(Cause::Exited(0))
     }
 
     /// Ends the runtime at once: tasks that are queued are never run, those that run are
     /// stopped. Blocks until the workers are gone.
     pub fn shutdown_now(&self) -> ExitStatus {
-        self.state.end(Cause::Killed);
+        self.end(Cause::Killed)
+    }
+
+    fn end(&self, cause: Cause) -> ExitStatus {
+        if let Some(state) = self.state.upgrade() {
+            state.end(cause);
+        }
         self.process.wait()
     }
 
@@ -360,7 +400,7 @@ impl ThreadRuntime {
         for _ in 0..workers {
             match ready.recv() {
                 Ok(Ok(())) => {}
-                Ok(Err(message)) if !self.state.is_ending() => {
+                Ok(Err(message)) if self.state.upgrade().is_some_and(|s| !s.is_ending()) => {
                     return Err(Error::Instantiate { message });
                 }
                 // The program has failed before there were workers, or has ended.

@@ -175,7 +175,9 @@ impl SharedMemory {
     /// have it.
     #[must_use]
     pub fn is_shared(&self) -> bool {
-        self.memory().shared().ty().is_shared()
+        self.memory()
+            .shared()
+            .is_none_or(|shared| shared.ty().is_shared())
     }
 
     /// Its size in bytes now. It never shrinks.
@@ -187,7 +189,10 @@ impl SharedMemory {
     /// The size in bytes that it can grow to, unless a limit or the machine forbids.
     #[must_use]
     pub fn max_size(&self) -> u64 {
-        let most = self.memory().shared().ty().maximum();
+        let Some(shared) = self.memory().shared() else {
+            return 0;
+        };
+        let most = shared.ty().maximum();
         most.map_or(u64::MAX, |pages| pages.saturating_mul(PAGE))
     }
 

@@ -217,6 +217,12 @@ pub(super) fn pipe() -> Result<(PipeReader, PipeWriter), Error> {
     })
 }
 
+/// Whether a read can wait. A regular file without a size may be one that the system makes
+/// up while it is read, and waits for what it has to say (`/proc/kmsg`).
+pub(crate) fn read_can_block(fd: BorrowedFd<'_>) -> bool {
+    can_block(fd) || rustix::fs::fstat(fd).is_ok_and(|stat| stat.st_size == 0)
+}
+
 /// Whether a read or write of this descriptor can wait for somebody else: all but
 /// regular files.
 pub(crate) fn can_block(fd: BorrowedFd<'_>) -> bool {

@@ -1,6 +1,6 @@
 //! The standard streams of a process, and which descriptors they are.
 
-use super::stdio::{InputStream, OutputStream, can_block};
+use super::stdio::{InputStream, OutputStream, can_block, read_can_block};
 use std::io::IsTerminal;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -142,7 +142,7 @@ impl Output {
 
 impl Input {
     pub(super) fn new(stream: InputStream) -> Self {
-        let can_block = stream.fd().is_some_and(can_block);
+        let can_block = stream.fd().is_some_and(read_can_block);
         Self {
             stream: Closable::with(stream, can_block),
             reading: Mutex::new(()),

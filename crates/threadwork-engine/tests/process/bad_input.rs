@@ -296,18 +296,29 @@ fn a_table_segment_that_does_not_fit_is_said_to_be_that() {
     }
 }
 
+/// Data of a shared memory is written by the first thread, other data when the instance is
+/// made: before the program starts, unless it has a start function.
 #[test]
-fn data_that_does_not_fit_is_a_trap_of_the_program() {
-    for memory in [SHARED, "(memory 1)"] {
-        let text =
-            format!(r#"(module {memory} (data (i32.const 65535) "ab") (func (export "_start")))"#);
-        let status = crate::support::run(ProcessBuilder::new(&crate::support::text(&text)));
+fn data_that_does_not_fit_is_a_trap_or_an_error_of_the_start() {
+    let module = |more: &str| {
+        let data = r#"(data (i32.const 65535) "ab") (func (export "_start"))"#;
+        crate::support::text(&format!("(module {more} {data})"))
+    };
+    for more in [SHARED, "(memory 1) (func $f) (start $f)"] {
+        let status = crate::support::run(ProcessBuilder::new(&module(more)));
         let trap = crate::support::trap(status);
         assert!(
             trap.reason.contains("out of bounds memory access"),
             "{trap}"
         );
     }
+    let error = ProcessBuilder::new(&module("(memory 1)")).spawn();
+    let message = one_line(error.unwrap_err());
+    assert!(
+        message.starts_with("the module cannot be instantiated: ")
+            && message.contains("out of bounds memory access"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -13,6 +13,7 @@
 mod backtrace;
 mod bad_input;
 mod cache;
+mod compile_process;
 mod deadlock;
 mod descriptors;
 mod ending;

@@ -4,9 +4,10 @@
 use crate::holdings::alone;
 use crate::support::{Watch, until};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
-use threadwork_engine::{Engine, ExitStatus, Limits, Module, ProcessBuilder, Stopping};
+use threadwork_engine::{Engine, ExitStatus, Killer, Limits, Module, ProcessBuilder, Stopping};
 
 /// Loops that never end and never call the host.
 const ENDLESS: [(&str, &str); 9] = [
@@ -117,6 +118,91 @@ fn a_limit_of_time_ends_a_function_of_nothing_but_bulk_operations() {
         let status = builder.limits(limits).run().unwrap();
         assert!(matches!(status, ExitStatus::LimitExceeded(_)), "{status}");
     });
+}
+
+/// A host function is quick, and the guest does nothing but call it: no signal need ever meet
+/// the thread in code of its own. It is stopped by the first call that returns.
+#[test]
+fn a_guest_that_does_little_but_call_the_host_is_stopped_there() {
+    each_way(|engine| {
+        let _watch = Watch::start();
+        let module = r#"(module (import "host" "quick" (func $quick (result i32)))
+            (func (export "_start") (loop (drop (call $quick)) (br 0))))"#;
+        let module = Module::new(engine, module.as_bytes()).unwrap();
+        for _ in 0..50 {
+            let (killer, calls) = (
+                Arc::new(OnceLock::<Killer>::new()),
+                Arc::new(AtomicU32::new(0)),
+            );
+            let (given, counted) = (Arc::clone(&killer), Arc::clone(&calls));
+            let builder = ProcessBuilder::new(&module).linker(move |linker| {
+                linker.func_wrap("host", "quick", move || {
+                    let Some(killer) = given.get() else {
+                        return 0;
+                    };
+                    killer.kill();
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    1
+                })?;
+                Ok(())
+            });
+            let process = builder.spawn().unwrap();
+            killer.set(process.killer()).unwrap();
+            assert!(matches!(process.wait(), ExitStatus::Killed));
+            assert_eq!(calls.load(Ordering::SeqCst), 1);
+        }
+    });
+}
+
+// ---- The program around it ----
+
+/// A child that was forked while guests run has the thread that forked it and nothing else;
+/// it goes on, and is sent nothing, and so do the guests.
+#[test]
+fn a_forked_child_goes_on() {
+    alone("stopping::forks");
+}
+
+#[test]
+#[ignore = "run by another test, in a program of its own"]
+fn forks() {
+    /// What the child does, which may call nothing that takes a lock; its exit code says
+    /// whether all went well.
+    fn child() -> i32 {
+        // SAFETY: it has no precondition.
+        let raised = unsafe { libc::raise(libc::SIGURG) };
+        let mut sum = 0_u64;
+        for n in 0..10_000_000 {
+            sum = std::hint::black_box(sum + n);
+        }
+        if raised == 0 && sum == 49_999_995_000_000 {
+            42
+        } else {
+            1
+        }
+    }
+    let _watch = Watch::start();
+    let (builder, begun) = builder(&engine(Stopping::default()), "(loop (loop (br 0)))");
+    let guest = builder.spawn().unwrap();
+    until(|| begun.load(Ordering::SeqCst) > 0);
+    for _ in 0..20 {
+        // SAFETY: the child calls only what may be called after a fork.
+        let process = unsafe { libc::fork() };
+        if process == 0 {
+            // SAFETY: it has no precondition.
+            unsafe { libc::_exit(child()) };
+        }
+        assert!(process > 0);
+        let mut status = 0;
+        // SAFETY: the pointer is valid for the write.
+        let waited = unsafe { libc::waitpid(process, &raw mut status, 0) };
+        assert_eq!(waited, process);
+        assert!(libc::WIFEXITED(status), "{status:#x}");
+        assert_eq!(libc::WEXITSTATUS(status), 42);
+        assert!(guest.try_wait().is_none());
+    }
+    guest.kill();
+    assert!(matches!(guest.wait(), ExitStatus::Killed));
 }
 
 /// Of the host program's handler in the next test.

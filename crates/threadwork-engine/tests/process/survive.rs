@@ -369,6 +369,42 @@ fn a_host_function_has_the_stack_that_was_asked_for() {
     assert!(matches!(error, Error::System { .. }), "{error:?}");
 }
 
+/// However deep the guest has recursed: one that leaves the host function less traps.
+#[test]
+fn a_host_function_has_its_stack_where_the_guest_has_used_up_its_own() {
+    alone("host_function_at_the_end_of_the_stack");
+}
+
+#[test]
+#[ignore = "run by another test, in a program of its own"]
+fn host_function_at_the_end_of_the_stack() {
+    const HOST: usize = 128 << 10;
+    /// All but the function's own frame and those that lead to it.
+    #[inline(never)]
+    fn use_it() -> i32 {
+        let mut all = [0_u8; HOST - 1024];
+        for page in all.chunks_mut(4096) {
+            page[0] = 1;
+        }
+        std::hint::black_box(&mut all);
+        i32::from(all[0])
+    }
+    let engine = Engine::builder().host_stack(HOST).max_wasm_stack(64 << 10);
+    let module = Module::new(
+        &engine.build().unwrap(),
+        br#"(module
+              (import "host" "use_it" (func $use (result i32)))
+              (func $down (result i32) (i32.add (call $use) (call $down)))
+              (func (export "_start") (drop (call $down))))"#,
+    );
+    let builder = ProcessBuilder::new(&module.unwrap()).linker(|linker| {
+        linker.func_wrap("host", "use_it", use_it)?;
+        Ok(())
+    });
+    let trap = trap(run(builder));
+    assert!(trap.reason.contains("stack overflow"), "{trap}");
+}
+
 // ---- Presets ----
 
 #[test]

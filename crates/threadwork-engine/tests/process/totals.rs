@@ -1,6 +1,8 @@
 //! The limit of memory counts in sum, and a limit is named only where it explains a trap.
 
-use crate::support::{exceeded, on_stage, plot, run, start, text, trap};
+use crate::holdings::alone;
+use crate::support::{Watch, exceeded, on_stage, plot, run, start, text, trap};
+use std::time::Duration;
 use threadwork_engine::{ExitStatus, Limit, Limits, Module, Output, ProcessBuilder};
 
 const PAGE: u64 = 64 << 10;
@@ -81,8 +83,18 @@ fn what_cannot_fit_at_the_start_is_an_error() {
         ),
         (
             r#"(memory 1 20 shared) (table 20000 funcref)"#,
-            "the module cannot be instantiated: table minimum size of 20000 elements exceeds \
-             table limits: the limit of 327680 bytes of memory was reached: raise it",
+            "the module's memory of at least 320000 bytes cannot be had: \
+             the limit is 327680 bytes: raise it",
+        ),
+        (
+            r#"(memory 3) (memory 3)"#,
+            "the module's memory of at least 393216 bytes cannot be had: \
+             the limit is 327680 bytes: raise it",
+        ),
+        (
+            r#"(memory 3) (memory 3) (func $nothing) (start $nothing)"#,
+            "the module's memory of at least 393216 bytes cannot be had: \
+             the limit is 327680 bytes: raise it",
         ),
     ];
     for (memories, message) in cases {
@@ -91,6 +103,52 @@ fn what_cannot_fit_at_the_start_is_an_error() {
         assert_eq!(error.unwrap_err().to_string(), message);
         assert!(run(ProcessBuilder::new(&module).limits(pages(7))).success());
     }
+}
+
+/// Instances that cannot be used again are remade when a thread has ended: that time is the
+/// process's, though none of its threads has it.
+#[test]
+fn time_for_making_instances_counts() {
+    alone("totals::remakes_instances");
+}
+
+#[test]
+#[ignore = "run by another test, in a program of its own"]
+fn remakes_instances() {
+    let _watch = Watch::start();
+    // A table that takes a while to make; the next thread starts when it is there.
+    let module = plot(
+        r#"(table $t 200000 funcref)
+           (func $change (table.set $t (i32.const 0) (ref.null func)))
+           (elem (i32.const 7) $change)
+           (func (export "wasi_thread_start") (param i32 i32) (call $count))
+           (func (export "_start") (local $n i32)
+             (loop
+               (if (i32.lt_s (call $spawn (i32.const 0)) (i32.const 0)) (then unreachable))
+               (local.set $n (i32.add (local.get $n) (i32.const 1)))
+               (call $until_counted (local.get $n))
+               (drop (memory.atomic.wait32 (i32.const 8000) (i32.const 0) (i64.const 20000000)))
+               (br_if 0 (i32.lt_u (local.get $n) (i32.const 100)))))"#,
+    );
+    let of_program = || {
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: the pointer is valid for the write.
+        let told = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+        assert_eq!(told, 0);
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    };
+    let builder = on_stage(&module).0;
+    let before = of_program();
+    let process = builder.spawn().unwrap();
+    let status = process.wait();
+    let used = of_program() - before;
+    assert!(status.success(), "{status}");
+    let counted = process.stats().cpu_time;
+    println!("{counted:?} of {used:?}");
+    assert!(counted > used / 2, "{counted:?} of {used:?}");
 }
 
 /// Each of 40 threads has a table of three fifths of the limit, one after another.

@@ -7,7 +7,7 @@
 use crate::holdings::{Holdings, Random, alone};
 use crate::support::{Watch, call, execute, is_full, memory, module, workers_of};
 use std::time::Duration;
-use threadwork_engine::{Limits, TaskError};
+use threadwork_engine::{ExecuteError, Limits, Task, TaskError, WorkerStatus};
 
 const TASKS: &str = r#"
   (func (export "work") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
@@ -17,6 +17,47 @@ const TASKS: &str = r#"
   (func (export "spin") (param i32) (result i32) (loop (br 0)) (i32.const 0))
   (func (export "grow") (param i32) (result i32) (memory.grow (i32.const 1)))
 "#;
+
+#[test]
+fn ended_runtimes_keep_no_memory() {
+    alone("flat::hold_ended_runtimes");
+}
+
+#[test]
+#[ignore = "run by another test, in a program of its own"]
+fn hold_ended_runtimes() {
+    let _watch = Watch::with(Duration::from_secs(600));
+    // 4 MiB each.
+    let module = module(
+        r#"(func (export "fill") (result i32)
+             (drop (memory.grow (i32.const 60)))
+             (memory.fill (i32.const 0) (i32.const 7) (i32.const 4194304))
+             (memory.size))"#,
+    );
+    let ended = || {
+        let runtime = workers_of(&module, 2, 2).build().unwrap();
+        assert_eq!(call(&runtime, "fill", []), 64);
+        let status = runtime.shutdown();
+        assert!(status.success(), "{status}");
+        runtime
+    };
+    drop(ended());
+    let before = Holdings::now(0);
+    let held: Vec<_> = (0..40).map(|_| ended()).collect();
+    Holdings::now(0).must_not_exceed(&before);
+    for runtime in held {
+        assert_eq!(runtime.memory().size(), 0);
+        assert!(runtime.memory().load::<u32>(0).is_err());
+        assert!(runtime.memory().grow(1).is_err());
+        assert_eq!(runtime.workers(), [WorkerStatus::Terminated; 2]);
+        assert_eq!(runtime.queued(), 0);
+        runtime.wait_all();
+        assert!(runtime.signature("fill").is_ok());
+        let refused = runtime.execute(Task::new("fill", [0_i32; 0]));
+        assert_eq!(refused.unwrap_err(), ExecuteError::ShutDown);
+        assert!(runtime.shutdown().success());
+    }
+}
 
 #[test]
 fn ten_thousand_tasks_with_random_ends() {

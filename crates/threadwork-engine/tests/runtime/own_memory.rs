@@ -76,6 +76,13 @@ fn stacks_are_as_large_as_they_are_said_to_be() {
     for task in tasks {
         task.wait().unwrap();
     }
+    // One page more than there are.
+    let error = execute(&runtime, "recurse_in_pages", [2048, 1]).wait();
+    let message = error.unwrap_err().to_string();
+    assert!(
+        message.contains("the thread's stack of 8388608 bytes in linear memory is used up"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::{interpreter::Running, rustc_module::compile_fixture};
 use threadwork_rewrite::{
-    FEATURES, Options, RED_ZONE, Rewritten, STACK_LOW, rewrite, rewrite_with,
+    FEATURES, Options, RED_ZONE, Rewritten, STACK_LOW, STACK_SIZE, rewrite, rewrite_with,
 };
 use wasmi::{TrapCode, Val};
 use wasmparser::Validator;
@@ -144,6 +144,7 @@ fn one_frame_of_any_size() {
     ] {
         let mut program = Running::new(&new.wasm, &[]);
         assert_eq!(program.global(STACK_LOW).i32(), Some(end));
+        assert_eq!(program.global(STACK_SIZE).i32(), Some(66560 - 1026));
         let result = program.call("lower", &[Val::I32(size)]);
         let overflow = Err(TrapCode::UnreachableCodeReached);
         assert_eq!(result, if fits { Ok(()) } else { overflow }, "{size}");
@@ -189,6 +190,7 @@ fn a_thread_of_wasi_libc_has_a_stack_of_its_own() {
             }
             let operands = [1, ARGUMENTS].map(Val::I32);
             let result = thread.call("wasi_thread_start", &operands);
+            assert!(result.is_ok() || thread.global(STACK_SIZE).i32() == Some(TOP - LIMIT));
             (result, thread.global(STACK_LOW).i32().unwrap())
         };
         let low = LIMIT + RED_ZONE as i32;

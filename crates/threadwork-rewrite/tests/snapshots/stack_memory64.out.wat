@@ -6,9 +6,11 @@
   (memory (;0;) i64 2)
   (global $__stack_pointer (;0;) (mut i64) i64.const 66560)
   (global $threadwork:stack-low (;1;) (mut i64) i64.const 1160)
+  (global $threadwork:stack-size (;2;) (mut i64) i64.const 65528)
   (export "threadwork:memory" (memory 0))
   (export "threadwork:stack-overflow" (func $threadwork:stack-overflow))
   (export "threadwork:stack-low" (global $threadwork:stack-low))
+  (export "threadwork:stack-size" (global $threadwork:stack-size))
   (func $frame (;0;) (type 0)
     global.get $__stack_pointer
     i64.const 16

@@ -10,10 +10,12 @@
   (global $__stack_pointer (;0;) (mut i32) i32.const 65536)
   (global $__tls_base (;1;) (mut i32) i32.const 0)
   (global $threadwork:stack-low (;2;) (mut i32) i32.const 128)
+  (global $threadwork:stack-size (;3;) (mut i32) i32.const 65536)
   (export "wasi_thread_start" (func 0))
   (export "threadwork:reset" (func $threadwork:reset))
   (export "threadwork:stack-overflow" (func $threadwork:stack-overflow))
   (export "threadwork:stack-low" (global $threadwork:stack-low))
+  (export "threadwork:stack-size" (global $threadwork:stack-size))
   (func (;0;) (type 0) (param i32 i32)
     local.get 1
     call $threadwork:stack-bounds
@@ -53,6 +55,8 @@
     global.set $__tls_base
     i32.const 128
     global.set $threadwork:stack-low
+    i32.const 65536
+    global.set $threadwork:stack-size
   )
   (func $threadwork:stack-overflow (;3;) (type 2)
     unreachable
@@ -115,6 +119,12 @@
         if ;; label = @3
           local.get 4
           global.set $threadwork:stack-low
+          local.get 1
+          local.get 4
+          i32.sub
+          i32.const 128
+          i32.add
+          global.set $threadwork:stack-size
         end
         return
       end

@@ -97,6 +97,7 @@ use crate::cache_padded::CachePadded;
 use crate::futex::Futex;
 use crate::primitive::{AtomicU32, AtomicU64, UnsafeCell, spin_loop};
 use crate::system::System;
+use crate::wakers::Word;
 
 const WAITING: u64 = 1;
 const CLOSED: u64 = 1 << 1;
@@ -132,7 +133,7 @@ unsafe impl<T: Send> Send for Ring<T> {}
 
 /// Those of one end that wait.
 struct Crowd {
-    sequence: AtomicU32,
+    sequence: Word,
     counted: AtomicU32,
 }
 
@@ -340,7 +341,7 @@ impl<T> Ring<T> {
     /// Announces that a counted member of `end` is going to sleep. Returns on which word
     /// and value, or nothing if the ring is not as it was found.
     pub(super) fn announce(&self, end: End, blocked: &Blocked<'_>) -> Option<(&AtomicU32, u32)> {
-        let sequence = &self.crowd(end).sequence;
+        let sequence: &AtomicU32 = &self.crowd(end).sequence;
         // Ordering: Acquire; pairs with the addition in `wake` (proof, 1).
         let value = sequence.load(Ordering::Acquire);
         // Ordering: Release; pairs with the other end's claim, and with `close`. It is
@@ -438,7 +439,7 @@ impl End {
 impl Crowd {
     fn new() -> Self {
         Crowd {
-            sequence: AtomicU32::new(0),
+            sequence: Word::new(0),
             counted: AtomicU32::new(0),
         }
     }
@@ -449,7 +450,7 @@ impl Crowd {
         // wake-up to wrapping around, a thread would have to stand still between
         // that load and its sleep for exactly 2^32 of these.
         self.sequence.fetch_add(1, Ordering::Release);
-        System.notify(&raw const self.sequence, count);
+        System.notify(self.sequence.address(), count);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -448,4 +449,32 @@ fn both_ends_hang_up_together() {
         });
         assert_eq!(Arc::strong_count(&alive), 1);
     }
+}
+
+/// What is left is dropped, and the channel freed, as the items of a `Vec` are.
+#[test]
+#[cfg(panic = "unwind")]
+fn a_message_that_panics_when_dropped_takes_no_others_along() {
+    struct Message {
+        _alive: Arc<()>,
+        panics: bool,
+    }
+    impl Drop for Message {
+        fn drop(&mut self) {
+            assert!(!self.panics, "this message must not be dropped");
+        }
+    }
+    let message = |alive: &Arc<()>, panics| Message {
+        _alive: Arc::clone(alive),
+        panics,
+    };
+    let alive = Arc::new(());
+    let (sender, receiver) = channel::bounded(8);
+    for n in 0..8 {
+        sender.send(message(&alive, n == 2)).ok().unwrap();
+    }
+    let panic = catch_unwind(AssertUnwindSafe(|| drop(receiver)));
+    assert!(panic.is_err());
+    assert_eq!(Arc::strong_count(&alive), 1);
+    assert!(sender.try_send(message(&alive, false)).is_err());
 }

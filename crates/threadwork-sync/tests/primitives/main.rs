@@ -12,9 +12,12 @@
 
 mod support;
 
+mod auto_traits;
 mod barrier;
 mod channel;
 mod condvar;
+mod futures;
+mod generated;
 mod latch;
 mod lock_order;
 mod mutex;
@@ -23,4 +26,5 @@ mod parker;
 mod priority_mutex;
 mod rwlock;
 mod semaphore;
+mod timeouts;
 mod wait_group;

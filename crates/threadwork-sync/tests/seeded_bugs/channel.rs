@@ -35,7 +35,7 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a sleeper is not notified",
         file: "channel/ring.rs",
-        from: "System.notify(&raw const self.sequence, count);",
+        from: "System.notify(self.sequence.address(), count);",
         to: "let _ = count;",
         caught_by: "channel::a_second_receiver_is_announced_anew",
     },
@@ -161,7 +161,7 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "messages outlive the last receiver",
         file: "channel.rs",
-        from: "self.try_iter().for_each(drop);",
+        from: "self.receiver.try_iter().for_each(drop);",
         to: "",
         caught_by: "channel::nothing_leaks_when_both_ends_hang_up",
     },

@@ -1,4 +1,5 @@
-//! The models of `tests/loom` catch these seeded bugs: a file of them for each primitive.
+//! The models of `tests/loom` catch these seeded bugs, and some the tests of
+//! `tests/primitives`: a file of them for each primitive.
 //! See the crate `seeded-bugs`.
 
 #![cfg(not(any(loom, miri, target_family = "wasm")))]
@@ -10,6 +11,8 @@ use seeded_bugs::{Run, Suite};
 mod barrier;
 mod channel;
 mod condvar;
+mod futures;
+mod generated;
 mod latch;
 mod mutex;
 mod once;
@@ -28,6 +31,8 @@ fn each_is_caught() {
             (Run::Loom("loom"), barrier::BUGS),
             (Run::Loom("loom"), channel::BUGS),
             (Run::Loom("loom"), condvar::BUGS),
+            (Run::Native("primitives"), futures::BUGS),
+            (Run::Native("primitives"), generated::BUGS),
             (Run::Loom("loom"), latch::BUGS),
             (Run::Loom("loom"), mutex::BUGS),
             (Run::Loom("loom"), once::BUGS),

@@ -224,7 +224,7 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "the last writer that gives up leaves the readers asleep",
         file: "raw_rwlock.rs",
-        from: "self.futex.notify(readers, u32::MAX);",
+        from: "self.futex.notify(readers.address(), u32::MAX);",
         to: "",
         caught_by: "rwlock::a_writer_that_gives_up_lets_the_readers_through",
     },

@@ -20,8 +20,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "who waited sees nothing",
         file: "semaphore.rs",
-        from: "address.compare_exchange_weak(word, next, Ordering::Acquire, Ordering::Relaxed)",
-        to: "address.compare_exchange_weak(word, next, Ordering::Relaxed, Ordering::Relaxed)",
+        from: "place.compare_exchange_weak(word, next, Ordering::Acquire, Ordering::Relaxed)",
+        to: "place.compare_exchange_weak(word, next, Ordering::Relaxed, Ordering::Relaxed)",
         caught_by: "semaphore::one_permit_is_a_lock",
     },
     Bug {

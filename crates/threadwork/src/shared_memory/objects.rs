@@ -15,7 +15,8 @@ use super::{MemoryError, SharedMemory};
 /// # Safety
 ///
 /// It consists of atomics and nothing else, without padding, and whatever its bytes are, it
-/// can be used without undefined behaviour. It has no destructor, and its size is not zero.
+/// can be used without undefined behaviour. It makes no difference whether its destructor
+/// runs, if it has one, and its size is not zero.
 pub unsafe trait Object: Sized + Sync {}
 
 /// Primitives in the memory, for all threads that know the offset.

@@ -1,0 +1,157 @@
+//! Random programs of file calls, run natively and on each host in equal folders: each call
+//! must return the same, and the same files must be left.
+//!
+//! `FILE_PROGRAMS=A..B` runs these seeds, `THREADWORK_FULL=1` a hundred thousand. A failure
+//! names the seed and the fewest of its calls that show it.
+
+#![cfg(target_os = "linux")]
+
+use std::env;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+use std::process::Command;
+
+#[path = "cli/support.rs"]
+#[expect(dead_code, reason = "the other tests use the rest")]
+mod support;
+
+#[path = "cli/guests.rs"]
+mod guests;
+
+use guests::Guests;
+use support::{finish, temporary_folder, threadwork};
+
+const GUEST: &str = "file-programs";
+
+/// How many programs run one after another in one folder.
+const BATCH: u64 = 500;
+
+const SAMPLE: Range<u64> = 0..300;
+const FULL: Range<u64> = 0..100_000;
+
+/// What differs for a reason: the call, what Linux says natively, and what a host says.
+struct Difference {
+    call: &'static str,
+    native: &'static str,
+    host: &'static str,
+}
+
+/// Each with its reason.
+const KNOWN: &[Difference] = &[];
+
+#[test]
+fn the_engine_does_what_linux_does() {
+    compare(&["run"]);
+}
+
+#[test]
+fn node_does_what_linux_does() {
+    compare(&["run", "--host", "node"]);
+}
+
+fn compare(host: &[&str]) {
+    let Range { start, end } = seeds();
+    let mut from = start;
+    while from < end {
+        let to = end.min(from + BATCH);
+        let seeds = format!("{from}..{to}");
+        if let Some((seed, _)) = difference(host, &[&seeds]) {
+            panic!("{}", shrunk(host, seed));
+        }
+        from = to;
+    }
+}
+
+fn seeds() -> Range<u64> {
+    match env::var("FILE_PROGRAMS") {
+        Ok(range) => {
+            let (from, to) = range.split_once("..").expect("FILE_PROGRAMS=A..B");
+            let number = |text: &str| text.parse().expect("a seed is a number");
+            number(from)..number(to)
+        }
+        Err(_) if env::var_os("THREADWORK_FULL").is_some() => FULL,
+        Err(_) => SAMPLE,
+    }
+}
+
+/// The first program that is not the same on the host, and what is not.
+fn difference(host: &[&str], args: &[&str]) -> Option<(u64, String)> {
+    let (here, there) = (temporary_folder(), temporary_folder());
+    let guests = Guests::build();
+    let native = finish(guests.native(GUEST).args(args).current_dir(here.path()));
+    let mut command = threadwork();
+    command.args(host).args(["--dir", "."]);
+    command.arg(guests.wasm(GUEST)).args(args);
+    let hosted = finish(command.current_dir(there.path()));
+    let (native, hosted) = (native.expect_code(0), hosted.expect_code(0));
+    let mut seed = 0;
+    for (ours, theirs) in native.stdout.lines().zip(hosted.stdout.lines()) {
+        if let Some(number) = ours.strip_prefix("program ") {
+            seed = number.parse().expect("the number of a program");
+        }
+        if ours != theirs && !is_known(ours, theirs) {
+            return Some((seed, format!("native: {ours}\nhost:   {theirs}")));
+        }
+    }
+    let lines = |outcome: &support::Outcome| outcome.stdout.lines().count();
+    assert_eq!(lines(&native), lines(&hosted), "of {args:?} on {host:?}");
+    let (ours, theirs) = (tree(here.path()), tree(there.path()));
+    let mut files = ours.lines().zip(theirs.lines());
+    files
+        .find(|(ours, theirs)| ours != theirs)
+        .map(|(ours, theirs)| {
+            let seed = ours.split('/').nth(1).and_then(|seed| seed.parse().ok());
+            let seed = seed.expect("each file is in the folder of a program");
+            (seed, format!("native: {ours}\nhost:   {theirs}"))
+        })
+}
+
+fn tree(folder: &Path) -> String {
+    let mut tree = Guests::build().native(GUEST);
+    finish(tree.arg("--tree").current_dir(folder))
+        .expect_code(0)
+        .stdout
+}
+
+/// Whether the two lines differ as the table has it.
+fn is_known(native: &str, host: &str) -> bool {
+    let parts = |line: &str| {
+        let (call, outcome) = line.rsplit_once(" -> ")?;
+        let name = call.split(' ').nth(1)?;
+        Some((name.to_owned(), outcome.to_owned()))
+    };
+    let (Some((call, native)), Some((_, host))) = (parts(native), parts(host)) else {
+        return false;
+    };
+    KNOWN
+        .iter()
+        .any(|known| known.call == call && known.native == native && known.host == host)
+}
+
+/// The program with as few calls as still differ.
+fn shrunk(host: &[&str], seed: u64) -> String {
+    let seeds = format!("{seed}..{}", seed + 1);
+    let differs = |calls: &[String]| {
+        let only = calls.join(",");
+        difference(host, &[&seeds, "--only", &only]).map(|(_, what)| what)
+    };
+    let mut calls: Vec<String> = (0..60).map(|number: u32| number.to_string()).collect();
+    let mut what = differs(&calls).unwrap_or_else(|| "only after other programs".to_owned());
+    for number in (0..calls.len()).rev() {
+        let mut fewer = calls.clone();
+        fewer.remove(number);
+        if let Some(difference) = differs(&fewer) {
+            (calls, what) = (fewer, difference);
+        }
+    }
+    let only = calls.join(",");
+    let folder = temporary_folder();
+    let mut native: Command = Guests::build().native(GUEST);
+    let native = native
+        .args([&seeds, "--only", &only])
+        .current_dir(folder.path());
+    let steps = finish(native).stdout;
+    let _ = fs::remove_dir_all(folder.path());
+    format!("program {seed} differs on {host:?}:\n{what}\n{GUEST} {seeds} --only {only}\n{steps}")
+}

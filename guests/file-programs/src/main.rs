@@ -1,0 +1,98 @@
+//! Random programs of calls on files and directories, through libc.
+//!
+//! ```text
+//! file-programs SEED..END                  runs these, each in a folder that is named after it
+//!               --steps N                  each with so many calls (60)
+//!               --only N,N,...             of the calls only these, to find which matter
+//! file-programs --tree                     prints what is in each folder, and what it is
+//! ```
+//!
+//! A program is decided by its seed alone: what its calls return changes nothing of what
+//! comes next. So the same seed, run on two systems in empty folders, must print the same
+//! lines and leave the same files. Numbers of errors and of flags differ between systems,
+//! so both are printed by name; numbers of descriptors are printed from the lowest free one.
+//!
+//! No path leads out of the folder, even natively: the targets of links have no `..`, and in
+//! paths a `..` follows a name.
+
+mod calls;
+mod errno;
+mod program;
+mod random;
+mod tree;
+
+use std::process::ExitCode;
+
+use calls::Calls;
+use program::Call;
+
+const STEPS: usize = 60;
+
+/// What the command line asks for.
+enum Command {
+    Run { seeds: std::ops::Range<u64>, steps: usize, only: Option<Vec<usize>> },
+    Tree,
+}
+
+fn main() -> ExitCode {
+    match parse(std::env::args().skip(1)) {
+        Ok(Command::Tree) => tree::print(),
+        Ok(Command::Run { seeds, steps, only }) => {
+            for seed in seeds {
+                run(seed, steps, only.as_deref());
+            }
+        }
+        Err(message) => {
+            eprintln!("error: {message}");
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn run(seed: u64, steps: usize, only: Option<&[usize]>) {
+    println!("program {seed}");
+    let mut calls = Calls::in_folder(&seed.to_string());
+    for (number, call) in program::of_seed(seed, steps).into_iter().enumerate() {
+        if only.is_none_or(|only| only.contains(&number)) {
+            let outcome = calls.make(&call);
+            println!("{number} {} -> {outcome}", show(&call));
+        }
+    }
+    calls.end();
+}
+
+/// A call in one line; long names in short.
+fn show(call: &Call) -> String {
+    let text = format!("{call:?}");
+    match text.len() {
+        0..300 => text,
+        length => format!("{}... ({length} characters)", &text[..60]),
+    }
+}
+
+fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> {
+    let (mut seeds, mut steps, mut only) = (None, STEPS, None);
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or(format!("{arg} needs a value"));
+        match arg.as_str() {
+            "--tree" => return Ok(Command::Tree),
+            "--steps" => steps = number(&value()?)?,
+            "--only" => {
+                let list = value()?;
+                let list = list.split(',').filter(|text| !text.is_empty());
+                only = Some(list.map(number).collect::<Result<_, _>>()?);
+            }
+            range => {
+                let (from, to) = range.split_once("..").ok_or(format!("what is {range}?"))?;
+                seeds = Some(number(from)?..number(to)?);
+            }
+        }
+    }
+    let seeds = seeds.ok_or("which seeds? for example 0..10")?;
+    Ok(Command::Run { seeds, steps, only })
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("{text} is no whole number"))
+}

@@ -1,0 +1,290 @@
+// What the numbers of descriptors stand for: numbers lead to slots, a slot says what is open.
+//
+// All of it is words, so that several workers can use it at the same time when they are in
+// shared memory. Nobody takes a lock to look up a number; opening, closing and renumbering
+// take one, and whoever moves a position takes the slot's.
+//
+// Invariant: a slot counts the numbers and the calls that use it. Whoever makes the count zero
+// closes what is open, and nobody else then has the slot.
+
+import { Lock } from '../lock.js';
+import { E, Errno } from '../wasi/abi.js';
+
+/** As many numbers as there can be. */
+const MOST = 1 << 15;
+/** Slots without a number: what is kept, or closed but still in use. */
+const MORE_SLOTS = 1 << 12;
+
+/** The words at the beginning. */
+const H = {
+  LOCK: 0,
+  /** No number below this one is free. */
+  LOWEST: 1,
+  OPEN: 2,
+  /** As many as may be open. */
+  LIMIT: 3,
+  /** Behind the last slot that was ever used. */
+  TOP: 4,
+};
+const NUMBERS = 6;
+const SLOTS = NUMBERS + MOST;
+
+/** The words of a slot. */
+const S = {
+  /** 0 if the slot is free. */
+  USES: 0,
+  LOCK: 1,
+  KIND: 2,
+  /** The number of a standard stream, or the system's descriptor. */
+  HANDLE: 3,
+  /** The system's second descriptor of a file, which appends if the first does not, or -1. */
+  OTHER: 4,
+  FLAGS: 5,
+  RIGHTS: 6,
+  INHERITING: 7,
+  /** Of a granted directory: which, from 1. */
+  PREOPEN: 8,
+  /** Changes with each thing that is opened here. */
+  GENERATION: 9,
+  /** 64 bits. */
+  POSITION: 10,
+  /** The rights to read and to write, as it was opened. */
+  ACCESS: 12,
+};
+/** Even, for the positions. */
+const SLOT_WORDS = 14;
+
+/** No descriptor. */
+export const NONE = -1;
+const NEW = { handle: NONE, other: NONE, access: 0, flags: 0, preopen: 0, position: 0n, resource: null };
+/** Instead of uses, while it is closed. */
+const CLOSING = -1;
+
+export const Kind = { STREAM: 1, DIRECTORY: 2, FILE: 3 };
+
+/** What is open, as one worker knows it: the words of its slot, and objects of the worker's own. */
+class Open {
+  /** What to read and write, or a directory; made by `revive` if another worker opened it. */
+  resource = null;
+  listing = null;
+
+  constructor(words, wide, at) {
+    this.words = words;
+    this.wide = wide;
+    this.at = at;
+    this.generation = words[at + S.GENERATION];
+    this.lock = new Lock(words, at + S.LOCK);
+  }
+
+  /** Where the next read or write is; under the lock. */
+  get position() {
+    return this.wide[(this.at + S.POSITION) >> 1];
+  }
+  set position(position) {
+    Atomics.store(this.wide, (this.at + S.POSITION) >> 1, position);
+  }
+}
+for (const [name, word] of Object.entries(S)) {
+  if (name === 'LOCK' || name === 'POSITION' || name === 'GENERATION') continue;
+  Object.defineProperty(Open.prototype, name.toLowerCase(), {
+    get() {
+      return Atomics.load(this.words, this.at + word);
+    },
+    set(value) {
+      Atomics.store(this.words, this.at + word, value);
+    },
+  });
+}
+
+export class Descriptors {
+  /** By slots. */
+  #opens = [];
+  #revive;
+  #limitMet;
+
+  /** Memory for a table; the same for all workers that use it. */
+  static create(isShared) {
+    const bytes = (SLOTS + (MOST + MORE_SLOTS) * SLOT_WORDS) * 4;
+    return isShared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
+  }
+
+  /** `revive` makes the resource of what has none here: of what another worker has opened. */
+  constructor(buffer, { revive, limitMet }) {
+    this.words = new Int32Array(buffer);
+    this.wide = new BigInt64Array(buffer);
+    this.lock = new Lock(this.words, H.LOCK);
+    this.#revive = revive;
+    this.#limitMet = limitMet;
+  }
+
+  /** From now on so many more may be open. */
+  limit(more) {
+    this.words[H.LIMIT] = Math.min(this.words[H.OPEN] + more, MOST);
+  }
+
+  /** Fails if there is no number left. */
+  checkRoom() {
+    if (Atomics.load(this.words, H.OPEN) < this.words[H.LIMIT]) return;
+    this.#limitMet?.();
+    throw new Errno(E.MFILE);
+  }
+
+  // ---- Uses ----
+
+  #slotOf(number) {
+    const at = number < MOST ? Atomics.load(this.words, NUMBERS + number) : 0;
+    if (at === 0) throw new Errno(E.BADF);
+    return at;
+  }
+
+  /** Of a slot that is in use. */
+  #openAt(at) {
+    const known = this.#opens[at];
+    if (known?.generation === this.words[at + S.GENERATION]) return known;
+    return (this.#opens[at] = new Open(this.words, this.wide, at));
+  }
+
+  /** What a number stands for. It stays open until `release`. */
+  use(number) {
+    const { words } = this;
+    for (;;) {
+      const at = this.#slotOf(number);
+      const uses = Atomics.load(words, at + S.USES);
+      // Without uses it is being closed, and the number says so when it is asked again.
+      if (uses < 1 || Atomics.compareExchange(words, at + S.USES, uses, uses + 1) !== uses) continue;
+      const open = this.#openAt(at);
+      // The slot may have been closed and used again before it was counted.
+      if (Atomics.load(words, NUMBERS + number) === at) {
+        this.#resourceOf(open);
+        return open;
+      }
+      this.release(open);
+    }
+  }
+
+  /** Ends a use; the last one closes it. */
+  release(open) {
+    const { words, at } = open;
+    for (;;) {
+      const uses = Atomics.load(words, at + S.USES);
+      const next = uses === 1 ? CLOSING : uses - 1;
+      if (Atomics.compareExchange(words, at + S.USES, uses, next) !== uses) continue;
+      if (next === CLOSING) this.#close(open);
+      return;
+    }
+  }
+
+  #close(open) {
+    const { words, at } = open;
+    try {
+      this.#resourceOf(open)?.close();
+    } finally {
+      this.#opens[at] = undefined;
+      Atomics.store(words, at + S.USES, 0);
+    }
+  }
+
+  /** Standard streams have none. */
+  #resourceOf(open) {
+    if (open.kind !== Kind.STREAM) open.resource ??= this.#revive?.(open);
+    return open.resource;
+  }
+
+  // ---- Numbers ----
+
+  #locked(body) {
+    this.lock.take();
+    try {
+      return body(this.words);
+    } finally {
+      this.lock.give();
+    }
+  }
+
+  /** Gives what is open the lowest free number, or closes it. */
+  insert(what) {
+    return this.#locked((words) => {
+      try {
+        this.checkRoom();
+      } catch (error) {
+        (what.resource ?? this.#revive(what)).close();
+        throw error;
+      }
+      let number = words[H.LOWEST];
+      while (words[NUMBERS + number] !== 0) number += 1;
+      const { at } = this.#fill(number, what);
+      Atomics.store(words, NUMBERS + number, at);
+      words[H.LOWEST] = number + 1;
+      Atomics.add(words, H.OPEN, 1);
+      return number;
+    });
+  }
+
+  /** A directory that has no number; it is closed when it is released. */
+  keep(directory) {
+    const what = { kind: Kind.DIRECTORY, handle: directory.fd ?? NONE, resource: directory, rights: 0, inheriting: 0 };
+    return this.#locked((words) => this.#fill(words[H.LOWEST], what));
+  }
+
+  /** Makes a slot that is in use once, under the lock; rather the one of a number. */
+  #fill(number, what) {
+    const { words } = this;
+    const at = this.#freeSlot(number);
+    words[at + S.GENERATION] += 1;
+    const open = Object.assign(this.#openAt(at), NEW, what);
+    Atomics.store(words, at + S.USES, 1);
+    words[H.TOP] = Math.max(words[H.TOP], at + SLOT_WORDS);
+    return open;
+  }
+
+  /** The slot with the number's own place, unless it is still in use by another number or a call. */
+  #freeSlot(number) {
+    for (let n = number; ; n = (n + 1) % (MOST + MORE_SLOTS)) {
+      const at = SLOTS + n * SLOT_WORDS;
+      if (Atomics.load(this.words, at + S.USES) === 0) return at;
+    }
+  }
+
+  /** Frees a number. What it stood for is closed when nobody uses it any more. */
+  remove(number, before = () => {}) {
+    const open = this.#locked((words) => {
+      const found = this.#openAt(this.#slotOf(number));
+      before(found);
+      this.#free(words, number);
+      return found;
+    });
+    this.release(open);
+  }
+
+  /** What `from` stands for gets the number `to`; what that stood for is closed. */
+  renumber(from, to, moved) {
+    const old = this.#locked((words) => {
+      const open = this.#openAt(this.#slotOf(from));
+      const replaced = this.#openAt(this.#slotOf(to));
+      if (from === to) return null;
+      moved(open, replaced);
+      Atomics.store(words, NUMBERS + to, open.at);
+      this.#free(words, from);
+      return replaced;
+    });
+    if (old) this.release(old);
+  }
+
+  #free(words, number) {
+    Atomics.store(words, NUMBERS + number, 0);
+    words[H.LOWEST] = Math.min(words[H.LOWEST], number);
+    Atomics.sub(words, H.OPEN, 1);
+  }
+
+  /** Closes everything; nobody else uses it any more. */
+  closeAll() {
+    for (let at = SLOTS; at < this.words[H.TOP]; at += SLOT_WORDS) {
+      if (this.words[at + S.USES] === 0) continue;
+      try {
+        this.#close(this.#openAt(at));
+      } catch {
+        // The last bytes may not have reached a disk; the descriptor is gone all the same.
+      }
+    }
+  }
+}

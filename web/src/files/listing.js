@@ -1,0 +1,91 @@
+// What a directory had in it when its listing began, in an order that stays when entries come and
+// go: by a hash of the name. A cookie is a place in that order, so that a thread on another
+// worker, which lists the directory again, goes on where this one has stopped.
+
+import { isErrno, FILE_TYPES } from '../wasi/abi.js';
+
+/** So many bits of a key tell names of one hash apart. */
+const INDEX_BITS = 23;
+/** The cookies before those of names: to begin, and after `.` and `..`. */
+const FIRST = 3;
+const HEADER = 24;
+const utf8 = new TextEncoder();
+
+/** 29 bits; FNV-1a. */
+function hash(name) {
+  let value = 0x811c9dc5;
+  for (let n = 0; n < name.length; n++) value = Math.imul(value ^ name.charCodeAt(n), 0x01000193);
+  return value >>> 3;
+}
+
+export class Listing {
+  #entries;
+  /** Sorted; the lower bits are the place in `#entries`. */
+  #keys;
+  #own;
+
+  /** @param {{name: string, kind: string, ino?: bigint}[]} entries */
+  constructor(entries, ino) {
+    this.#entries = entries;
+    this.#own = [
+      { name: '.', kind: 'directory', ino },
+      { name: '..', kind: 'directory', ino },
+    ];
+    this.#keys = new Float64Array(entries.length);
+    entries.forEach(({ name }, n) => (this.#keys[n] = FIRST + hash(name) * 2 ** INDEX_BITS + n));
+    this.#keys.sort();
+  }
+
+  /** The number of the first key after a cookie. */
+  #after(cookie) {
+    let [low, high] = [0, this.#keys.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#keys[middle] > cookie) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  /** Fills `room` with entries from a cookie on, the last one as far as it fits; how many bytes. */
+  *write(room, cookie, directory) {
+    let used = 0;
+    const put = (next, entry) => {
+      const part = encode(next, entry).subarray(0, room.length - used);
+      room.set(part, used);
+      used += part.length;
+    };
+    for (let n = Number(cookie); n < 2 && used < room.length; n++) put(n + 1, this.#own[n]);
+    for (let n = this.#after(Number(cookie)); n < this.#keys.length && used < room.length; n++) {
+      const key = this.#keys[n];
+      const entry = this.#entries[(key - FIRST) % 2 ** INDEX_BITS];
+      entry.ino ??= yield* inodeOf(directory, entry.name);
+      put(key, entry);
+    }
+    return used;
+  }
+}
+
+/** 0 if it is not there any more. */
+function* inodeOf(directory, name) {
+  try {
+    const node = yield directory.lookup(name);
+    return node ? (yield node.stat()).ino : 0n;
+  } catch (error) {
+    if (isErrno(error)) return 0n;
+    throw error;
+  }
+}
+
+/** A `dirent` and its name. */
+function encode(next, { name, kind, ino }) {
+  const text = utf8.encode(name);
+  const bytes = new Uint8Array(HEADER + text.length);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(0, BigInt(next), true);
+  view.setBigUint64(8, ino, true);
+  view.setUint32(16, text.length, true);
+  bytes[20] = FILE_TYPES[kind];
+  bytes.set(text, HEADER);
+  return bytes;
+}

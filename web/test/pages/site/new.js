@@ -1,0 +1,3 @@
+// Found by the name of old.js.
+
+export const at = import.meta.url;
