@@ -288,13 +288,6 @@ pub(crate) const NATIVE: &[Bug] = &[
         "boundaries::results_that_nobody_takes",
     ),
     bug(
-        "a waker may end a worker",
-        "pool/task.rs",
-        "boundary::call(|| System.notify(&raw const self.state, u32::MAX));",
-        "System.notify(&raw const self.state, u32::MAX);",
-        "boundaries::wakers",
-    ),
-    bug(
         "the panic of a panic's payload counts as harmless",
         "boundary.rs",
         "        mem::forget(another);",
