@@ -23,7 +23,7 @@ fn folder() -> tempfile::TempDir {
 
 /// Runs the guest in `granted`. Afterwards, `outside` is as it was.
 fn attack(folder: &Path, args: &[&str]) {
-    let builder = ProcessBuilder::new(&guest("sandbox")).args(args);
+    let builder = ProcessBuilder::new(&guest("sandbox")).args(args.iter().copied());
     output(builder.preopen_dir(folder.join("granted"), "/")).expect_line("ok sandbox");
     let outside: Vec<_> = fs::read_dir(folder.join("outside")).unwrap().collect();
     assert_eq!(outside.len(), 1);
