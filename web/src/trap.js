@@ -1,7 +1,6 @@
 // Traps as texts: what happened, and where, with the names that the module has.
 
 import { demangle } from './demangle.js';
-import { ThreadworkError } from './errors.js';
 import { textOf } from './foreign.js';
 
 // Engines keep ten frames unless told.
@@ -45,7 +44,8 @@ const isOutOfCalls = (error) =>
 
 /** What is told the host of a failure that is not the guest's, as `{code, message, stack}`. */
 export function failureOf(error) {
-  if (error instanceof ThreadworkError) return { code: error.code, message: error.message };
+  // By its name: what is built as a file of its own has a class of its own.
+  if (error?.name === 'ThreadworkError') return { code: error.code, message: error.message };
   if (error instanceof WebAssembly.LinkError) return { code: 'IMPORTS', message: error.message };
   const message = `a function that the program imports failed: ${textOf(error)}`;
   return { code: 'HOST_FUNCTION', message, stack: String(error?.stack ?? '') };

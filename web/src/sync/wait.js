@@ -7,7 +7,6 @@
 
 import { ThreadworkError } from '../errors.js';
 import { isNode } from '../platform.js';
-import { after } from '../timers.js';
 
 /** Why a waiter goes on. */
 export const STARTED = 0;
@@ -26,6 +25,9 @@ const LOOKS = 100;
 
 /** Where nobody can tell when a word changes, it is looked at; in ms. */
 const LONGEST_PAUSE = 16;
+
+/** An interval of more ms is none. */
+const LONGEST_INTERVAL = 2 ** 31 - 1;
 
 /** What a waiter yields: look at a word for a while, in the hope that it changes. */
 export const watch = (index, expected) => ({ index, expected, isWatch: true });
@@ -77,13 +79,13 @@ export async function sleepAsync(words, index, expected, timeout) {
   timeout = checked(timeout);
   if (typeof Atomics.waitAsync !== 'function') return poll(words, index, expected, timeout);
   const { async, value } = Atomics.waitAsync(words, index, expected, timeout);
-  if (!async || !isNode) return value;
+  if (!async || !isNode || timeout === Infinity) return value;
   // Node does not stay alive for it by itself.
-  const letGo = after(timeout, () => {});
+  const alive = setInterval(() => {}, LONGEST_INTERVAL);
   try {
     return await value;
   } finally {
-    letGo();
+    clearInterval(alive);
   }
 }
 

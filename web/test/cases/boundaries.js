@@ -383,7 +383,7 @@ test('boundaries: processes start while others are being ended', async () => {
   const [computes, hello] = [await crowd(3, COMPUTE), await load(guest('hello'))];
   let ended = [];
   let longest = 0;
-  for (let round = host.isFull ? 100 : 5; round > 0; round--) {
+  for (let round = host.isFull ? 60 : 5; round > 0; round--) {
     const { process, stage } = onStage(computes);
     await process.start();
     await stage.hear(4);

@@ -56,7 +56,7 @@ pub(crate) const LOOM: &[Bug] = &[
     Bug {
         name: "the depot has no lock",
         file: "depot.rs",
-        from: "        self.lock.lock_with(&System);\n",
+        from: "        self.lock.lock_with(&Port);\n",
         to: "        let _ = self.lock.try_lock();\n",
         caught_by: "slabs_go_from_heap_to_heap",
     },
