@@ -184,8 +184,10 @@ test('boundaries: whoever stops to read forgets the rest of the output', async (
     if (pipes) process.stdout.pipeTo(failing()).catch(() => {});
     await process.start();
     await isFull(process);
+    await until(() => fail);
     fail(new Error('disk full'));
     equal(await process.wait(), exited);
+    fail = undefined;
   }
 });
 
