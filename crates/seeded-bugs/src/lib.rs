@@ -148,6 +148,12 @@ fn sample<T: Copy>(all: &[T], size: usize) -> Vec<T> {
         .collect()
 }
 
+/// Seconds for a test: far more than any takes.
+const TEST: &str = "180";
+
+/// Seconds for a build, on a machine that has other things to do.
+const BUILD: &str = "1800";
+
 /// A copy of the package that can be spoilt.
 struct Workshop {
     root: PathBuf,
@@ -203,9 +209,12 @@ impl Workshop {
             ));
         }
         fs::write(&path, source.replace(bug.from, bug.to)).unwrap();
-        let built = self.cargo(run, &["--no-run"]);
-        let ran = self.cargo(run, &["--", "--exact", bug.caught_by]);
+        let built = self.cargo(run, BUILD, &["--no-run"]);
+        let ran = self.cargo(run, TEST, &["--", "--exact", bug.caught_by]);
         fs::write(&path, source).unwrap();
+        if built.status.code() == Some(124) {
+            return Some("its build did not end".to_owned());
+        }
         if !built.status.success() {
             return Some(String::from_utf8_lossy(&built.stderr).into_owned());
         }
@@ -221,8 +230,8 @@ impl Workshop {
         }
     }
 
-    /// Runs cargo in the workshop, for three minutes at most: far more than any test takes.
-    fn cargo(&self, run: Run, arguments: &[&str]) -> Output {
+    /// Runs cargo in the workshop, for so many seconds at most.
+    fn cargo(&self, run: Run, limit: &str, arguments: &[&str]) -> Output {
         // Each set of flags has a folder of its own, lest everything is built anew.
         let (words, flags, folder): (&[&str], _, _) = match run {
             Run::Loom(file) => (&["test", "--test", file], "--cfg loom", "loom"),
@@ -231,7 +240,7 @@ impl Workshop {
             Run::Miri(file) => (&["+nightly", "miri", "test", "--test", file], "", "miri"),
         };
         Command::new("timeout")
-            .args(["180", "cargo"])
+            .args([limit, "cargo"])
             .args(words)
             .args(["--quiet", "-p", self.package])
             .args(arguments)

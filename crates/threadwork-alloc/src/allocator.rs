@@ -70,7 +70,7 @@ mod fork {
         if !IS_PREPARED.load(Ordering::Relaxed) && !IS_PREPARED.swap(true, Ordering::Relaxed) {
             // SAFETY: the functions may be called at any time, in this order. It fails only
             // without memory; then forks are as dangerous as without it.
-            unsafe { libc::pthread_atfork(Some(before), Some(after), Some(after)) };
+            unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
         }
     }
 
@@ -78,9 +78,14 @@ mod fork {
         DEPOT.pause();
     }
 
-    extern "C" fn after() {
-        // SAFETY: `before` has paused it in this thread, whose copy the child's one is.
+    extern "C" fn in_parent() {
+        // SAFETY: `before` has paused it.
         unsafe { DEPOT.resume() };
+    }
+
+    extern "C" fn in_child() {
+        // SAFETY: the child has one thread, the copy of the one in which `before` ran.
+        unsafe { DEPOT.resume_alone() };
     }
 }
 

@@ -88,11 +88,25 @@ impl<B: GlobalAlloc> Depot<B> {
 
     /// # Safety
     ///
-    /// The caller has paused it, or was forked by the thread that has.
+    /// The caller has paused it.
     #[cfg(all(unix, feature = "std", not(loom)))]
     pub(crate) unsafe fn resume(&self) {
         // SAFETY: the caller's promise.
         unsafe { self.lock.unlock_with(&Port) };
+    }
+
+    /// Frees the lock in the child, and forgets who waits for it in the parent: one that is
+    /// starving there would keep everybody out for ever.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the only thread, and was forked by the thread that had paused it.
+    #[cfg(all(unix, feature = "std", not(loom)))]
+    pub(crate) unsafe fn resume_alone(&self) {
+        let lock = (&raw const self.lock).cast_mut();
+        // SAFETY: nobody else uses the lock, which is an atomic and so may be written
+        // through a shared reference.
+        unsafe { lock.write(RawMutex::new()) };
     }
 
     /// A slab for a heap. `None` if there is no memory.

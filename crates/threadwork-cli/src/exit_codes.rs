@@ -36,7 +36,7 @@ pub(crate) const TABLE: [(i32, &str); 14] = [
     (122, "the program failed at the limit of --max-open-files"),
     (
         TIME_IS_OVER,
-        "the time of --timeout is over, or compiling took longer",
+        "the time of --timeout, or of --max-compile, is over",
     ),
     (
         CANNOT_RUN,

@@ -5,6 +5,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -149,20 +150,25 @@ fn write_within(mut text: &[u8], deadline: Instant) -> io::Result<()> {
     /// A pipe that is ready has room for as much.
     const PART: usize = 512;
     while !text.is_empty() {
-        let stderr = rustix::stdio::stderr();
         let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
-        match poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], Some(&timeout)) {
-            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
-            Ok(_) => {
-                let part = &text[..text.len().min(PART)];
-                text = &text[io::stderr().write(part)?..];
-            }
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+        if !has_room(rustix::stdio::stderr(), left) {
+            return Err(io::ErrorKind::TimedOut.into());
         }
+        let part = &text[..text.len().min(PART)];
+        text = &text[io::stderr().write(part)?..];
     }
     Ok(())
+}
+
+/// Whether a write would not wait, or fail, which it then says itself; waits for that at most
+/// for `time`.
+pub(crate) fn has_room(stream: BorrowedFd<'_>, time: Duration) -> bool {
+    let timeout = Timespec::try_from(time).unwrap_or_default();
+    // A signal that interrupts it has been handled, or ends us.
+    poll(
+        &mut [PollFd::from_borrowed_fd(stream, PollFlags::OUT)],
+        Some(&timeout),
+    ) != Ok(0)
 }
 
 #[cfg(test)]

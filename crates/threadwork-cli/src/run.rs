@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use threadwork_engine::{Error, Limit, Limits, Module, Output, Process, ProcessBuilder, Stdin};
+use threadwork_engine::{Error, Limits, Module, Output, Process, ProcessBuilder, Stdin};
 
 use crate::options::{self, DirMapping, EnvVar};
 use crate::{engine, report, signals};
@@ -71,13 +71,17 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SIZE", value_parser = options::parse_stack)]
     stack: Option<usize>,
 
-    /// Longest time to run, for example 500ms, 10s or 1h30m; to compile, as long
+    /// Longest time to run, for example 500ms, 10s or 1h30m
     #[arg(long, value_name = "DURATION", value_parser = options::parse_duration)]
     timeout: Option<Duration>,
 
-    /// Most CPU time, of all threads together; to compile, as long by the clock
+    /// Most CPU time, of all threads together
     #[arg(long, value_name = "DURATION", value_parser = options::parse_duration)]
     max_cpu: Option<Duration>,
+
+    /// Longest time to compile: 10s unless set if there is a --timeout or --max-cpu, else none
+    #[arg(long, value_name = "DURATION", value_parser = options::parse_duration)]
+    max_compile: Option<Duration>,
 
     /// Most files and directories open at one time
     #[arg(long, value_name = "N", value_parser = options::parse_count)]
@@ -102,7 +106,7 @@ pub(crate) struct RunArgs {
 
 /// Runs the program and returns the code to exit with.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<i32> {
-    if args.timeout.or(args.max_cpu).is_some() {
+    if args.compile_time().is_some() {
         report::hurry();
     }
     if args.host == Host::Node {
@@ -131,10 +135,10 @@ fn start(args: &RunArgs) -> anyhow::Result<Process> {
 fn prepare(args: &RunArgs, file: &Path) -> anyhow::Result<ProcessBuilder> {
     let code = read(file)?;
     let cannot_run = |error| cannot_run(file, error);
-    let time = args.timeout.into_iter().chain(args.max_cpu).min();
+    let time = args.compile_time();
     let engine = engine::build_with(!args.no_cache, args.stack, time).map_err(cannot_run)?;
     let module = Module::new(&engine, &code).map_err(|error| match error {
-        Error::CompileTime { limit } => takes_too_long(args, file, limit),
+        Error::CompileTime { limit } => takes_too_long(file, limit),
         error => cannot_run(error),
     })?;
     let builder = ProcessBuilder::new(&module)
@@ -151,20 +155,23 @@ fn cannot_run(file: &Path, error: threadwork_engine::Error) -> anyhow::Error {
     report::explain(format_args!("cannot run {}", file.display()), error)
 }
 
-/// Compiling took longer than the program may run.
-fn takes_too_long(args: &RunArgs, file: &Path, limit: Duration) -> anyhow::Error {
-    let option = report::option_of(match args.timeout == Some(limit) {
-        true => Limit::WallTime(limit),
-        false => Limit::CpuTime(limit),
-    });
+fn takes_too_long(file: &Path, limit: Duration) -> anyhow::Error {
     let file = file.display();
     anyhow::Error::new(Error::CompileTime { limit }).context(format!(
-        "cannot run {file}: compiling it takes longer than the {limit:?} of {option}: raise that, \
-         or make the program smaller (optimize, strip, split)"
+        "cannot run {file}: compiling it takes longer than {limit:?}: raise --max-compile, or make \
+         the program smaller (optimize, strip, split)"
     ))
 }
 
 impl RunArgs {
+    /// How long compiling may take. Programs that are to end by a time are not to be kept
+    /// from it by their compiler; but they may run for less than it takes to compile them.
+    fn compile_time(&self) -> Option<Duration> {
+        const UNLESS_SET: Duration = Duration::from_secs(10);
+        let is_limited = self.timeout.or(self.max_cpu).is_some();
+        self.max_compile.or(is_limited.then_some(UNLESS_SET))
+    }
+
     /// The file, and what follows it.
     fn program(&self) -> anyhow::Result<(&Path, &[String])> {
         let (file, rest) = self.command.split_first().context("no file given")?;

@@ -62,9 +62,15 @@
 //! changes the word answers it ([`Patience`]). A thread remembers whether that has
 //! paid lately ([`spin_history`]).
 //!
+//! *Foreign code.* What a program hands in is called with nothing half done: a closure, a
+//! condition or a destructor that panics leaves the primitive as if the call had ended, and a
+//! panic of a waker or a [`PriorityHook`] ends where it is called, so that nobody else
+//! misses a wake-up.
+//!
 //! *Checked.* Loom explores each primitive within a bound on preemptions, timeouts and
 //! dropped futures included, and a list of seeded bugs shows that the models can fail;
-//! the same code runs under Miri, and as WebAssembly under Threadwork's engine. Debug
+//! the same code runs under Miri, and as WebAssembly under Threadwork's engine; generated
+//! programs of each primitive are compared with a sequential model. Debug
 //! builds report cycles of locks before they hang ([`lock_order`]).
 //!
 //! # Features

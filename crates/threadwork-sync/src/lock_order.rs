@@ -4,13 +4,17 @@
 //! [`Mutex`](crate::Mutex) and [`RwLock`](crate::RwLock). In other builds nothing of it
 //! is there: no field, no code. What it watches costs far more than an uncontended lock.
 //!
-//! *Deadlocks*: a thread that would wait for a lock whose holder waits, directly or over
-//! others, for a lock that this thread has, panics. The message names each thread, what
+//! *Deadlocks*: a thread that waits for a lock whose holder waits, directly or over
+//! others, for a lock that this thread has, says so, to standard error or to the handler
+//! that was [set](set_deadlock_handler), and waits on. The message names each thread, what
 //! it waits for and where, and who has that since where. That includes locking a mutex
-//! twice, and reading what one reads already while a writer waits. The panic comes when
-//! the cycle has stood for half a second: a guard may have been sent to another thread,
-//! which frees it soon. A thread that is panicking already prints the message, and waits.
-//! A wait with a timeout ends, and is no part of a deadlock.
+//! twice, and reading what one reads already while a writer waits. It comes when the cycle
+//! has stood for half a second, once for each wait. A wait with a timeout ends, and is no
+//! part of a deadlock.
+//!
+//! It is a report and no panic, because it may be wrong: a guard may have been sent to another
+//! thread, which frees the lock later, and nobody can tell before it does. A program that
+//! sends no guards sets a handler that panics, and so ends where it would hang.
 //!
 //! *Order*: when one thread takes B while it holds A, and another took A while it held
 //! B, at whatever time, they can deadlock on a bad day. Each such pair is reported once,
@@ -144,6 +148,28 @@ impl fmt::Display for Report {
 pub fn set_handler(handler: fn(&Report)) {
     #[cfg(all(any(debug_assertions, feature = "lock-order"), not(loom)))]
     on::set_handler(handler);
+    #[cfg(not(all(any(debug_assertions, feature = "lock-order"), not(loom))))]
+    let _ = handler;
+}
+
+/// From now on what is said of a deadlock goes to `handler`, and not to standard error. Where
+/// the checks are off it is never called.
+///
+/// It is called in a thread that waits. If it returns, the thread waits on; if it panics, so
+/// does the call that waits. The locks that it takes itself are not checked. A thread that
+/// is panicking already prints the message.
+///
+/// # Example
+///
+/// A program that never sends a guard to another thread ends instead of hanging:
+///
+/// ```
+/// threadwork_sync::lock_order::set_deadlock_handler(|message| panic!("{message}"));
+/// ```
+#[cfg(feature = "std")]
+pub fn set_deadlock_handler(handler: fn(&str)) {
+    #[cfg(all(any(debug_assertions, feature = "lock-order"), not(loom)))]
+    on::set_deadlock_handler(handler);
     #[cfg(not(all(any(debug_assertions, feature = "lock-order"), not(loom))))]
     let _ = handler;
 }

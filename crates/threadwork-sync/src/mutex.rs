@@ -71,9 +71,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// A thread that locks what it holds already waits for ever.
     ///
-    /// # Panics
-    ///
-    /// In debug builds, instead of a deadlock: see [`lock_order`](crate::lock_order).
+    /// In debug builds a deadlock is reported: see [`lock_order`](crate::lock_order).
     #[inline]
     #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn lock(&self) -> MutexGuard<'_, T> {

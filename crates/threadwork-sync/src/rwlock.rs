@@ -77,13 +77,12 @@ impl<T: ?Sized> RwLock<T> {
     /// [`read_async`](Self::read_async) is better.
     ///
     /// A thread must not read again while it reads: if a writer came in between, both
-    /// wait for ever.
+    /// wait for ever. In debug builds that is reported: see
+    /// [`lock_order`](crate::lock_order).
     ///
     /// # Panics
     ///
     /// When more than half a million readers hold or await the lock.
-    /// In debug builds also instead of a deadlock: see
-    /// [`lock_order`](crate::lock_order).
     #[inline]
     #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
@@ -103,13 +102,12 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     /// Takes the lock for writing. Blocks while anybody holds it; as
-    /// [`read`](Self::read), it polls where the thread may not block.
+    /// [`read`](Self::read), it polls where the thread may not block, and a deadlock is
+    /// reported.
     ///
     /// # Panics
     ///
     /// When more than a quarter of a million writers wait.
-    /// In debug builds also instead of a deadlock: see
-    /// [`lock_order`](crate::lock_order).
     #[inline]
     #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {

@@ -212,7 +212,8 @@ impl Semaphore {
     /// time: it gives back what it has collected.
     ///
     /// The bound on unfairness is for threads; a future can be passed any number of
-    /// times.
+    /// times. One that was woken is the one that wakes the next: until it is polled or
+    /// dropped, those behind it wait, even for permits that are free (see [`Wait`]).
     ///
     /// # Panics
     ///

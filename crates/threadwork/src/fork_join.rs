@@ -38,10 +38,17 @@
 //! No algorithm here has a fence: on WebAssembly one costs ten joins. There, each atomic
 //! store does, too, and the fast path of a join has none.
 //!
+//! # What a thread does that waits
+//!
+//! Parts of what it waits for: see `descent`. What else it could do might need a lock that it
+//! holds, or a cell that it fills. It means less to do for who waits, but not slower programs:
+//! a thief has taken the largest part that was there, and whoever waits for it helps with that.
+//!
 //! # Panics
 //!
 //! A half that panics does so in whoever called `join`, when the other half is done or
-//! was taken back without being run. In WebAssembly, where a panic ends the program, there
+//! was taken back without being run. What is dropped on the way may panic, too: see
+//! `boundary.rs`. In WebAssembly, where a panic ends the program, there
 //! is nothing to do.
 //!
 //! Sources: Frigo, Leiserson, Randall 1998 (work first); Dinan et al. 2009, van Dijk and
@@ -91,10 +98,13 @@ use job::{Half, StackJob};
 ///
 /// # Blocking
 ///
-/// When `b` is still being run elsewhere, the thread does other jobs, and sleeps when there are
-/// none. A thread that may not sleep (a page's main thread) waits awake. The closures should not
-/// wait for each other, nor hold a lock across a call of `join`: the thread may run other jobs
-/// within it, which may want that lock.
+/// When `b` is still being run elsewhere, the thread helps with what `b` has forked or spawned,
+/// and with nothing else, and sleeps when there is nothing of it. A thread that may not sleep (a
+/// page's main thread) waits awake. The closures should not wait for each other.
+///
+/// So a lock may be held across a call of `join`, or a cell be filled by one, though other jobs
+/// of the pool want the same, as long as the closures do not, nor what they spawn on a
+/// [`scope`](crate::scope) around the call.
 ///
 /// # Hosts
 ///

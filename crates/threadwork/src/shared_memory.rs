@@ -47,6 +47,13 @@ use segments::{PAGE, Segments};
 ///
 /// Clones are handles to the same memory, which is freed with the last.
 ///
+/// # Widths
+///
+/// Keep to one width for each word while others change it. Threads that race on the same
+/// bytes with accesses of different widths are outside of Rust's memory model, though each
+/// access is an atomic one. WebAssembly has such races, and so this memory does not check
+/// them: processors, and WebAssembly, mix the bytes, and Miri reports them.
+///
 /// # Example
 ///
 /// ```

@@ -20,8 +20,13 @@ class Node {
   ctime = this.atime;
 
   stat() {
-    const { ino, nlink, atime, mtime, ctime } = this;
-    return { ino, nlink, size: this.size(), atime, mtime, ctime };
+    const { ino, atime, mtime, ctime } = this;
+    return { ino, nlink: this.names(), size: this.size(), atime, mtime, ctime };
+  }
+
+  /** How many names it has. */
+  names() {
+    return this.nlink;
   }
 
   setTimes({ atime, mtime }) {
@@ -175,6 +180,12 @@ export class MemoryDirectory extends Node {
 
   size() {
     return this.#entries.size;
+  }
+
+  /** Those of itself are `.` and the `..` of those in it, too. */
+  names() {
+    if (this.#isRemoved) return 0;
+    return [...this.#entries.values()].reduce((sum, { kind }) => sum + (kind === 'directory' ? 1 : 0), 2);
   }
 
   lookup(name) {

@@ -75,6 +75,7 @@ const isSame = (one, other) => one.dev === other.dev && one.ino === other.ino;
 
 /** What all directories and files here have in common. */
 const backend = {
+  checksRenames: true,
   /** What an open descriptor is, by its words. */
   revive: (at) => (at.kind === Kind.DIRECTORY ? new NodeDirectory(at.handle) : new OpenFile(at)),
 };

@@ -166,13 +166,6 @@ export class FileTable {
     return this.#check(open, rights);
   }
 
-  /** A file that was opened to be written, or else an error of others. */
-  #writable(fd, right, ofOthers) {
-    const open = this.#file(fd, right);
-    if (!(open.access & RIGHTS.WRITE)) throw new Errno(ofOthers);
-    return open;
-  }
-
   #directory(fd, rights) {
     const open = this.#use(fd);
     if (open.kind !== Kind.DIRECTORY) throw new Errno(open.kind === Kind.FILE ? E.NOTDIR : E.BADF);
@@ -216,9 +209,7 @@ export class FileTable {
   }
 
   *fd_fdstat_set_flags(fd, flags) {
-    const open = this.#use(fd);
-    if (open.kind === Kind.DIRECTORY) throw new Errno(E.BADF);
-    this.#check(open, RIGHTS.SET_FLAGS);
+    const open = this.#check(this.#use(fd), RIGHTS.SET_FLAGS);
     // How writes are synchronised is settled when a file is opened.
     const changeable = FDFLAGS.APPEND | FDFLAGS.NONBLOCK;
     checkFlags(flags, changeable);
@@ -280,7 +271,7 @@ export class FileTable {
     let moved;
     if (flags & FDFLAGS.APPEND) {
       moved = yield resource.append(vectors);
-      file.position = AT_END;
+      if (moved > 0) file.position = AT_END;
     } else {
       moved = yield resource.write(sizeOf(position), vectors);
       file.position = position + BigInt(moved);
@@ -339,16 +330,21 @@ export class FileTable {
   }
 
   *fd_allocate(fd, offset, length) {
-    const file = this.#writable(fd, RIGHTS.ALLOCATE, E.BADF);
+    this.#use(fd);
     const end = toOffset(offset) + toOffset(length);
     if (toOffset(length) === 0) throw new Errno(E.INVAL);
+    const file = this.#file(fd, RIGHTS.ALLOCATE);
+    if (!(file.access & RIGHTS.WRITE)) throw new Errno(E.BADF);
     this.#lock(file);
-    if ((yield file.resource.size()) < end) yield file.resource.resize(sizeOf(end));
+    // Also if that changes nothing but the time.
+    yield file.resource.resize(Math.max(yield file.resource.size(), sizeOf(end)));
   }
 
   *fd_filestat_set_size(fd, size) {
-    const file = this.#writable(fd, RIGHTS.RESIZE, E.INVAL);
-    yield file.resource.resize(sizeOf(toOffset(size)));
+    const wanted = toOffset(size);
+    const file = this.#file(fd, RIGHTS.RESIZE, E.INVAL);
+    if (!(file.access & RIGHTS.WRITE)) throw new Errno(E.INVAL);
+    yield file.resource.resize(sizeOf(wanted));
   }
 
   // ---- What files are ----
@@ -382,13 +378,12 @@ export class FileTable {
       if (flags & given) return unsigned(time);
       return flags & current ? now : undefined;
     };
-    checkFlags(flags, 15);
-    const times = { atime: pick(atime, 1, 2), mtime: pick(mtime, 4, 8) };
-    if (flags !== 0) yield node.setTimes(times);
+    yield node.setTimes({ atime: pick(atime, 1, 2), mtime: pick(mtime, 4, 8) });
   }
 
   *fd_filestat_set_times(fd, atime, mtime, flags) {
     const open = this.#use(fd);
+    if (!setsTimes(flags)) return;
     if (open.kind === Kind.STREAM) throw new Errno(E.BADF);
     this.#check(open, RIGHTS.SET_TIMES);
     yield* this.#setTimes(open.resource, atime, mtime, flags);
@@ -400,6 +395,7 @@ export class FileTable {
   }
 
   *path_filestat_set_times(fd, lookup, at, length, atime, mtime, flags) {
+    if (!setsTimes(flags)) return;
     const { node } = yield* this.#find(fd, RIGHTS.PATH_SET_TIMES, at, length, lookup);
     yield* this.#setTimes(node, atime, mtime, flags);
   }
@@ -424,74 +420,10 @@ export class FileTable {
     return path;
   }
 
-  /**
-   * Walks to the last component of a path: the directories on the way, its name, and the
-   * node if there is one. `follow` says whether a symbolic link there is followed.
-   */
-  *#walk(start, path, follow) {
-    const known = this.#ways.find(start, path);
-    if (known) {
-      const { directory, name } = known;
-      this.#checkName(name);
-      const node = yield directory.lookup(name);
-      // A link is walked from where it is, with the directories above it.
-      if (node?.kind !== 'symlink' || !follow) return { trail: [directory], name, node, must: false };
-    }
-    const trail = [start.resource];
-    const todo = [];
-    const add = (text) => {
-      // An absolute path starts from elsewhere.
-      if (text.startsWith('/')) throw new Errno(E.PERM);
-      todo.push(...text.split('/').reverse());
-    };
-    add(path);
-    let links = 0;
-    let must = false;
-    while (todo.length > 0) {
-      const name = todo.pop();
-      if (name === '' || name === '.') {
-        must = true;
-        continue;
-      }
-      if (name === '..') {
-        if (trail.length === 1) throw new Errno(E.PERM);
-        trail.pop();
-        must = true;
-        continue;
-      }
-      this.#checkName(name);
-      const isLast = todo.every((rest) => rest === '' || rest === '.');
-      must = todo.length > 0;
-      const directory = trail.at(-1);
-      const node = yield isLast ? directory.lookup(name) : this.#enter(directory, name);
-      if (node?.kind === 'symlink' && (!isLast || follow || must)) {
-        links += 1;
-        if (links > MOST_LINKS) throw new Errno(E.LOOP);
-        const target = yield node.target();
-        // It may have become something else; then it is looked at again.
-        if (target === undefined) todo.push(name);
-        else add(target);
-        continue;
-      }
-      if (isLast) {
-        if (must && node && node.kind !== 'directory') throw new Errno(E.NOTDIR);
-        if (links === 0 && trail.length > 1 && directory.leave && this.#ways.keep(start, path, directory)) {
-          this.#entered.splice(this.#entered.indexOf(directory), 1);
-        }
-        return { trail, name, node, must };
-      }
-      if (!node) throw new Errno(E.NOENT);
-      if (node.kind !== 'directory') throw new Errno(E.NOTDIR);
-      trail.push(node);
-    }
-    // The path named a directory on the way, such as `a/..`.
-    return { trail: trail.slice(0, -1), name: null, node: trail.at(-1), must: true };
-  }
-
-  #checkName(name) {
-    // A unit of 16 bits has at most three bytes.
-    if (name.length * 3 <= LONGEST_NAME) return;
-    if (name.length > LONGEST_NAME || utf8.encode(name).length > LONGEST_NAME) throw new Errno(E.NAMETOOLONG);
+  /** What a name stands for, if it stands for something. */
+  #look(directory, name) {
+    checkName(name);
+    return directory.lookup(name);
   }
 
   /** The next directory on a way; it is left when the call ends. */
@@ -502,36 +434,119 @@ export class FileTable {
     return node;
   }
 
-  *#resolve(fd, right, at, length, follow) {
-    checkFlags(follow, 1);
-    const start = this.#directory(fd, right);
-    return yield* this.#walk(start, this.#path(at, length), follow);
+  /** Where a link leads; undefined if it is one no more. `links` counts them. */
+  *#follow(node, links) {
+    links.count += 1;
+    if (links.count > MOST_LINKS) throw new Errno(E.LOOP);
+    const target = yield node.target();
+    return target === undefined ? undefined : componentsOf(target);
+  }
+
+  /** Goes on through these directories; `trail` has those on the way. */
+  *#descend(trail, names, links) {
+    const todo = names.reverse();
+    while (todo.length > 0) {
+      const name = todo.pop();
+      if (name === '.') continue;
+      if (name === '..') {
+        if (trail.length === 1) throw new Errno(E.PERM);
+        trail.pop();
+        continue;
+      }
+      checkName(name);
+      const node = yield this.#enter(trail.at(-1), name);
+      if (!node) throw new Errno(E.NOENT);
+      if (node.kind === 'symlink') {
+        const way = yield* this.#follow(node, links);
+        todo.push(...(way?.names.reverse() ?? [name]));
+      } else if (node.kind === 'directory') {
+        trail.push(node);
+      } else {
+        throw new Errno(E.NOTDIR);
+      }
+    }
+  }
+
+  /** Walks to the directory that has a path's last component, which may be `.` or `..`. */
+  *#lead(start, path, mayKnow = true) {
+    const known = mayKnow && this.#ways.find(start, path);
+    if (known) {
+      return { trail: [known.directory], name: known.name, hasSlash: false, isKnown: true };
+    }
+    const { names, hasSlash } = componentsOf(path);
+    const trail = [start.resource];
+    const links = { count: 0 };
+    const name = names.pop();
+    yield* this.#descend(trail, names, links);
+    const directory = trail.at(-1);
+    if (links.count === 0 && trail.length > 1 && directory.leave && this.#ways.keep(start, path, directory)) {
+      this.#entered.splice(this.#entered.indexOf(directory), 1);
+    }
+    return { trail, name, hasSlash, links };
+  }
+
+  /**
+   * Walks to what a path names: the directory that has it, the name there and the node, if
+   * there is one. `follow` says whether a symbolic link there is followed, `creates` whether a
+   * file is made if there is none.
+   */
+  *#walk(start, path, follow, creates = false) {
+    let { trail, name, hasSlash, links, isKnown } = yield* this.#lead(start, path);
+    for (;;) {
+      if (name === '.' || name === '..') {
+        yield* this.#descend(trail, [name], links);
+        return { node: trail.at(-1), hasSlash };
+      }
+      if (creates && hasSlash) throw new Errno(E.ISDIR);
+      const directory = trail.at(-1);
+      const node = yield this.#look(directory, name);
+      if (node?.kind !== 'symlink' || !(follow || hasSlash)) {
+        if (hasSlash && node && node.kind !== 'directory') throw new Errno(E.NOTDIR);
+        return { directory, name, node, hasSlash };
+      }
+      // A link is walked from where it is, with the directories above it.
+      if (isKnown) ({ trail, name, hasSlash, links, isKnown } = yield* this.#lead(start, path, false));
+      const way = yield* this.#follow(node, links);
+      if (!way) continue;
+      hasSlash ||= way.hasSlash;
+      name = way.names.pop();
+      yield* this.#descend(trail, way.names, links);
+    }
   }
 
   /** What a path names. */
   *#find(fd, right, at, length, follow) {
-    const found = yield* this.#resolve(fd, right, at, length, follow);
+    checkFlags(follow, 1);
+    const path = this.#path(at, length);
+    const found = yield* this.#walk(this.#directory(fd, right), path, follow);
     if (!found.node) throw new Errno(E.NOENT);
     return found;
   }
 
+  /** The directory that has a path's last component. */
+  *#parent(fd, right, path) {
+    const { trail, name, hasSlash } = yield* this.#lead(this.#directory(fd, right), path);
+    return { trail, directory: trail.at(-1), name, hasSlash };
+  }
+
   /** Where something can be made that is not there yet. */
-  *#vacancy(fd, right, at, length) {
-    const place = yield* this.#resolve(fd, right, at, length, false);
-    if (place.node || place.name === null) throw new Errno(E.EXIST);
-    return { directory: place.trail.at(-1), ...place };
+  *#vacancy(fd, right, path, mayHaveSlash) {
+    const { directory, name, hasSlash } = yield* this.#parent(fd, right, path);
+    if (isDots(name) || (yield this.#look(directory, name))) throw new Errno(E.EXIST);
+    if (hasSlash && !mayHaveSlash) throw new Errno(E.NOENT);
+    return { directory, name };
   }
 
   *path_open(fd, lookup, at, length, oflags, rights, _inheriting, flags, result) {
     checkFlags(lookup, 1);
     checkFlags(oflags, 15);
     checkFlags(flags, 31);
-    if (oflags & OFLAGS.DIRECTORY && oflags !== OFLAGS.DIRECTORY) throw new Errno(E.INVAL);
+    if (oflags & OFLAGS.DIRECTORY && oflags & OFLAGS.CREAT) throw new Errno(E.INVAL);
     let needed = RIGHTS.OPEN;
     if (oflags & OFLAGS.CREAT) needed |= RIGHTS.CREATE_FILE;
     if (oflags & OFLAGS.TRUNC) needed |= RIGHTS.PATH_RESIZE;
-    const base = this.#directory(fd, needed);
     const path = this.#path(at, length);
+    const base = this.#directory(fd, needed);
     this.#descriptors.checkRoom();
     const wanted = Number(BigInt.asUintN(30, BigInt(rights))) & ACCESS;
     if (wanted & ~base.inheriting) throw new Errno(E.NOTCAPABLE);
@@ -545,8 +560,10 @@ export class FileTable {
       dsync: (flags & FDFLAGS.DSYNC) !== 0,
       sync: (flags & FDFLAGS.SYNC) !== 0,
     };
+    const creates = (oflags & OFLAGS.CREAT) !== 0;
+    const follow = lookup && !(creates && oflags & OFLAGS.EXCL);
     for (let tries = 0; tries < MOST_TRIES; tries++) {
-      const found = yield* this.#walk(base, path, lookup);
+      const found = yield* this.#walk(base, path, follow, creates);
       const opened = yield* this.#open(found, oflags, access);
       // Else somebody was faster.
       if (opened) return this.#memory.setU32(result, this.#insert(opened, base, access, flags));
@@ -554,11 +571,10 @@ export class FileTable {
     throw new Errno(E.AGAIN);
   }
 
-  *#open({ trail, name, node, must }, oflags, access) {
+  *#open({ directory, name, node }, oflags, access) {
     if (!node) {
       if (!(oflags & OFLAGS.CREAT)) throw new Errno(E.NOENT);
-      if (must) throw new Errno(E.ISDIR);
-      const opened = yield trail.at(-1).create(name, access);
+      const opened = yield directory.create(name, access);
       return opened && { kind: Kind.FILE, ...opened };
     }
     if (oflags & OFLAGS.CREAT && oflags & OFLAGS.EXCL) throw new Errno(E.EXIST);
@@ -580,19 +596,19 @@ export class FileTable {
     const access = (read ? RIGHTS.READ : 0) | (write ? RIGHTS.WRITE : 0);
     const rights = isFile ? RIGHTS_OF.file & ~(ACCESS & ~access) : RIGHTS_OF.directory;
     const inheriting = isFile ? 0 : base.inheriting;
-    return this.#descriptors.insert({ ...opened, access, rights: rights & base.inheriting, inheriting, flags: isFile ? flags : 0 });
+    return this.#descriptors.insert({ ...opened, access, rights: rights & base.inheriting, inheriting, flags });
   }
 
   *path_create_directory(fd, at, length) {
-    const { directory, name } = yield* this.#vacancy(fd, RIGHTS.CREATE_DIRECTORY, at, length);
+    const { directory, name } = yield* this.#vacancy(fd, RIGHTS.CREATE_DIRECTORY, this.#path(at, length), true);
     yield directory.createDirectory(name);
   }
 
   *path_symlink(target, targetLength, fd, at, length) {
     const text = this.#path(target, targetLength);
+    // It could lead out.
     if (text.startsWith('/')) throw new Errno(E.PERM);
-    const { directory, name, must } = yield* this.#vacancy(fd, RIGHTS.SYMLINK, at, length);
-    if (must) throw new Errno(E.NOENT);
+    const { directory, name } = yield* this.#vacancy(fd, RIGHTS.SYMLINK, this.#path(at, length), false);
     yield directory.createSymlink(name, text);
   }
 
@@ -600,13 +616,14 @@ export class FileTable {
     // Links to what links lead to are not made.
     checkFlags(lookup, 0);
     const { node } = yield* this.#find(fd, RIGHTS.LINK_SOURCE, at, length, false);
+    const { directory, name } = yield* this.#vacancy(toFd, RIGHTS.LINK_TARGET, this.#path(toAt, toLength), false);
     if (node.kind === 'directory') throw new Errno(E.PERM);
-    const { directory, name, must } = yield* this.#vacancy(toFd, RIGHTS.LINK_TARGET, toAt, toLength);
-    if (must) throw new Errno(E.NOENT);
     yield directory.link(name, node);
   }
 
   *path_readlink(fd, at, length, buffer, bufferLength, result) {
+    // An empty path would be the descriptor itself, which is no link.
+    if (length === 0) this.#use(fd);
     const { node } = yield* this.#find(fd, RIGHTS.READLINK, at, length, false);
     const text = node.kind === 'symlink' ? yield node.target() : undefined;
     if (text === undefined) throw new Errno(E.INVAL);
@@ -616,42 +633,73 @@ export class FileTable {
   }
 
   *path_unlink_file(fd, at, length) {
-    const { trail, name, node, must } = yield* this.#find(fd, RIGHTS.UNLINK, at, length, false);
+    const { directory, name, hasSlash } = yield* this.#parent(fd, RIGHTS.UNLINK, this.#path(at, length));
+    const node = isDots(name) ? directory : yield this.#look(directory, name);
+    if (!node) throw new Errno(E.NOENT);
     if (node.kind === 'directory') throw new Errno(E.ISDIR);
-    if (must) throw new Errno(E.NOTDIR);
-    yield trail.at(-1).removeFile(name);
+    if (hasSlash) throw new Errno(E.NOTDIR);
+    yield directory.removeFile(name);
   }
 
   *path_remove_directory(fd, at, length) {
-    const { trail, name, node } = yield* this.#find(fd, RIGHTS.REMOVE_DIRECTORY, at, length, false);
+    const { directory, name } = yield* this.#parent(fd, RIGHTS.REMOVE_DIRECTORY, this.#path(at, length));
+    if (isDots(name)) throw new Errno(name === '.' ? E.INVAL : E.NOTEMPTY);
+    const node = yield this.#look(directory, name);
+    if (!node) throw new Errno(E.NOENT);
     if (node.kind !== 'directory') throw new Errno(E.NOTDIR);
-    if (name === null) throw new Errno(E.INVAL);
-    yield trail.at(-1).removeDirectory(name);
+    yield directory.removeDirectory(name);
   }
 
   *path_rename(fd, at, length, toFd, toAt, toLength) {
-    const from = yield* this.#find(fd, RIGHTS.RENAME_SOURCE, at, length, false);
-    const to = yield* this.#resolve(toFd, RIGHTS.RENAME_TARGET, toAt, toLength, false);
-    if (from.name === null || to.name === null) throw new Errno(E.BUSY);
-    const source = from.trail.at(-1);
-    const target = to.trail.at(-1);
-    if (source === target && from.name === to.name) return;
-    // A directory cannot become a part of itself.
-    if (to.trail.includes(from.node)) throw new Errno(E.INVAL);
-    if (from.node.kind === 'directory') {
-      if (to.node && to.node.kind !== 'directory') throw new Errno(E.NOTDIR);
-    } else {
-      if (to.node?.kind === 'directory') throw new Errno(E.ISDIR);
-      if (to.must) throw new Errno(E.NOTDIR);
+    const from = yield* this.#parent(fd, RIGHTS.RENAME_SOURCE, this.#path(at, length));
+    const to = yield* this.#parent(toFd, RIGHTS.RENAME_TARGET, this.#path(toAt, toLength));
+    if (from.directory.backend !== to.directory.backend) throw new Errno(E.XDEV);
+    if (isDots(from.name) || isDots(to.name)) throw new Errno(E.BUSY);
+    const node = yield this.#look(from.directory, from.name);
+    if (!node) throw new Errno(E.NOENT);
+    checkName(to.name);
+    if (node.kind !== 'directory' && (from.hasSlash || to.hasSlash)) throw new Errno(E.NOTDIR);
+    if (!node.backend.checksRenames) yield* this.#checkRename(node, to);
+    if (from.directory === to.directory && from.name === to.name) return;
+    yield from.directory.rename(from.name, to.directory, to.name);
+  }
+
+  /** What a system checks by itself. */
+  *#checkRename(node, { trail, directory, name }) {
+    const old = yield directory.lookup(name);
+    if (node.kind === 'directory') {
+      // A directory cannot become a part of itself.
+      if (trail.includes(node)) throw new Errno(E.INVAL);
+      if (old && old.kind !== 'directory') throw new Errno(E.NOTDIR);
+    } else if (old?.kind === 'directory') {
+      throw new Errno(E.ISDIR);
     }
-    if (source.backend !== target.backend) throw new Errno(E.XDEV);
-    yield source.rename(from.name, target, to.name);
   }
 }
+
+/** The components of a path that has some. An absolute one starts from elsewhere. */
+function componentsOf(path) {
+  if (path.startsWith('/')) throw new Errno(E.PERM);
+  return { names: path.split('/').filter((name) => name !== ''), hasSlash: path.endsWith('/') };
+}
+
+function checkName(name) {
+  // A unit of 16 bits has at most three bytes.
+  if (name.length * 3 <= LONGEST_NAME) return;
+  if (name.length > LONGEST_NAME || utf8.encode(name).length > LONGEST_NAME) throw new Errno(E.NAMETOOLONG);
+}
+
+const isDots = (name) => name === '.' || name === '..';
 
 /** Fails if there are others among the flags. */
 function checkFlags(flags, known) {
   if (flags & ~known) throw new Errno(E.INVAL);
+}
+
+/** Whether there is anything to do; as on Linux, nobody else is asked otherwise. */
+function setsTimes(flags) {
+  checkFlags(flags, 15);
+  return flags !== 0;
 }
 
 const unsigned = (number) => BigInt.asUintN(64, BigInt(number));

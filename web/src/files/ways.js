@@ -27,7 +27,7 @@ export class Ways {
   /** The directory of a path's last name, if it is kept, and that name. */
   find(start, path) {
     const cut = path.lastIndexOf('/');
-    if (cut < 1 || this.#kept.size === 0) return undefined;
+    if (cut < 1 || this.#kept.size === 0 || ODD.test(path)) return undefined;
     const way = path.slice(0, cut);
     const key = this.#key(start, way);
     const open = this.#kept.get(key);

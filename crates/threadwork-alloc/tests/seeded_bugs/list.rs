@@ -56,7 +56,7 @@ pub(crate) const LOOM: &[Bug] = &[
     Bug {
         name: "the depot has no lock",
         file: "depot.rs",
-        from: "        self.lock.lock_with(&System);\n",
+        from: "        self.lock.lock_with(&Port);\n",
         to: "        let _ = self.lock.try_lock();\n",
         caught_by: "slabs_go_from_heap_to_heap",
     },
@@ -323,7 +323,7 @@ pub(crate) const GLOBAL: &[Bug] = &[Bug {
     name: "who forks does not wait for the lock",
     file: "allocator.rs",
     from: "            fork::prepare();\n",
-    to: "",
+    to: "            let _never = fork::prepare;\n",
     caught_by: "a_child_that_was_forked_allocates",
 }];
 

@@ -5,6 +5,7 @@
 //! ends the others.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use threadwork_engine::{
@@ -92,11 +93,25 @@ fn call(
     }
     for task in tasks {
         match task.wait() {
-            Ok(results) => print(&results)?,
+            Ok(results) => match wait_for_reader(runtime) {
+                Ok(()) => print(&results)?,
+                Err(status) => return Ok(Err(status)),
+            },
             Err(error) => return Ok(Err(status_of(error)?)),
         }
     }
     Ok(Ok(()))
+}
+
+/// Waits until there is room for a line on standard output, or a limit has ended the runtime.
+fn wait_for_reader(runtime: &ThreadRuntime) -> Result<(), ExitStatus> {
+    const LOOK: Duration = Duration::from_millis(50);
+    while !report::has_room(rustix::stdio::stdout(), LOOK) {
+        if let Some(status) = runtime.process().try_wait() {
+            return Err(status);
+        }
+    }
+    Ok(())
 }
 
 /// How a program would have ended that failed like the task.

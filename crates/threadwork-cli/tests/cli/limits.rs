@@ -46,15 +46,35 @@ fn memory_that_a_program_needs_at_start() {
 /// The last word of a limit of time is given up where nobody reads what was said before it.
 #[test]
 fn time_is_over_though_nobody_reads_the_report() {
-    let (reader, writer) = std::io::pipe().expect("there are pipes");
-    let mut filler = writer.try_clone().expect("it can be cloned");
-    rustix::io::ioctl_fionbio(&filler, true).expect("it is a pipe");
-    while filler.write(&[0; 4096]).is_ok() {}
-    rustix::io::ioctl_fionbio(&filler, false).expect("it is a pipe");
+    let (reader, writer) = full_pipe();
     let mut command = run_guest(&["--timeout", "300ms"], &["spin"]);
     let outcome = finish(command.stderr(writer)).expect_code(124);
     assert!(outcome.took < Duration::from_secs(30), "{outcome:?}");
-    drop((reader, filler));
+    drop(reader);
+}
+
+/// Nor the results of a call.
+#[test]
+fn time_is_over_though_nobody_reads_the_results() {
+    let folder = temporary_folder();
+    let module = r#"(module (memory 1 1 shared) (func (export "f") (param i32) (result i32)
+        (local.get 0)))"#;
+    let program = file(folder.path(), "f.wat", module);
+    let mut command = threadwork();
+    command.args(["run", "--timeout", "300ms", "--invoke", "f"]);
+    let (reader, writer) = full_pipe();
+    let outcome = finish(command.arg(&program).arg("7").stdout(writer)).expect_code(124);
+    assert!(outcome.took < Duration::from_secs(30), "{outcome:?}");
+    drop(reader);
+}
+
+/// A pipe without room for anything.
+fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().expect("there are pipes");
+    rustix::io::ioctl_fionbio(&writer, true).expect("it is a pipe");
+    while writer.write(&[0; 4096]).is_ok() {}
+    rustix::io::ioctl_fionbio(&writer, false).expect("it is a pipe");
+    (reader, writer)
 }
 
 /// The kernel's log is a regular file whose end waits for more.
@@ -102,21 +122,17 @@ fn memory_that_the_system_has_not_at_start() {
     assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
 }
 
-/// It takes minutes, and gigabytes.
+/// The module would take minutes, and gigabytes.
 #[test]
 fn time_to_compile() {
     let folder = temporary_folder();
     let slow = file(folder.path(), "slow.wat", slow_module());
-    for (option, code) in [("--timeout", 124), ("--max-cpu", 124)] {
+    for more in [&[][..], &["--timeout", "1h"]] {
         let mut command = threadwork();
-        command.args(["run", "--no-cache", option, "500ms"]);
-        let outcome = finish(command.arg(&slow))
-            .expect_code(code)
-            .expect_stderr(&[
-                "cannot run",
-                "compiling it takes longer than the 500ms",
-                option,
-            ]);
+        command.args(["run", "--no-cache", "--max-compile", "500ms"]);
+        let outcome = finish(command.args(more).arg(&slow))
+            .expect_code(124)
+            .expect_stderr(&["cannot run", "takes longer than 500ms", "--max-compile"]);
         assert!(outcome.took < Duration::from_secs(20), "{outcome:?}");
         assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
     }

@@ -50,7 +50,7 @@ fn while_another_process_compiles() {
         let folder = temporary_folder();
         let slow = file(folder.path(), "slow.wat", slow_module());
         let mut command = threadwork();
-        command.args(["run", "--no-cache", "--timeout", "1h"]);
+        command.args(["run", "--no-cache", "--max-compile", "1h"]);
         let running = Running::start(command.arg(&slow));
         let tasks = PathBuf::from(format!("/proc/{}/task", running.child.id()));
         let children = || {

@@ -27,6 +27,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry::new());
 static HANDLER: Mutex<fn(&Report)> = Mutex::new(|report| std::eprintln!("{report}"));
+static DEADLOCK_HANDLER: Mutex<fn(&str)> = Mutex::new(print);
 static THREADS: AtomicU32 = AtomicU32::new(0);
 
 std::thread_local! {
@@ -37,6 +38,14 @@ std::thread_local! {
 
 pub(super) fn set_handler(handler: fn(&Report)) {
     *ignore_poison(HANDLER.lock()) = handler;
+}
+
+pub(super) fn set_deadlock_handler(handler: fn(&str)) {
+    *ignore_poison(DEADLOCK_HANDLER.lock()) = handler;
+}
+
+fn print(message: &str) {
+    std::eprintln!("{message}");
 }
 
 fn ignore_poison<T>(locked: LockResult<MutexGuard<'_, T>>) -> MutexGuard<'_, T> {
@@ -118,11 +127,12 @@ impl Order {
                 }
                 suspicion = waiting.suspicion();
                 if suspicion.as_ref().is_some_and(|(same, _)| *same == cycle) {
-                    if !thread::panicking() {
-                        drop(waiting);
-                        panic!("{message}");
-                    }
-                    std::eprintln!("{message}");
+                    let handler = match thread::panicking() {
+                        false => *ignore_poison(DEADLOCK_HANDLER.lock()),
+                        // It might panic.
+                        true => print,
+                    };
+                    unchecked(|| handler(&message));
                     suspicion = None;
                 }
             }

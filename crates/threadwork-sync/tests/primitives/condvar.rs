@@ -171,6 +171,10 @@ fn the_raw_forms_wait() {
                 thread::yield_now();
             }
             until_waiting(&condvar, 1);
+            // It is counted before it has read the sequence, and has the lock until then.
+            mutex.lock_with(&System);
+            // SAFETY: locked above.
+            unsafe { mutex.unlock_with(&System) };
             condvar.notify_all_with(&System);
         });
         // SAFETY: locked above, and by each wait again.

@@ -63,8 +63,20 @@ mod on {
     const LONG: Duration = Duration::from_millis(800);
     const SOON: Duration = Duration::from_millis(20);
 
+    /// What was said of threads that wait on.
+    static OF_PATIENT_THREADS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+    /// One for all tests, which run side by side. Panics but in a thread of this name.
+    fn panic_on_deadlock() {
+        lock_order::set_deadlock_handler(|message| {
+            assert!(message.contains("'patient'"), "{message}");
+            OF_PATIENT_THREADS.lock().push(message.to_owned());
+        });
+    }
+
     /// What `body` panics with.
     fn panic_of(body: impl FnOnce()) -> String {
+        panic_on_deadlock();
         let payload = catch_unwind(AssertUnwindSafe(body)).unwrap_err();
         payload.downcast_ref::<String>().unwrap().clone()
     }
@@ -122,6 +134,7 @@ mod on {
 
     /// Two threads, or more, each of which has a lock and wants the next one's.
     fn ring(count: usize) {
+        panic_on_deadlock();
         let locks: Vec<_> = (0..count).map(|_| Mutex::new(())).collect();
         let start = std::sync::Barrier::new(count);
         let results: Vec<_> = thread::scope(|scope| {
@@ -217,6 +230,30 @@ mod on {
             drop(RwLockWriteGuard::downgrade(lock.write()));
         }
         assert!(lock.try_write().is_some());
+    }
+
+    /// Nobody can tell that the guard has gone. So it is said, and no more.
+    #[test]
+    fn a_guard_that_was_sent_away_for_long_looks_like_a_deadlock() {
+        panic_on_deadlock();
+        let lock = Mutex::new(0);
+        thread::scope(|scope| {
+            let lock = &lock;
+            let locks_twice = move || {
+                let mut guard = lock.lock();
+                scope.spawn(move || {
+                    while OF_PATIENT_THREADS.lock().is_empty() {
+                        thread::sleep(SOON);
+                    }
+                    *guard += 1;
+                });
+                *lock.lock() += 1;
+            };
+            let patient = thread::Builder::new().name("patient".to_owned());
+            patient.spawn_scoped(scope, locks_twice).unwrap();
+        });
+        assert_eq!(lock.into_inner(), 2);
+        assert!(OF_PATIENT_THREADS.lock()[0].starts_with("deadlock:"));
     }
 
     #[test]

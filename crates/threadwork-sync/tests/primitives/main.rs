@@ -17,6 +17,7 @@ mod barrier;
 mod channel;
 mod condvar;
 mod futures;
+mod generated;
 mod latch;
 mod lock_order;
 mod mutex;

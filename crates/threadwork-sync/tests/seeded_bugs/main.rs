@@ -12,6 +12,7 @@ mod barrier;
 mod channel;
 mod condvar;
 mod futures;
+mod generated;
 mod latch;
 mod mutex;
 mod once;
@@ -31,6 +32,7 @@ fn each_is_caught() {
             (Run::Loom("loom"), channel::BUGS),
             (Run::Loom("loom"), condvar::BUGS),
             (Run::Native("primitives"), futures::BUGS),
+            (Run::Native("primitives"), generated::BUGS),
             (Run::Loom("loom"), latch::BUGS),
             (Run::Loom("loom"), mutex::BUGS),
             (Run::Loom("loom"), once::BUGS),

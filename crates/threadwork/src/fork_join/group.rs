@@ -30,6 +30,8 @@ pub(crate) struct Group {
     slots: Box<[Slot]>,
     /// How many are taken.
     members: CachePadded<AtomicU32>,
+    /// How many workers there are, or will be in a moment.
+    expected: usize,
     /// No slot from here on has ever been taken.
     reach: AtomicU32,
     pub(super) watch: Watch,
@@ -64,11 +66,12 @@ pub(crate) struct Member {
 }
 
 impl Group {
-    /// A group for so many workers.
-    pub(crate) fn new(workers: usize) -> Arc<Self> {
+    /// A group for so many workers, of which some are expected at once.
+    pub(crate) fn new(workers: usize, expected: usize) -> Arc<Self> {
         Arc::new(Group {
             slots: (0..workers + VISITORS).map(|_| Slot::new()).collect(),
             members: CachePadded::new(AtomicU32::new(0)),
+            expected,
             reach: AtomicU32::new(0),
             watch: Watch::new(workers),
         })
@@ -100,10 +103,11 @@ impl Group {
         })
     }
 
-    /// How many members there are, asleep or awake.
+    /// How many members there are, asleep or awake or on their way.
     pub(super) fn members(&self) -> usize {
         // Ordering: Relaxed; a hint.
-        self.members.load(Ordering::Relaxed) as usize
+        let members = self.members.load(Ordering::Relaxed) as usize;
+        members.max(self.expected)
     }
 
     /// A task was queued: wakes a worker that sleeps, unless one searches, who will
@@ -247,5 +251,22 @@ impl Drop for Member {
         let slot = self.group.slot(self.slot);
         // Ordering: Release; pairs with the acquire in `take`.
         slot.taken.store(FREE, Ordering::Release);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// The first loop of a pool is divided for workers that have not sat down yet.
+    #[test]
+    fn workers_count_before_they_are_there() {
+        let group = Group::new(8, 4);
+        let member = group.enter();
+        assert_eq!(group.members(), 4);
+        let visitors: Vec<_> = (0..4).map(|_| group.visit()).collect();
+        assert_eq!(group.members(), 5);
+        visitors.into_iter().rev().for_each(drop);
+        drop(member);
     }
 }

@@ -15,7 +15,7 @@ pub struct Member(group::Member);
 impl Group {
     #[allow(clippy::new_without_default, reason = "models are no interface")]
     pub fn new(workers: usize) -> Self {
-        Group(group::Group::new(workers))
+        Group(group::Group::new(workers, 0))
     }
 
     pub fn enter(&self) -> Member {

@@ -193,8 +193,8 @@ impl<P: Parts> Par<P> {
         results
     }
 
-    /// Finds an item for which `wanted` is true, not necessarily the first one. The
-    /// search ends soon after one was found.
+    /// Finds an item for which `wanted` is true, not necessarily the first one. When one was
+    /// found, each thread ends with the item that it is at.
     ///
     /// ```
     /// let even = threadwork::par(1..100_u32).find_any(|n| n % 2 == 0);
@@ -210,14 +210,16 @@ impl<P: Parts> Par<P> {
             &|| None,
             &|found, part| {
                 // Ordering: Relaxed here and below; it carries nothing.
-                if found.is_some() || over.load(Ordering::Relaxed) {
+                let is_over = || over.load(Ordering::Relaxed);
+                if is_over() {
                     return found;
                 }
-                let found = part.items().find(&wanted);
-                if found.is_some() {
+                let mut items = part.items().take_while(|_| !is_over());
+                let new = items.find(&wanted);
+                if new.is_some() {
                     over.store(true, Ordering::Relaxed);
                 }
-                found
+                found.or(new)
             },
             &Option::or,
         )

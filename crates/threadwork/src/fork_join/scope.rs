@@ -54,9 +54,11 @@ const THIEVES: usize = if cfg!(loom) { 1 } else { 4 };
 ///
 /// # Blocking
 ///
-/// When others do the last of the jobs, the thread does other jobs of the pool, and sleeps when
-/// there are none. A thread that may not sleep (a page's main thread) waits awake. So `body` and
-/// the jobs should hold no lock when they call `scope` or [`join`](crate::join).
+/// When others do the last of the jobs, the thread helps with what those have forked or spawned,
+/// and with nothing else of the pool, and sleeps when there is nothing of it. A thread that may
+/// not sleep (a page's main thread) waits awake. So a lock may be held across a call of `scope`
+/// that other jobs of the pool want, as long as its own do not, nor jobs that its body or its
+/// jobs spawn on a scope around it: these may be run within it.
 ///
 /// # Source
 ///

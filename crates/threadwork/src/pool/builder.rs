@@ -45,14 +45,24 @@ pub struct PoolBuilder {
 const THREADS_FOR_EACH: usize = 4;
 const FEWEST_THREADS: usize = 16;
 
+/// The most workers by default, whatever the environment says.
+const MOST_WORKERS: usize = 1024;
+
 impl Default for PoolBuilder {
-    /// A worker for each shared that the program may use, and four threads for each worker,
-    /// sixteen at least.
+    /// A worker for each thread that can run at once
+    /// ([`available_parallelism`](crate::thread::available_parallelism)), 1,024 at most; and four
+    /// threads for each worker, sixteen at least.
     fn default() -> Self {
-        let cores = available_parallelism().get();
+        PoolBuilder::for_cores(available_parallelism().get())
+    }
+}
+
+impl PoolBuilder {
+    fn for_cores(cores: usize) -> Self {
+        let workers = cores.min(MOST_WORKERS);
         PoolBuilder {
-            pool_size: cores,
-            max_threads: FEWEST_THREADS.max(cores * THREADS_FOR_EACH),
+            pool_size: workers,
+            max_threads: FEWEST_THREADS.max(workers * THREADS_FOR_EACH),
             stack_size: None,
             keep_alive: Duration::from_secs(10),
             drop_timeout: Duration::from_secs(5),
@@ -61,9 +71,7 @@ impl Default for PoolBuilder {
             on_exit: None,
         }
     }
-}
 
-impl PoolBuilder {
     /// How many tasks run at once: so many threads are started with the pool. Raises
     /// [`max_threads`](Self::max_threads) to that, if it is less.
     pub fn pool_size(mut self, workers: usize) -> Self {
@@ -180,5 +188,17 @@ impl fmt::Debug for PoolBuilder {
             .field("keep_alive", &self.keep_alive)
             .field("drop_timeout", &self.drop_timeout)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_the_environment_says_makes_a_pool() {
+        for cores in [1, 3, 20_000, usize::MAX] {
+            PoolBuilder::for_cores(cores).check().unwrap();
+        }
     }
 }

@@ -73,7 +73,7 @@ impl Shared {
             // Ordering: Relaxed; only the number matters.
             number: POOLS.fetch_add(1, Ordering::Relaxed),
             queue: Queue::new(),
-            group: Group::new(most),
+            group: Group::new(most, size),
             thread_counts: ThreadCounts::new(size, most),
             records: (0..most).map(|_| CachePadded::default()).collect(),
             aborting: AtomicU32::new(0),

@@ -47,7 +47,10 @@ use crate::fork_join::Group;
 ///
 /// # Panics of tasks
 ///
-/// A panic in a task is the result of its handle, and the worker goes on. Where a panic
+/// A panic in a task is the result of its handle, and the worker goes on. So it does if a hook
+/// or a waker panics, or what a worker drops because nobody waits for it (a result, the payload
+/// of a panic, what a cancelled closure holds): the panic hook has reported that, and it ends
+/// there. Where a panic
 /// ends the program (`panic = "abort"`, as on WebAssembly) the program's last words name
 /// the task.
 ///

@@ -11,7 +11,6 @@
 //! another one, `PROGRAM=<hex>` runs one again and again; `THREADWORK_FULL=1` runs many. Where
 //! there are no processes, as WebAssembly and under Miri, they run in the test itself.
 
-use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -97,7 +96,8 @@ impl Reader<'_> {
                 Node::Spawn(further, self.nodes(depth, scopes - further))
             }
             16 | 17 => Node::Par(self.below(5) as u32, self.nodes(depth / 2, scopes)),
-            18 => Node::Panic,
+            // Else it would end the program.
+            18 if cfg!(panic = "unwind") => Node::Panic,
             19 => Node::Catch(self.nodes(depth, scopes)),
             20 => Node::Blocking(self.nodes(depth, scopes)),
             21 => {
@@ -469,13 +469,6 @@ fn first_seed() -> u64 {
     seed.map_or(0, |seed| seed.parse().unwrap())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").unwrap();
-        text
-    })
-}
-
 fn from_hex(text: &str) -> Vec<u8> {
     let digits: Vec<u32> = text.chars().map(|c| c.to_digit(16).unwrap()).collect();
     digits
@@ -512,11 +505,12 @@ fn programs_agree_with_the_model() {
 /// Programs in processes of their own.
 #[cfg(not(any(miri, target_family = "wasm")))]
 mod processes {
+    use std::fmt::Write as _;
     use std::fs;
     use std::process::{Child, Command, Stdio};
     use std::time::{Duration, Instant};
 
-    use super::{PROGRAM, Program, SEEDS, bytes_of, hex};
+    use super::{PROGRAM, Program, SEEDS, bytes_of};
 
     /// For one program, which takes a millisecond.
     const LONGEST: Duration = Duration::from_secs(30);
@@ -542,6 +536,13 @@ mod processes {
             hex(&bytes),
             Program::new(&bytes)
         );
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").unwrap();
+            text
+        })
     }
 
     fn start(variable: &str, value: &str, output: Stdio, errors: Stdio) -> Child {

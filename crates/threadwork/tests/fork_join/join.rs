@@ -207,5 +207,5 @@ fn a_half_may_wait_for_a_task_of_its_pool() {
         );
     });
     let end = root.wait_timeout(Duration::from_secs(60));
-    assert!(end.is_some_and(|end| end.is_ok()));
+    end.expect("it hangs").unwrap();
 }

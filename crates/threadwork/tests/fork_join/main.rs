@@ -14,7 +14,6 @@
 
 mod support;
 
-#[cfg(panic = "unwind")]
 mod generated;
 mod join;
 #[cfg(panic = "unwind")]

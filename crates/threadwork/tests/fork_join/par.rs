@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use threadwork::{Parts, par};
 
@@ -149,6 +150,30 @@ fn few_long_iterations_are_spread() {
         threads.len()
     });
     assert_eq!(threads, ITERATIONS);
+}
+
+/// The thread that is in the middle of its part when another finds something goes on for
+/// seconds if nobody tells it.
+#[test]
+fn a_search_ends_with_the_items_that_threads_are_at() {
+    const ITEMS: u32 = 10_000;
+    let looked_at = on_pool(2, || {
+        let (other, looked_at) = (Event::default(), AtomicU32::new(0));
+        let caller = thread::current().id();
+        let found = par(0..ITEMS).find_any(|_| {
+            if thread::current().id() == caller {
+                other.wait();
+                return true;
+            }
+            other.set();
+            thread::sleep(Duration::from_millis(10));
+            looked_at.fetch_add(1, Ordering::Relaxed);
+            false
+        });
+        assert!(found.is_some());
+        looked_at.into_inner()
+    });
+    assert!(looked_at < 100, "{looked_at}");
 }
 
 /// Says that it has more items than it has.

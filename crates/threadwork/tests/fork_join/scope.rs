@@ -1,11 +1,12 @@
 //! `scope`: all jobs are done when it returns, wherever they were spawned.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use threadwork::{Scope, join, scope};
+use threadwork::{Scope, join, par, scope};
 
-use crate::support::{Event, often, on_pool, up_to};
+use crate::support::{Event, ends_on_pool, often, on_pool, up_to};
 
 #[test]
 fn all_jobs_are_done() {
@@ -138,6 +139,62 @@ fn a_join_may_spawn_on_the_scope_around_it() {
             }
         });
     }
+}
+
+/// A half that is older than a scope and not on offer yet, when there is room for it and for a
+/// job of the scope: the job must not come to lie below it, where its own thread, which does not
+/// take the half while the scope lasts, cannot reach it.
+#[test]
+fn jobs_are_in_reach_of_whoever_waits_for_them() {
+    ends_on_pool(3, || {
+        let (busy, taken) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (free, done) = (Event::default(), Event::default());
+        let until = |count: &AtomicU64, end| {
+            while count.load(Ordering::Acquire) < end {
+                thread::yield_now();
+            }
+        };
+        let work = |count: &AtomicU64, end: &Event| {
+            count.fetch_add(1, Ordering::Release);
+            end.wait();
+        };
+        scope(|outer| {
+            // The other two threads are kept from taking anything.
+            for _ in 0..2 {
+                outer.spawn(|_| work(&busy, &free));
+            }
+            until(&busy, 2);
+            // As many as are on offer at once.
+            for _ in 0..4 {
+                outer.spawn(|_| work(&taken, &done));
+            }
+            join(
+                || {
+                    free.set();
+                    until(&taken, 2);
+                    scope(|inner| inner.spawn(|_| ()));
+                    done.set();
+                },
+                || (),
+            );
+        });
+    });
+}
+
+/// A thread that fills a cell in parallel, for one of the items of a loop, does no other items
+/// meanwhile: they want the cell.
+#[test]
+fn a_cell_may_be_filled_in_parallel_within_a_loop() {
+    ends_on_pool(4, || {
+        let work =
+            |n: u32| (0..200).fold(u64::from(n), |sum, _| std::hint::black_box(sum) * 3 % 101);
+        for _ in 0..often(20_000) {
+            let cell = OnceLock::new();
+            par(0..64_u32).for_each(|_| {
+                cell.get_or_init(|| par(0..400_u32).map_reduce(work, || 0, |a, b| a + b));
+            });
+        }
+    });
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use threadwork::ThreadPool;
 
@@ -12,6 +13,13 @@ pub(crate) fn on_pool<T: Send + 'static>(
 ) -> T {
     let pool = ThreadPool::new(workers).unwrap();
     pool.execute(body).wait().unwrap()
+}
+
+/// The same for something that must not hang: a minute is far longer than it takes.
+pub(crate) fn ends_on_pool(workers: usize, body: impl FnOnce() + Send + 'static) {
+    let pool = ThreadPool::new(workers).unwrap();
+    let end = pool.execute(body).wait_timeout(Duration::from_secs(60));
+    end.expect("it hangs").unwrap();
 }
 
 /// `full` with `THREADWORK_FULL=1`, a hundredth of it by default, a handful under Miri.
@@ -42,7 +50,7 @@ impl Event {
     pub(crate) fn wait(&self) {
         while self.0.load(Ordering::Acquire) == 0 {
             // In WebAssembly a yield is nothing, and may share the core with the setter.
-            thread::sleep(std::time::Duration::from_micros(10));
+            thread::sleep(Duration::from_micros(10));
         }
     }
 }

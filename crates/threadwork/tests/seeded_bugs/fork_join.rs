@@ -160,6 +160,20 @@ pub(crate) const NATIVE: &[Bug] = &[
         "scope::a_join_may_spawn_on_the_scope_around_it",
     ),
     bug(
+        "a job of a scope comes to lie below an older half",
+        STACK,
+        "if !waits && let Some(spawned)",
+        "if let Some(spawned)",
+        "scope::jobs_are_in_reach_of_whoever_waits_for_them",
+    ),
+    bug(
+        "a thread that waits takes any job",
+        IDLE,
+        "let job = group.steal_part(thieves, own);",
+        "let _ = thieves;\n    let job = group.steal(own);",
+        "scope::a_cell_may_be_filled_in_parallel_within_a_loop",
+    ),
+    bug(
         "a worker that waits for a job leaves tasks to nobody",
         IDLE,
         "if nap > LONG_NAP && replaced.is_none() {",
@@ -179,6 +193,13 @@ pub(crate) const NATIVE: &[Bug] = &[
         "if wanted && size / 2 >= least {",
         "if wanted && false {",
         "par::few_long_iterations_are_spread",
+    ),
+    bug(
+        "a search goes on to the end of each part",
+        PAR,
+        "part.items().take_while(|_| !is_over());",
+        "part.items();",
+        "par::a_search_ends_with_the_items_that_threads_are_at",
     ),
     bug(
         "results with a gap are taken for one piece",

@@ -21,6 +21,7 @@ fn each_is_caught() {
             (Run::Loom("loom"), fork_join::LOOM),
             (Run::Native("fork_join"), fork_join::NATIVE),
             (Run::Loom("loom"), pool::BUGS),
+            (Run::Native("pool"), pool::NATIVE),
             (Run::Native("memory"), memory::NATIVE),
             (Run::Miri("memory"), memory::MIRI),
             (Run::Native("threads"), threads::NATIVE),

@@ -1,6 +1,6 @@
 //! What can be wrong in the pool.
 
-use seeded_bugs::Bug;
+use seeded_bugs::{Bug, bug};
 
 pub(crate) const BUGS: &[Bug] = &[
     Bug {
@@ -269,4 +269,29 @@ pub(crate) const BUGS: &[Bug] = &[
         to: "",
         caught_by: "pool_thread_counts::nobody_rests_after_the_end",
     },
+];
+
+/// What every machine shows.
+pub(crate) const NATIVE: &[Bug] = &[
+    bug(
+        "a result that nobody takes is dropped without care",
+        "pool/task.rs",
+        "            boundary::discard(result);",
+        "            drop(result);",
+        "boundaries::results_that_nobody_takes",
+    ),
+    bug(
+        "a waker may end a worker",
+        "pool/task.rs",
+        "boundary::call(|| System.notify(&raw const self.state, u32::MAX));",
+        "System.notify(&raw const self.state, u32::MAX);",
+        "boundaries::wakers",
+    ),
+    bug(
+        "the panic of a panic's payload counts as harmless",
+        "boundary.rs",
+        "        mem::forget(another);",
+        "        drop(another);",
+        "boundaries::results_that_nobody_takes",
+    ),
 ];

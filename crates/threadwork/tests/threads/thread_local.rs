@@ -1,5 +1,6 @@
 //! Values of threads that stay for whoever visits them.
 
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
@@ -170,26 +171,86 @@ fn values_are_taken_over() {
 
 /// Each thread finds its own again, and the owner finds all.
 #[test]
-fn rows_are_made_once() {
-    for _ in 0..rounds(20) {
-        let local = ThreadLocal::<Cell<u32>>::new();
-        let barrier = Barrier::new(MANY as usize);
-        thread::scope(|scope| {
-            for number in 1..=MANY {
-                let (local, barrier) = (&local, &barrier);
-                scope.spawn(move || {
-                    barrier.wait();
-                    local.with_or(|| Cell::new(0), |own| own.set(own.get() + number));
-                    barrier.wait();
-                    local.with(|own| assert_eq!(own.map(Cell::get), Some(number)));
-                });
-            }
-        });
-        assert_eq!(
-            local.into_iter().map(Cell::into_inner).sum::<u32>(),
-            MANY * (MANY + 1) / 2
-        );
+fn many_threads_have_values_at_once() {
+    let local = ThreadLocal::<Cell<u32>>::new();
+    let barrier = Barrier::new(MANY as usize);
+    thread::scope(|scope| {
+        for number in 1..=MANY {
+            let (local, barrier) = (&local, &barrier);
+            scope.spawn(move || {
+                barrier.wait();
+                local.with_or(|| Cell::new(0), |own| own.set(own.get() + number));
+                barrier.wait();
+                local.with(|own| assert_eq!(own.map(Cell::get), Some(number)));
+            });
+        }
+    });
+    assert_eq!(
+        local.into_iter().map(Cell::into_inner).sum::<u32>(),
+        MANY * (MANY + 1) / 2
+    );
+}
+
+/// Where two threads meet in the middle of making a row: when they allocate it.
+struct MeetingPlace;
+
+static MEETING: Barrier = Barrier::new(2);
+
+thread_local! {
+    /// The next allocation of this thread is to be a meeting.
+    static MEETS: Cell<bool> = const { Cell::new(false) };
+}
+
+// SAFETY: it is the system's.
+unsafe impl GlobalAlloc for MeetingPlace {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if MEETS.replace(false) {
+            MEETING.wait();
+        }
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
     }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: MeetingPlace = MeetingPlace;
+
+/// Two threads whose slots are in the same row make it at the same moment.
+#[test]
+fn rows_are_made_once() {
+    const HOLDERS: usize = 20;
+    let (places, local) = (ThreadLocal::new(), ThreadLocal::new());
+    let (held, end) = (Barrier::new(HOLDERS + 1), Latch::new());
+    let sit = || places.with_or(Cell::<u32>::default, |_| ());
+    thread::scope(|scope| {
+        // They have the slots in the object.
+        for _ in 0..HOLDERS {
+            scope.spawn(|| {
+                sit();
+                held.wait();
+                end.wait();
+            });
+        }
+        held.wait();
+        let race = |number| {
+            let (sit, local) = (&sit, &local);
+            move || {
+                sit();
+                MEETS.set(true);
+                local.with_or(|| Cell::new(number), |_| ());
+            }
+        };
+        for racer in [1, 2].map(|number| scope.spawn(race(number))) {
+            racer.join().unwrap();
+        }
+        end.open();
+    });
+    assert_eq!(local.into_iter().map(Cell::into_inner).sum::<u32>(), 3);
 }
 
 /// Only the threads that came last make values: rows before theirs are not there.
