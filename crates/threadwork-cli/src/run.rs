@@ -4,6 +4,7 @@ mod invoke;
 pub(crate) mod node;
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
@@ -51,9 +52,15 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N", requires = "invoke", value_parser = options::parse_workers)]
     workers: Option<u32>,
 
-    /// Let the program use a directory, under its own name or as GUEST
+    /// Let the program use a directory, under its own name or as GUEST; paths that do not
+    /// begin with `/` are looked for in the one called `.` or `/`, the last given of the two
     #[arg(long = "dir", value_name = "HOST[::GUEST]", value_parser = options::parse_dir)]
     dirs: Vec<DirMapping>,
+
+    /// Let the program accept connections to an address: a socket that listens there is its
+    /// descriptor after those of the directories, 3 if there are none; on --host engine
+    #[arg(long = "tcplisten", value_name = "ADDRESS")]
+    listen: Vec<String>,
 
     /// Set an environment variable; without a value, pass on the one set here
     #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = options::parse_env)]
@@ -148,7 +155,8 @@ fn prepare(args: &RunArgs, file: &Path) -> anyhow::Result<ProcessBuilder> {
         .stderr(Output::Inherit)
         .limits(limits(args));
     let builder = args.variables.iter().try_fold(builder, give_variable)?;
-    args.dirs.iter().try_fold(builder, give_dir)
+    let builder = args.directories().into_iter().try_fold(builder, give_dir)?;
+    args.listen.iter().try_fold(builder, give_listener)
 }
 
 fn cannot_run(file: &Path, error: threadwork_engine::Error) -> anyhow::Error {
@@ -176,6 +184,16 @@ impl RunArgs {
     fn program(&self) -> anyhow::Result<(&Path, &[String])> {
         let (file, rest) = self.command.split_first().context("no file given")?;
         Ok((Path::new(file), rest))
+    }
+
+    /// The directories that the program gets: of those under one name the last.
+    fn directories(&self) -> Vec<&DirMapping> {
+        let is_last = |(place, dir): &(usize, &DirMapping)| {
+            let mut later = self.dirs[place + 1..].iter();
+            !later.any(|other| other.guest == dir.guest)
+        };
+        let dirs = self.dirs.iter().enumerate().filter(is_last);
+        dirs.map(|(_, dir)| dir).collect()
     }
 }
 
@@ -216,6 +234,12 @@ fn give_variable(builder: ProcessBuilder, var: &EnvVar) -> anyhow::Result<Proces
         Some(value) => builder.env(&var.name, value),
         None => builder,
     })
+}
+
+fn give_listener(builder: ProcessBuilder, address: &String) -> anyhow::Result<ProcessBuilder> {
+    let listener = TcpListener::bind(address)
+        .map_err(|error| report::explain(format_args!("--tcplisten {address}"), error))?;
+    Ok(builder.preopen_listener(listener))
 }
 
 fn give_dir(builder: ProcessBuilder, dir: &DirMapping) -> anyhow::Result<ProcessBuilder> {

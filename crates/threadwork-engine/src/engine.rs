@@ -6,7 +6,6 @@ use crate::machine::{
     CAN_SIGNAL, Compiler, CompilerProcess, Machine, config, install_signal, workers_of_system,
 };
 use crate::process::{self, ThreadContext};
-use crate::wasi;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wasmtime::Linker;
@@ -253,7 +252,7 @@ impl EngineBuilder {
             install_signal(signal).map_err(|error| no_signal(signal, &error))?;
         }
         let mut linker = Linker::new(&wasmtime);
-        wasi::add_to_linker(&mut linker).map_err(configuration)?;
+        threadwork_wasi::add_to_linker(&mut linker).map_err(configuration)?;
         process::add_to_linker(&mut linker).map_err(configuration)?;
         let stack = self
             .max_wasm_stack

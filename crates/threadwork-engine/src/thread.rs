@@ -8,11 +8,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-/// `proc_exit`, on its way out of the guest.
-#[derive(Debug, thiserror::Error)]
-#[error("the program exits with code {0}")]
-pub(crate) struct ProcExit(pub(crate) i32);
-
 /// A thread's stack in linear memory, of so many bytes, is used up. Stands around the trap.
 #[derive(Debug, thiserror::Error)]
 #[error("a stack of {0} bytes is used up")]
@@ -213,8 +208,17 @@ impl ThreadState {
 
     /// Marks a host call that can take long; it lasts until the guard is dropped.
     pub(crate) fn host_call(&self) -> HostCall<'_> {
-        self.in_host_call.store(1, Ordering::Relaxed);
+        self.host_call_begins();
         HostCall(self)
+    }
+
+    /// As [`host_call`](Self::host_call), until [`host_call_ends`](Self::host_call_ends).
+    pub(crate) fn host_call_begins(&self) {
+        self.in_host_call.store(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn host_call_ends(&self) {
+        self.in_host_call.store(0, Ordering::Relaxed);
     }
 
     fn activity(&self) -> Activity {
@@ -243,6 +247,6 @@ pub(crate) struct HostCall<'a>(&'a ThreadState);
 
 impl Drop for HostCall<'_> {
     fn drop(&mut self) {
-        self.0.in_host_call.store(0, Ordering::Relaxed);
+        self.0.host_call_ends();
     }
 }

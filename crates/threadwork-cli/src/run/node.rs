@@ -18,10 +18,11 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 use rustix::io::{FdFlags, fcntl_setfd};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use threadwork_engine::{Limit, Module};
 
 use super::{RunArgs, program_name, read};
+use crate::options::DirMapping;
 use crate::selftest::exchange::SCRIPT as SELFTEST;
 use crate::{engine, report, site};
 
@@ -43,8 +44,10 @@ struct Order<'a> {
     temporary: Option<&'a Path>,
     args: &'a [String],
     env: BTreeMap<&'a str, String>,
-    /// The guest's names of directories, and where they are.
-    directories: BTreeMap<&'a str, PathBuf>,
+    /// The guest's names of directories, and where they are, in the order in which the
+    /// program gets them.
+    #[serde(serialize_with = "in_order")]
+    directories: Vec<(&'a str, PathBuf)>,
     limits: BTreeMap<&'static str, LimitOrder>,
     stats: bool,
 }
@@ -62,6 +65,9 @@ struct LimitOrder {
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<i32> {
     if args.max_file_bytes.is_some() {
         bail!("--host node has no --max-file-bytes: run the program on the engine");
+    }
+    if !args.listen.is_empty() {
+        bail!("--host node has no --tcplisten: run the program on the engine");
     }
     let (file, guest_args) = args.command.split_first().context("no file given")?;
     let file = Path::new(file);
@@ -202,18 +208,26 @@ fn variables(args: &RunArgs) -> anyhow::Result<BTreeMap<&str, String>> {
     Ok(values)
 }
 
-fn directories(args: &RunArgs) -> anyhow::Result<BTreeMap<&str, PathBuf>> {
-    let mut directories = BTreeMap::new();
-    for dir in &args.dirs {
+fn directories(args: &RunArgs) -> anyhow::Result<Vec<(&str, PathBuf)>> {
+    let place = |dir: &DirMapping| {
         let name = dir.host.display();
         if !dir.host.is_dir() {
             bail!("--dir {name}: there is no such directory");
         }
         let host = dir.host.canonicalize();
-        let host = host.map_err(|error| report::explain(format_args!("--dir {name}"), error))?;
-        directories.insert(dir.guest.as_str(), host);
-    }
-    Ok(directories)
+        host.map_err(|error| report::explain(format_args!("--dir {name}"), error))
+    };
+    let dirs = args.directories().into_iter();
+    dirs.map(|dir| Ok((dir.guest.as_str(), place(dir)?)))
+        .collect()
+}
+
+/// A map whose entries come in this order.
+fn in_order<S: Serializer>(
+    entries: &Vec<(&str, PathBuf)>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(entries.iter().map(|(name, value)| (name, value)))
 }
 
 fn limits(args: &RunArgs) -> BTreeMap<&'static str, LimitOrder> {

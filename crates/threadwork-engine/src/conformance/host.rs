@@ -8,10 +8,10 @@ use crate::linear_memory::{Arena, Memory};
 use crate::module::Module;
 use crate::process::{Find, Parts, Program, State, ThreadContext, define_sync_import};
 use crate::thread::ThreadState;
-use crate::wasi::{Grants, HostEnds, InputStream, Output, OutputStream, Stdin, Wasi};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use threadwork_rewrite::SyncImport;
+use threadwork_wasi::WasiBuilder;
 use wasmtime::{Linker, SharedMemory, Store};
 
 /// A process without a program, of which the test itself is the main thread: it
@@ -34,18 +34,8 @@ impl Program for Nothing {
 impl Host {
     /// A process that runs.
     pub(super) fn new(engine: &Engine) -> Result<Self, Error> {
-        let mut ends = HostEnds::default();
-        let stdin = InputStream::open(Stdin::Null, &mut ends)?;
-        let totals = Arc::default();
-        let stdout = OutputStream::stdout(Output::Null, &mut ends, &totals)?;
-        let stderr = OutputStream::stderr(Output::Null, &mut ends, &totals)?;
-        let wasi = Wasi::new(
-            &Grants::default(),
-            stdin,
-            stdout,
-            stderr,
-            &Limits::default(),
-        )?;
+        let wasi = WasiBuilder::new().build();
+        let wasi = wasi.map_err(|error| Error::Configuration(error.into()))?;
         let nothing = Module::new(engine, b"(module)")?;
         let machine = Arc::clone(engine.machine());
         let arena = Arena::new(Vec::new(), Arc::clone(machine.cores()), Arc::default(), 0);

@@ -18,8 +18,9 @@ use crate::process::{
     ELEMENT, Parts, PooledInstance, Program, State, ThreadContext, catch_panic, check_limits,
 };
 use crate::thread::ThreadState;
-use crate::wasi::{Grants, HostEnds, InputStream, Output, OutputStream, Stdin, Wasi};
+use crate::wasi::{Grants, HostEnds, Output, Stdin, Streams};
 use std::ffi::OsString;
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use threadwork_rewrite::SharedMemoryImport;
@@ -172,6 +173,27 @@ impl ProcessBuilder {
         self
     }
 
+    /// Lets the program accept connections on a socket that listens: with std, by
+    /// `TcpListener::from_raw_fd`. The first is the descriptor after those of the
+    /// [directories](Self::preopen_dir), 3 if there are none. A thread that waits for a
+    /// connection, or for what comes from one, ends when the process does.
+    ///
+    /// ```no_run
+    /// use std::net::TcpListener;
+    /// use threadwork_engine::{Module, ProcessBuilder};
+    ///
+    /// # fn serve(module: &Module) -> Result<(), Box<dyn std::error::Error>> {
+    /// let listener = TcpListener::bind("127.0.0.1:8080")?;
+    /// ProcessBuilder::new(module).preopen_listener(listener).run()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn preopen_listener(mut self, listener: TcpListener) -> Self {
+        self.grants.listeners.push(listener.into());
+        self
+    }
+
     /// What the process may use at most.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -312,12 +334,9 @@ impl ProcessBuilder {
         self.grants.args.insert(0, std::mem::take(&mut self.arg0));
         self.grants.check()?;
         self.tell_parallelism();
-        let mut ends = HostEnds::default();
-        let stdin = InputStream::open(self.stdin, &mut ends)?;
         let totals = Arc::new(Totals::new(self.limits.memory));
-        let stdout = OutputStream::stdout(self.stdout, &mut ends, &totals)?;
-        let stderr = OutputStream::stderr(self.stderr, &mut ends, &totals)?;
-        let wasi = Wasi::new(&self.grants, stdin, stdout, stderr, &self.limits)?;
+        let (streams, ends) = Streams::open(self.stdin, self.stdout, self.stderr, &totals)?;
+        let wasi = self.grants.open(streams, &self.limits)?;
         let code = self.module.code();
         let machine = self.module.engine().machine();
         let arena = Arc::new(Arena::new(

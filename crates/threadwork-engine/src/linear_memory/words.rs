@@ -213,11 +213,6 @@ impl Memory {
             .map_or(0, |shared| shared.data_size() as u64)
     }
 
-    /// The guest's bytes, for WASI.
-    pub(crate) fn bytes(&self) -> wiggle::GuestMemory<'_> {
-        wiggle::GuestMemory::Shared(self.data())
-    }
-
     /// The 32-bit word at `address`.
     ///
     /// # Errors

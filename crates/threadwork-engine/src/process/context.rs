@@ -3,13 +3,13 @@
 
 use super::state::{State, ThreadContext};
 use crate::limits::Limit;
-use crate::linear_memory::{Memory, Reserved};
+use crate::linear_memory::Reserved;
 use crate::thread::{Ended, ThreadState};
-use crate::wasi::{Host, Wasi};
 use std::sync::Arc;
 use std::time::Duration;
-use threadwork_parking::Cores;
-use wasmtime::ResourceLimiter;
+use threadwork_rewrite::MEMORY;
+use threadwork_wasi::{Host, Wasi};
+use wasmtime::{ResourceLimiter, SharedMemory};
 
 /// Bytes of the host that an element of a table counts for: a pointer, and as much again,
 /// since a table that grows is a vector, which may have room for twice what is in it.
@@ -46,30 +46,72 @@ impl ThreadContext {
     }
 }
 
+/// What WASI must know of whoever calls.
 impl Host for ThreadContext {
     fn wasi(&self) -> &Wasi {
         self.process.wasi()
-    }
-
-    fn thread(&self) -> &ThreadState {
-        &self.thread
-    }
-
-    fn cores(&self) -> &Cores {
-        self.process.machine().cores()
     }
 
     fn check_running(&self) -> wasmtime::Result<()> {
         self.check_running()
     }
 
-    fn shared_memory(&self) -> Option<&Memory> {
+    fn shared_memory(&self) -> Option<&SharedMemory> {
         let position = self.process.code().shared_wasi_memory?;
-        self.process.memories().get(position)
+        let memory = self.process.memories().get(position)?;
+        memory.shared()
+    }
+
+    fn memory_name(&self) -> &'static str {
+        MEMORY
     }
 
     fn process_cpu_time(&self) -> Duration {
         self.process.threads().cpu_time()
+    }
+
+    fn thread_cpu_time(&self) -> Duration {
+        self.thread.cpu_time().unwrap_or_default()
+    }
+
+    fn long_call_begins(&self) {
+        self.thread.host_call_begins();
+    }
+
+    fn long_call_ends(&self) {
+        self.thread.host_call_ends();
+    }
+
+    fn sleep_begins(&self) {
+        self.process.machine().cores().release();
+    }
+
+    fn sleep_ends(&self) {
+        self.process.machine().cores().acquire();
+    }
+
+    fn refused(&self, limit: threadwork_wasi::Limit) {
+        if let Some(limit) = named(limit) {
+            self.thread.meet_limit(limit);
+        }
+    }
+
+    fn granted(&self, limit: threadwork_wasi::Limit) {
+        if let Some(limit) = named(limit) {
+            self.thread
+                .granted(|met| std::mem::discriminant(met) == std::mem::discriminant(&limit));
+        }
+    }
+}
+
+/// The limit of a process that is one of its files.
+fn named(limit: threadwork_wasi::Limit) -> Option<Limit> {
+    match limit {
+        threadwork_wasi::Limit::OpenFiles(count) => Some(Limit::OpenFiles(count)),
+        threadwork_wasi::Limit::FileBytes(bytes) => Some(Limit::FileBytes(bytes)),
+        // What is kept of its output is memory.
+        threadwork_wasi::Limit::Sink(bytes) => Some(Limit::Memory(bytes)),
+        _ => None,
     }
 }
 

@@ -26,11 +26,11 @@ use crate::linear_memory::{Arena, Memory, NotGrown, Owner, Reserved};
 use crate::machine::{Machine, Visited, stoppable};
 use crate::poll_page::PollPage;
 use crate::stats::Stats;
-use crate::thread::{Ended, ProcExit, StackOverflow, ThreadState};
-use crate::wasi::Wasi;
+use crate::thread::{Ended, StackOverflow, ThreadState};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 use threadwork_parking::ParkingLot;
+use threadwork_wasi::{Exit, Wasi};
 use wasmtime::{Instance, InstancePre, Linker, Store, WasmBacktrace};
 
 /// See the module's documentation.
@@ -235,7 +235,7 @@ impl State {
     /// The cause that an error of a guest thread is for its process; `None` if the
     /// process had ended before.
     pub(crate) fn cause_of(&self, error: &wasmtime::Error, thread: &ThreadState) -> Option<Cause> {
-        if let Some(ProcExit(code)) = error.downcast_ref() {
+        if let Some(Exit(code)) = error.downcast_ref() {
             return Some(Cause::Exited(*code));
         }
         if error.is::<Ended>() || self.is_ending() {

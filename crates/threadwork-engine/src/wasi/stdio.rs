@@ -3,10 +3,9 @@
 use crate::error::Error;
 use crate::linear_memory::Totals;
 use crate::lock::lock;
-use rustix::fs::FileType;
 use std::io::{PipeReader, PipeWriter};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
+use threadwork_wasi::Sink;
 
 /// Standard input of a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,24 +39,6 @@ pub enum Output {
     /// [`Limits::memory`](crate::Limits::memory); a write for which there is no room fails
     /// with ENOSPC.
     Buffer,
-}
-
-/// The guest's end of standard input.
-pub(crate) enum InputStream {
-    Fd(OwnedFd),
-    /// The host program's own, which is only borrowed.
-    Inherit,
-    /// What has not been read yet.
-    Bytes(Mutex<std::io::Cursor<Vec<u8>>>),
-}
-
-/// The guest's end of standard output or error.
-pub(crate) enum OutputStream {
-    Fd(OwnedFd),
-    InheritStdout,
-    InheritStderr,
-    Null,
-    Buffer(Arc<Kept>),
 }
 
 /// The embedder's ends.
@@ -105,127 +86,78 @@ impl Kept {
     }
 }
 
-impl InputStream {
-    pub(crate) fn open(stdin: Stdin, ends: &mut HostEnds) -> Result<Self, Error> {
-        Ok(match stdin {
-            Stdin::Null => Self::Bytes(Mutex::default()),
-            Stdin::Inherit => Self::Inherit,
-            Stdin::Bytes(bytes) => Self::Bytes(Mutex::new(std::io::Cursor::new(bytes))),
-            Stdin::Pipe => {
-                let (reader, writer) = pipe()?;
-                ends.stdin = Some(writer);
-                Self::Fd(reader.into())
-            }
-        })
-    }
-
-    /// What has to be polled and read; `None` if reading never blocks.
-    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
-        match self {
-            Self::Fd(fd) => Some(fd.as_fd()),
-            Self::Inherit => Some(rustix::stdio::stdin()),
-            Self::Bytes(_) => None,
-        }
+impl Sink for Kept {
+    fn write(&self, bytes: &[u8]) -> Result<usize, u64> {
+        self.keep(bytes)
     }
 }
 
-impl OutputStream {
-    pub(crate) fn stdout(
-        output: Output,
-        ends: &mut HostEnds,
+/// The guest's ends.
+pub(crate) struct Streams {
+    pub(super) stdin: threadwork_wasi::Input,
+    pub(super) stdout: threadwork_wasi::Output,
+    pub(super) stderr: threadwork_wasi::Output,
+}
+
+impl Streams {
+    pub(crate) fn open(
+        stdin: Stdin,
+        stdout: Output,
+        stderr: Output,
         totals: &Arc<Totals>,
-    ) -> Result<Self, Error> {
-        Self::open(
-            output,
-            Self::InheritStdout,
-            &mut ends.stdout,
-            &mut ends.stdout_buffer,
-            totals,
-        )
-    }
-
-    pub(crate) fn stderr(
-        output: Output,
-        ends: &mut HostEnds,
-        totals: &Arc<Totals>,
-    ) -> Result<Self, Error> {
-        Self::open(
-            output,
-            Self::InheritStderr,
-            &mut ends.stderr,
-            &mut ends.stderr_buffer,
-            totals,
-        )
-    }
-
-    fn open(
-        output: Output,
-        inherited: Self,
-        reader: &mut Option<PipeReader>,
-        buffer: &mut Option<Arc<Kept>>,
-        totals: &Arc<Totals>,
-    ) -> Result<Self, Error> {
-        Ok(match output {
-            Output::Null => Self::Null,
-            Output::Inherit => inherited,
-            Output::Buffer => Self::Buffer(Arc::clone(buffer.insert(Kept::new(totals)))),
-            Output::Pipe => {
-                let (host, guest) = pipe()?;
-                // Several threads may find the same room in it.
-                rustix::io::ioctl_fionbio(&guest, true).map_err(|error| Error::System {
-                    what: "a pipe",
-                    source: error.into(),
-                })?;
-                *reader = Some(host);
-                Self::Fd(guest.into())
-            }
-        })
-    }
-
-    /// What has to be polled and written; `None` if writing never blocks.
-    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
-        match self {
-            Self::Fd(fd) => Some(fd.as_fd()),
-            Self::InheritStdout => Some(rustix::stdio::stdout()),
-            Self::InheritStderr => Some(rustix::stdio::stderr()),
-            Self::Null | Self::Buffer(_) => None,
-        }
-    }
-
-    /// Whether others in this program may write to the same descriptor.
-    pub(crate) fn is_inherited(&self) -> bool {
-        matches!(self, Self::InheritStdout | Self::InheritStderr)
-    }
-
-    /// Writes to a stream that has no descriptor; says how much there was room for.
-    ///
-    /// # Errors
-    ///
-    /// The limit of memory, if there is no room at all.
-    pub(crate) fn keep(&self, bytes: &[u8]) -> Result<usize, u64> {
-        match self {
-            Self::Buffer(buffer) => buffer.keep(bytes),
-            _ => Ok(bytes.len()),
-        }
+    ) -> Result<(Self, HostEnds), Error> {
+        let mut ends = HostEnds::default();
+        let stdin = input(stdin, &mut ends.stdin)?;
+        let stdout = output(stdout, &mut ends.stdout, &mut ends.stdout_buffer, totals)?;
+        let stderr = output(stderr, &mut ends.stderr, &mut ends.stderr_buffer, totals)?;
+        let streams = Self {
+            stdin,
+            stdout,
+            stderr,
+        };
+        Ok((streams, ends))
     }
 }
 
-pub(super) fn pipe() -> Result<(PipeReader, PipeWriter), Error> {
+fn input(stdin: Stdin, writer: &mut Option<PipeWriter>) -> Result<threadwork_wasi::Input, Error> {
+    use threadwork_wasi::Input;
+    Ok(match stdin {
+        Stdin::Null => Input::Null,
+        Stdin::Inherit => Input::Inherit,
+        Stdin::Bytes(bytes) => Input::Bytes(bytes),
+        Stdin::Pipe => {
+            let (guest, host) = pipe()?;
+            *writer = Some(host);
+            Input::Fd(guest.into())
+        }
+    })
+}
+
+fn output(
+    output: Output,
+    reader: &mut Option<PipeReader>,
+    buffer: &mut Option<Arc<Kept>>,
+    totals: &Arc<Totals>,
+) -> Result<threadwork_wasi::Output, Error> {
+    use threadwork_wasi::Output as Guest;
+    Ok(match output {
+        Output::Null => Guest::Null,
+        Output::Inherit => Guest::Inherit,
+        Output::Buffer => {
+            let kept = Arc::clone(buffer.insert(Kept::new(totals)));
+            Guest::Sink(kept)
+        }
+        Output::Pipe => {
+            let (host, guest) = pipe()?;
+            *reader = Some(host);
+            Guest::Fd(guest.into())
+        }
+    })
+}
+
+fn pipe() -> Result<(PipeReader, PipeWriter), Error> {
     std::io::pipe().map_err(|source| Error::System {
         what: "a pipe",
         source,
     })
-}
-
-/// Whether a read can wait. A regular file without a size may be one that the system makes
-/// up while it is read, and waits for what it has to say (`/proc/kmsg`).
-pub(crate) fn read_can_block(fd: BorrowedFd<'_>) -> bool {
-    can_block(fd) || rustix::fs::fstat(fd).is_ok_and(|stat| stat.st_size == 0)
-}
-
-/// Whether a read or write of this descriptor can wait for somebody else: all but
-/// regular files.
-pub(crate) fn can_block(fd: BorrowedFd<'_>) -> bool {
-    let regular = |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode).is_file();
-    !rustix::fs::fstat(fd).is_ok_and(regular)
 }

@@ -27,6 +27,7 @@ mod machine_code;
 mod reactor;
 mod rules;
 mod sandbox;
+mod sockets;
 mod stack;
 mod stopping;
 mod support;

@@ -1,0 +1,180 @@
+//! Standard streams and polls.
+
+use crate::support::*;
+use std::fs::File;
+use std::io::{Read, Write};
+use threadwork_wasi::{Input, Output, WasiBuilder};
+
+#[test]
+fn a_write_to_a_pipe_is_whole() {
+    let (reader, writer) = pipe();
+    let mut guest = Guest::new(WasiBuilder::new().stdout(Output::Fd(writer)));
+    let bytes: Vec<u8> = (0..300_000_u32).map(|n| (n >> 3) as u8).collect();
+    let sent = bytes.clone();
+    let thread = guest.asleep(move |guest| guest.write_to(1, &sent));
+    let mut received = vec![0; bytes.len()];
+    File::from(reader).read_exact(&mut received).unwrap();
+    assert_eq!(thread.join().unwrap(), Ok(300_000));
+    assert!(received == bytes);
+    assert_eq!(guest.write_to(1, b"x"), Err(PIPE));
+}
+
+#[test]
+fn who_does_not_want_to_wait_is_told_so() {
+    let ((input, input_writer), (output_reader, output)) = (pipe(), pipe());
+    let builder = WasiBuilder::new()
+        .stdin(Input::Fd(input))
+        .stdout(Output::Fd(output));
+    let mut guest = Guest::new(builder);
+    for fd in [0, 1] {
+        assert_eq!(guest.call("fd_fdstat_set_flags", &[fd, NONBLOCK.into()]), 0);
+    }
+    assert_eq!(guest.read_from(0, 10), Err(AGAIN));
+    File::from(input_writer).write_all(b"abc").unwrap();
+    assert_eq!(guest.read_from(0, 10), Ok(b"abc".to_vec()));
+    assert_eq!(guest.read_from(0, 10), Ok(Vec::new()));
+    // A part, until there is no room.
+    let part = guest.write_to(1, &vec![0; 200_000]).unwrap();
+    assert!(part < 200_000);
+    assert_eq!(guest.write_to(1, b"x"), Err(AGAIN));
+    let mut received = vec![0; part as usize];
+    File::from(output_reader).read_exact(&mut received).unwrap();
+}
+
+#[test]
+fn nothing_is_read_and_written_at_once() {
+    let (input, _writer) = pipe();
+    let (_reader, output) = pipe();
+    let builder = WasiBuilder::new()
+        .stdin(Input::Fd(input))
+        .stdout(Output::Fd(output));
+    let mut guest = Guest::new(builder);
+    assert_eq!(guest.read_from(0, 0), Ok(Vec::new()));
+    assert_eq!(guest.write_to(1, b""), Ok(0));
+    let result = guest.room(4).0.into();
+    assert_eq!(guest.call("fd_read", &[0, 64, 0, result]), 0);
+}
+
+/// A thread reads, one writes, one polls, one sleeps; all end with their process.
+#[test]
+fn what_waits_ends_with_its_process() {
+    let bodies: [fn(&mut Guest) -> bool; 4] = [
+        |guest| guest.try_read(0, 10).is_none(),
+        |guest| {
+            let vectors = guest.vectors(&[(At(0), 500_000)]);
+            let result = guest.room(4).0.into();
+            guest
+                .try_call("fd_write", &[1, vectors.0.into(), 1, result])
+                .is_none()
+        },
+        |guest| {
+            let mut bytes = [0; 48];
+            bytes[8] = 1;
+            let at = guest.put(&bytes);
+            let room = guest.room(64).0;
+            guest
+                .try_call(
+                    "poll_oneoff",
+                    &[at.0.into(), room.into(), 1, (room + 48).into()],
+                )
+                .is_none()
+        },
+        |guest| {
+            let mut bytes = [0; 48];
+            bytes[16] = 1;
+            bytes[24..32].fill(0xff);
+            let at = guest.put(&bytes);
+            let room = guest.room(64).0;
+            guest
+                .try_call(
+                    "poll_oneoff",
+                    &[at.0.into(), room.into(), 1, (room + 48).into()],
+                )
+                .is_none()
+        },
+    ];
+    for body in bodies {
+        let (input, _writer) = pipe();
+        let (_reader, output) = pipe();
+        let builder = WasiBuilder::new()
+            .stdin(Input::Fd(input))
+            .stdout(Output::Fd(output));
+        let guest = Guest::new(builder);
+        let thread = guest.asleep(body);
+        guest.end(&[&thread]);
+        assert!(thread.join().unwrap());
+    }
+}
+
+#[test]
+fn polls_tell_what_is_there() {
+    let ((input, writer), (reader, output)) = (pipe(), pipe());
+    let builder = WasiBuilder::new()
+        .stdin(Input::Fd(input))
+        .stdout(Output::Fd(output));
+    let mut guest = Guest::new(builder);
+    let told = |events: Vec<Event>| -> Vec<_> {
+        events
+            .iter()
+            .map(|event| (event.userdata, event.errno, event.bytes, event.is_hangup))
+            .collect()
+    };
+    let all = [(1, 0), (2, 1), (1, 1), (1, 77)];
+    assert_eq!(
+        told(guest.poll(&all, Some(1 << 62))),
+        [(1, 0, 1, false), (2, BADF, 0, false), (3, BADF, 0, false)]
+    );
+    assert_eq!(told(guest.poll(&[(1, 0)], Some(1))), [(99, 0, 0, false)]);
+    let mut writer = File::from(writer);
+    writer.write_all(b"abc").unwrap();
+    assert_eq!(
+        told(guest.poll(&[(1, 0)], Some(1 << 62))),
+        [(0, 0, 3, false)]
+    );
+    drop(writer);
+    guest.read_from(0, 10).unwrap();
+    assert_eq!(told(guest.poll(&[(1, 0)], None)), [(0, 0, 0, true)]);
+    drop(reader);
+    let events = guest.poll(&[(2, 1)], None);
+    assert!(events[0].is_hangup);
+}
+
+#[test]
+fn polls_of_nothing_and_of_what_does_not_exist_are_refused() {
+    let mut guest = Guest::new(WasiBuilder::new());
+    let mut poll = |bytes: [u8; 48], count| {
+        let (at, room) = (guest.put(&bytes), guest.room(64).0);
+        guest.call(
+            "poll_oneoff",
+            &[at.0.into(), room.into(), count, (room + 48).into()],
+        )
+    };
+    let with = |place: usize, byte| {
+        let mut bytes = [0; 48];
+        bytes[place] = byte;
+        bytes
+    };
+    assert_eq!(poll([0; 48], 0), INVAL);
+    assert_eq!(poll([0; 48], 1025), INVAL);
+    assert_eq!(poll(with(8, 7), 1), INVAL);
+    assert_eq!(poll(with(16, 99), 1), INVAL);
+    assert_eq!(poll(with(16, 2), 1), INVAL);
+    assert_eq!(poll(with(40, 2), 1), INVAL);
+    assert_eq!(poll([0; 48], 1), 0);
+}
+
+#[test]
+fn a_file_as_standard_input_is_a_file() {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(b"0123456789").unwrap();
+    std::io::Seek::rewind(&mut file).unwrap();
+    let mut guest = Guest::new(WasiBuilder::new().stdin(Input::Fd(file.into())));
+    let position = guest.room(8);
+    assert_eq!(guest.call("fd_seek", &[0, 4, 0, position.0.into()]), 0);
+    assert_eq!(guest.read_from(0, 3), Ok(b"456".to_vec()));
+    let events = guest.poll(&[(1, 0)], None);
+    assert_eq!((events[0].bytes, events[0].errno), (3, 0));
+    let stat = guest.room(24);
+    assert_eq!(guest.call("fd_fdstat_get", &[0, stat.0.into()]), 0);
+    assert_eq!(guest.bytes(stat, 1), [4]);
+}
