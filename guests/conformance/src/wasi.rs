@@ -83,7 +83,6 @@ pub struct Event {
 
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
 unsafe extern "C" {
-    #[expect(clippy::too_many_arguments, reason = "WASI has as many")]
     fn path_open(
         fd: i32,
         lookup: i32,

@@ -119,7 +119,9 @@ class OpenFile {
   read(position, vectors) {
     const { fd } = this;
     return move(vectors, (parts, moved) =>
-      parts.length === 1 ? fs.readSync(fd, parts[0], 0, parts[0].length, position + moved) : fs.readvSync(fd, parts, position + moved),
+      parts.length === 1
+        ? fs.readSync(fd, parts[0], 0, parts[0].length, position + moved)
+        : fs.readvSync(fd, parts, position + moved),
     );
   }
 

@@ -131,7 +131,7 @@ test('a program that was built again is what Run runs', async (t) => {
 
 test('a trap: who, why, where', async (t) => {
   const page = await served(t, guest('endings'), { args: ['thread', 'panic', 'wait'] });
-  assert.equal(await status(page, /^Thread \d trapped: unreachable/), 'bad');
+  assert.equal(await status(page, /^Thread \d \(\d in Rust's messages\) trapped: unreachable/), 'bad');
   assert.match(await page.locator('#report-text').innerText(), /endings::end/);
   assert.match(await output(page), /panicked at/);
   await picture(page, 'trap');

@@ -26,6 +26,7 @@ mod limits;
 mod machine_code;
 mod reactor;
 mod rules;
+mod sandbox;
 mod sockets;
 mod stack;
 mod stopping;

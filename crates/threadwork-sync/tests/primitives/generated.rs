@@ -19,7 +19,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use threadwork_sync::{
-    Barrier, Condvar, Latch, Mutex, Once, Parker, Priority, PriorityMutex, RwLock,
+    Barrier, Condvar, Latch, Mutex, Once, Parker, Priority, PriorityMutex, RwLock, RwLockReadGuard,
     RwLockWriteGuard, Semaphore, WaitGroup, channel,
 };
 
@@ -55,7 +55,7 @@ fn check(body: fn(&mut Program<'_>)) {
     let seeds = match (cfg!(miri), full) {
         (true, _) => 12,
         (false, false) => 1_000,
-        (false, true) => 300_000,
+        (false, true) => 100_000,
     };
     for seed in 0..seeds {
         let mut random = Random::new(seed);
@@ -268,7 +268,8 @@ fn semaphore() {
 #[test]
 fn rwlock() {
     enum Guard<'a> {
-        Read(threadwork_sync::RwLockReadGuard<'a, ()>),
+        #[expect(dead_code, reason = "it holds the lock")]
+        Read(RwLockReadGuard<'a, ()>),
         Write(RwLockWriteGuard<'a, ()>),
     }
     #[derive(Clone, Copy, PartialEq, Eq)]
@@ -454,7 +455,7 @@ fn channel_in_order() {
         let mut tasks = Tasks::new();
         let mut inside = VecDeque::new();
         let mut number = 0;
-        let mut done = |inside: &mut VecDeque<u32>, kind, output: Option<u32>| match kind {
+        let done = |inside: &mut VecDeque<u32>, kind, output: Option<u32>| match kind {
             Kind::Send(message) => inside.push_back(message),
             Kind::Receive => assert_eq!(output, inside.pop_front()),
         };

@@ -282,8 +282,7 @@ impl Header {
     /// Wakes those who waited in the state before it was over.
     fn wake(&self, before: u32) {
         if before & WAITED != 0 {
-            // It calls wakers.
-            boundary::call(|| System.notify(&raw const self.state, u32::MAX));
+            System.notify(&raw const self.state, u32::MAX);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! `scope`: all jobs are done when it returns, wherever they were spawned.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 use threadwork::{Scope, join, par, scope};
 
@@ -176,6 +177,40 @@ fn jobs_are_in_reach_of_whoever_waits_for_them() {
                     done.set();
                 },
                 || (),
+            );
+        });
+    });
+}
+
+/// Two threads wait for each other's halves, and one of them has a job on offer that wants a lock
+/// which the other one holds meanwhile: that one must not take the job.
+#[test]
+fn a_thread_that_waits_takes_only_what_descends() {
+    ends_on_pool(2, || {
+        let lock = Mutex::new(());
+        let (outer_taken, inner_taken) = (Event::default(), Event::default());
+        scope(|scope| {
+            join(
+                || {
+                    outer_taken.wait();
+                    scope.spawn(|_| drop(lock.lock().unwrap()));
+                },
+                // Of the other thread.
+                || {
+                    let _locked = lock.lock().unwrap();
+                    outer_taken.set();
+                    // The first thread waits, and has put its job on offer.
+                    thread::sleep(Duration::from_millis(100));
+                    join(
+                        || inner_taken.wait(),
+                        // Of the first one again.
+                        || {
+                            inner_taken.set();
+                            // Now the other one looks for something to do.
+                            thread::sleep(Duration::from_millis(100));
+                        },
+                    );
+                },
             );
         });
     });

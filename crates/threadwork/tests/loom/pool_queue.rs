@@ -241,3 +241,34 @@ fn a_raised_task_counts_once() {
         counter.wait_until_quiet();
     });
 }
+
+/// Uses the queue as it is dropped.
+struct Closes(Arc<Counter>);
+
+impl Drop for Closes {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// A task that was sent ahead when it had run already: the reference in the express is the last
+/// one, and the result goes with it.
+#[test]
+fn what_a_task_leaves_is_dropped_without_the_lock() {
+    model(3, || {
+        let counter = Arc::new(Counter::new());
+        let held = counter.clone();
+        let (husk, handle) = task(move || Closes(held));
+        drop(handle);
+        let raised = husk.clone();
+        assert!(counter.execute(husk));
+        let raiser = {
+            let counter = counter.clone();
+            thread::spawn(move || counter.raise(&raised))
+        };
+        counter.serve(0);
+        raiser.join().unwrap();
+        while counter.serve(0) {}
+        assert!(counter.is_drained());
+    });
+}

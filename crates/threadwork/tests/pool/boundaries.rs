@@ -63,7 +63,7 @@ fn results_that_nobody_takes() {
         drop(own.execute(|| resume_unwind(Box::new(Bomb(BOMB)))));
     });
     parent.wait().unwrap();
-    inner.wait_all().unwrap();
+    inner.wait_all_timeout(LONG).unwrap();
     // The task has let go of the pool when it is counted.
     is_as_new(Arc::into_inner(inner).unwrap());
 }
@@ -108,7 +108,7 @@ fn wakers() {
     let mut context = Context::from_waker(&waker);
     assert!(future.as_mut().poll(&mut context).is_pending());
     plug.pull();
-    pool.wait_all().unwrap();
+    pool.wait_all_timeout(LONG).unwrap();
     assert!(future.as_mut().poll(&mut context).is_ready());
     is_as_new(pool);
 }

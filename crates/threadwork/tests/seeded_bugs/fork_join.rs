@@ -171,7 +171,7 @@ pub(crate) const NATIVE: &[Bug] = &[
         IDLE,
         "let job = group.steal_part(thieves, own);",
         "let _ = thieves;\n    let job = group.steal(own);",
-        "scope::a_cell_may_be_filled_in_parallel_within_a_loop",
+        "scope::a_thread_that_waits_takes_only_what_descends",
     ),
     bug(
         "a worker that waits for a job leaves tasks to nobody",

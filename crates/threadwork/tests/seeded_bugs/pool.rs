@@ -165,6 +165,13 @@ pub(crate) const BUGS: &[Bug] = &[
         caught_by: "pool_queue::one_threads_tasks_keep_their_order",
     },
     Bug {
+        name: "a task is dropped under the lock",
+        file: "pool/queue.rs",
+        from: "            claimed.push(task);\n",
+        to: "            let _ = &claimed;\n",
+        caught_by: "pool_queue::what_a_task_leaves_is_dropped_without_the_lock",
+    },
+    Bug {
         name: "a closed queue takes a task",
         file: "pool/queue.rs",
         from: "        if before & CLOSED != 0 {",
@@ -279,13 +286,6 @@ pub(crate) const NATIVE: &[Bug] = &[
         "            boundary::discard(result);",
         "            drop(result);",
         "boundaries::results_that_nobody_takes",
-    ),
-    bug(
-        "a waker may end a worker",
-        "pool/task.rs",
-        "boundary::call(|| System.notify(&raw const self.state, u32::MAX));",
-        "System.notify(&raw const self.state, u32::MAX);",
-        "boundaries::wakers",
     ),
     bug(
         "the panic of a panic's payload counts as harmless",
