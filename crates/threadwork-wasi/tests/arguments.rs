@@ -194,6 +194,9 @@ const NAMES: [&str; 12] = [
     "fifo",
 ];
 
+/// The name at 0.
+const FILE: &str = "file";
+
 /// Bytes of a guest's memory: vectors, subscriptions and names that are sometimes right.
 fn fill(random: &mut Random, memory: &SharedMemory) {
     let size = memory.data_size();
@@ -206,6 +209,7 @@ fn fill(random: &mut Random, memory: &SharedMemory) {
         let name = random.pick(&NAMES).as_bytes();
         place[..name.len()].copy_from_slice(name);
     }
+    bytes[..FILE.len()].copy_from_slice(FILE.as_bytes());
     for (byte, new) in memory.data().iter().zip(bytes) {
         // SAFETY: nobody else uses the memory yet.
         unsafe { *byte.get() = new };
@@ -346,7 +350,21 @@ fn stage(random: &mut Random) -> Stage {
         let function = linker.get(&mut store, MODULE, name).unwrap().into_func();
         (*name, function.unwrap())
     };
-    let functions = FUNCTIONS.iter().map(function).collect();
+    let functions: Vec<_> = FUNCTIONS.iter().map(function).collect();
+    // Some files are open.
+    let (_, open) = functions
+        .iter()
+        .find(|(name, _)| *name == "path_open")
+        .unwrap();
+    for _ in 0..3 {
+        let length = FILE.len() as i32;
+        let numbers = [3, 1, 0, length, 0].map(Val::I32);
+        let rights = [Val::I64(-1), Val::I64(-1), Val::I32(0), Val::I32(1024)];
+        let mut errno = [Val::I32(-1)];
+        open.call(&mut store, &[&numbers[..], &rights].concat(), &mut errno)
+            .unwrap();
+        assert_eq!(errno[0].unwrap_i32(), 0);
+    }
     Stage {
         process,
         store,
