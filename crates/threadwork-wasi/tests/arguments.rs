@@ -430,9 +430,19 @@ fn with_watch(process: &Arc<Process>, threads: &[Thread], body: impl FnOnce()) {
                 }
             }
         });
+        // Also if it fails.
+        let _done = Done(&is_done);
         body();
-        is_done.store(true, Ordering::SeqCst);
     });
+}
+
+/// Says when it goes.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// Tells the seed if something fails.
