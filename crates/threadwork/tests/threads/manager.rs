@@ -299,6 +299,15 @@ fn join_all_waits_for_all() {
     let threads = ThreadManager::new();
     let census = Census::default();
     let (gate, wait) = gate();
+    // The first that `join_all` comes to, while it runs.
+    let wait_too = wait.clone();
+    let kept = threads
+        .spawn(move || {
+            wait_too();
+            thread::sleep(Duration::from_millis(500));
+            7
+        })
+        .unwrap();
     for _ in 0..4 {
         let (inside, census) = (threads.clone(), census.clone());
         let counted = census.birth();
@@ -312,13 +321,6 @@ fn join_all_waits_for_all() {
         };
         let _ = threads.spawn(start).unwrap();
     }
-    // It runs when `join_all` comes to it.
-    let kept = threads
-        .spawn(|| {
-            thread::sleep(Duration::from_millis(300));
-            7
-        })
-        .unwrap();
     gate.open();
     threads.join_all().unwrap();
     assert_eq!(census.living(), 0);
