@@ -38,6 +38,9 @@ pub(crate) struct Listing {
     inode: u64,
 }
 
+/// An entry: of which file, what, and its name.
+type Named<'a> = (u64, Filetype, &'a [u8]);
+
 struct Entry {
     inode: u64,
     filetype: Filetype,
@@ -78,12 +81,8 @@ impl Listing {
         Ok(at)
     }
 
-    /// The entry with this number: of which file, what, and its name.
-    fn entry(
-        &mut self,
-        dir: BorrowedFd<'_>,
-        number: u64,
-    ) -> Result<Option<(u64, Filetype, &[u8])>, Errno> {
+    /// The entry with this number.
+    fn entry(&mut self, dir: BorrowedFd<'_>, number: u64) -> Result<Option<Named<'_>>, Errno> {
         if number < OWN {
             let name: &[u8] = if number == 0 { b"." } else { b".." };
             return Ok(Some((self.inode, Filetype::Directory, name)));

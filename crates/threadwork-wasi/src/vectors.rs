@@ -10,6 +10,7 @@ use crate::memory::{GuestMemory, copy_in, copy_out};
 use libc::iovec;
 use rustix::io::Errno as System;
 use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Buffers or subscriptions that one call may have.
@@ -20,11 +21,37 @@ const MOST_BYTES: usize = 0x7fff_f000;
 
 /// See the module's documentation.
 pub(crate) struct Vectors<'a> {
-    rest: Vec<iovec>,
+    rest: Few,
     /// Of `rest`, those before are done.
     first: usize,
     left: usize,
     memory: PhantomData<GuestMemory<'a>>,
+}
+
+/// Buffers, of which there is one as a rule: then nothing is allocated.
+enum Few {
+    One([iovec; 1]),
+    Many(Vec<iovec>),
+}
+
+impl Deref for Few {
+    type Target = [iovec];
+
+    fn deref(&self) -> &[iovec] {
+        match self {
+            Self::One(one) => one,
+            Self::Many(many) => many,
+        }
+    }
+}
+
+impl DerefMut for Few {
+    fn deref_mut(&mut self) -> &mut [iovec] {
+        match self {
+            Self::One(one) => one,
+            Self::Many(many) => many,
+        }
+    }
 }
 
 impl<'a> Vectors<'a> {
@@ -33,32 +60,35 @@ impl<'a> Vectors<'a> {
         if count > MOST_VECTORS {
             return Err(Errno::INVAL);
         }
-        let mut all = Self {
-            rest: Vec::with_capacity(count as usize),
-            first: 0,
-            left: 0,
-            memory: PhantomData,
-        };
         // All of them are there, before any is looked at.
         memory.locate(at, count as usize * 8)?;
-        for place in 0..count {
+        let mut left = MOST_BYTES;
+        let mut vector = |place: u32| {
             let pair: [u8; 8] = memory.read(at + place * 8)?;
             let [a, b, c, d, e, f, g, h] = pair;
             let length = u32::from_le_bytes([e, f, g, h]) as usize;
-            if length == 0 {
-                continue;
-            }
-            let base = memory.locate(u32::from_le_bytes([a, b, c, d]), length)?;
-            let length = length.min(MOST_BYTES - all.left);
-            if length > 0 {
-                all.rest.push(iovec {
-                    iov_base: base.cast(),
-                    iov_len: length,
-                });
-                all.left += length;
-            }
-        }
-        Ok(all)
+            let base = match length {
+                // Wherever it is, nobody goes there.
+                0 => std::ptr::dangling_mut(),
+                _ => memory.locate(u32::from_le_bytes([a, b, c, d]), length)?,
+            };
+            let iov_len = length.min(left);
+            left -= iov_len;
+            Ok(iovec {
+                iov_base: base.cast(),
+                iov_len,
+            })
+        };
+        let rest = match count {
+            1 => Few::One([vector(0)?]),
+            _ => Few::Many((0..count).map(vector).collect::<Result<_, Errno>>()?),
+        };
+        Ok(Self {
+            rest,
+            first: 0,
+            left: MOST_BYTES - left,
+            memory: PhantomData,
+        })
     }
 
     /// Bytes that are left.
@@ -73,10 +103,6 @@ impl<'a> Vectors<'a> {
         for vector in &mut self.rest[self.first..] {
             vector.iov_len = vector.iov_len.min(room);
             room -= vector.iov_len;
-        }
-        // An empty one at the end would never be done.
-        while self.rest.len() > self.first && self.rest.last().is_some_and(|v| v.iov_len == 0) {
-            self.rest.pop();
         }
     }
 
@@ -161,20 +187,21 @@ pub(crate) fn read(
 ) -> Result<usize, System> {
     vectors.with_part(most, |vectors| {
         let (fd, at, count) = (fd.as_raw_fd(), vectors.as_ptr(), vectors.len() as i32);
-        result(match how {
-            // SAFETY: the vectors are as many as said, and each is in the guest's memory, which
-            // may change at any time anyway.
-            How::Plain => unsafe { libc::readv(fd, at, count) },
-            How::At(offset) => {
+        result(match (how, vectors) {
+            // SAFETY: the buffer is in the guest's memory, which may change at any time anyway.
+            (How::Plain, [one]) => unsafe { libc::read(fd, one.iov_base, one.iov_len) },
+            // SAFETY: the vectors are as many as said; as above.
+            (How::Plain, _) => unsafe { libc::readv(fd, at, count) },
+            (How::At(offset), _) => {
                 let offset = offset_of(offset)?;
                 // SAFETY: as above.
                 unsafe { libc::preadv(fd, at, count, offset) }
             }
             // SAFETY: as above.
             #[cfg(target_os = "linux")]
-            How::NoWait => unsafe { libc::preadv2(fd, at, count, -1, libc::RWF_NOWAIT) },
+            (How::NoWait, _) => unsafe { libc::preadv2(fd, at, count, -1, libc::RWF_NOWAIT) },
             #[cfg(not(target_os = "linux"))]
-            How::NoWait => return Err(System::OPNOTSUPP),
+            (How::NoWait, _) => return Err(System::OPNOTSUPP),
         })
     })
 }
@@ -188,19 +215,21 @@ pub(crate) fn write(
 ) -> Result<usize, System> {
     vectors.with_part(most, |vectors| {
         let (fd, at, count) = (fd.as_raw_fd(), vectors.as_ptr(), vectors.len() as i32);
-        result(match how {
+        result(match (how, vectors) {
             // SAFETY: as in `read`.
-            How::Plain => unsafe { libc::writev(fd, at, count) },
-            How::At(offset) => {
+            (How::Plain, [one]) => unsafe { libc::write(fd, one.iov_base, one.iov_len) },
+            // SAFETY: as in `read`.
+            (How::Plain, _) => unsafe { libc::writev(fd, at, count) },
+            (How::At(offset), _) => {
                 let offset = offset_of(offset)?;
                 // SAFETY: as in `read`.
                 unsafe { libc::pwritev(fd, at, count, offset) }
             }
             // SAFETY: as in `read`.
             #[cfg(target_os = "linux")]
-            How::NoWait => unsafe { libc::pwritev2(fd, at, count, -1, libc::RWF_NOWAIT) },
+            (How::NoWait, _) => unsafe { libc::pwritev2(fd, at, count, -1, libc::RWF_NOWAIT) },
             #[cfg(not(target_os = "linux"))]
-            How::NoWait => return Err(System::OPNOTSUPP),
+            (How::NoWait, _) => return Err(System::OPNOTSUPP),
         })
     })
 }

@@ -359,13 +359,11 @@ fn stage(random: &mut Random) -> Stage {
 /// Calls functions until something says that the process is ending; checks what they write.
 fn call(random: &mut Random, stage: &mut Stage, calls: u32, checks: bool) {
     let memory = stage.process.memory.clone();
-    // SAFETY: `checks` says that no other thread writes; whatever is read is a byte.
     let snapshot = || {
-        memory
-            .data()
-            .iter()
-            .map(|byte| unsafe { *byte.get() })
-            .collect::<Vec<u8>>()
+        let bytes = memory.data().iter();
+        // SAFETY: `checks` says that no other thread writes; whatever is read is a byte.
+        let bytes = bytes.map(|byte| unsafe { *byte.get() });
+        bytes.collect::<Vec<u8>>()
     };
     for _ in 0..calls {
         let (name, function) = random.pick(&stage.functions);

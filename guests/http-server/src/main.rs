@@ -58,10 +58,7 @@ fn serve(mut connection: &TcpStream) -> std::io::Result<()> {
         }
         let body = format!("hello {}\n", REQUESTS.fetch_add(1, Ordering::Relaxed));
         let length = body.len();
-        write!(
-            connection,
-            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
-        )?;
+        write!(connection, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}")?;
         if ends {
             std::process::exit(0);
         }
