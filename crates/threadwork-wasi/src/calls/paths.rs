@@ -197,15 +197,15 @@ pub(crate) fn path_filestat_set_times<H: Host>(
     modified: u64,
     set: u32,
 ) -> Result {
+    // Nothing to set is nothing to look for.
+    if set == 0 {
+        return Ok(());
+    }
     let times = times(accessed, modified, set)?;
     let follow = follow(flags)?;
     let path = call.path(path, length)?;
     let descriptor = call.get_with(fd, rights::PATH_FILESTAT_SET_TIMES)?;
     let directory = descriptor.directory()?;
-    // Nothing to set is nothing to look for.
-    if set == 0 {
-        return Ok(());
-    }
     let file = below::open(&directory.dir, &path, itself_or_target(follow))?;
     #[cfg(target_os = "linux")]
     let done = rustix::fs::utimensat(&file, "", &times, AtFlags::EMPTY_PATH);
@@ -223,6 +223,10 @@ pub(crate) fn path_readlink<H: Host>(
     room: u32,
     result: u32,
 ) -> Result {
+    // The one call that takes no name for what the descriptor itself is, and so asks it first.
+    if length == 0 {
+        call.get(fd)?;
+    }
     let path = call.path(path, length)?;
     let descriptor = call.get_with(fd, rights::PATH_READLINK)?;
     let directory = descriptor.directory()?;
