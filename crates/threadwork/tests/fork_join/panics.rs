@@ -138,25 +138,22 @@ fn the_body_of_a_scope_wins() {
     assert_eq!(payload, 2);
 }
 
-/// Panics as it is dropped, and so does the payload of that panic.
-struct Bomb(u32);
+/// Panics as it is dropped, and so does the payload of that panic, and so on. It has no size: to
+/// leak one leaks nothing.
+struct Bomb;
 
 impl Drop for Bomb {
     fn drop(&mut self) {
-        if self.0 > 0 {
-            resume_unwind(Box::new(Bomb(self.0 - 1)));
-        }
+        resume_unwind(Box::new(Bomb));
     }
 }
-
-const BOMB: Bomb = Bomb(3);
 
 #[test]
 fn payloads_that_panic_when_dropped_do_no_harm() {
     let result = catch_unwind(AssertUnwindSafe(|| {
         scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|_| resume_unwind(Box::new(BOMB)));
+                scope.spawn(|_| resume_unwind(Box::new(Bomb)));
             }
         });
     }));
@@ -168,7 +165,7 @@ fn payloads_that_panic_when_dropped_do_no_harm() {
 #[test]
 fn what_is_given_up_may_panic_when_dropped() {
     // A half that was not begun.
-    let held = BOMB;
+    let held = Bomb;
     let payload = caught(|| join(|| fail(1), move || drop(held)));
     assert_eq!(payload, 1);
     // The result, or the panic, of one that was stolen.
@@ -184,9 +181,9 @@ fn what_is_given_up_may_panic_when_dropped() {
                     || {
                         taken.set();
                         if panics {
-                            resume_unwind(Box::new(BOMB));
+                            resume_unwind(Box::new(Bomb));
                         }
-                        BOMB
+                        Bomb
                     },
                 )
             })
@@ -197,13 +194,13 @@ fn what_is_given_up_may_panic_when_dropped() {
     let payload = caught(|| {
         scope(|scope| {
             scope.spawn(|_| fail(1));
-            BOMB
+            Bomb
         })
     });
     assert_eq!(payload, 1);
     let payload = caught(|| {
         scope(|scope| {
-            scope.spawn(|_| resume_unwind(Box::new(BOMB)));
+            scope.spawn(|_| resume_unwind(Box::new(Bomb)));
             fail(1)
         })
     });

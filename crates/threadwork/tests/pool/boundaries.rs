@@ -18,18 +18,15 @@ use crate::support::{Plug, pool};
 /// Far longer than anything here takes: without it a test that fails would hang.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Panics as it is dropped, and so does the payload of that panic.
-struct Bomb(u32);
+/// Panics as it is dropped, and so does the payload of that panic, and so on. It has no size: to
+/// leak one leaks nothing.
+struct Bomb;
 
 impl Drop for Bomb {
     fn drop(&mut self) {
-        if self.0 > 0 {
-            resume_unwind(Box::new(Bomb(self.0 - 1)));
-        }
+        resume_unwind(Box::new(Bomb));
     }
 }
-
-const BOMB: u32 = 3;
 
 /// Serves tasks, and ends.
 fn is_as_new(pool: ThreadPool) {
@@ -52,15 +49,15 @@ fn ends(pool: ThreadPool) {
 fn results_that_nobody_takes() {
     let pool = pool(1);
     let plug = Plug::insert(&pool);
-    drop(pool.execute(|| Bomb(BOMB)));
-    drop(pool.execute(|| resume_unwind(Box::new(Bomb(BOMB)))));
+    drop(pool.execute(|| Bomb));
+    drop(pool.execute(|| resume_unwind(Box::new(Bomb))));
     // Those of a task's own children are dropped on another way.
     plug.pull();
     let inner = Arc::new(pool);
     let own = inner.clone();
     let parent = inner.execute(move || {
-        drop(own.execute(|| Bomb(BOMB)));
-        drop(own.execute(|| resume_unwind(Box::new(Bomb(BOMB)))));
+        drop(own.execute(|| Bomb));
+        drop(own.execute(|| resume_unwind(Box::new(Bomb))));
     });
     parent.wait().unwrap();
     inner.wait_all_timeout(LONG).unwrap();
@@ -74,7 +71,7 @@ fn closures_that_are_cancelled() {
     let plug = Plug::insert(&pool);
     let tasks: Vec<_> = [Priority::Low, Priority::Normal, Priority::High]
         .map(|class| {
-            let bomb = Bomb(BOMB);
+            let bomb = Bomb;
             pool.task().priority(class).execute(move || drop(bomb))
         })
         .into();
@@ -95,7 +92,7 @@ struct BrokenWaker;
 
 impl Wake for BrokenWaker {
     fn wake(self: Arc<Self>) {
-        resume_unwind(Box::new(Bomb(BOMB)));
+        resume_unwind(Box::new(Bomb));
     }
 }
 
@@ -134,14 +131,14 @@ fn wakers_of_cancelled_tasks() {
 #[test]
 fn hooks_and_what_they_hold() {
     // One, since two of one value end a program by Rust's own rule.
-    let held = Bomb(BOMB);
+    let held = Bomb;
     let builder = ThreadPool::builder()
         .pool_size(2)
         .on_start(move |_| {
             let _held = &held;
-            resume_unwind(Box::new(Bomb(BOMB)))
+            resume_unwind(Box::new(Bomb))
         })
-        .on_exit(|_| resume_unwind(Box::new(Bomb(BOMB))));
+        .on_exit(|_| resume_unwind(Box::new(Bomb)));
     let pool = builder.build().unwrap();
     let next = pool.execute(|| 2).wait_timeout(LONG);
     assert_eq!(next.unwrap().unwrap(), 2);

@@ -299,6 +299,15 @@ fn join_all_waits_for_all() {
     let threads = ThreadManager::new();
     let census = Census::default();
     let (gate, wait) = gate();
+    // The first that `join_all` comes to, while it runs.
+    let wait_too = wait.clone();
+    let kept = threads
+        .spawn(move || {
+            wait_too();
+            thread::sleep(Duration::from_millis(500));
+            7
+        })
+        .unwrap();
     for _ in 0..4 {
         let (inside, census) = (threads.clone(), census.clone());
         let counted = census.birth();
@@ -312,13 +321,6 @@ fn join_all_waits_for_all() {
         };
         let _ = threads.spawn(start).unwrap();
     }
-    // It runs when `join_all` comes to it.
-    let kept = threads
-        .spawn(|| {
-            thread::sleep(Duration::from_millis(300));
-            7
-        })
-        .unwrap();
     gate.open();
     threads.join_all().unwrap();
     assert_eq!(census.living(), 0);
@@ -361,16 +363,15 @@ fn join_all_returns_the_panics() {
     threads.join_all().unwrap();
 }
 
-/// Panics as it is dropped, and so does the payload of that panic.
+/// Panics as it is dropped, and so does the payload of that panic, and so on. It has no size: to
+/// leak one leaks nothing.
 #[cfg(panic = "unwind")]
-struct Bomb(u32);
+struct Bomb;
 
 #[cfg(panic = "unwind")]
 impl Drop for Bomb {
     fn drop(&mut self) {
-        if self.0 > 0 {
-            std::panic::resume_unwind(Box::new(Bomb(self.0 - 1)));
-        }
+        std::panic::resume_unwind(Box::new(Bomb));
     }
 }
 
@@ -384,11 +385,11 @@ fn what_detached_threads_leave_may_panic_when_dropped() {
     let ends: [Box<dyn FnOnce() -> Bomb + Send>; 2] = [
         Box::new(move || {
             wait();
-            Bomb(3)
+            Bomb
         }),
         Box::new(move || {
             wait_too();
-            std::panic::resume_unwind(Box::new(Bomb(3)))
+            std::panic::resume_unwind(Box::new(Bomb))
         }),
     ];
     for end in ends {
