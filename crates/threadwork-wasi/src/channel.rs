@@ -175,6 +175,10 @@ impl Channel {
         !matches!(self.waiting, Waiting::Never)
     }
 
+    pub(crate) fn is_regular(&self) -> bool {
+        self.filetype == Filetype::RegularFile
+    }
+
     pub(crate) fn is_socket(&self) -> bool {
         matches!(self.waiting, Waiting::Socket)
     }

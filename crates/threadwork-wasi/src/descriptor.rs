@@ -8,7 +8,7 @@ use crate::listing::Listing;
 use crate::streams::{Bytes, Sink};
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// See the module's documentation.
@@ -40,6 +40,8 @@ pub(crate) struct Directory {
     /// The guest's name for it, if it was granted under one.
     pub(crate) preopen: Option<String>,
     pub(crate) listing: Mutex<Listing>,
+    /// What the guest has asked for, of `fdflags`: they mean nothing here, but can be read.
+    flags: AtomicU16,
 }
 
 pub(crate) struct Listener {
@@ -154,7 +156,9 @@ impl Descriptor {
 
     pub(crate) fn fdstat(&self) -> Fdstat {
         let (filetype, flags) = match (&self.kind, self.channel()) {
-            (Kind::Directory(_), _) => (Filetype::Directory, 0),
+            (Kind::Directory(directory), _) => {
+                (Filetype::Directory, directory.flags.load(Ordering::Relaxed))
+            }
             (_, Some(channel)) => (channel.filetype, channel.flags()),
             (_, None) => (Filetype::Unknown, 0),
         };
@@ -241,7 +245,13 @@ impl Directory {
             dir,
             preopen,
             listing: Mutex::default(),
+            flags: AtomicU16::new(0),
         }
+    }
+
+    pub(crate) fn set_flags(&self, flags: u16) {
+        // Ordering: Relaxed; as for the rights above.
+        self.flags.store(flags, Ordering::Relaxed);
     }
 
     fn rights(&self) -> (u64, u64) {

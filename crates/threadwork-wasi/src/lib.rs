@@ -85,6 +85,7 @@
 //! | things | `limits` | what a process may use, and has used |
 //! | | `streams` | where standard streams lead |
 //! | | `listing` | the entries of an open directory |
+//! | | `below` | paths below an open directory |
 //! | | `table` | what the numbers of descriptors stand for |
 //! | process | `wasi`, `host`, `ending`, `channel`, `descriptor` | [`Wasi`]; [`Host`]; waiting; reading and writing; what a number stands for |
 //! | calls | `calls` | the 46 functions |
@@ -93,6 +94,7 @@
 #![deny(missing_docs)]
 
 mod abi;
+mod below;
 mod calls;
 mod channel;
 mod descriptor;

@@ -233,6 +233,9 @@ pub(crate) fn fd_allocate<H: Host>(
     length: u64,
 ) -> Result {
     let descriptor = call.get_with(fd, rights::FD_ALLOCATE)?;
+    if length == 0 {
+        return Err(Errno::INVAL.into());
+    }
     let channel = writable_file(&descriptor, Errno::BADF)?;
     let size = offset.checked_add(length).ok_or(Errno::FBIG)?;
     #[cfg(target_os = "linux")]
@@ -245,12 +248,12 @@ pub(crate) fn fd_allocate<H: Host>(
     grow_file(call, &descriptor, size, grow)
 }
 
-/// A file whose size can be changed; for one that was opened for reading only the error is
-/// as the call has it.
+/// A file whose size can be changed; for a directory, and for one that was opened for reading
+/// only, the error is as the call has it.
 fn writable_file(descriptor: &Descriptor, otherwise: Errno) -> Result<&Channel> {
     match &descriptor.kind {
         Kind::File(channel) | Kind::Stream(channel) if channel.is_writable => Ok(channel),
-        Kind::File(_) | Kind::Stream(_) => Err(otherwise.into()),
+        Kind::File(_) | Kind::Stream(_) | Kind::Directory(_) => Err(otherwise.into()),
         _ => Err(Errno::BADF.into()),
     }
 }
@@ -287,7 +290,10 @@ pub(crate) fn fd_fdstat_set_flags<H: Host>(call: &Call<'_, H>, fd: u32, flags: u
     let flags = checked(flags, fdflags::ALL)?;
     match (descriptor.channel(), &descriptor.kind) {
         (Some(channel), _) => channel.set_flags(flags),
-        (None, Kind::Directory(_)) => Err(Errno::BADF.into()),
+        (None, Kind::Directory(directory)) => {
+            directory.set_flags(flags);
+            Ok(())
+        }
         // Neither waits for anything, nor has a position.
         (None, _) => match flags & !(fdflags::NONBLOCK | fdflags::APPEND) {
             0 => Ok(()),

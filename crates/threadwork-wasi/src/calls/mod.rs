@@ -64,8 +64,10 @@ impl<'a, H: Host> Call<'a, H> {
 
     /// The text at `at`, with a bound on its length.
     fn path(&self, at: u32, length: u32) -> Result<String> {
-        if length >= LONGEST_PATH {
-            return Err(Errno::NAMETOOLONG.into());
+        match length {
+            0 => return Err(Errno::NOENT.into()),
+            1..LONGEST_PATH => {}
+            _ => return Err(Errno::NAMETOOLONG.into()),
         }
         let mut bytes = vec![0; length as usize];
         self.memory.read_into(at, &mut bytes)?;

@@ -3,14 +3,15 @@
 use super::Call;
 use super::files::times;
 use crate::abi::{Filestat, Filetype, checked, fdflags, lookupflags, oflags, rights};
+use crate::below::{self, Parent};
 use crate::channel::{Channel, What};
 use crate::descriptor::{Directory, Kind};
-use crate::errno::{Errno, Failure, Result};
+use crate::errno::{Errno, Result};
 use crate::host::Host;
 use cap_primitives::fs::{self, FollowSymlinks, OpenOptions, OpenOptionsExt};
-use rustix::fs::{AtFlags, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 fn follow(flags: u32) -> Result<FollowSymlinks> {
@@ -41,11 +42,11 @@ pub(crate) fn path_open<H: Host>(
         base,
         descriptor_flags: checked(descriptor_flags, fdflags::ALL)?,
     };
+    let path = call.path(path, length)?;
     let descriptor = call.get_with(fd, rights::PATH_OPEN)?;
     let directory = descriptor.directory()?;
     descriptor.require(opening.needed())?;
     descriptor.require_inheriting(base & (rights::FD_READ | rights::FD_WRITE))?;
-    let path = call.path(path, length)?;
     call.memory.locate(result, 4)?;
     let opened = call.open(&descriptor, || opening.open(directory, Path::new(&path)))?;
     Ok(call.memory.write_u32(result, opened)?)
@@ -95,6 +96,7 @@ impl Opening {
         options._cap_fs_ext_nonblock(true);
         let mut flags = OFlags::NOCTTY;
         flags.set(OFlags::APPEND, self.descriptor_flags & fdflags::APPEND != 0);
+        flags.set(OFlags::DIRECTORY, self.has(oflags::DIRECTORY));
         // The options themselves only let those create who write.
         flags.set(OFlags::CREATE, self.has(oflags::CREAT));
         flags.set(
@@ -106,8 +108,7 @@ impl Opening {
     }
 
     fn open(&self, directory: &Directory, path: &Path) -> Result<Kind> {
-        let exclusive = oflags::CREAT | oflags::EXCL | oflags::TRUNC;
-        if self.has(oflags::DIRECTORY) && self.has(exclusive) {
+        if self.has(oflags::DIRECTORY) && self.has(oflags::CREAT | oflags::EXCL) {
             return Err(Errno::INVAL.into());
         }
         let opened = fs::open(&directory.dir, path, &self.options());
@@ -115,8 +116,11 @@ impl Opening {
         let stat = rustix::fs::fstat(&opened)?;
         let what = What::from(stat);
         match what.filetype {
-            Filetype::Directory => Ok(Kind::Directory(Directory::new(opened, None))),
-            _ if self.has(oflags::DIRECTORY) => Err(Errno::NOTDIR.into()),
+            Filetype::Directory => {
+                let directory = Directory::new(opened, None);
+                directory.set_flags(self.descriptor_flags);
+                Ok(Kind::Directory(directory))
+            }
             // A FIFO.
             Filetype::Unknown => Err(Errno::NOTSUP.into()),
             _ => {
@@ -155,9 +159,9 @@ pub(crate) fn path_filestat_get<H: Host>(
     result: u32,
 ) -> Result {
     let follow = follow(flags)?;
+    let path = call.path(path, length)?;
     let descriptor = call.get_with(fd, rights::PATH_FILESTAT_GET)?;
     let directory = descriptor.directory()?;
-    let path = call.path(path, length)?;
     let stat = stat(&directory.dir, &path, follow)?;
     Ok(call.memory.write(result, &stat.to_bytes())?)
 }
@@ -171,12 +175,15 @@ fn stat(dir: &File, path: &str, follow: FollowSymlinks) -> Result<Filestat> {
             return Ok(stat);
         }
     }
-    // With a slash at its end it is a directory that is meant, and a link to one is one.
-    let follow = match path.ends_with('/') {
-        true => FollowSymlinks::Yes,
-        false => follow,
-    };
-    Ok(fs::stat(dir, Path::new(path), follow)?.into())
+    let file = below::open(dir, path, itself_or_target(follow))?;
+    Ok(rustix::fs::fstat(&file)?.into())
+}
+
+fn itself_or_target(follow: FollowSymlinks) -> below::Kind {
+    match follow {
+        FollowSymlinks::Yes => below::Kind::Any,
+        FollowSymlinks::No => below::Kind::Itself,
+    }
 }
 
 #[expect(clippy::too_many_arguments, reason = "WASI has as many")]
@@ -190,26 +197,21 @@ pub(crate) fn path_filestat_set_times<H: Host>(
     modified: u64,
     set: u32,
 ) -> Result {
+    // Nothing to set is nothing to look for.
+    if set == 0 {
+        return Ok(());
+    }
     let times = times(accessed, modified, set)?;
     let follow = follow(flags)?;
+    let path = call.path(path, length)?;
     let descriptor = call.get_with(fd, rights::PATH_FILESTAT_SET_TIMES)?;
     let directory = descriptor.directory()?;
-    let path = call.path(path, length)?;
-    let mut options = OpenOptions::new();
-    options.read(true);
-    options._cap_fs_ext_follow(follow);
-    // What a descriptor of this kind is opened for needs no right and waits for nobody.
+    let file = below::open(&directory.dir, &path, itself_or_target(follow))?;
     #[cfg(target_os = "linux")]
-    let (kind, at) = (OFlags::PATH, AtFlags::EMPTY_PATH);
+    let done = rustix::fs::utimensat(&file, "", &times, AtFlags::EMPTY_PATH);
     #[cfg(not(target_os = "linux"))]
-    let (kind, at) = (OFlags::NONBLOCK, AtFlags::empty());
-    options.custom_flags(kind.bits().cast_signed());
-    let file = fs::open(&directory.dir, Path::new(&path), &options)?;
-    if cfg!(target_os = "linux") {
-        Ok(rustix::fs::utimensat(&file, "", &times, at)?)
-    } else {
-        Ok(rustix::fs::futimens(&file, &times)?)
-    }
+    let done = rustix::fs::futimens(&file, &times);
+    Ok(done?)
 }
 
 pub(crate) fn path_readlink<H: Host>(
@@ -221,9 +223,13 @@ pub(crate) fn path_readlink<H: Host>(
     room: u32,
     result: u32,
 ) -> Result {
+    // The one call that takes no name for what the descriptor itself is, and so asks it first.
+    if length == 0 {
+        call.get(fd)?;
+    }
+    let path = call.path(path, length)?;
     let descriptor = call.get_with(fd, rights::PATH_READLINK)?;
     let directory = descriptor.directory()?;
-    let path = call.path(path, length)?;
     let link = fs::read_link(&directory.dir, Path::new(&path))?;
     let text = link.to_str().ok_or(Errno::ILSEQ)?.as_bytes();
     let text = &text[..text.len().min(room as usize)];
@@ -234,17 +240,18 @@ pub(crate) fn path_readlink<H: Host>(
 
 // ---- Changes ----
 
-/// Calls `change` with the directory and the path.
-fn change<H: Host>(
-    call: &Call<'_, H>,
-    (fd, right): (u32, u64),
-    (path, length): (u32, u32),
-    change: impl FnOnce(&File, &Path) -> std::io::Result<()>,
-) -> Result {
-    let descriptor = call.get_with(fd, right)?;
-    let directory = descriptor.directory()?;
-    let path = call.path(path, length)?;
-    Ok(change(&directory.dir, Path::new(&path))?)
+/// A descriptor, the right that it takes, and a path below it.
+type Place = (u32, u64, u32, u32);
+
+impl<H: Host> Call<'_, H> {
+    /// Calls `body` with the directory that the last name of a path is in.
+    fn at<R>(&self, place: Place, body: impl FnOnce(&Parent<'_>) -> Result<R>) -> Result<R> {
+        let (fd, right, path, length) = place;
+        let path = self.path(path, length)?;
+        let descriptor = self.get_with(fd, right)?;
+        let directory = descriptor.directory()?;
+        body(&Parent::of(&directory.dir, &path)?)
+    }
 }
 
 pub(crate) fn path_create_directory<H: Host>(
@@ -253,13 +260,10 @@ pub(crate) fn path_create_directory<H: Host>(
     path: u32,
     length: u32,
 ) -> Result {
-    let create = |dir: &File, path: &Path| fs::create_dir(dir, path, &fs::DirOptions::new());
-    change(
-        call,
-        (fd, rights::PATH_CREATE_DIRECTORY),
-        (path, length),
-        create,
-    )
+    let place = (fd, rights::PATH_CREATE_DIRECTORY, path, length);
+    call.at(place, |at| {
+        Ok(rustix::fs::mkdirat(at.dir(), at.name, Mode::from(0o777))?)
+    })
 }
 
 pub(crate) fn path_remove_directory<H: Host>(
@@ -268,12 +272,10 @@ pub(crate) fn path_remove_directory<H: Host>(
     path: u32,
     length: u32,
 ) -> Result {
-    change(
-        call,
-        (fd, rights::PATH_REMOVE_DIRECTORY),
-        (path, length),
-        fs::remove_dir,
-    )
+    let place = (fd, rights::PATH_REMOVE_DIRECTORY, path, length);
+    call.at(place, |at| {
+        Ok(rustix::fs::unlinkat(at.dir(), at.name, AtFlags::REMOVEDIR)?)
+    })
 }
 
 pub(crate) fn path_unlink_file<H: Host>(
@@ -282,12 +284,10 @@ pub(crate) fn path_unlink_file<H: Host>(
     path: u32,
     length: u32,
 ) -> Result {
-    change(
-        call,
-        (fd, rights::PATH_UNLINK_FILE),
-        (path, length),
-        fs::remove_file,
-    )
+    let place = (fd, rights::PATH_UNLINK_FILE, path, length);
+    call.at(place, |at| {
+        Ok(rustix::fs::unlinkat(at.dir(), at.name, AtFlags::empty())?)
+    })
 }
 
 pub(crate) fn path_symlink<H: Host>(
@@ -299,8 +299,14 @@ pub(crate) fn path_symlink<H: Host>(
     length: u32,
 ) -> Result {
     let target = call.path(target, target_length)?;
-    let link = |dir: &File, path: &Path| fs::symlink(Path::new(&target), dir, path);
-    change(call, (fd, rights::PATH_SYMLINK), (path, length), link)
+    // To the host's other programs it would lead out.
+    if target.starts_with('/') {
+        return Err(Errno::PERM.into());
+    }
+    let place = (fd, rights::PATH_SYMLINK, path, length);
+    call.at(place, |at| {
+        Ok(rustix::fs::symlinkat(&*target, at.dir(), at.name)?)
+    })
 }
 
 #[expect(clippy::too_many_arguments, reason = "WASI has as many")]
@@ -319,7 +325,28 @@ pub(crate) fn path_link<H: Host>(
     }
     let from = (fd, rights::PATH_LINK_SOURCE, path, length);
     let to = (new_fd, rights::PATH_LINK_TARGET, new_path, new_length);
-    two(call, from, to, fs::hard_link)
+    call.at(from, |from| {
+        // What is linked is looked at before the directory of its new name.
+        let directory = match from.leads_on() {
+            true => Some(from.open()?),
+            false => None,
+        };
+        rustix::fs::statat(from.dir(), from.name, AtFlags::SYMLINK_NOFOLLOW)?;
+        call.at(to, |to| {
+            // A directory has one name: it is the system that says so.
+            let (dir, name) = match &directory {
+                Some(directory) => (directory.as_fd(), "."),
+                None => (from.dir(), from.name),
+            };
+            Ok(rustix::fs::linkat(
+                dir,
+                name,
+                to.dir(),
+                to.name,
+                AtFlags::empty(),
+            )?)
+        })
+    })
 }
 
 pub(crate) fn path_rename<H: Host>(
@@ -333,23 +360,14 @@ pub(crate) fn path_rename<H: Host>(
 ) -> Result {
     let from = (fd, rights::PATH_RENAME_SOURCE, path, length);
     let to = (new_fd, rights::PATH_RENAME_TARGET, new_path, new_length);
-    two(call, from, to, fs::rename)
-}
-
-/// A descriptor, the right that it takes, and a path below it.
-type Place = (u32, u64, u32, u32);
-
-/// Calls `change` with two directories and a path below each.
-fn two<H: Host>(
-    call: &Call<'_, H>,
-    (fd, right, path, length): Place,
-    (new_fd, new_right, new_path, new_length): Place,
-    change: impl FnOnce(&File, &Path, &File, &Path) -> std::io::Result<()>,
-) -> Result {
-    let from = call.get_with(fd, right)?;
-    let to = call.get_with(new_fd, new_right)?;
-    let (from, to) = (from.directory()?, to.directory()?);
-    let path = call.path(path, length)?;
-    let new_path = call.path(new_path, new_length)?;
-    change(&from.dir, Path::new(&path), &to.dir, Path::new(&new_path)).map_err(Failure::from)
+    call.at(from, |from| {
+        call.at(to, |to| {
+            Ok(rustix::fs::renameat(
+                from.dir(),
+                from.name,
+                to.dir(),
+                to.name,
+            )?)
+        })
+    })
 }

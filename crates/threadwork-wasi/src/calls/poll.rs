@@ -135,6 +135,9 @@ fn waits_for<H: Host>(
     match &descriptor.kind {
         // As natively: whether they can be read or written is not asked.
         Kind::File(channel) if !channel.can_block() => Wait::Ready(descriptor),
+        Kind::File(channel) if channel.is_regular() && !is_for_that(&descriptor) => {
+            Wait::Ready(descriptor)
+        }
         Kind::Directory(_) => Wait::Ready(descriptor),
         _ if !is_for_that(&descriptor) => Wait::Failed(Errno::BADF),
         _ if descriptor.can_block() => Wait::For(descriptor, flags),
