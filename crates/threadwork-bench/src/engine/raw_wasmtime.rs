@@ -3,8 +3,7 @@
 //! It does what the `wasmtime-wasi-threads` crate did until Wasmtime dropped it:
 //! each `thread-spawn` starts an operating-system thread with a store and an
 //! instance of its own, waits and notifies are Wasmtime's own, and a trap in any
-//! thread ends the whole process. Each thread has its own WASI context, made when
-//! it first asks for one: the workloads share nothing but the standard streams.
+//! thread ends the whole process. WASI is ours, on both sides: what is compared is the engine.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,11 +11,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::anyhow;
+use threadwork_wasi::{Exit, Host, Input, Output, Wasi, WasiBuilder};
 use wasmtime::{Caller, Config, Engine, InstancePre, Linker, Module, Result, SharedMemory, Store};
-use wasmtime_wasi::p1::{self, WasiP1Ctx};
-use wasmtime_wasi::{I32Exit, WasiCtx};
 
 use super::workload::cache_folder;
 
@@ -30,32 +29,36 @@ pub(super) fn run(program: &Path, args: &[String]) -> anyhow::Result<u8> {
 }
 
 /// The data of a thread's store.
-struct Guest {
-    program: Arc<Program>,
-    wasi: Option<WasiP1Ctx>,
-}
+struct Guest(Arc<Program>);
 
 /// What the threads share.
 struct Program {
-    args: Vec<String>,
+    wasi: Wasi,
+    memory: OnceLock<SharedMemory>,
     instance: OnceLock<InstancePre<Guest>>,
     next_thread: AtomicI32,
 }
 
-impl Guest {
-    fn new(program: &Arc<Program>) -> Self {
-        Guest {
-            program: Arc::clone(program),
-            wasi: None,
-        }
+impl Host for Guest {
+    fn wasi(&self) -> &Wasi {
+        &self.0.wasi
     }
 
-    fn wasi(&mut self) -> &mut WasiP1Ctx {
-        let args = &self.program.args;
-        self.wasi.get_or_insert_with(|| {
-            let mut builder = WasiCtx::builder();
-            builder.inherit_stdio().args(args).build_p1()
-        })
+    fn check_running(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn shared_memory(&self) -> Option<&SharedMemory> {
+        self.0.memory.get()
+    }
+
+    /// The workloads do not ask.
+    fn process_cpu_time(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn thread_cpu_time(&self) -> Duration {
+        Duration::ZERO
     }
 }
 
@@ -63,18 +66,26 @@ fn run_main(path: &Path, args: &[String]) -> Result<i32> {
     let engine = Engine::new(Config::new().shared_memory(true))?;
     let module = load(&engine, path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let wasi = WasiBuilder::new()
+        .args([name.into_owned()].into_iter().chain(args.iter().cloned()))
+        .stdin(Input::Inherit)
+        .stdout(Output::Inherit)
+        .stderr(Output::Inherit)
+        .build()?;
     let program = Arc::new(Program {
-        args: [name.into_owned()].iter().chain(args).cloned().collect(),
+        wasi,
+        memory: OnceLock::new(),
         instance: OnceLock::new(),
         next_thread: AtomicI32::new(1),
     });
     let mut linker = Linker::new(&engine);
-    p1::add_to_linker_sync(&mut linker, Guest::wasi)?;
+    threadwork_wasi::add_to_linker(&mut linker)?;
     linker.func_wrap("wasi", "thread-spawn", spawn)?;
-    let mut store = Store::new(&engine, Guest::new(&program));
+    let mut store = Store::new(&engine, Guest(Arc::clone(&program)));
     for import in module.imports() {
         if let Some(ty) = import.ty().memory() {
             let memory = SharedMemory::new(&engine, ty.clone())?;
+            let memory = program.memory.get_or_init(|| memory).clone();
             linker.define(&store, import.module(), import.name(), memory)?;
         }
     }
@@ -105,7 +116,7 @@ fn load(engine: &Engine, path: &Path) -> Result<Module> {
 
 /// `wasi.thread-spawn`: the new thread's id, or -1.
 fn spawn(caller: Caller<'_, Guest>, argument: i32) -> i32 {
-    let program = Arc::clone(&caller.data().program);
+    let program = Arc::clone(&caller.data().0);
     let engine = caller.engine().clone();
     // Ordering: nothing is published by this count.
     let id = program.next_thread.fetch_add(1, Ordering::Relaxed);
@@ -130,7 +141,7 @@ fn run_thread(
     id: i32,
     argument: i32,
 ) -> Result<Option<i32>> {
-    let mut store = Store::new(engine, Guest::new(program));
+    let mut store = Store::new(engine, Guest(Arc::clone(program)));
     let instance = program.instance.get();
     let instance = instance.ok_or_else(|| wasmtime::Error::msg("spawned by a start function"))?;
     let start = instance
@@ -146,8 +157,8 @@ fn run_thread(
 fn exit_code(result: Result<()>) -> Result<i32> {
     match result {
         Ok(()) => Ok(0),
-        Err(error) => match error.downcast_ref::<I32Exit>() {
-            Some(I32Exit(code)) => Ok(*code),
+        Err(error) => match error.downcast_ref::<Exit>() {
+            Some(Exit(code)) => Ok(*code),
             None => Err(error),
         },
     }
