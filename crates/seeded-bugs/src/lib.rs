@@ -6,9 +6,9 @@
 //! weaker than the machine's shows the bug. A bug whose text is no longer in the source,
 //! or that no longer compiles, fails the test: the lists are kept.
 //!
-//! A part of the bugs is tried by default, a different one each day. `THREADWORK_FULL=1`
-//! tries all, `SEEDED_BUGS=latch::` those whose test's name has that in it. Those that need
-//! Miri are left out where there is none.
+//! The text of each must be there. A part of the bugs is tried by default, a different one
+//! each day. `THREADWORK_FULL=1` tries all, `SEEDED_BUGS=latch::` those whose test's name has
+//! that in it. Those that need Miri are left out where there is none.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -105,6 +105,11 @@ impl Suite {
     /// If one is not caught, with all of those.
     pub fn check(&self, scratch: &Path) {
         let workshop = Workshop::set_up(self, scratch);
+        let lost: Vec<String> = self
+            .all()
+            .filter_map(|(_, bug)| workshop.misses(bug))
+            .collect();
+        assert!(lost.is_empty(), "{}", lost.join("\n"));
         let escaped: Vec<String> = self
             .chosen(&workshop)
             .into_iter()
@@ -118,11 +123,15 @@ impl Suite {
         assert!(escaped.is_empty(), "{}", escaped.join("\n"));
     }
 
+    fn all(&self) -> impl Iterator<Item = (Run, &'static Bug)> {
+        let lists = self.lists.iter();
+        lists.flat_map(|(run, bugs)| bugs.iter().map(move |bug| (*run, bug)))
+    }
+
     fn chosen(&self, workshop: &Workshop) -> Vec<(Run, &'static Bug)> {
         let has_miri = workshop.has_miri();
-        let lists = self.lists.iter();
-        let all = lists.flat_map(|(run, bugs)| bugs.iter().map(move |bug| (*run, bug)));
-        let mut chosen: Vec<_> = all
+        let mut chosen: Vec<_> = self
+            .all()
             .filter(|(run, _)| !matches!(run, Run::Miri(_)) || has_miri)
             .collect();
         if let Ok(part) = std::env::var("SEEDED_BUGS") {
@@ -195,19 +204,27 @@ impl Workshop {
         output.is_ok_and(|output| output.status.success())
     }
 
+    fn source(&self, bug: &Bug) -> PathBuf {
+        let sources = self.root.join("crates").join(self.package).join("src");
+        sources.join(bug.file)
+    }
+
+    /// Why the bug cannot be planted, if it cannot.
+    fn misses(&self, bug: &Bug) -> Option<String> {
+        let reason = match fs::read_to_string(self.source(bug)) {
+            Err(_) => "there is no such file".to_owned(),
+            Ok(source) => match source.matches(bug.from).count() {
+                1 => return None,
+                found => format!("its text occurs {found} times in the source, not once"),
+            },
+        };
+        Some(format!("{}: {}: {reason}", bug.file, bug.name))
+    }
+
     /// Why the bug was not caught, if it was not.
     fn try_out(&self, run: Run, bug: &Bug) -> Option<String> {
-        let sources = self.root.join("crates").join(self.package).join("src");
-        let path = sources.join(bug.file);
-        let Ok(source) = fs::read_to_string(&path) else {
-            return Some("there is no such file".to_owned());
-        };
-        let found = source.matches(bug.from).count();
-        if found != 1 {
-            return Some(format!(
-                "its text occurs {found} times in the source, not once"
-            ));
-        }
+        let path = self.source(bug);
+        let source = fs::read_to_string(&path).unwrap();
         fs::write(&path, source.replace(bug.from, bug.to)).unwrap();
         let built = self.cargo(run, BUILD, &["--no-run"]);
         let ran = self.cargo(run, TEST, &["--", "--exact", bug.caught_by]);

@@ -3,7 +3,7 @@
 //! `threadwork selftest` demands of each what the report says: `endings.rs` there.
 
 use threadwork::ThreadPool;
-use threadwork::sync::{Barrier, Latch, Mutex};
+use threadwork::sync::{Barrier, Latch, Mutex, lock_order};
 use threadwork::thread::{self, Builder};
 
 /// Ends the process in the way of that name.
@@ -32,6 +32,8 @@ fn panic_in_a_task() {
 /// Two threads each hold what the other wants. Where panics unwind, one of them panics,
 /// which saves the other.
 pub(crate) fn message_of_a_cycle() -> Result<String, String> {
+    // Nobody here sends a guard to another thread, so who waits in a cycle waits for ever.
+    lock_order::set_deadlock_handler(|message| panic!("{message}"));
     let (left_fork, right_fork) = (Mutex::new(()), Mutex::new(()));
     let both_hold_a_fork = Barrier::new(2);
     let philosopher = |mine: &Mutex<()>, other: &Mutex<()>| {

@@ -56,8 +56,8 @@ pub(crate) const LOOM: &[Bug] = &[
     Bug {
         name: "the depot has no lock",
         file: "depot.rs",
-        from: "        self.lock.lock_with(&Port);\n",
-        to: "        let _ = self.lock.try_lock();\n",
+        from: "self.lock.lock_with(&Port);\n        // SAFETY: the lock is held",
+        to: "let _ = self.lock.try_lock();\n        // SAFETY: the lock is held",
         caught_by: "slabs_go_from_heap_to_heap",
     },
     Bug {
