@@ -67,7 +67,7 @@ const WATCHES: u32 = 16;
 /// use threadwork_sync::WaitGroup;
 ///
 /// let group = WaitGroup::new();
-/// let sum = Word::new(0);
+/// let sum = AtomicU32::new(0);
 /// std::thread::scope(|scope| {
 ///     for n in 1..=4 {
 ///         let token = group.token();

@@ -92,34 +92,38 @@ fn a_watch_that_takes_too_long_is_the_last() {
     assert!(parker.try_park());
 }
 
-/// A waiter is woken, finds the lock taken again, and runs out of time while it watches. The
-/// next unlock must wake another one.
+/// A waiter is woken, finds the lock taken again, and runs out of time: while it watches, or
+/// before it does. The next unlock must wake another one.
 #[test]
 fn a_wake_up_is_not_lost_to_a_watch() {
-    let mutex = RawMutex::new();
-    assert!(mutex.try_lock());
-    let port = Script::default();
-    port.short.set(1);
-    *port.meanwhile.borrow_mut() = Some(Box::new(|port| {
-        // SAFETY: locked above.
-        unsafe { mutex.unlock_with(port) };
+    for (watches, late) in [(2, Duration::ZERO), (1, 2 * LIMIT)] {
+        let mutex = RawMutex::new();
         assert!(mutex.try_lock());
-    }));
-    assert!(block(&port, mutex.acquire(&port), Some(LIMIT)).is_none());
-    assert_eq!((port.watches.get(), port.notified.get()), (2, 1));
-    // SAFETY: locked by the other.
-    unsafe { mutex.unlock_with(&port) };
-    assert_eq!(port.notified.get(), 2, "others may sleep");
+        let port = Script::default();
+        port.short.set(1);
+        *port.meanwhile.borrow_mut() = Some(Box::new(|port| {
+            // SAFETY: locked above.
+            unsafe { mutex.unlock_with(port) };
+            assert!(mutex.try_lock());
+            port.now.set(late);
+        }));
+        assert!(block(&port, mutex.acquire(&port), Some(LIMIT)).is_none());
+        assert_eq!((port.watches.get(), port.notified.get()), (watches, 1));
+        // SAFETY: locked by the other.
+        unsafe { mutex.unlock_with(&port) };
+        assert_eq!(port.notified.get(), 2, "others may sleep");
 
-    let semaphore = Semaphore::new(0);
-    let port = Script::default();
-    port.short.set(1);
-    *port.meanwhile.borrow_mut() = Some(Box::new(|port| {
-        semaphore.release_with(1, port);
-        semaphore.try_acquire(1).unwrap().forget();
-    }));
-    assert!(block(&port, semaphore.waiter(1, &port), Some(LIMIT)).is_none());
-    assert_eq!((port.watches.get(), port.notified.get()), (2, 1));
-    semaphore.release_with(1, &port);
-    assert_eq!(port.notified.get(), 2, "others may sleep");
+        let semaphore = Semaphore::new(0);
+        let port = Script::default();
+        port.short.set(1);
+        *port.meanwhile.borrow_mut() = Some(Box::new(|port| {
+            semaphore.release_with(1, port);
+            semaphore.try_acquire(1).unwrap().forget();
+            port.now.set(late);
+        }));
+        assert!(block(&port, semaphore.waiter(1, &port), Some(LIMIT)).is_none());
+        assert_eq!((port.watches.get(), port.notified.get()), (watches, 1));
+        semaphore.release_with(1, &port);
+        assert_eq!(port.notified.get(), 2, "others may sleep");
+    }
 }

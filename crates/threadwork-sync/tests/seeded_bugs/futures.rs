@@ -95,7 +95,7 @@ pub(crate) const BUGS: &[Bug] = &[
         "waiter.rs",
         "            Step::Watch(..) if is_over => return waiter.cancel(woken),\n",
         "",
-        "timeouts::a_watch_that_takes_too_long_is_the_last",
+        "timeouts::a_wake_up_is_not_lost_to_a_watch",
     ),
     bug(
         "a wake-up is lost when the time is over while a thread watches",
