@@ -33,7 +33,10 @@ const nodeWorker = () =>
     constructor(url) {
       const execArgv = node.execArgv.filter((flag) => !/^(--input-type|--eval|--print|-e|-p)/.test(flag));
       // Flags that are given are checked, and V8's refused; those that are inherited are not.
-      const options = { trackUnmanagedFds: false };
+      // Room for calls as deep as on the engine, in the larger frames of V8; Node's own is 4. It is
+      // address space, until it is used.
+      const resourceLimits = { stackSizeMb: 32 };
+      const options = { trackUnmanagedFds: false, resourceLimits };
       super(url, execArgv.length < node.execArgv.length ? { ...options, execArgv } : options);
     }
   };

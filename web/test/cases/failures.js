@@ -1,7 +1,7 @@
 // What can go wrong beside the guest is an error that says what to do, and nothing hangs.
 
 import { describe, Engine, load, Process, ThreadRuntime } from '../../index.js';
-import { browsers, check, equal, failure, guest, pause, test, text, until, url, wat } from '../harness.js';
+import { browsers, check, equal, failure, guest, nodeOnly, pause, test, text, until, url, wat } from '../harness.js';
 import { crowd, GROWING, onStage, plot, WAIT } from '../plots.js';
 
 const report = async (promise, ...parts) => {
@@ -90,6 +90,19 @@ test('failures: a stack that overflows', async () => {
   equal(status.kind, 'trapped');
   check(status.thread > 0 && /stack|recursion/i.test(status.message), status.message);
 });
+
+test('failures: 200,000 nested calls are none yet', async () => {
+  const program = await plot(`
+    (func $deep (param i32) (result i32)
+      (if (result i32) (local.get 0)
+        (then (i32.add (call $deep (i32.sub (local.get 0) (i32.const 1))) (i32.const 1)))
+        (else (i32.const 0))))
+    (func (export "wasi_thread_start") (param i32 i32)
+      (if (i32.ne (call $deep (i32.const 200000)) (i32.const 200000)) (then unreachable))
+      (call $exit (i32.const 0)))
+    (func (export "_start") (drop (call $spawn (i32.const 0))) (call $wait))`);
+  equal(await onStage(program).process.run(), { kind: 'exited', code: 0 });
+}, nodeOnly);
 
 test('failures: memory that is not to be had', async () => {
   const least = await wat('(module (import "env" "memory" (memory 100 200 shared)) (func (export "_start")))');
