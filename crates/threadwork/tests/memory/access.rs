@@ -159,7 +159,7 @@ fn an_aligned_number_is_never_torn() {
     fn race<T: Plain + PartialEq + std::fmt::Debug>(memory: &SharedMemory, values: [T; 2]) {
         memory.write(64, values[0]).unwrap();
         together(2, |index| {
-            for round in 0..rounds(10_000) {
+            for round in 0..rounds(100_000) {
                 if index == 0 {
                     memory.write(64, values[round as usize % 2]).unwrap();
                 } else {

@@ -83,6 +83,8 @@ fn a_count_is_honest_for_both_widths() {
                 })
             })
             .collect();
+        // All of them sleep, most likely: then one notify has to do with both widths.
+        std::thread::sleep(Duration::from_millis(100));
         let mut left = 4;
         while left > 0 {
             let most = left.min(3);
