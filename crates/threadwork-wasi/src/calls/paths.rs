@@ -329,9 +329,12 @@ pub(crate) fn path_link<H: Host>(
         // What is linked is looked at before the directory of its new name.
         let directory = match from.leads_on() {
             true => Some(from.open()?),
-            false => None,
+            // Only a name that leads nowhere: the system would follow any other out.
+            false => {
+                rustix::fs::statat(from.dir(), from.name, AtFlags::SYMLINK_NOFOLLOW)?;
+                None
+            }
         };
-        rustix::fs::statat(from.dir(), from.name, AtFlags::SYMLINK_NOFOLLOW)?;
         call.at(to, |to| {
             // A directory has one name: it is the system that says so.
             let (dir, name) = match &directory {
