@@ -366,14 +366,14 @@ fn following(follow: bool) -> c_int {
 
 fn time(time: Time) -> libc::timespec {
     let (seconds, nanoseconds) = match time {
-        Time::Omit => (0, libc::UTIME_OMIT.into()),
-        Time::Now => (0, libc::UTIME_NOW.into()),
-        Time::At(seconds, nanoseconds) => (seconds, nanoseconds),
+        Time::Omit => (0, libc::UTIME_OMIT),
+        Time::Now => (0, libc::UTIME_NOW),
+        Time::At(seconds, nanoseconds) => (seconds, nanoseconds as libc::c_long),
     };
     // SAFETY: of integers, which may all be zero.
     let mut spec: libc::timespec = unsafe { std::mem::zeroed() };
     spec.tv_sec = seconds;
-    spec.tv_nsec = nanoseconds as _;
+    spec.tv_nsec = nanoseconds;
     spec
 }
 
