@@ -21,7 +21,10 @@ if (!existsSync(join(HERE, 'rewriter/rewriter.wasm'))) {
   process.exit(1);
 }
 rmSync(out, { recursive: true, force: true });
-for (const name of AS_THEY_ARE) cpSync(join(HERE, name), join(out, name), { recursive: true });
+const isPicture = (path) => path.endsWith('.png');
+for (const name of AS_THEY_ARE) {
+  cpSync(join(HERE, name), join(out, name), { recursive: true, filter: (path) => !isPicture(path) });
+}
 for (const name of LICENCES) cpSync(join(HERE, '..', name), join(out, name));
 
 const options = {
@@ -37,7 +40,9 @@ const options = {
 // What the page does not use at once stays apart.
 await build({ ...options, entryPoints: ['index.js', 'sync.js'], splitting: true });
 const apart = { external: ['./imports.js', './node.js'] };
-await build({ ...options, ...apart, entryPoints: ['src/worker.js', 'src/supervisor.js'] });
+// They export nothing, and are modules all the same: that is what this says.
+const footer = { js: 'export {};' };
+await build({ ...options, ...apart, footer, entryPoints: ['src/worker.js', 'src/supervisor.js'] });
 // Browsers have no use for it. It lies where the bundles look for it.
 await build({ ...options, entryPoints: [{ in: 'src/files/node.js', out: 'node' }] });
 // With its white space go the comments that tell bundlers to leave the user's script alone.

@@ -1,8 +1,13 @@
+/// <reference lib="esnext.disposable" />
+
 /** Runs threaded WebAssembly in browsers, Node and Deno. */
 
 import type { SharedMemory } from './sync.js';
 
 export * from './sync.js';
+
+/** Bytes in a buffer or a view, of memory that is shared or not. */
+export type Bytes = ArrayBufferLike | ArrayBufferView;
 
 // ---- Programs ----
 
@@ -22,6 +27,13 @@ export interface LoadOptions {
   stackCheck?: boolean;
   /** Where the rewriter is, if not beside this package's scripts. */
   rewriterUrl?: string | URL;
+  /** Breaks the promise with its reason when it is aborted, and ends the download. */
+  signal?: AbortSignal;
+  /**
+   * Hears how much has come over the network, `total` being unknown where the server does not
+   * say or compresses. What it throws breaks the promise with CALLBACK.
+   */
+  onProgress?: (progress: { loaded: number; total?: number }) => void;
   /** The limits of the imported memory in pages, of a `WebAssembly.Module`, which cannot tell. */
   memory?: { initial: number; maximum: number };
 }
@@ -42,16 +54,16 @@ export class Program {
 /**
  * Loads a program: a URL, a response, bytes, a compiled module, or in Node a path.
  *
- * @throws {ThreadworkError} FETCH, COMPILE, EXCEPTIONS, MEMORY64, SOURCE, REWRITER
+ * @throws {ThreadworkError} FETCH, COMPILE, EXCEPTIONS, MEMORY64, SOURCE, REWRITER, CALLBACK
  */
 export function load(
   source:
     | string
     | URL
     | Response
-    | BufferSource
+    | Bytes
     | WebAssembly.Module
-    | Promise<Response | BufferSource | WebAssembly.Module>,
+    | Promise<Response | Bytes | WebAssembly.Module>,
   options?: LoadOptions,
 ): Promise<Program>;
 
@@ -87,7 +99,7 @@ export interface Sleeper {
 
 /** A file is text or bytes, a directory an object of files and directories. */
 export interface MemoryTree {
-  [name: string]: string | BufferSource | MemoryTree;
+  [name: string]: string | Bytes | MemoryTree;
 }
 
 export type OutputTarget =
@@ -109,7 +121,7 @@ export type InputSource =
   /** Node's own standard input. */
   | 'inherit'
   | { text: string }
-  | BufferSource
+  | Bytes
   | Blob
   /** An error of the stream ends the program, and breaks `run` with CALLBACK. */
   | ReadableStream<Uint8Array | string | ArrayBuffer>;
@@ -168,6 +180,8 @@ export interface ProcessOptions {
   /** Given to `imports`; anything that can be sent to a worker. */
   data?: unknown;
   engine?: Engine;
+  /** Ends it when it is aborted, as `kill` does, and breaks `run` and `wait` with its reason. */
+  signal?: AbortSignal;
 }
 
 /** What a script of host functions gets. */
@@ -241,6 +255,8 @@ export class Process {
   readonly status: ExitStatus | null;
   /** Ends it, whatever its threads do. */
   kill(): void;
+  /** Ends it; kept when its threads are gone. For `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
   /** Calls an export of a reactor on its main thread. bigints are i64, numbers the rest. */
   call(name: string, ...args: Value[]): Promise<Value | Value[] | undefined>;
   threads(): ThreadInfo[];
@@ -262,7 +278,7 @@ export class Process {
   /** The bytes of a file, by the guest's absolute path, at any time once it has been started. */
   readFile(path: string): Promise<Uint8Array>;
   /** Makes or replaces a file; in memory while the process runs, elsewhere afterwards, too. */
-  writeFile(path: string, data: string | BufferSource): Promise<void>;
+  writeFile(path: string, data: string | Bytes): Promise<void>;
 }
 
 // ---- Runtimes ----
@@ -281,6 +297,15 @@ export interface RuntimeOptions extends Omit<ProcessOptions, 'poolSize'> {
    * say how much it needs; 1024 by default.
    */
   tlsSlotSize?: number;
+}
+
+/** A task of a runtime. */
+export interface Task {
+  /** The name of an exported function. */
+  entry: string;
+  args?: Value[];
+  /** Cancels it when it is aborted, and breaks its promise with its reason. */
+  signal?: AbortSignal;
 }
 
 /** A task, as a promise of its results. A trap breaks it with TRAPPED. */
@@ -308,6 +333,7 @@ export class ThreadPool {
    * @throws {ThreadworkError} NO_EXPORT, SHUT_DOWN
    */
   execute(entry: string, ...args: Value[]): TaskHandle;
+  execute(task: Task): TaskHandle;
   /** Kept when no task is queued or runs. */
   waitAll(): Promise<void>;
   readonly workers: WorkerStatus[];
@@ -329,10 +355,13 @@ export class ThreadRuntime {
   /** Starts the workers ahead of the first task. */
   start(): Promise<void>;
   execute(entry: string, ...args: Value[]): TaskHandle;
+  execute(task: Task): TaskHandle;
   waitAll(): Promise<void>;
   readonly workers: WorkerStatus[];
   shutdown(): Promise<ExitStatus>;
   shutdownNow(): Promise<ExitStatus>;
+  /** As `shutdownNow`. For `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 // ---- Engines, errors, statuses ----
@@ -357,8 +386,9 @@ export class Engine {
   warmUp(): Promise<void>;
   /** Ends all its processes and workers, for good. */
   close(): Promise<void>;
+  /** As `close`. For `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
 }
-
 
 /** The exit code of a command-line program that reports this status; as `threadwork run`'s. */
 export function exitCode(status: ExitStatus): number;

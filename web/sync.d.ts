@@ -1,13 +1,32 @@
 /** Shared memory, and the primitives of the Rust crate `threadwork-sync` in it. */
 
+/** What an error is about, for programs; its message is for people. */
+export type ErrorCode =
+  // Of `load`.
+  | 'FETCH' | 'COMPILE' | 'EXCEPTIONS' | 'MEMORY64' | 'SOURCE' | 'REWRITER'
+  // Of what a program was given.
+  | 'IMPORTS' | 'HOST_FUNCTION' | 'CALLBACK' | 'DATA' | 'ARGUMENTS'
+  // Of a host that lacks something.
+  | 'NO_SHARED_MEMORY' | 'OUT_OF_MEMORY' | 'MAY_NOT_BLOCK' | 'WORKER' | 'FAILED'
+  // Of calls and tasks.
+  | 'COMMAND' | 'NO_EXPORT' | 'UNSHARED' | 'UNEXPORTED' | 'THREAD_DATA' | 'TRAPPED' | 'CANCELLED' | 'SHUT_DOWN'
+  // Of what has ended, or not begun.
+  | 'ENDED' | 'CLOSED' | 'NOT_STARTED' | 'FILE'
+  // Of shared memory: see MemoryError.
+  | MemoryErrorCode;
+
+export type MemoryErrorCode = 'OUT_OF_BOUNDS' | 'MISALIGNED' | 'FULL' | 'RESERVED' | 'ENDED' | 'DAMAGED' | 'BATCH';
+
 /** A failure that is not the guest's. */
 export class ThreadworkError extends Error {
-  readonly code: string;
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions);
+  readonly code: ErrorCode;
 }
 
 /** Why an operation on a SharedMemory, or an object in one, failed. */
 export class MemoryError extends ThreadworkError {
-  readonly code: 'OUT_OF_BOUNDS' | 'MISALIGNED' | 'FULL' | 'RESERVED' | 'ENDED' | 'DAMAGED' | 'BATCH';
+  private constructor();
+  readonly code: MemoryErrorCode;
   readonly offset?: number;
   readonly length?: number;
   /** The size of the memory. */
@@ -153,6 +172,9 @@ export class AtomicBatch {
  * block, and fails with MAY_NOT_BLOCK on a page's main thread.
  */
 declare abstract class Primitive {
+  /** How large it is, and what its offset must be a multiple of. */
+  static readonly BYTES: number;
+  static readonly ALIGNMENT: number;
   /** The one at an offset, or without it a new one. */
   constructor(memory: Source, offset?: number);
   readonly offset: number;

@@ -5,7 +5,7 @@
 
 import { ThreadworkError } from './errors.js';
 import { absolute, checkCount, checkTime, textOf } from './foreign.js';
-import { Child, cores } from './platform.js';
+import { asyncDispose, Child, cores } from './platform.js';
 
 /**
  * After so many processes the workers are replaced, as soon as none has a process: each
@@ -66,6 +66,11 @@ export class Engine {
     this.#isClosed = true;
     if (Engine.#default === this) Engine.#default = null;
     await this.#fail('the engine was closed');
+  }
+
+  /** Closes it, and with that what was begun with `await using`. */
+  [asyncDispose]() {
+    return this.close();
   }
 
   #start() {

@@ -43,6 +43,37 @@ export function checkCount(name, value, most = Infinity) {
   throw new RangeError(`${name} must be a whole number from 0 to ${most}`);
 }
 
+/** A function that the user gives. */
+export function checkFunction(name, value) {
+  if (typeof value === 'function') return value;
+  throw new TypeError(`${name} must be a function`);
+}
+
+/** An AbortSignal that the user gives, of this page or another, or none. */
+export function checkSignal(signal) {
+  if (signal === undefined) return signal;
+  if (typeof signal?.aborted === 'boolean' && typeof signal.addEventListener === 'function') return signal;
+  throw new TypeError('signal must be an AbortSignal');
+}
+
+/** Acts once, with the signal's reason, when it is aborted: at once if it is. Returns how to prevent it. */
+export function onAbort(signal, act) {
+  if (signal?.aborted) act(signal.reason);
+  if (!signal || signal.aborted) return () => {};
+  const listener = () => act(signal.reason);
+  signal.addEventListener('abort', listener, { once: true });
+  return () => signal.removeEventListener('abort', listener);
+}
+
+/** A promise that is broken with the signal's reason if that is aborted before. */
+export function abortable(promise, signal) {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const forget = onAbort(signal, reject);
+    promise.then(resolve, reject).finally(forget);
+  });
+}
+
 /** The address that a worker finds a script at which the user names as it is named here. */
 export function absolute(url) {
   const text = String(url);

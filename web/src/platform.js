@@ -53,6 +53,9 @@ export const cores = Math.max(
 export const canShare =
   typeof SharedArrayBuffer === 'function' && globalThis.crossOriginIsolated !== false;
 
+/** What `await using` calls; hosts that do not have it yet agree on this one. */
+export const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose');
+
 /** Whether a thread that may not block can wait for a word to change. */
 export const canWaitAsync = typeof Atomics.waitAsync === 'function';
 

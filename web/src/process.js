@@ -20,10 +20,10 @@ import {
 } from './control.js';
 import { Engine } from './engine.js';
 import { describe, NO_SHARED_MEMORY, ThreadworkError } from './errors.js';
-import { absolute, bytesOf, callOut, checkCount, checkTime, textOf } from './foreign.js';
+import { absolute, bytesOf, callOut, checkCount, checkSignal, checkTime, onAbort, textOf } from './foreign.js';
 import { withZero } from './guest-memory.js';
 import { layOut, take } from './host-area.js';
-import { canShare, canWaitAsync, cores, monotonic } from './platform.js';
+import { asyncDispose, canShare, canWaitAsync, cores, monotonic } from './platform.js';
 import { preopensOf } from './preopens.js';
 import { unshare } from './sections.js';
 import { Input, Output } from './streams.js';
@@ -69,6 +69,8 @@ export class Process {
   #started = deferred();
   #ended = deferred();
   #hasBegun = false;
+  /** Ends the interest in the signal that may end it. */
+  #deafen = () => {};
   #status = null;
   /** What a callback or a stream of the user's failed with, the first. */
   #broken = null;
@@ -116,7 +118,8 @@ export class Process {
     if (this.#isSolo && (this.#kind === 'pool' || this.#options.requireThreads)) {
       throw new ThreadworkError('NO_SHARED_MEMORY', NO_SHARED_MEMORY);
     }
-    const { limits = {} } = this.#options;
+    const { limits = {}, signal } = this.#options;
+    checkSignal(signal);
     if (limits.wallTime !== undefined) checkTime('limits.wallTime', limits.wallTime);
     if (limits.memory !== undefined) checkCount('limits.memory', limits.memory);
     if (limits.openFiles !== undefined) checkCount('limits.openFiles', limits.openFiles);
@@ -260,6 +263,7 @@ export class Process {
     if (!this.#hasBegun) {
       this.#hasBegun = true;
       this.#beginning = monotonic();
+      this.#deafen = onAbort(this.#options.signal, (reason) => this.#abort(reason));
       try {
         if (this.#shortage) await this.#makeRoom();
         const begin = this.#begin();
@@ -301,6 +305,19 @@ export class Process {
   /** @internal Ends it well. */
   dismiss() {
     this.#stop(Cause.EXITED);
+  }
+
+  /** Ends it, and with that what was begun with `await using`. */
+  async [asyncDispose]() {
+    this.kill();
+    // A failure is for whoever waits for the program.
+    await this.wait().catch(() => {});
+  }
+
+  #abort(reason) {
+    if (this.#end !== 0) return;
+    this.#broken ??= reason;
+    this.kill();
   }
 
   #stop(cause) {
@@ -360,6 +377,7 @@ export class Process {
       words[W.LIMITS_MET] = report.limitsMet ?? 0;
     }
     this.#end = monotonic();
+    this.#deafen();
     this.#lastMemory = sizeOf(this.#memories);
     clearInterval(this.#trace.timer);
     this.#readTrace();
@@ -522,25 +540,26 @@ export class Process {
 
   /**
    * @internal Takes a call back that waits for a seat, or ends the worker that a pool has it
-   * on; false if it is over.
+   * on; false if it is over. Its promise is broken with `reason`.
    */
-  cancel(call) {
+  cancel(call, reason = new ThreadworkError('CANCELLED', 'the task was cancelled')) {
     const at = this.#calls.indexOf(call);
     if (at >= 0) {
       this.#calls.splice(at, 1);
-      call.reject(cancelled());
+      call.reject(reason);
       return true;
     }
     const index = [...this.#running].find(([, running]) => running === call)?.[0];
     if (index === undefined || this.#control.isEnding) return false;
-    if (!call.isCancelled) this.#engine.post({ replace: { id: this.id, index } });
-    call.isCancelled = true;
+    if (!call.cancelled) this.#engine.post({ replace: { id: this.id, index } });
+    call.cancelled ??= { reason };
     return true;
   }
 
   /** The worker of a cancelled call is gone. */
   #replaced(index) {
-    this.#running.get(index)?.reject(cancelled());
+    const call = this.#running.get(index);
+    call?.reject(call.cancelled.reason);
     this.#running.delete(index);
     this.#answers.delete(index);
     this.#giveCalls();
@@ -591,7 +610,7 @@ export class Process {
   #takeReplies() {
     const { words } = this.#control;
     for (const [index, call] of this.#running) {
-      if (call.isCancelled) continue;
+      if (call.cancelled) continue;
       const at = this.#control.seat(index);
       const reply = Atomics.load(words, at + S.REPLY);
       const answer = this.#answers.get(index);
@@ -734,8 +753,6 @@ function errorOf({ code, message, stack } = { code: 'FAILED', message: 'a worker
   if (stack) error.stack = `${error.name}: ${message}\n${stack}`;
   return error;
 }
-
-const cancelled = () => new ThreadworkError('CANCELLED', 'the task was cancelled');
 
 /** How the process ended. */
 function statusOf({ words }, { limits = {}, maxThreads = MOST_THREADS }, report, { isOfRust }) {

@@ -1,6 +1,7 @@
 // Programs: modules that are ready to run.
 
 import { ThreadworkError } from './errors.js';
+import { abortable, checkSignal } from './foreign.js';
 import { isNode } from './platform.js';
 import { avoidCompilerBug } from './liftoff.js';
 import { fetchBytes, localPath } from './fetch.js';
@@ -41,29 +42,29 @@ export class Program {
     return this.exports.some(({ name }) => name === 'threadwork:enter');
   }
 
-  /** Whether functions of Rust are in it, by their names. */
+  /** @internal Whether functions of Rust are in it, by their names. */
   get isOfRust() {
     const names = WebAssembly.Module.customSections(this.module, 'name').map((bytes) => new TextDecoder().decode(bytes));
     return names.some((text) => /_ZN\w+17h[0-9a-f]{16}E|_RN[vkmCI]/.test(text));
   }
 
-  /** The shared memories that every instance imports. */
+  /** @internal The shared memories that every instance imports. */
   get sharedMemories() {
     return this.memories.filter(({ shared, module }) => shared && module !== undefined);
   }
 
-  /** Which of `sharedMemories` WASI works on; -1 if that is a memory of each instance. */
+  /** @internal Which of `sharedMemories` WASI works on; -1 if that is a memory of each instance. */
   get wasiMemory() {
     const number = this.bytes ? wasiMemory(this.bytes) : 0;
     return this.sharedMemories.indexOf(this.memories[number]);
   }
 
-  /** Whether it may make its first memory larger; that it cannot is known once it is rewritten. */
+  /** @internal Whether it may make its first memory larger; that it cannot is known once it is rewritten. */
   get growsMemory() {
     return !this.isObserved || this.imports.some(({ name }) => name === 'grow:0');
   }
 
-  /** Fails if the program imports what this host does not define. */
+  /** @internal Fails if the program imports what this host does not define. */
   checkImports() {
     const missing = this.imports.filter(
       ({ module, name, kind }) =>
@@ -91,9 +92,14 @@ function remedy(module) {
  *
  * @param {string | URL | Response | Promise<Response> | BufferSource | WebAssembly.Module} source
  * @param {{name?: string, deadlockDetection?: boolean, stackCheck?: boolean, memory?: {initial: number, maximum: number},
- *   rewriterUrl?: string | URL}} [options]
+ *   rewriterUrl?: string | URL, signal?: AbortSignal, onProgress?: (progress: {loaded: number, total?: number}) => void}} [options]
  */
 export async function load(source, options = {}) {
+  const signal = checkSignal(options.signal);
+  return abortable(loadNow(source, options), signal);
+}
+
+async function loadNow(source, options) {
   avoidCompilerBug();
   source = await source;
   const name = options.name ?? nameOf(source);
@@ -101,7 +107,8 @@ export async function load(source, options = {}) {
   const { deadlockDetection = false, stackCheck = deadlockDetection } = options;
   const compile = !deadlockDetection && !stackCheck;
   if (source instanceof WebAssembly.Module) return fromModule(source, name, options.memory, compile);
-  const { bytes, compiled } = await fetchBytes(source, { compile });
+  const { signal, onProgress } = options;
+  const { bytes, compiled } = await fetchBytes(source, { compile, signal, onProgress });
   checkKind(bytes, name);
   if (compile) return assemble(bytes, compiled, name);
   const { rewrite } = await import('./rewriter.js');

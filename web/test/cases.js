@@ -15,4 +15,5 @@ import './cases/runtime.js';
 import './cases/deadlock.js';
 import './cases/failures.js';
 import './cases/boundaries.js';
+import './cases/signals.js';
 import './cases/flat.js';

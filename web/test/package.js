@@ -27,6 +27,21 @@ after(() => {
   return closeBrowser();
 });
 
+test('the package has no mistakes that its users would meet', () => {
+  const npx = (...args) => spawnSync('npx', ['--no-install', ...args], { cwd: PACKAGE, encoding: 'utf8' });
+  for (const [tool, ...args] of [
+    ['publint', 'dist', '--strict'],
+    // What has types at all; the others are not for TypeScript to import.
+    ['attw', '--pack', 'dist', '--profile', 'esm-only', '--exclude-entrypoints', 'worker', 'supervisor', 'rewriter.wasm'],
+  ]) {
+    const { status, stdout, stderr } = npx(tool, ...args);
+    assert.equal(status, 0, `${tool}: ${stdout}${stderr}`);
+  }
+  const { stdout } = spawnSync('npm', ['pack', '--dry-run', '--json', './dist'], { cwd: PACKAGE, encoding: 'utf8' });
+  const names = JSON.parse(stdout)[0].files.map(({ path }) => path);
+  assert.deepEqual(names.filter((name) => /\.(png|jpg|gif)$/.test(name)), []);
+});
+
 /** Installs what the lock file says, unless it is there; false if no registry answers. */
 function install(folder) {
   const there = join(folder, 'node_modules/.package-lock.json');

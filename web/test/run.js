@@ -106,9 +106,10 @@ function drawNatively() {
   return { view, colours, width, height, checksum: stdout.trim() };
 }
 
-/** The package as it is published, and the examples as sites; 1 if any of it fails. */
+/** The types, the package as it is published, and the examples as sites; 1 if any of it fails. */
 function testPackage() {
-  const { status } = spawnSync(process.execPath, [fileURLToPath(new URL('./package.js', import.meta.url))], { stdio: 'inherit' });
+  const files = ['types.js', 'package.js'].map((name) => fileURLToPath(new URL(name, import.meta.url)));
+  const { status } = spawnSync(process.execPath, ['--test', ...files], { stdio: 'inherit' });
   return status === 0 ? 0 : 1;
 }
 

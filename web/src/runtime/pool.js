@@ -3,6 +3,7 @@
 // Invariant: every task is in `#tasks` until its promise is kept or broken.
 
 import { ThreadworkError } from '../errors.js';
+import { checkSignal, onAbort } from '../foreign.js';
 
 export class ThreadPool {
   #process;
@@ -20,16 +21,28 @@ export class ThreadPool {
 
   /**
    * Calls an export on a worker that is idle, or on the first that will be. Numbers are i32,
-   * f32 and f64; bigints are i64. The handle is a promise, with `id` and `cancel()`.
+   * f32 and f64; bigints are i64. The handle is a promise, with `id` and `cancel()`. In place
+   * of the name and the arguments there may be one object: `{ entry, args, signal }`; a signal
+   * that is aborted cancels the task, and breaks the promise with its reason.
    */
   execute(entry, ...args) {
+    if (typeof entry === 'object' && entry !== null) return this.#execute(entry);
+    return this.#execute({ entry, args });
+  }
+
+  #execute({ entry, args = [], signal }) {
+    checkSignal(signal)?.throwIfAborted();
     if (this.#isClosed) {
       throw new ThreadworkError('SHUT_DOWN', 'the runtime takes no more tasks: it was shut down');
     }
     const call = this.#process.submit(entry, args);
     const id = ++this.#lastId;
     this.#tasks.set(call, id);
-    const over = () => void this.#tasks.delete(call);
+    const forget = onAbort(signal, (reason) => this.#process.cancel(call, reason));
+    const over = () => {
+      forget();
+      this.#tasks.delete(call);
+    };
     call.promise.then(over, over);
     return Object.assign(call.promise, { id, cancel: () => this.#process.cancel(call) });
   }

@@ -7,6 +7,7 @@
 // its promise, and its worker gets a new instance.
 
 import { ThreadworkError } from '../errors.js';
+import { asyncDispose } from '../platform.js';
 import { Process } from '../process.js';
 import { SharedMemory } from '../sync/memory.js';
 import { ThreadPool } from './pool.js';
@@ -64,6 +65,11 @@ export class ThreadRuntime {
 
   shutdownNow() {
     return this.pool.shutdownNow();
+  }
+
+  /** Ends the workers at once, and with that what was begun with `await using`. */
+  async [asyncDispose]() {
+    await this.shutdownNow().catch(() => {});
   }
 }
 

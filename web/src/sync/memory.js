@@ -47,6 +47,7 @@ export class MemoryError extends ThreadworkError {
     Object.assign(this, details);
   }
 
+  /** @internal */
   static damaged(offset, message) {
     return new MemoryError(
       'DAMAGED',
