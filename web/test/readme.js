@@ -41,6 +41,7 @@ async function runtimeExample(url) {
   await task;
 
   runtime.execute('wait_for_word', words, 1000, -1).cancel();
+  runtime.execute({ entry: 'sum', args: [0n, 10n], signal: AbortSignal.timeout(1000) });
   await runtime.shutdown();
 }
 
