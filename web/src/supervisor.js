@@ -153,11 +153,13 @@ class SupervisedProcess {
     const { memories, wasiMemory, files, program, poolSize, wallTime } = this.start;
     try {
       const wasi = memories[wasiMemory];
-      files.table = await sharedTable(files);
-      // Descriptors outlive the workers, and this one.
-      if (files.table) postToParent({ id: this.id, table: files.table });
-      if (wasi || files.table) {
-        this.#preopens = await openPreopens(files.preopens);
+      files.table = await sharedTable(files, wasi !== undefined);
+      if (files.table) {
+        // Descriptors outlive the workers, and this one.
+        postToParent({ id: this.id, table: files.table });
+        this.#preopens = await openPreopens(files, true);
+        // Nobody else needs what is in them.
+        files.preopens = files.preopens.map(([path]) => [path]);
         const memory = new GuestMemory(wasi?.memory);
         this.#table = await makeTable(memory, this.#preopens, files, informing(this.control));
       }
@@ -175,12 +177,9 @@ class SupervisedProcess {
   }
 
   #addSeat(index = this.#freeSeats.pop(), isLater = false) {
-    const { files, memories, ...rest } = this.start;
     const worker = takeWorker();
     this.#seats.set(worker, index);
-    // A memory that is not shared comes with its instance, and so must its files.
-    const isServed = memories[rest.wasiMemory] && !files.table;
-    worker.join(this, { ...rest, index, isLater, memories, files: isServed ? null : files });
+    worker.join(this, { ...this.start, index, isLater });
   }
 
   async #listen() {
@@ -419,7 +418,7 @@ let last = Promise.resolve();
 /** Opens directories that outlive a process; one after another, since many open a file once only. */
 function afterwards(sources, use) {
   const used = last.then(async () => {
-    const preopens = await openPreopens(sources);
+    const preopens = await openPreopens({ preopens: sources }, false);
     await use(preopens).finally(() => preopens.forEach(([, directory]) => directory.close()));
   });
   last = used.catch(() => {});
