@@ -7,7 +7,7 @@
 
 import { Activity, Cause, Control, LIMITS, Rpc, S, W } from './control.js';
 import { readPath, writePath } from './files/access.js';
-import { contents, informing, makeTable, openPreopens, sharedTable } from './files/open.js';
+import { contents, giveBack, informing, makeTable, openPreopens, sharedTable } from './files/open.js';
 import { run } from './files/table.js';
 import { textOf } from './foreign.js';
 import { GuestMemory } from './guest-memory.js';
@@ -133,6 +133,7 @@ class SupervisedProcess {
   opened;
   #isEnding = false;
   #isGone = false;
+  #hasFailed = false;
   #report = { sleepers: [] };
   #preopens = [];
   #table = null;
@@ -265,6 +266,7 @@ class SupervisedProcess {
   }
 
   workerFailed(worker, message) {
+    this.#hasFailed = true;
     this.#seats.delete(worker);
     this.fail('WORKER', message);
     this.#checkGone();
@@ -332,6 +334,8 @@ class SupervisedProcess {
     if (this.#table) {
       this.#table.closeAll();
       files = contents(this.#preopens);
+      // A worker that has failed may not be gone.
+      if (!this.#hasFailed) giveBack(this.start.files);
     }
     postToParent({ id: this.id, ended: { ...this.#report, files } });
     processes.delete(this.id);

@@ -7,21 +7,16 @@ import { Backend, Descriptors } from './descriptors.js';
 import { FileTable } from './table.js';
 
 const BACKENDS = {
-  memory: async ({ tree }, { memory }) => (await memoryFiles(memory)).from(tree),
+  memory: async ({ tree }, { memory }) => (await import('./memory.js')).directoryIn(memory, tree),
   node: async ({ path }) => (await import('./node.js')).NodeDirectory.of(path),
   opfs: async ({ handle }) => new (await import('./opfs.js')).OpfsDirectory(handle),
 };
-
-/** The way to the files that are in a buffer. */
-async function memoryFiles(buffer) {
-  return (await import('./memory.js')).MemoryFiles.of(buffer);
-}
 
 /** The directories that a process is granted: `[guest's path, directory]`. */
 export async function openPreopens(files, isShared) {
   const opened = [];
   if (files.preopens.some(([, { kind }]) => kind === 'memory')) {
-    files.memory = (await import('./memory.js')).MemoryFiles.create(files.mostMemory, isShared);
+    files.memory = (await import('./memory.js')).createMemory(files.mostMemory, isShared);
   }
   try {
     for (const [path, source] of files.preopens) opened.push([path, await BACKENDS[source.kind](source, files)]);
@@ -36,6 +31,11 @@ export async function openPreopens(files, isShared) {
 export function contents(preopens) {
   const inMemory = preopens.filter(([, directory]) => directory.toObject);
   return Object.fromEntries(inMemory.map(([path, directory]) => [path, directory.toObject()]));
+}
+
+/** Takes back what the files of a process were in that is over. */
+export async function giveBack({ memory }) {
+  if (memory) (await import('./memory.js')).keepMemory(memory);
 }
 
 /**
@@ -53,9 +53,9 @@ export async function makeTable(memory, preopens, files, listener) {
   const revive = [];
   if (isNode) revive[Backend.NODE] = (await import('./node.js')).revive;
   if (files.memory) {
-    const inMemory = await memoryFiles(files.memory);
-    inMemory.limitMet = () => listener.limitMet('fileMemory');
-    revive[Backend.MEMORY] = inMemory.revive;
+    const { reviveIn, whenFull } = await import('./memory.js');
+    whenFull(files.memory, () => files.mostMemory !== undefined && listener.limitMet('fileMemory'));
+    revive[Backend.MEMORY] = reviveIn(files.memory);
   }
   const table = new FileTable(memory, files, { ...listener, revive, isOwner: preopens !== null });
   if (preopens) table.fill(preopens, files.mostOpen);

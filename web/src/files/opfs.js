@@ -153,11 +153,9 @@ class File extends Node {
   }
 
   append(vectors) {
-    return this.write(this.size(), vectors);
-  }
-
-  end() {
-    return this.size();
+    const moved = this.write(this.size(), vectors);
+    this.ended = this.size();
+    return moved;
   }
 
   size() {

@@ -17,9 +17,10 @@
 //   symlink    target(); undefined if it is one no more
 //   opened     {resource}, or {backend, handle, other} for `revive`, as Descriptors has them;
 //              undefined if meanwhile the name stands for something else
-//   resource   of a file: read(at, vectors), write(at, vectors), append(vectors), end() (where
-//              that has ended), size(), resize(size), sync(isDataOnly), setAppend(isSet); of a
-//              directory what it has above; of both stat(), setTimes(), close()
+//   resource   of a file: read(at, vectors), write(at, vectors), append(vectors) and then `ended`,
+//              where that has ended, or later end(), if only the system knows; size(), resize(size),
+//              sync(isDataOnly), setAppend(isSet); of a directory what it has above; of both
+//              stat(), setTimes(), close()
 //   access     {read, write, truncate, append, sync, dsync}
 //   tree       of a directory, where there is one: a lock that a call with a path holds
 //
@@ -287,7 +288,7 @@ export class FileTable {
     let moved;
     if (flags & FDFLAGS.APPEND) {
       moved = yield resource.append(vectors);
-      if (moved > 0) file.position = AT_END;
+      if (moved > 0) file.position = BigInt(resource.ended ?? AT_END);
     } else {
       moved = yield resource.write(sizeOf(position), vectors);
       file.position = position + BigInt(moved);

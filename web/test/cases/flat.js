@@ -36,6 +36,20 @@ test(`flat: ${ROUNDS} processes one after another`, async () => {
   if (before) check(after - before < 64 << 20, `grew by ${(after - before) >> 20} MiB`);
 });
 
+test(`flat: ${ROUNDS / 20} processes with files in memory`, async () => {
+  const program = await load(guest('hello'));
+  const run = async () => {
+    const preopens = { '/d': { big: new Uint8Array(16 << 20).fill(1) } };
+    const process = new Process(program, { stdout: 'collect', poolSize: 2, preopens });
+    equal(await process.run(), { kind: 'exited', code: 0 });
+  };
+  await rounds(2, run);
+  const before = await usage();
+  await rounds(ROUNDS / 20, run);
+  const after = await usage();
+  if (before) check(after - before < 48 << 20, `grew by ${(after - before) >> 20} MiB`);
+});
+
 test(`flat: ${ROUNDS / 10} processes that are killed while they compute`, async () => {
   const program = await crowd(2, COMPUTE);
   const engine = new Engine();
