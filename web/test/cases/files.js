@@ -1,8 +1,8 @@
 // Files: in memory, of the browser, of Node.
 
 import { Engine, load, Process } from '../../index.js';
-import { browsers, check, equal, failure, guest, nodeOnly, test, text } from '../harness.js';
-import { onStage, openBelow, plot } from '../plots.js';
+import { browsers, check, equal, failure, guest, host, nodeOnly, test, text } from '../harness.js';
+import { FILL, onStage, openBelow, plot } from '../plots.js';
 
 const run = async (preopens, args = ['/data']) => {
   const process = new Process(await load(guest('files')), { preopens, args, stdout: 'collect', stderr: 'collect' });
@@ -86,6 +86,8 @@ const calls = (...list) => {
     (import "wasi_snapshot_preview1" "path_symlink" (func $symlink (param i32 i32 i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "path_link" (func $link (param i32 i32 i32 i32 i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "path_rename" (func $rename (param i32 i32 i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_renumber" (func $renumber (param i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "path_filestat_get" (func $stat (param i32 i32 i32 i32 i32) (result i32)))
     (import "stage" "say" (func $say (param i32)))
     (import "env" "memory" (memory 2 2 shared))
@@ -98,6 +100,7 @@ const RIGHTS = 0x46n;
 const READING = 0x2n;
 const [CREAT, DIRECTORY, EXCL, TRUNC] = [1, 2, 4, 8];
 const open = (path, flags = 0, follow = 1, rights = RIGHTS) => ['path_open', 3, follow, path, flags, rights, 0n, 0, 512];
+const BADF = 8;
 const E = { OK: 0, EXIST: 20, INVAL: 28, ISDIR: 31, LOOP: 32, MFILE: 33, NOENT: 44, NOTDIR: 54, NOTEMPTY: 55, PERM: 63 };
 
 async function errnos(list, options) {
@@ -188,32 +191,6 @@ test('files: the limit of open files', async () => {
   const list = [open('a', CREAT), open('b', CREAT), open('c', CREAT)];
   equal(await errnos(list, { preopens: { '/d': {} }, limits: { openFiles: 2 } }), [E.OK, E.OK, E.MFILE]);
 });
-
-/** Writes 64 KiB to a new file until that fails; then removes it; twice. Says how many writes there were, and the errno. */
-const FILL = `(module
-  (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
-  (import "wasi_snapshot_preview1" "path_unlink_file" (func $unlink (param i32 i32 i32) (result i32)))
-  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
-  (import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
-  (import "stage" "say" (func $say (param i32)))
-  (import "env" "memory" (memory 4 4 shared))
-  (data (i32.const 16) "new")
-  (func $fill (local $errno i32) (local $writes i32)
-    (i32.store (i32.const 32) (i32.const 65536))
-    (i32.store (i32.const 36) (i32.const 65536))
-    (if (call $open (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 3) (i32.const 1) (i64.const 0x46) (i64.const 0) (i32.const 0) (i32.const 64))
-      (then unreachable))
-    (loop $more
-      (local.set $errno (call $write (i32.load (i32.const 64)) (i32.const 32) (i32.const 1) (i32.const 40)))
-      (if (i32.eqz (local.get $errno)) (then
-        ;; The last one may be cut short.
-        (if (i32.eq (i32.load (i32.const 40)) (i32.const 65536)) (then (local.set $writes (i32.add (local.get $writes) (i32.const 1)))))
-        (br $more))))
-    (call $say (local.get $writes))
-    (call $say (local.get $errno))
-    (drop (call $close (i32.load (i32.const 64))))
-    (drop (call $unlink (i32.const 3) (i32.const 16) (i32.const 3))))
-  (func (export "_start") (call $fill) (call $fill) END))`;
 
 async function fill(end, fileMemory) {
   const { wat } = await import('../harness.js');
@@ -318,6 +295,49 @@ test('files: holes take no room, and do not come back if they are too large', as
     equal(Object.keys(process.files['/d']).sort(), comesBack ? ['kept', 'new'] : ['kept']);
     if (comesBack) equal([process.files['/d'].new.length, process.files['/d'].new[size - 6]], [size, 7]);
   }
+});
+
+/** A directory that is not in memory, for one test. */
+async function withFolder(body) {
+  if (host.name === 'node') {
+    const { mkdtempSync, rmSync } = await import('node:fs');
+    const { tmpdir } = await import('node:os');
+    const { join } = await import('node:path');
+    const folder = mkdtempSync(join(tmpdir(), 'threadwork-kinds-'));
+    return body(folder).finally(() => rmSync(folder, { recursive: true }));
+  }
+  const root = await navigator.storage.getDirectory();
+  await root.removeEntry('threadwork-kinds', { recursive: true }).catch(() => {});
+  const folder = await root.getDirectoryHandle('threadwork-kinds', { create: true });
+  return body(folder).finally(() => root.removeEntry('threadwork-kinds', { recursive: true }));
+}
+
+test('files: directories of several kinds in one process', async () => {
+  const XDEV = 75;
+  const inOther = (path, flags = 0) => ['path_open', 4, 1, path, flags, RIGHTS, 0n, 0, 512];
+  const list = [
+    [open('one', CREAT), E.OK],
+    [inOther('two', CREAT), E.OK],
+    [open('two'), E.NOENT],
+    [inOther('one'), E.NOENT],
+    [['rename', 3, 'one', 4, 'three'], XDEV],
+    [['rename', 4, 'two', 3, 'three'], XDEV],
+    [['link', 3, 0, 'one', 4, 'three'], XDEV],
+    // A number of one kind takes that of the other: 5 to 8 are open.
+    [inOther('two'), E.OK],
+    [open('one'), E.OK],
+    [['renumber', 7, 8], E.OK],
+    [['renumber', 5, 6], E.OK],
+    [['close', 8], E.OK],
+    [['close', 6], E.OK],
+    [['close', 6], BADF],
+    [['unlink', 4, 'two'], E.OK],
+    [['unlink', 3, 'one'], E.OK],
+  ];
+  await withFolder(async (folder) => {
+    const preopens = { '/d': { dir: {} }, '/other': folder };
+    equal(await errnos(list.map(([call]) => call), { preopens }), list.map(([, errno]) => errno));
+  });
 });
 
 test('files: in the origin-private file system', async () => {
