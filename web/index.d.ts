@@ -77,7 +77,7 @@ export type ExitStatus =
   | { kind: 'limit'; limit: LimitName; value: number; trap?: Trap }
   | { kind: 'killed' };
 
-export type LimitName = 'threads' | 'memory' | 'openFiles' | 'wallTime';
+export type LimitName = 'threads' | 'memory' | 'openFiles' | 'wallTime' | 'fileMemory';
 
 export interface Trap {
   /** 0 is the main thread. */
@@ -164,6 +164,11 @@ export interface ProcessOptions {
     wallTime?: number;
     /** Files and directories open at one time, beside standard streams and preopens. */
     openFiles?: number;
+    /**
+     * Bytes that files in memory may take, with what is needed to find them; writes beyond fail with
+     * ENOSPC. 2 GiB unless told, and 4 GiB at most.
+     */
+    fileMemory?: number;
   };
   /** Records what threads do when, for `on('thread')`. */
   trace?: boolean;

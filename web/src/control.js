@@ -82,7 +82,7 @@ export const NEVER_ALL = 1 << 15;
 export const Cause = { EXITED: 1, TRAPPED: 2, DEADLOCK: 3, LIMIT: 4, KILLED: 5, FAILED: 6 };
 
 /** Limits, as bits of `W.LIMITS_MET` and as the code of `Cause.LIMIT`. */
-export const LIMITS = ['threads', 'memory', 'openFiles', 'wallTime'];
+export const LIMITS = ['threads', 'memory', 'openFiles', 'wallTime', 'fileMemory'];
 
 /** The words of a seat. */
 export const S = {

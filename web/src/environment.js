@@ -1,6 +1,6 @@
 // What WASI stands on in a process whose threads share a control block: rings for the
-// standard streams, one file call at a time to the supervisor, and sleeps that end when
-// the process does.
+// standard streams, the file calls that a worker serves by itself, the others one at a time by
+// the supervisor, and sleeps that end when the process does.
 
 import { Activity, Cause, Rpc, W } from './control.js';
 import { isStopped, letGo, mayHold } from './lock.js';
@@ -21,10 +21,11 @@ export class Environment {
    * @param {import('./guest-memory.js').GuestMemory} memory
    * @param {{args: Uint8Array[], env: Uint8Array[], origin: number}} given
    * @param {(message: object) => void} post to the supervisor
-   * @param {((name: string, args: any[]) => number) | null} localFiles serves file calls,
-   *   if the supervisor does not
+   * @param {(name: string, args: any[]) => number | undefined} localFiles serves the file calls
+   *   that need nobody else
+   * @param {boolean} isServed whether the supervisor can serve the others
    */
-  constructor(control, seat, memory, given, post, localFiles) {
+  constructor(control, seat, memory, given, post, localFiles, isServed) {
     Object.assign(this, given);
     this.control = control;
     this.yields = 0;
@@ -32,6 +33,7 @@ export class Environment {
     this.memory = memory;
     this.post = post;
     this.localFiles = localFiles;
+    this.isServed = isServed;
   }
 
   /** Throws where the process ends, or this worker is about to be terminated. */
@@ -164,8 +166,7 @@ export class Environment {
   // ---- Files ----
 
   file(name, args) {
-    const ask = this.localFiles ? this.serve : this.askSupervisor;
-    return this.blocking(() => ask.call(this, name, args));
+    return this.blocking(() => this.serve(name, args) ?? this.askSupervisor(name, args));
   }
 
   serve(name, args) {
@@ -180,6 +181,7 @@ export class Environment {
   }
 
   askSupervisor(name, args) {
+    if (!this.isServed) return E.NOTSUP;
     const { control } = this;
     const { words } = control;
     if (!control.rpcLock.acquire()) throw ENDED;

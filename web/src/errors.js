@@ -17,7 +17,7 @@ export const NO_SHARED_MEMORY =
   '"Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp" ' +
   '(`threadwork serve` does), or add the service worker of threadwork/sw, over https or localhost';
 
-const LIMIT_CODES = { threads: 121, openFiles: 122, wallTime: 124, memory: 137 };
+const LIMIT_CODES = { threads: 121, openFiles: 122, wallTime: 124, memory: 137, fileMemory: 153 };
 
 /** Stands for a guest's code that does not fit into 0 to 255, as a process's must. */
 const STRANGE_CODE = 255;
@@ -71,6 +71,7 @@ export function describe(status) {
         threads: `${status.value} threads`,
         openFiles: `${status.value} open files`,
         memory: `${status.value} bytes of memory`,
+        fileMemory: `${status.value} bytes of files in memory`,
         wallTime: `${status.value} ms of time`,
       }[status.limit];
       const then = status.trap ? `; then ${trapText(status.trap)}` : '';

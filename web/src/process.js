@@ -123,6 +123,7 @@ export class Process {
     if (limits.wallTime !== undefined) checkTime('limits.wallTime', limits.wallTime);
     if (limits.memory !== undefined) checkCount('limits.memory', limits.memory);
     if (limits.openFiles !== undefined) checkCount('limits.openFiles', limits.openFiles);
+    if (limits.fileMemory !== undefined) checkCount('limits.fileMemory', limits.fileMemory);
     for (const name of ['poolSize', 'memorySize', 'hostMemory', 'stackSize', 'tlsSize']) {
       if (this.#options[name] !== undefined) checkCount(name, this.#options[name], 2 ** 32);
     }
@@ -236,6 +237,7 @@ export class Process {
       },
       files: {
         preopens: preopensOf(this.#options.preopens ?? {}),
+        mostMemory: limits.fileMemory,
         terminals: [tty, tty, tty],
         mostOpen: limits.openFiles,
       },
@@ -363,7 +365,7 @@ export class Process {
     if (!this.#table) return;
     const { Descriptors } = await import('./files/descriptors.js');
     const { revive } = await import('./files/node.js');
-    new Descriptors(this.#table, { revive }).closeAll();
+    new Descriptors(this.#table, { revive: [undefined, revive], isOwner: false }).closeAll();
   }
 
   /** It has ended: settles everything. */

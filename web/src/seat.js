@@ -245,13 +245,10 @@ export class Seat {
     for (const { memory } of join.memories) memory.grow(0);
     if (wasi) memory.attach(wasi);
 
-    let localFiles = null;
-    if (join.files) {
-      const { informing } = await import('./files/open.js');
-      const { LocalFiles } = await import('./files/local.js');
-      localFiles = await LocalFiles.open(memory, join.files, informing(control));
-    }
-    const env = new Environment(control, at, memory, join.given, post, localFiles?.call);
+    const { informing } = await import('./files/open.js');
+    const { LocalFiles } = await import('./files/local.js');
+    const localFiles = await LocalFiles.open(memory, join.files, informing(control));
+    const env = new Environment(control, at, memory, join.given, post, localFiles.call, wasi !== undefined);
     this.environment = env;
     this.localFiles = localFiles;
 

@@ -39,7 +39,7 @@ export class Solo {
     try {
       const imports = await this.#imports(memories);
       this.#files = await LocalFiles.open(this.#memory, files, {
-        limitMet: () => this.#meet('openFiles'),
+        limitMet: (limit) => this.#meet(limit),
         streamMoved: (stream, fd) => void (this.#streams[stream] = fd),
       });
       this.#instance = new WebAssembly.Instance(this.#join.module, imports);

@@ -7,7 +7,7 @@
 
 import { Activity, Cause, Control, LIMITS, Rpc, S, W } from './control.js';
 import { readPath, writePath } from './files/access.js';
-import { contents, informing, makeTable, openPreopens, sharedTable } from './files/open.js';
+import { contents, giveBack, informing, makeTable, openPreopens, sharedTable } from './files/open.js';
 import { run } from './files/table.js';
 import { textOf } from './foreign.js';
 import { GuestMemory } from './guest-memory.js';
@@ -133,6 +133,7 @@ class SupervisedProcess {
   opened;
   #isEnding = false;
   #isGone = false;
+  #hasFailed = false;
   #report = { sleepers: [] };
   #preopens = [];
   #table = null;
@@ -153,11 +154,13 @@ class SupervisedProcess {
     const { memories, wasiMemory, files, program, poolSize, wallTime } = this.start;
     try {
       const wasi = memories[wasiMemory];
-      files.table = await sharedTable(files);
-      // Descriptors outlive the workers, and this one.
-      if (files.table) postToParent({ id: this.id, table: files.table });
-      if (wasi || files.table) {
-        this.#preopens = await openPreopens(files.preopens);
+      files.table = await sharedTable(files, wasi !== undefined);
+      if (files.table) {
+        // Descriptors outlive the workers, and this one.
+        postToParent({ id: this.id, table: files.table });
+        this.#preopens = await openPreopens(files, true);
+        // Nobody else needs what is in them.
+        files.preopens = files.preopens.map(([path]) => [path]);
         const memory = new GuestMemory(wasi?.memory);
         this.#table = await makeTable(memory, this.#preopens, files, informing(this.control));
       }
@@ -175,12 +178,9 @@ class SupervisedProcess {
   }
 
   #addSeat(index = this.#freeSeats.pop(), isLater = false) {
-    const { files, memories, ...rest } = this.start;
     const worker = takeWorker();
     this.#seats.set(worker, index);
-    // A memory that is not shared comes with its instance, and so must its files.
-    const isServed = memories[rest.wasiMemory] && !files.table;
-    worker.join(this, { ...rest, index, isLater, memories, files: isServed ? null : files });
+    worker.join(this, { ...this.start, index, isLater });
   }
 
   async #listen() {
@@ -266,6 +266,7 @@ class SupervisedProcess {
   }
 
   workerFailed(worker, message) {
+    this.#hasFailed = true;
     this.#seats.delete(worker);
     this.fail('WORKER', message);
     this.#checkGone();
@@ -333,6 +334,8 @@ class SupervisedProcess {
     if (this.#table) {
       this.#table.closeAll();
       files = contents(this.#preopens);
+      // A worker that has failed may not be gone.
+      if (!this.#hasFailed) giveBack(this.start.files);
     }
     postToParent({ id: this.id, ended: { ...this.#report, files } });
     processes.delete(this.id);
@@ -419,7 +422,7 @@ let last = Promise.resolve();
 /** Opens directories that outlive a process; one after another, since many open a file once only. */
 function afterwards(sources, use) {
   const used = last.then(async () => {
-    const preopens = await openPreopens(sources);
+    const preopens = await openPreopens({ preopens: sources }, false);
     await use(preopens).finally(() => preopens.forEach(([, directory]) => directory.close()));
   });
   last = used.catch(() => {});

@@ -159,3 +159,32 @@ export const openBelow = (folder, fs) =>
       return false;
     }
   });
+
+/**
+ * Writes 64 KiB to a new file until that fails; then removes it; twice, and then does END. Says
+ * how many writes there were, and the errno.
+ */
+export const FILL = `(module
+  (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_unlink_file" (func $unlink (param i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
+  (import "stage" "say" (func $say (param i32)))
+  (import "env" "memory" (memory 4 4 shared))
+  (data (i32.const 16) "new")
+  (func $fill (local $errno i32) (local $writes i32)
+    (i32.store (i32.const 32) (i32.const 65536))
+    (i32.store (i32.const 36) (i32.const 65536))
+    (if (call $open (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 3) (i32.const 1) (i64.const 0x46) (i64.const 0) (i32.const 0) (i32.const 64))
+      (then unreachable))
+    (loop $more
+      (local.set $errno (call $write (i32.load (i32.const 64)) (i32.const 32) (i32.const 1) (i32.const 40)))
+      (if (i32.eqz (local.get $errno)) (then
+        ;; The last one may be cut short.
+        (if (i32.eq (i32.load (i32.const 40)) (i32.const 65536)) (then (local.set $writes (i32.add (local.get $writes) (i32.const 1)))))
+        (br $more))))
+    (call $say (local.get $writes))
+    (call $say (local.get $errno))
+    (drop (call $close (i32.load (i32.const 64))))
+    (drop (call $unlink (i32.const 3) (i32.const 16) (i32.const 3))))
+  (func (export "_start") (call $fill) (call $fill) END))`;

@@ -53,11 +53,14 @@ const isFull = process.env.THREADWORK_FULL === '1';
 
 if (!values['skip-build']) build();
 const mandelbrot = drawNatively();
+/** Random programs, by their seeds. */
+const filePrograms = process.env.FILE_PROGRAMS ?? (isFull ? '0..10000' : '0..100');
 let report = () => {};
 const server = await serve({
   guests: join(TARGET, 'guests/wasm32-wasip1-threads/release'),
   repository: REPOSITORY,
   report: (message) => report(message),
+  native: runNatively,
 });
 let failed = 0;
 for (const host of values.host) failed += await runOn(host);
@@ -78,12 +81,29 @@ function build() {
   const selected = packages.flatMap((name) => ['--package', name]);
   const target = ['--target', 'wasm32-wasip1-threads', '--target-dir', join(TARGET, 'guests')];
   cargo('guests', ...selected, ...target);
+  cargo('guests', '--package', 'file-programs', ...target, '--target', machine());
   buildExample();
   if (existsSync(join(REPOSITORY, 'web/rewriter/rewriter.wasm'))) return;
   const { status } = spawnSync(join(REPOSITORY, 'web/rewriter/build.sh'), { stdio: 'inherit' });
   if (status !== 0) {
     throw new Error('the rewriter does not build: rustup target add wasm32-unknown-unknown');
   }
+}
+
+/** What this machine's target is called. */
+function machine() {
+  const { stdout } = spawnSync('rustc', ['-vV'], { encoding: 'utf8' });
+  return stdout.match(/^host: (.*)$/m)[1];
+}
+
+/** What random programs of file calls say in a fresh folder of this machine. */
+function runNatively(args) {
+  const folder = mkdtempSync(join(tmpdir(), 'threadwork-native-'));
+  const program = join(TARGET, 'guests', machine(), 'release/file-programs');
+  const { status, stdout, stderr } = spawnSync(program, args, { cwd: folder, encoding: 'utf8', maxBuffer: 1 << 30 });
+  rmSync(folder, { recursive: true });
+  if (status !== 0) throw new Error(`file-programs does not run natively: ${stderr}`);
+  return stdout;
 }
 
 /** Builds the page of the Mandelbrot example. */
@@ -130,7 +150,7 @@ async function runOn(name) {
   const begin = performance.now();
   const counts = { passed: 0, failed: 0, skipped: 0 };
   console.log(`# ${name}`);
-  const settings = { name, base: server.base, isFull, filter: values.filter, repeat: Number(values.repeat), patience: PATIENCE, mandelbrot };
+  const settings = { name, base: server.base, isFull, isLinux: process.platform === 'linux', filePrograms, filter: values.filter, repeat: Number(values.repeat), patience: PATIENCE, mandelbrot };
   await new Promise((done) => {
     let last = performance.now();
     report = (message) => {

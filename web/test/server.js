@@ -22,8 +22,11 @@ const ISOLATED = {
 const TRUSTED = { 'Content-Security-Policy': "script-src 'self' 'wasm-unsafe-eval'; require-trusted-types-for 'script'" };
 const STRICT = { 'Content-Security-Policy': "script-src 'self' 'wasm-unsafe-eval'" };
 
-/** Starts it; `report` is called with what pages post to /report. */
-export async function serve({ guests, repository, report }) {
+/**
+ * Starts it; `report` is called with what pages post to /report, `native` with the arguments of the
+ * guest `file-programs`, for what it says natively.
+ */
+export async function serve({ guests, repository, report, native }) {
   const wabt = await loadWabt();
   const compile = (text) => {
     const features = { threads: true, bulk_memory: true, mutable_globals: true, multi_value: true, multi_memory: true };
@@ -50,6 +53,7 @@ export async function serve({ guests, repository, report }) {
       const text = await readFile(file(join(repository, 'guests/wat'), path.replace(/wasm$/, 'wat')), 'utf8');
       return { body: compile(text), type: '.wasm' };
     }
+    if (first === 'native') return { body: native(rest) };
     if (first === 'plain') return { file: file(ROOT, path), headers: {} };
     // A site of its own, whose host sets no headers, and which has moved a script.
     if (first === 'site') {

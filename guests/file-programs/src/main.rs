@@ -4,7 +4,8 @@
 //! file-programs SEED..END                  runs these, each in a folder that is named after it
 //!               --steps N                  each with so many calls (60)
 //!               --only N,N,...             of the calls only these, to find which matter
-//! file-programs --tree                     prints what is in each folder, and what it is
+//!               --tree                   then prints what is in each folder, and what it is
+//! file-programs --tree                     prints only that
 //! ```
 //!
 //! A program is decided by its seed alone: what its calls return changes nothing of what
@@ -29,17 +30,21 @@ use program::Call;
 const STEPS: usize = 60;
 
 /// What the command line asks for.
-enum Command {
-    Run { seeds: std::ops::Range<u64>, steps: usize, only: Option<Vec<usize>> },
-    Tree,
+struct Command {
+    seeds: std::ops::Range<u64>,
+    steps: usize,
+    only: Option<Vec<usize>>,
+    tree: bool,
 }
 
 fn main() -> ExitCode {
     match parse(std::env::args().skip(1)) {
-        Ok(Command::Tree) => tree::print(),
-        Ok(Command::Run { seeds, steps, only }) => {
+        Ok(Command { seeds, steps, only, tree }) => {
             for seed in seeds {
                 run(seed, steps, only.as_deref());
+            }
+            if tree {
+                tree::print();
             }
         }
         Err(message) => {
@@ -72,11 +77,11 @@ fn show(call: &Call) -> String {
 }
 
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> {
-    let (mut seeds, mut steps, mut only) = (None, STEPS, None);
+    let (mut seeds, mut steps, mut only, mut tree) = (None, STEPS, None, false);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value"));
         match arg.as_str() {
-            "--tree" => return Ok(Command::Tree),
+            "--tree" => tree = true,
             "--steps" => steps = number(&value()?)?,
             "--only" => {
                 let list = value()?;
@@ -89,8 +94,11 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> {
             }
         }
     }
-    let seeds = seeds.ok_or("which seeds? for example 0..10")?;
-    Ok(Command::Run { seeds, steps, only })
+    let seeds = match seeds {
+        None if tree => 0..0,
+        seeds => seeds.ok_or("which seeds? for example 0..10")?,
+    };
+    Ok(Command { seeds, steps, only, tree })
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {

@@ -10,6 +10,8 @@ function* withParent(preopens, path, body) {
   const names = path.slice(found[0].length).split('/').filter((name) => name !== '' && name !== '.');
   if (names.length === 0 || names.includes('..')) throw new Errno(E.INVAL);
   const trail = [found[1]];
+  const { tree } = found[1];
+  tree?.take();
   try {
     for (const name of names.slice(0, -1)) {
       const directory = trail.at(-1);
@@ -19,6 +21,7 @@ function* withParent(preopens, path, body) {
     }
     return yield* body(trail.at(-1), names.at(-1));
   } finally {
+    tree?.give();
     for (const directory of trail.slice(1)) directory.leave?.();
   }
 }

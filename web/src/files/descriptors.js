@@ -14,6 +14,7 @@ import { E, Errno } from '../wasi/abi.js';
 const MOST = 1 << 15;
 /** Slots without a number: what is kept, or closed but still in use. */
 const MORE_SLOTS = 1 << 12;
+const MOST_SLOTS = MOST + MORE_SLOTS;
 
 /** The words at the beginning. */
 const H = {
@@ -50,17 +51,26 @@ const S = {
   POSITION: 10,
   /** The rights to read and to write, as it was opened. */
   ACCESS: 12,
+  BACKEND: 13,
 };
 /** Even, for the positions. */
 const SLOT_WORDS = 14;
+/** From here on are slots of what only the owner of the table can use. */
+const OWN_SLOTS = SLOTS + MOST_SLOTS * SLOT_WORDS;
 
 /** No descriptor. */
 export const NONE = -1;
-const NEW = { handle: NONE, other: NONE, access: 0, flags: 0, preopen: 0, position: 0n, resource: null };
+const NEW = { handle: NONE, other: NONE, access: 0, flags: 0, preopen: 0, position: 0n, backend: 0, resource: null };
 /** Instead of uses, while it is closed. */
 const CLOSING = -1;
 
 export const Kind = { STREAM: 1, DIRECTORY: 2, FILE: 3 };
+
+/** What others can use that have the words alone; 0 is all the rest. */
+export const Backend = { NODE: 1, MEMORY: 2 };
+
+/** Thrown where something can be used by the owner of the table only, before anything is changed. */
+export const ELSEWHERE = Symbol('a descriptor of the owner of the table');
 
 /** What is open, as one worker knows it: the words of its slot, and objects of the worker's own. */
 class Open {
@@ -101,20 +111,25 @@ export class Descriptors {
   #opens = [];
   #revive;
   #limitMet;
+  #isOwner;
 
   /** Memory for a table; the same for all workers that use it. */
   static create(isShared) {
-    const bytes = (SLOTS + (MOST + MORE_SLOTS) * SLOT_WORDS) * 4;
+    const bytes = (OWN_SLOTS + MOST_SLOTS * SLOT_WORDS) * 4;
     return isShared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
   }
 
-  /** `revive` makes the resource of what has none here: of what another worker has opened. */
-  constructor(buffer, { revive, limitMet }) {
+  /**
+   * `revive` has, by backends, what makes the resource of what has none here: of what another
+   * worker has opened. The owner is one at most; it opens what has no backend.
+   */
+  constructor(buffer, { revive = [], limitMet, isOwner = true }) {
     this.words = new Int32Array(buffer);
     this.wide = new BigInt64Array(buffer);
     this.lock = new Lock(this.words, H.LOCK);
     this.#revive = revive;
     this.#limitMet = limitMet;
+    this.#isOwner = isOwner;
   }
 
   /** From now on so many more may be open. */
@@ -125,7 +140,7 @@ export class Descriptors {
   /** Fails if there is no number left. */
   checkRoom() {
     if (Atomics.load(this.words, H.OPEN) < this.words[H.LIMIT]) return;
-    this.#limitMet?.();
+    this.#limitMet?.('openFiles');
     throw new Errno(E.MFILE);
   }
 
@@ -135,6 +150,16 @@ export class Descriptors {
     const at = number < MOST ? Atomics.load(this.words, NUMBERS + number) : 0;
     if (at === 0) throw new Errno(E.BADF);
     return at;
+  }
+
+  #checkMine(at) {
+    if (at >= OWN_SLOTS && !this.#isOwner) throw ELSEWHERE;
+  }
+
+  /** The backend of what a number stands for, if that is anything. */
+  backendOf(number) {
+    const at = number < MOST ? Atomics.load(this.words, NUMBERS + number) : 0;
+    return at === 0 ? undefined : Atomics.load(this.words, at + S.BACKEND);
   }
 
   /** Of a slot that is in use. */
@@ -149,6 +174,7 @@ export class Descriptors {
     const { words } = this;
     for (;;) {
       const at = this.#slotOf(number);
+      this.#checkMine(at);
       const uses = Atomics.load(words, at + S.USES);
       // Without uses it is being closed, and the number says so when it is asked again.
       if (uses < 1 || Atomics.compareExchange(words, at + S.USES, uses, uses + 1) !== uses) continue;
@@ -186,7 +212,7 @@ export class Descriptors {
 
   /** Standard streams have none. */
   #resourceOf(open) {
-    if (open.kind !== Kind.STREAM) open.resource ??= this.#revive?.(open);
+    if (open.kind !== Kind.STREAM) open.resource ??= this.#revive[open.backend]?.(open);
     return open.resource;
   }
 
@@ -207,7 +233,7 @@ export class Descriptors {
       try {
         this.checkRoom();
       } catch (error) {
-        (what.resource ?? this.#revive(what)).close();
+        (what.resource ?? this.#revive[what.backend](what)).close();
         throw error;
       }
       let number = words[H.LOWEST];
@@ -222,14 +248,14 @@ export class Descriptors {
 
   /** A directory that has no number; it is closed when it is released. */
   keep(directory) {
-    const what = { kind: Kind.DIRECTORY, handle: directory.fd ?? NONE, resource: directory, rights: 0, inheriting: 0 };
+    const what = { kind: Kind.DIRECTORY, ...directory.kept, resource: directory, rights: 0, inheriting: 0 };
     return this.#locked((words) => this.#fill(words[H.LOWEST], what));
   }
 
   /** Makes a slot that is in use once, under the lock; rather the one of a number. */
   #fill(number, what) {
     const { words } = this;
-    const at = this.#freeSlot(number);
+    const at = this.#freeSlot(number, what);
     words[at + S.GENERATION] += 1;
     const open = Object.assign(this.#openAt(at), NEW, what);
     Atomics.store(words, at + S.USES, 1);
@@ -238,9 +264,10 @@ export class Descriptors {
   }
 
   /** The slot with the number's own place, unless it is still in use by another number or a call. */
-  #freeSlot(number) {
-    for (let n = number; ; n = (n + 1) % (MOST + MORE_SLOTS)) {
-      const at = SLOTS + n * SLOT_WORDS;
+  #freeSlot(number, { kind, backend }) {
+    const first = backend || kind === Kind.STREAM ? SLOTS : OWN_SLOTS;
+    for (let n = number; ; n = (n + 1) % MOST_SLOTS) {
+      const at = first + n * SLOT_WORDS;
       if (Atomics.load(this.words, at + S.USES) === 0) return at;
     }
   }
@@ -248,7 +275,9 @@ export class Descriptors {
   /** Frees a number. What it stood for is closed when nobody uses it any more. */
   remove(number, before = () => {}) {
     const open = this.#locked((words) => {
-      const found = this.#openAt(this.#slotOf(number));
+      const at = this.#slotOf(number);
+      this.#checkMine(at);
+      const found = this.#openAt(at);
       before(found);
       this.#free(words, number);
       return found;
@@ -262,6 +291,7 @@ export class Descriptors {
       const open = this.#openAt(this.#slotOf(from));
       const replaced = this.#openAt(this.#slotOf(to));
       if (from === to) return null;
+      this.#checkMine(replaced.at);
       moved(open, replaced);
       Atomics.store(words, NUMBERS + to, open.at);
       this.#free(words, from);
@@ -276,10 +306,10 @@ export class Descriptors {
     Atomics.sub(words, H.OPEN, 1);
   }
 
-  /** Closes everything; nobody else uses it any more. */
+  /** Closes everything; nobody else uses it any more. What is in memory goes with that. */
   closeAll() {
     for (let at = SLOTS; at < this.words[H.TOP]; at += SLOT_WORDS) {
-      if (this.words[at + S.USES] === 0) continue;
+      if (this.words[at + S.USES] === 0 || this.words[at + S.BACKEND] === Backend.MEMORY) continue;
       try {
         this.#close(this.#openAt(at));
       } catch {

@@ -14,7 +14,7 @@
 
 import { nodeModule } from '../platform.js';
 import { E, Errno } from '../wasi/abi.js';
-import { Kind, NONE } from './descriptors.js';
+import { Backend, Kind, NONE } from './descriptors.js';
 
 const fs = nodeModule('node:fs');
 const { spawnSync } = nodeModule('node:child_process');
@@ -80,6 +80,8 @@ const backend = {
   revive: (at) => (at.kind === Kind.DIRECTORY ? new NodeDirectory(at.handle) : new OpenFile(at)),
 };
 export const { revive } = backend;
+/** Where names are not relative to descriptors, a directory is of no use to others. */
+const opened = { backend: hasDescriptorPaths ? Backend.NODE : 0 };
 
 // ---- Times ----
 
@@ -276,6 +278,10 @@ export class NodeDirectory {
     this.#identity = this.stat();
   }
 
+  get kept() {
+    return { handle: this.fd, ...opened };
+  }
+
   /** Of a path of the host's own. */
   static of(path) {
     const open = () => fs.openSync(path, O_RDONLY | O_DIRECTORY);
@@ -350,7 +356,7 @@ export class NodeDirectory {
     if (handle === undefined) return undefined;
     const resource = new NodeDirectory(handle, path);
     // Where paths are walked by the system, that may have been another one.
-    if (hasDescriptorPaths || isSame(stat, resource.stat())) return { handle, resource };
+    if (hasDescriptorPaths || isSame(stat, resource.stat())) return { handle, resource, ...opened };
     resource.close();
     return undefined;
   }
@@ -368,7 +374,7 @@ export class NodeDirectory {
       fs.closeSync(fd);
       return undefined;
     }
-    return isAppender ? { handle: NONE, other: fd } : { handle: fd, other: NONE };
+    return isAppender ? { handle: NONE, other: fd, backend: Backend.NODE } : { handle: fd, other: NONE, backend: Backend.NODE };
   }
 
   create(name, access) {

@@ -3,20 +3,23 @@
 
 import { LIMITS, W } from '../control.js';
 import { isNode } from '../platform.js';
-import { Descriptors } from './descriptors.js';
+import { Backend, Descriptors } from './descriptors.js';
 import { FileTable } from './table.js';
 
 const BACKENDS = {
-  memory: async ({ tree }) => (await import('./memory.js')).MemoryDirectory.from(tree),
+  memory: async ({ tree }, { memory }) => (await import('./memory.js')).directoryIn(memory, tree),
   node: async ({ path }) => (await import('./node.js')).NodeDirectory.of(path),
   opfs: async ({ handle }) => new (await import('./opfs.js')).OpfsDirectory(handle),
 };
 
 /** The directories that a process is granted: `[guest's path, directory]`. */
-export async function openPreopens(sources) {
+export async function openPreopens(files, isShared) {
   const opened = [];
+  if (files.preopens.some(([, { kind }]) => kind === 'memory')) {
+    files.memory = (await import('./memory.js')).createMemory(files.mostMemory, isShared);
+  }
   try {
-    for (const [path, source] of sources) opened.push([path, await BACKENDS[source.kind](source)]);
+    for (const [path, source] of files.preopens) opened.push([path, await BACKENDS[source.kind](source, files)]);
   } catch (error) {
     for (const [, directory] of opened) directory.close();
     throw error;
@@ -30,23 +33,38 @@ export function contents(preopens) {
   return Object.fromEntries(inMemory.map(([path, directory]) => [path, directory.toObject()]));
 }
 
-/** Memory for a table that all workers use at the same time, if that can be: if nothing but the system has files. */
-export async function sharedTable({ preopens }) {
-  if (!isNode || preopens.some(([, { kind }]) => kind !== 'node')) return undefined;
-  return (await import('./node.js')).hasDescriptorPaths ? Descriptors.create(true) : undefined;
+/** Takes back what the files of a process were in that is over. */
+export async function giveBack({ memory }) {
+  if (memory) (await import('./memory.js')).keepMemory(memory);
+}
+
+/**
+ * Memory for a table that all workers use at the same time, if that can be: somebody has to
+ * serve what is neither the system's nor in memory.
+ */
+export async function sharedTable({ preopens }, hasServer) {
+  const hasPaths = isNode && (await import('./node.js')).hasDescriptorPaths;
+  const isOfAll = ({ kind }) => kind === 'memory' || (kind === 'node' && hasPaths);
+  return hasServer || preopens.every(([, source]) => isOfAll(source)) ? Descriptors.create(true) : undefined;
 }
 
 /** A file table; `preopens` fill it, and are its own then, unless others use it already. */
 export async function makeTable(memory, preopens, files, listener) {
-  const revive = isNode ? (await import('./node.js')).revive : undefined;
-  const table = new FileTable(memory, files, { ...listener, revive });
+  const revive = [];
+  if (isNode) revive[Backend.NODE] = (await import('./node.js')).revive;
+  if (files.memory) {
+    const { reviveIn, whenFull } = await import('./memory.js');
+    whenFull(files.memory, () => files.mostMemory !== undefined && listener.limitMet('fileMemory'));
+    revive[Backend.MEMORY] = reviveIn(files.memory);
+  }
+  const table = new FileTable(memory, files, { ...listener, revive, isOwner: preopens !== null });
   if (preopens) table.fill(preopens, files.mostOpen);
   return table;
 }
 
 /** Tells the control block what a file table says. */
 export const informing = ({ words }) => ({
-  limitMet: () => void Atomics.or(words, W.LIMITS_MET, 1 << LIMITS.indexOf('openFiles')),
+  limitMet: (limit) => void Atomics.or(words, W.LIMITS_MET, 1 << LIMITS.indexOf(limit)),
   streamMoved: (stream, fd) => void Atomics.store(words, W.STREAM_FD + stream, fd),
   streamFlags: (stream, flags) => void Atomics.store(words, W.STREAM_FLAGS + stream, flags),
 });

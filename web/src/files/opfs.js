@@ -6,7 +6,7 @@
 // lives on in memory.
 
 import { E, Errno } from '../wasi/abi.js';
-import { MemoryFile, moveEach } from './memory.js';
+import { moveEach } from './vectors.js';
 
 let inodes = 0n;
 
@@ -45,7 +45,49 @@ class Node {
   setTimes() {}
 }
 
-/** A file's contents where they are stored; the same functions as those of a file in memory. */
+/** A file's contents when its name is gone; the same functions as those of what is stored. */
+class Nameless {
+  #bytes;
+
+  constructor(bytes) {
+    this.#bytes = bytes;
+  }
+
+  read(at, vectors) {
+    return moveEach(vectors, at, (target, at) => {
+      const part = this.#bytes.subarray(at, at + target.length);
+      target.set(part);
+      return part.length;
+    });
+  }
+
+  write(at, vectors) {
+    return moveEach(vectors, at, (source, at) => {
+      if (at + source.length > this.size()) this.resize(at + source.length);
+      this.#bytes.set(source, at);
+      return source.length;
+    });
+  }
+
+  size() {
+    return this.#bytes.length;
+  }
+
+  resize(size) {
+    const old = this.#bytes;
+    try {
+      this.#bytes = new Uint8Array(size);
+    } catch {
+      throw new Errno(E.NOSPC);
+    }
+    this.#bytes.set(old.subarray(0, size));
+  }
+
+  sync() {}
+  close() {}
+}
+
+/** A file's contents where they are stored. */
 async function stored(handle) {
   const access = await attempt(handle.createSyncAccessHandle());
   const guard = (call) => (...args) => {
@@ -76,7 +118,7 @@ class File extends Node {
   #nameless = null;
 
   async stat() {
-    if (this.#nameless) return { ...this.#nameless.stat(), ino: this.ino, nlink: 0 };
+    if (this.#nameless) return { ino: this.ino, nlink: 0, size: this.#nameless.size() };
     const file = await attempt(this.handle.getFile());
     const time = BigInt(file.lastModified) * 1_000_000n;
     const size = this.#contents?.size() ?? file.size;
@@ -111,11 +153,9 @@ class File extends Node {
   }
 
   append(vectors) {
-    return this.write(this.size(), vectors);
-  }
-
-  end() {
-    return this.size();
+    const moved = this.write(this.size(), vectors);
+    this.ended = this.size();
+    return moved;
   }
 
   size() {
@@ -143,7 +183,7 @@ class File extends Node {
     const bytes = new Uint8Array(this.#contents.size());
     this.#contents.read(0, [bytes]);
     this.#contents.close();
-    this.#nameless = new MemoryFile(bytes);
+    this.#nameless = new Nameless(bytes);
     this.#contents = this.#nameless;
   }
 

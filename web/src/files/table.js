@@ -1,8 +1,9 @@
 // The calls of WASI that use the file table of a process.
 //
-// Where files are the system's (Node on Linux), every worker serves its own threads' calls, all
-// at the same time. Elsewhere one party serves all threads, one call at a time: the
-// supervisor, or the only thread itself where memory is not shared. The calls are generators which
+// Where files are the system's (Node on Linux) or in memory, every worker serves its own threads'
+// calls, all at the same time. Other files have one owner, who serves all threads, one call at a
+// time: the supervisor, or the only thread itself where memory is not shared. A worker finds out
+// by the descriptor (ELSEWHERE), before a call has changed anything. The calls are generators which
 // yield what may be a promise; who runs them decides whether it can wait for one.
 //
 // What a directory or a file is, is up to a backend (memory.js, node.js, opfs.js):
@@ -14,12 +15,14 @@
 //              where it has to be left: enter(name), a lookup of what is used until leave()
 //   file       open(access) -> opened
 //   symlink    target(); undefined if it is one no more
-//   opened     {resource}, or {handle, other} for `revive`, as Descriptors has them; undefined if
-//              meanwhile the name stands for something else
-//   resource   of a file: read(at, vectors), write(at, vectors), append(vectors), end() (where
-//              that has ended), size(), resize(size), sync(isDataOnly), setAppend(isSet); of a
-//              directory what it has above; of both stat(), setTimes(), close()
+//   opened     {resource}, or {backend, handle, other} for `revive`, as Descriptors has them;
+//              undefined if meanwhile the name stands for something else
+//   resource   of a file: read(at, vectors), write(at, vectors), append(vectors) and then `ended`,
+//              where that has ended, or later end(), if only the system knows; size(), resize(size),
+//              sync(isDataOnly), setAppend(isSet); of a directory what it has above; of both
+//              stat(), setTimes(), close()
 //   access     {read, write, truncate, append, sync, dsync}
+//   tree       of a directory, where there is one: a lock that a call with a path holds
 //
 // Files are not moved between directories whose `backend` differs.
 // Each may return a promise, and throws an Errno. Paths are walked here, one component at a
@@ -83,12 +86,13 @@ export class FileTable {
   #used = [];
   #locked = [];
   #entered = [];
+  #trees = [];
 
   /**
    * @param {import('../guest-memory.js').GuestMemory} memory
    * @param {{preopens: [string, object][], terminals: boolean[], table?: SharedArrayBuffer}} files
    *   `table` is one that other workers use, too, and somebody has filled
-   * @param {{revive?: (open: object) => object, limitMet?: () => void,
+   * @param {{revive?: ((open: object) => object)[], isOwner?: boolean, limitMet?: (limit: string) => void,
    *   streamMoved?: (stream: number, fd: number) => void,
    *   streamFlags?: (stream: number, flags: number) => void}} listener
    */
@@ -134,6 +138,7 @@ export class FileTable {
   }
 
   #letGo() {
+    while (this.#trees.length > 0) this.#trees.pop().give();
     while (this.#locked.length > 0) this.#locked.pop().lock.give();
     while (this.#entered.length > 0) this.#entered.pop().leave?.();
     while (this.#used.length > 0) this.#descriptors.release(this.#used.pop());
@@ -169,7 +174,19 @@ export class FileTable {
   #directory(fd, rights) {
     const open = this.#use(fd);
     if (open.kind !== Kind.DIRECTORY) throw new Errno(open.kind === Kind.FILE ? E.NOTDIR : E.BADF);
-    return this.#check(open, rights);
+    this.#check(open, rights);
+    const { tree } = open.resource;
+    if (tree) {
+      tree.take();
+      this.#trees.push(tree);
+    }
+    return open;
+  }
+
+  /** Fails before it walks where both cannot be one tree: who has one's lock never waits for another. */
+  #checkTrees(fd, other) {
+    const [one, two] = [fd, other].map((number) => this.#descriptors.backendOf(number >>> 0));
+    if (one !== undefined && two !== undefined && one !== two) throw new Errno(E.XDEV);
   }
 
   /** Nobody else moves its position, or changes its flags, until the call ends. */
@@ -271,7 +288,7 @@ export class FileTable {
     let moved;
     if (flags & FDFLAGS.APPEND) {
       moved = yield resource.append(vectors);
-      if (moved > 0) file.position = AT_END;
+      if (moved > 0) file.position = BigInt(resource.ended ?? AT_END);
     } else {
       moved = yield resource.write(sizeOf(position), vectors);
       file.position = position + BigInt(moved);
@@ -615,6 +632,7 @@ export class FileTable {
   *path_link(fd, lookup, at, length, toFd, toAt, toLength) {
     // Links to what links lead to are not made.
     checkFlags(lookup, 0);
+    this.#checkTrees(fd, toFd);
     const { node } = yield* this.#find(fd, RIGHTS.LINK_SOURCE, at, length, false);
     const { directory, name } = yield* this.#vacancy(toFd, RIGHTS.LINK_TARGET, this.#path(toAt, toLength), false);
     if (node.kind === 'directory') throw new Errno(E.PERM);
@@ -651,6 +669,7 @@ export class FileTable {
   }
 
   *path_rename(fd, at, length, toFd, toAt, toLength) {
+    this.#checkTrees(fd, toFd);
     const from = yield* this.#parent(fd, RIGHTS.RENAME_SOURCE, this.#path(at, length));
     const to = yield* this.#parent(toFd, RIGHTS.RENAME_TARGET, this.#path(toAt, toLength));
     if (from.directory.backend !== to.directory.backend) throw new Errno(E.XDEV);

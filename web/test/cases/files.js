@@ -1,8 +1,8 @@
 // Files: in memory, of the browser, of Node.
 
 import { Engine, load, Process } from '../../index.js';
-import { browsers, check, equal, failure, guest, nodeOnly, test, text } from '../harness.js';
-import { onStage, openBelow, plot } from '../plots.js';
+import { browsers, check, equal, failure, guest, host, nodeOnly, test, text } from '../harness.js';
+import { FILL, onStage, openBelow, plot } from '../plots.js';
 
 const run = async (preopens, args = ['/data']) => {
   const process = new Process(await load(guest('files')), { preopens, args, stdout: 'collect', stderr: 'collect' });
@@ -86,6 +86,8 @@ const calls = (...list) => {
     (import "wasi_snapshot_preview1" "path_symlink" (func $symlink (param i32 i32 i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "path_link" (func $link (param i32 i32 i32 i32 i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "path_rename" (func $rename (param i32 i32 i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_renumber" (func $renumber (param i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "path_filestat_get" (func $stat (param i32 i32 i32 i32 i32) (result i32)))
     (import "stage" "say" (func $say (param i32)))
     (import "env" "memory" (memory 2 2 shared))
@@ -98,6 +100,7 @@ const RIGHTS = 0x46n;
 const READING = 0x2n;
 const [CREAT, DIRECTORY, EXCL, TRUNC] = [1, 2, 4, 8];
 const open = (path, flags = 0, follow = 1, rights = RIGHTS) => ['path_open', 3, follow, path, flags, rights, 0n, 0, 512];
+const BADF = 8;
 const E = { OK: 0, EXIST: 20, INVAL: 28, ISDIR: 31, LOOP: 32, MFILE: 33, NOENT: 44, NOTDIR: 54, NOTEMPTY: 55, PERM: 63 };
 
 async function errnos(list, options) {
@@ -187,6 +190,154 @@ test('files: a FIFO cannot be opened, and blocks nobody', async () => {
 test('files: the limit of open files', async () => {
   const list = [open('a', CREAT), open('b', CREAT), open('c', CREAT)];
   equal(await errnos(list, { preopens: { '/d': {} }, limits: { openFiles: 2 } }), [E.OK, E.OK, E.MFILE]);
+});
+
+async function fill(end, fileMemory) {
+  const { wat } = await import('../harness.js');
+  const options = { preopens: { '/d': {} }, limits: { fileMemory } };
+  const { process, stage } = onStage(await load(await wat(FILL.replace('END', end))), options);
+  return { status: await process.run(), heard: stage.heard() };
+}
+
+test('files: the limit of files in memory', async () => {
+  const NOSPC = 51;
+  const { status, heard } = await fill('', 4 << 20);
+  equal(status, { kind: 'exited', code: 0 });
+  const [first, errno, second, again] = heard;
+  equal([errno, again], [NOSPC, NOSPC]);
+  // 4 MiB are 64 such pieces; tables and names need some, too. What is removed is free again.
+  check(first >= 60 && first < 64, `${first} pieces`);
+  equal(second, first);
+  const trapped = await fill('unreachable', 4 << 20);
+  equal([trapped.status.kind, trapped.status.limit, trapped.status.value], ['limit', 'fileMemory', 4 << 20]);
+});
+
+test('files: nothing is left of another process, nor of what was removed', async () => {
+  const { wat } = await import('../harness.js');
+  // Makes a file, removes it, and says whether a hole in another one is empty.
+  const body = `(module
+    (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "path_unlink_file" (func $unlink (param i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_pread" (func $read (param i32 i32 i32 i64 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_pwrite" (func $write (param i32 i32 i32 i64 i32) (result i32)))
+    (import "stage" "say" (func $say (param i32)))
+    (import "env" "memory" (memory 3 3 shared))
+    (data (i32.const 16) "new")
+    (func $open_new
+      (if (call $open (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 3) (i32.const 1) (i64.const 0x46) (i64.const 0) (i32.const 0) (i32.const 64))
+        (then unreachable)))
+    (func $look (local $at i32) (local $sum i32)
+      (call $open_new)
+      (i32.store (i32.const 36) (i32.const 1))
+      (if (call $write (i32.load (i32.const 64)) (i32.const 32) (i32.const 1) (i64.const 65535) (i32.const 40)) (then unreachable))
+      (i32.store (i32.const 36) (i32.const 65535))
+      (if (call $read (i32.load (i32.const 64)) (i32.const 32) (i32.const 1) (i64.const 0) (i32.const 40)) (then unreachable))
+      (loop $more
+        (local.set $sum (i32.add (local.get $sum) (i32.load8_u (i32.add (i32.const 65536) (local.get $at)))))
+        (br_if $more (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 1))) (i32.const 65535))))
+      (call $say (local.get $sum))
+      (drop (call $close (i32.load (i32.const 64))))
+      (drop (call $unlink (i32.const 3) (i32.const 16) (i32.const 3))))
+    (func (export "_start")
+      (i32.store (i32.const 32) (i32.const 65536))
+      (call $look)
+      (memory.fill (i32.const 65536) (i32.const 1) (i32.const 65536))
+      (call $open_new)
+      (i32.store (i32.const 36) (i32.const 65536))
+      (if (call $write (i32.load (i32.const 64)) (i32.const 32) (i32.const 1) (i64.const 0) (i32.const 40)) (then unreachable))
+      (drop (call $close (i32.load (i32.const 64))))
+      (drop (call $unlink (i32.const 3) (i32.const 16) (i32.const 3)))
+      (memory.fill (i32.const 65536) (i32.const 0) (i32.const 65536))
+      (call $look)))`;
+  const program = await load(await wat(body));
+  const engine = new Engine();
+  for (let round = 0; round < 3; round++) {
+    const secrets = new Uint8Array(1 << 20).fill(1);
+    const { process, stage } = onStage(program, { preopens: { '/d': round === 1 ? { secrets } : {} }, engine });
+    equal(await process.run(), { kind: 'exited', code: 0 });
+    equal(stage.heard(), [0, 0], `in round ${round}`);
+  }
+  await engine.close();
+});
+
+test('files: what is given must find room', async () => {
+  const given = { '/d': { big: new Uint8Array(2 << 20) } };
+  const process = new Process(await load(guest('files')), { preopens: given, limits: { fileMemory: 1 << 20 } });
+  const { code, message } = await failure(process.run());
+  equal(code, 'FILE');
+  check(message.includes('limits.fileMemory'), message);
+});
+
+test('files: holes take no room, and do not come back if they are too large', async () => {
+  const sized = ({ size }) => `(module
+    (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_filestat_set_size" (func $resize (param i32 i64) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_pread" (func $read (param i32 i32 i32 i64 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_pwrite" (func $write (param i32 i32 i32 i64 i32) (result i32)))
+    (import "stage" "say" (func $say (param i32)))
+    (import "env" "memory" (memory 1 1 shared))
+    (data (i32.const 16) "new")
+    (data (i32.const 32) "\\00\\01\\00\\00" "\\04\\00\\00\\00")
+    (func (export "_start")
+      (call $say (call $open (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 3) (i32.const 1) (i64.const 0x46) (i64.const 0) (i32.const 0) (i32.const 64)))
+      (call $say (call $resize (i32.load (i32.const 64)) (i64.const ${size})))
+      (i32.store (i32.const 256) (i32.const 7))
+      (call $say (call $write (i32.load (i32.const 64)) (i32.const 32) (i32.const 1) (i64.const ${size - 6}) (i32.const 48)))
+      (call $say (call $read (i32.load (i32.const 64)) (i32.const 32) (i32.const 1) (i64.const ${size - 4}) (i32.const 48)))
+      (call $say (i32.load (i32.const 256)))))`;
+  const { wat } = await import('../harness.js');
+  for (const [size, comesBack] of [[100_000, true], [2 ** 41, false]]) {
+    const { process, stage } = onStage(await load(await wat(sized({ size }))), { preopens: { '/d': { kept: 'kept' } } });
+    equal(await process.run(), { kind: 'exited', code: 0 });
+    // The upper half of the number, and two zeros.
+    equal(stage.heard(), [0, 0, 0, 0, 0]);
+    equal(Object.keys(process.files['/d']).sort(), comesBack ? ['kept', 'new'] : ['kept']);
+    if (comesBack) equal([process.files['/d'].new.length, process.files['/d'].new[size - 6]], [size, 7]);
+  }
+});
+
+/** A directory that is not in memory, for one test. */
+async function withFolder(body) {
+  if (host.name === 'node') {
+    const { mkdtempSync, rmSync } = await import('node:fs');
+    const { tmpdir } = await import('node:os');
+    const { join } = await import('node:path');
+    const folder = mkdtempSync(join(tmpdir(), 'threadwork-kinds-'));
+    return body(folder).finally(() => rmSync(folder, { recursive: true }));
+  }
+  const root = await navigator.storage.getDirectory();
+  await root.removeEntry('threadwork-kinds', { recursive: true }).catch(() => {});
+  const folder = await root.getDirectoryHandle('threadwork-kinds', { create: true });
+  return body(folder).finally(() => root.removeEntry('threadwork-kinds', { recursive: true }));
+}
+
+test('files: directories of several kinds in one process', async () => {
+  const XDEV = 75;
+  const inOther = (path, flags = 0) => ['path_open', 4, 1, path, flags, RIGHTS, 0n, 0, 512];
+  const list = [
+    [open('one', CREAT), E.OK],
+    [inOther('two', CREAT), E.OK],
+    [open('two'), E.NOENT],
+    [inOther('one'), E.NOENT],
+    [['rename', 3, 'one', 4, 'three'], XDEV],
+    [['rename', 4, 'two', 3, 'three'], XDEV],
+    [['link', 3, 0, 'one', 4, 'three'], XDEV],
+    // A number of one kind takes that of the other: 5 to 8 are open.
+    [inOther('two'), E.OK],
+    [open('one'), E.OK],
+    [['renumber', 7, 8], E.OK],
+    [['renumber', 5, 6], E.OK],
+    [['close', 8], E.OK],
+    [['close', 6], E.OK],
+    [['close', 6], BADF],
+    [['unlink', 4, 'two'], E.OK],
+    [['unlink', 3, 'one'], E.OK],
+  ];
+  await withFolder(async (folder) => {
+    const preopens = { '/d': { dir: {} }, '/other': folder };
+    equal(await errnos(list.map(([call]) => call), { preopens }), list.map(([, errno]) => errno));
+  });
 });
 
 test('files: in the origin-private file system', async () => {

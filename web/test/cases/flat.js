@@ -1,8 +1,8 @@
 // Hundreds of processes one after another: workers and memory stay as they are.
 
 import { Engine, load, Process } from '../../index.js';
-import { check, equal, guest, host, pause, test } from '../harness.js';
-import { COMPUTE, crowd, onStage, RETURN } from '../plots.js';
+import { check, equal, guest, host, pause, test, wat } from '../harness.js';
+import { COMPUTE, crowd, FILL, onStage, RETURN } from '../plots.js';
 
 const ROUNDS = host.isFull ? 500 : 100;
 
@@ -32,6 +32,20 @@ test(`flat: ${ROUNDS} processes one after another`, async () => {
   await rounds(20, run);
   const before = await usage();
   await rounds(ROUNDS, run);
+  const after = await usage();
+  if (before) check(after - before < 64 << 20, `grew by ${(after - before) >> 20} MiB`);
+});
+
+test(`flat: ${ROUNDS / 10} processes with files in memory`, async () => {
+  const program = await load(await wat(FILL.replace('END', '')));
+  const run = async () => {
+    const { process, stage } = onStage(program, { preopens: { '/d': {} }, limits: { fileMemory: 16 << 20 } });
+    equal(await process.run(), { kind: 'exited', code: 0 });
+    check(stage.heard()[0] > 250, 'it has filled them');
+  };
+  await rounds(2, run);
+  const before = await usage();
+  await rounds(ROUNDS / 10, run);
   const after = await usage();
   if (before) check(after - before < 64 << 20, `grew by ${(after - before) >> 20} MiB`);
 });

@@ -23,6 +23,7 @@ fn main() {
     opened_there_used_here(&directory);
     one_file_written_by_many(&directory);
     a_file_for_each_thread(&directory);
+    one_name_for_many(&directory);
     seek_and_overwrite(&directory);
     append_loses_no_line(&directory);
     metadata_tells_the_truth(&directory);
@@ -114,6 +115,41 @@ fn a_file_for_each_thread(directory: &Path) {
             scope.spawn(move || fs::remove_file(directory.join(name)).unwrap());
         }
     });
+    assert!(listing(directory).is_empty());
+}
+
+/// Who makes the name has it until it gives it away; nobody else can take it, and what was
+/// given away can be read until it is closed.
+fn one_name_for_many(directory: &Path) {
+    const ROUNDS: usize = 20;
+    let (crown, folder) = (directory.join("crown"), directory.join("folder"));
+    thread::scope(|scope| {
+        for me in 0..THREADS {
+            let (crown, folder) = (&crown, &folder);
+            scope.spawn(move || {
+                let (own, twin) =
+                    (directory.join(format!("own-{me}")), folder.join(format!("twin-{me}")));
+                for round in 0..ROUNDS {
+                    // Whoever comes first makes it, whoever leaves last removes it.
+                    let _ = fs::create_dir(folder);
+                    let Ok(mut made) = File::create_new(crown) else { continue };
+                    made.write_all(&block(me * ROUNDS + round)).unwrap();
+                    fs::rename(crown, &own).unwrap();
+                    if fs::hard_link(&own, &twin).is_ok() {
+                        assert_eq!(fs::read(&twin).unwrap(), block(me * ROUNDS + round));
+                        fs::remove_file(&twin).unwrap();
+                    }
+                    let mut file = File::open(&own).unwrap();
+                    fs::remove_file(&own).unwrap();
+                    let mut bytes = Vec::new();
+                    file.read_to_end(&mut bytes).unwrap();
+                    assert_eq!(bytes, block(me * ROUNDS + round));
+                    let _ = fs::remove_dir(folder);
+                }
+            });
+        }
+    });
+    let _ = fs::remove_dir(folder);
     assert!(listing(directory).is_empty());
 }
 
