@@ -126,6 +126,15 @@ export type InputSource =
   /** An error of the stream ends the program, and breaks `run` with CALLBACK. */
   | ReadableStream<Uint8Array | string | ArrayBuffer>;
 
+type MaybePromise<T> = T | Promise<T>;
+
+/**
+ * Numbers are i32, f32 and f64, bigints are i64. What it throws breaks the promise of the program,
+ * or of the task that called it, with HOST_FUNCTION. With `waits: false` the thread goes on at once,
+ * and what it throws ends the program with CALLBACK.
+ */
+export type PageFunction = (...args: any[]) => MaybePromise<Value | boolean | (Value | boolean)[] | undefined | void>;
+
 export interface ProcessOptions {
   args?: string[];
   /**
@@ -184,6 +193,16 @@ export interface ProcessOptions {
   imports?: string | URL;
   /** Given to `imports`; anything that can be sent to a worker. */
   data?: unknown;
+  /**
+   * Functions of this page that the program imports, by module and name; any of its threads may
+   * call them, and sleeps until they have answered.
+   */
+  functions?: Record<string, Record<string, PageFunction | { call: PageFunction; waits?: boolean }>>;
+  /**
+   * Functions of this page that take and give bytes, by the names that the program calls them
+   * by (`threadwork_page::call`). An error is the program's to deal with.
+   */
+  handlers?: Record<string, (data: Uint8Array) => MaybePromise<string | Bytes | undefined | void>>;
   engine?: Engine;
   /** Ends it when it is aborted, as `kill` does, and breaks `run` and `wait` with its reason. */
   signal?: AbortSignal;

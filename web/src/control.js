@@ -94,6 +94,8 @@ export const S = {
   /** Of a wait: the address, and what it expects there (two words if 64 bits). */
   ADDRESS: 5,
   WIDTH: 6,
+  /** How far a call of a function of the page is: see page-functions.js. */
+  CALLED: 7,
   EXPECTED: 8,
   /** Of a call: how many arguments or results, and which of them are 64-bit integers. */
   COUNT: 10,
@@ -120,6 +122,12 @@ export const Job = { THREAD: 1, CALL: 2 };
 
 /** The values of S.REPLY: the results are in the seat, or the answer comes by message. */
 export const Reply = { NONE: 0, DONE: 1, POSTED: 2 };
+
+/**
+ * The lowest bits of S.CALLED: a call waits; or its values stand in the seat, it failed, its answer needs
+ * a larger buffer, the process ends. The bits above them count the seat's calls.
+ */
+export const Called = { ASKED: 1, ANSWERED: 2, FAILED: 4, LARGER: 8, CLOSED: 16, MASK: 31, ONE: 32 };
 
 /** What a seat's thread does. */
 export const Activity = { NONE: 0, RUNNING: 1, WAITING: 2, HOST_CALL: 3, LEAVING: 4 };
@@ -262,8 +270,17 @@ export class Control {
       if (Atomics.compareExchange(words, mailbox, Mailbox.IDLE, Mailbox.GONE) === Mailbox.IDLE) {
         Atomics.notify(words, mailbox);
       }
+      const called = Atomics.load(words, this.seat(index) + S.CALLED);
+      if (called & Called.ASKED) this.answer(this.seat(index), called, Called.CLOSED);
     }
     return true;
+  }
+
+  /** Answers the call of a function of the page that a seat's thread sleeps for, unless it is another by now. */
+  answer(seat, asked, state) {
+    const { words } = this;
+    const at = seat + S.CALLED;
+    if (Atomics.compareExchange(words, at, asked, (asked & ~Called.MASK) | state) === asked) Atomics.notify(words, at);
   }
 
   /** The first seat has its instance; others may have theirs. */

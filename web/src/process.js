@@ -24,6 +24,7 @@ import { absolute, bytesOf, callOut, checkCount, checkSignal, checkTime, onAbort
 import { withZero } from './guest-memory.js';
 import { layOut, take } from './host-area.js';
 import { asyncDispose, canShare, canWaitAsync, cores, monotonic } from './platform.js';
+import { PageFunctions } from './page-functions.js';
 import { preopensOf } from './preopens.js';
 import { unshare } from './sections.js';
 import { Input, Output } from './streams.js';
@@ -69,6 +70,8 @@ export class Process {
   #started = deferred();
   #ended = deferred();
   #hasBegun = false;
+  /** The functions of the page that it may call. */
+  #functions;
   /** Ends the interest in the signal that may end it. */
   #deafen = () => {};
   #status = null;
@@ -95,8 +98,8 @@ export class Process {
     this.#engine = options.engine ?? Engine.default;
     this.id = ++ids;
     this.#kind = options.pool ? 'pool' : program.isCommand ? 'command' : 'reactor';
-    if (!options.imports) program.checkImports();
     this.#prepare();
+    if (!options.imports) program.checkImports((module, name) => this.#functions.defines(module, name));
   }
 
   // ---- What it is given ----
@@ -138,6 +141,9 @@ export class Process {
     words[W.STREAM_FD + 2] = 2;
     words[W.BY_MESSAGE] = canWaitAsync ? 0 : 1;
     if (!this.#isSolo) this.#tryMemories();
+    const { functions = {}, handlers = {} } = this.#options;
+    this.#functions = new PageFunctions(functions, handlers, this.#control, (what, error) => this.#break(what, error));
+    if (this.#isSolo && this.#functions.plan) throw new ThreadworkError('NO_SHARED_MEMORY', NO_SHARED_MEMORY);
     const look = () => this.#look();
     const fails = (what) => (error) => this.#break(what, error);
     this.#outputs = [new Output(stdout, 1, look, fails('stdout')), new Output(stderr, 2, look, fails('stderr'))];
@@ -243,6 +249,7 @@ export class Process {
       },
       imports: imports && absolute(imports),
       data,
+      functions: this.#functions.plan,
       poolSize: this.#kind === 'pool' ? this.#options.pool : Math.min(poolSize, this.#mostThreads),
       wallTime: limits.wallTime,
       stackSize,
@@ -341,6 +348,7 @@ export class Process {
   receive(message) {
     if (message.bell) this.#look();
     else if (message.output) this.#outputs[message.output.stream - 1].take(message.output.bytes);
+    else if (message.called) this.#functions.receive(message.called);
     else if (message.result) this.#takeResult(message.result);
     else if (message.initialized) this.#started.resolve();
     else if (message.table) this.#table = message.table;
@@ -388,7 +396,8 @@ export class Process {
     // Ends the wait for its bell.
     this.#control.ring(W.HOST);
     error ??= this.#broken;
-    if (words[W.CAUSE] === Cause.FAILED) error ??= errorOf(report.error);
+    if (words[W.CAUSE] === Cause.FAILED) error ??= this.#errorOf(report.error);
+    this.#functions.close();
     if (error) {
       this.#ended.reject(error);
       return this.#over(error);
@@ -564,7 +573,14 @@ export class Process {
     call?.reject(call.cancelled.reason);
     this.#running.delete(index);
     this.#answers.delete(index);
+    this.#functions.forget(index);
     this.#giveCalls();
+  }
+
+  /** An error that a worker has told of; that of the page's own function, if it was one. */
+  #errorOf(error) {
+    const own = error?.page === undefined ? undefined : this.#functions.takeError(error.page);
+    return own ?? errorOf(error);
   }
 
   /** @internal How many calls wait for a seat. */
@@ -621,7 +637,7 @@ export class Process {
       this.#running.delete(index);
       this.#answers.delete(index);
       const { error, values = this.#control.values(at) } = answer ?? {};
-      if (error) call.reject(errorOf(error));
+      if (error) call.reject(this.#errorOf(error));
       else call.resolve(values.length > 1 ? values : values[0]);
     }
   }

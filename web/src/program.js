@@ -64,11 +64,14 @@ export class Program {
     return !this.isObserved || this.imports.some(({ name }) => name === 'grow:0');
   }
 
-  /** @internal Fails if the program imports what this host does not define. */
-  checkImports() {
+  /** @internal Fails if the program imports what neither this host nor its user defines. */
+  checkImports(isGiven) {
     const missing = this.imports.filter(
       ({ module, name, kind }) =>
-        kind !== 'memory' && module !== 'threadwork' && !KNOWN_IMPORTS.has(`${module}.${name}`),
+        kind !== 'memory' &&
+        module !== 'threadwork' &&
+        !KNOWN_IMPORTS.has(`${module}.${name}`) &&
+        !isGiven(module, name),
     );
     if (missing.length === 0) return;
     const names = missing.map(({ module, name }) => `${module}.${name}`).join(', ');
@@ -84,7 +87,8 @@ function remedy(module) {
   if (module === 'go' || module === 'gojs') return "the program was built for Go's JavaScript host; set GOOS=wasip1";
   if (module === 'wbg' || module.startsWith('__wbindgen')) return 'the program was built with wasm-bindgen; build it for wasm32-wasip1-threads without';
   if (module.startsWith('wasi:') || module === '$root') return 'the program was built for the component model; build it for wasm32-wasip1-threads';
-  return 'define it in a module of yours and name that in the option `imports`';
+  if (module === 'page') return 'give the functions that it calls by their names in the option `handlers`';
+  return 'define it in the option `functions`, or in a module of yours that the option `imports` names';
 }
 
 /**

@@ -260,6 +260,10 @@ export class Seat {
       return id;
     };
     Object.assign(into('threadwork'), observedCalls(this));
+    if (join.functions) {
+      const { pageImports } = await import('./page-functions.js');
+      for (const [module, names] of Object.entries(pageImports(this, join.functions))) Object.assign(into(module), names);
+    }
     if (join.imports) {
       const { addImports, checkComplete } = await import('./imports.js');
       await addImports(imports, join.imports, {

@@ -46,6 +46,7 @@ const isOutOfCalls = (error) =>
 export function failureOf(error) {
   // By its name: what is built as a file of its own has a class of its own.
   if (error?.name === 'ThreadworkError') return { code: error.code, message: error.message };
+  if (error?.page !== undefined) return { code: 'HOST_FUNCTION', message: error.message, page: error.page };
   if (error instanceof WebAssembly.LinkError) return { code: 'IMPORTS', message: error.message };
   const message = `a function that the program imports failed: ${textOf(error)}`;
   return { code: 'HOST_FUNCTION', message, stack: String(error?.stack ?? '') };

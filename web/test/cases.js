@@ -17,4 +17,5 @@ import './cases/deadlock.js';
 import './cases/failures.js';
 import './cases/boundaries.js';
 import './cases/signals.js';
+import './cases/page-functions.js';
 import './cases/flat.js';

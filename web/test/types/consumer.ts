@@ -30,6 +30,8 @@ export async function programs(signal: AbortSignal): Promise<number> {
     limits: { memory: 64 << 20, wallTime: Infinity },
     imports: new URL('./host.js', import.meta.url),
     data: { any: ['thing', 1n] },
+    functions: { page: { now: () => Date.now(), log: { call: (n: number) => void console.log(n), waits: false } } },
+    handlers: { fetch: async (name) => (await fetch(new TextDecoder().decode(name))).arrayBuffer(), title: () => 'text' },
     signal,
     engine,
   });

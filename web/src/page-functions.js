@@ -1,0 +1,261 @@
+// Functions of the page that a program calls from any of its threads: the worker's half of the
+// protocol, and the page's.
+//
+// A thread that calls one posts a message, and sleeps on its seat's word CALLED until the answer is
+// there: numbers stand in the seat's words; bytes in a buffer that came with the message, or, if they
+// are more than that holds, in a larger one that is sent for them.
+//
+// Invariant: an answer reaches the call that it is of, or nobody: the word also counts the calls of
+// its seat. The page forgets a call when the worker of its seat is replaced, and all when the
+// process ends, which wakes whoever sleeps.
+
+import { Called, MOST_VALUES, S } from './control.js';
+import { ThreadworkError } from './errors.js';
+import { bytesOf, checkFunction, textOf } from './foreign.js';
+
+/** The import module of the functions that take bytes: see the crate `threadwork-page`. */
+const BY_NAME = 'page';
+const CALL = 'call';
+const TAKE = 'take';
+const POST = 'post';
+
+/** Bytes of an answer that need no larger buffer. */
+const BUFFER_BYTES = 4096;
+
+// ---- The worker's half ----
+
+/** The imports of a seat, by module and name. */
+export function pageImports(seat, { functions, takesBytes }) {
+  const imports = {};
+  const into = (module) => (imports[module] ??= {});
+  functions.forEach(({ module, name, waits }, number) => {
+    into(module)[name] = (...args) => {
+      if (!waits) return void tell(seat, { number, args });
+      const values = ask(seat, { number, args });
+      return values.length > 1 ? values : values[0];
+    };
+  });
+  if (takesBytes) Object.assign(into(BY_NAME), bytesImports(seat));
+  return imports;
+}
+
+function bytesImports(seat) {
+  let buffer = null;
+  let answered = 0;
+  const copy = (at, length) => guestBytes(seat, at, length).slice();
+  const message = (at, length, data, size) => ({
+    handler: new TextDecoder().decode(copy(at, length)),
+    bytes: copy(data, size),
+  });
+  return {
+    [CALL]: (...args) => {
+      buffer ??= new SharedArrayBuffer(BUFFER_BYTES);
+      let values = ask(seat, { ...message(...args), buffer });
+      if (seat.control.words[seat.at + S.CALLED] & Called.LARGER) {
+        buffer = new SharedArrayBuffer(values[0]);
+        values = ask(seat, { buffer });
+      }
+      const [length, isError] = values;
+      answered = length;
+      return isError ? -1 - length : length;
+    },
+    [TAKE]: (at) => {
+      const target = guestBytes(seat, at, answered);
+      if (answered > 0) target.set(new Uint8Array(buffer, 0, answered));
+      // One that was made for a large answer is not kept.
+      if (buffer?.byteLength > BUFFER_BYTES) buffer = null;
+      answered = 0;
+    },
+    [POST]: (...args) => tell(seat, message(...args)),
+  };
+}
+
+function guestBytes({ memory }, at, length) {
+  try {
+    return memory.bytes(at, length);
+  } catch {
+    throw new WebAssembly.RuntimeError('memory access out of bounds');
+  }
+}
+
+function tell({ environment, post, join }, call) {
+  environment.check();
+  post({ called: { ...call, index: join.index } });
+}
+
+/** Asks the page, sleeps until it has answered, and returns the values. */
+function ask({ control, at, environment, post, join }, call) {
+  const { words } = control;
+  environment.check();
+  // Another than that of the worker before, whose answer may still come.
+  const asked = ((words[at + S.CALLED] & ~Called.MASK) + Called.ONE) | Called.ASKED;
+  Atomics.store(words, at + S.CALLED, asked);
+  post({ called: { ...call, index: join.index, asked } });
+  environment.blocking(() => {
+    // An end that came before this was stored has woken nobody here.
+    while (Atomics.load(words, at + S.CALLED) === asked && !control.isEnding) {
+      Atomics.wait(words, at + S.CALLED, asked);
+    }
+  });
+  environment.check();
+  // Its error stays with the page, which knows whose it is.
+  if (words[at + S.CALLED] & Called.FAILED) throw new PageError(join.index);
+  return control.values(at);
+}
+
+/** A function of the page failed, and the thread cannot go on. */
+class PageError extends Error {
+  constructor(page) {
+    super('a function of the page failed');
+    this.page = page;
+  }
+}
+
+// ---- The page's half ----
+
+export class PageFunctions {
+  #functions = [];
+  #handlers;
+  #control;
+  #broken;
+  /** By the index of the seat that asks. */
+  #calls = new Map();
+  #errors = new Map();
+
+  /**
+   * @param {Record<string, Record<string, Function | {call: Function, waits?: boolean}>>} functions
+   * @param {Record<string, Function>} handlers
+   * @param {import('./control.js').Control} control
+   * @param {(what: string, error: unknown) => void} broken what fails while nobody waits for it
+   */
+  constructor(functions, handlers, control, broken) {
+    for (const [module, names] of Object.entries(functions)) {
+      for (const [name, given] of Object.entries(names)) {
+        const { call = given, waits = true } = given ?? {};
+        this.#functions.push({ module, name, waits, call: checkFunction(`functions.${module}.${name}`, own(given, call)) });
+      }
+    }
+    for (const [name, handler] of Object.entries(handlers)) checkFunction(`handlers.${name}`, handler);
+    this.#handlers = new Map(Object.entries(handlers));
+    this.#control = control;
+    this.#broken = broken;
+  }
+
+  /** Whether it has a function that a program imports. */
+  defines(module, name) {
+    if (module === BY_NAME && this.#handlers.size > 0 && [CALL, TAKE, POST].includes(name)) return true;
+    return this.#functions.some((known) => known.module === module && known.name === name);
+  }
+
+  /** What workers have to know of it; undefined if there is nothing. */
+  get plan() {
+    if (this.#functions.length + this.#handlers.size === 0) return undefined;
+    const functions = this.#functions.map(({ module, name, waits }) => ({ module, name, waits }));
+    return { functions, takesBytes: this.#handlers.size > 0 };
+  }
+
+  /** A thread calls. */
+  receive({ index, number, args, handler, bytes, buffer, asked }) {
+    if (handler === undefined && number === undefined) return this.#fill(index, buffer, asked);
+    const isHandler = handler !== undefined;
+    const call = { isHandler, buffer, asked };
+    const waits = asked !== undefined;
+    if (waits) this.#calls.set(index, call);
+    const what = isHandler ? `the handler \`${handler}\`` : `\`${this.#functions[number].module}.${this.#functions[number].name}\``;
+    const body = () => (isHandler ? this.#handle(handler, bytes) : this.#functions[number].call(...args));
+    // A promise keeps or breaks once, whatever it is given.
+    new Promise((resolve) => resolve(body())).then(
+      (value) => waits && this.#answer(index, call, value, what),
+      (error) => (waits ? this.#fail(index, call, error, what) : this.#broken(what, error)),
+    );
+  }
+
+  #handle(name, bytes) {
+    const handler = this.#handlers.get(name);
+    if (!handler) throw new Error(`the page has no handler \`${name}\``);
+    return handler(bytes);
+  }
+
+  #answer(index, call, value, what) {
+    try {
+      const answer = call.isHandler ? bytesOf(value ?? '') : valuesOf(value);
+      if (call.isHandler) this.#give(index, call, answer, false);
+      else this.#settle(index, call, Called.ANSWERED, answer);
+    } catch (error) {
+      this.#fail(index, call, error, what);
+    }
+  }
+
+  /** Who asks a handler is told of its error; in another function's place there is nothing to tell. */
+  #fail(index, call, error, what) {
+    if (call.isHandler) return this.#give(index, call, bytesOf(textOf(error)), true);
+    if (this.#calls.get(index) !== call) return;
+    const message = `${what}, a function of the page, failed: ${textOf(error)}`;
+    this.#errors.set(index, new ThreadworkError('HOST_FUNCTION', message, { cause: error }));
+    this.#settle(index, call, Called.FAILED, []);
+  }
+
+  #give(index, call, bytes, isError) {
+    Object.assign(call, { bytes, isError });
+    if (bytes.length <= call.buffer.byteLength) this.#write(index, call);
+    else if (this.#calls.get(index) === call) this.#store(index, call, Called.LARGER, [bytes.length]);
+  }
+
+  /** There is a buffer for an answer that did not fit. */
+  #fill(index, buffer, asked) {
+    const call = this.#calls.get(index);
+    if (call) this.#write(index, Object.assign(call, { buffer, asked }));
+  }
+
+  #write(index, call) {
+    const { buffer, bytes, isError } = call;
+    if (this.#calls.get(index) === call) new Uint8Array(buffer).set(bytes);
+    this.#settle(index, call, Called.ANSWERED, [bytes.length, Number(isError)]);
+  }
+
+  #settle(index, call, state, values) {
+    // Nobody waits for it any more.
+    if (this.#calls.get(index) !== call) return;
+    this.#calls.delete(index);
+    this.#store(index, call, state, values);
+  }
+
+  #store(index, { asked }, state, values) {
+    const seat = this.#control.seat(index);
+    this.#control.setValues(seat, values);
+    this.#control.answer(seat, asked, state);
+  }
+
+  /** The error that a thread on this seat could not go on after. */
+  takeError(index) {
+    const error = this.#errors.get(index);
+    this.#errors.delete(index);
+    return error;
+  }
+
+  /** Nobody on this seat waits any more. */
+  forget(index) {
+    this.#calls.delete(index);
+    this.#errors.delete(index);
+  }
+
+  close() {
+    this.#calls.clear();
+    this.#errors.clear();
+  }
+}
+
+/** A function that is given by itself, or as `{ call }`. */
+const own = (given, call) => (typeof given === 'function' ? given : call);
+
+/** The results that a function's value is. */
+function valuesOf(value) {
+  const values = value === undefined ? [] : [value].flat();
+  if (values.length > MOST_VALUES) throw new RangeError(`at most ${MOST_VALUES} results`);
+  return values.map((one) => {
+    if (typeof one === 'bigint' && one === BigInt.asIntN(64, one)) return one;
+    if (typeof one === 'bigint' && one === BigInt.asUintN(64, one)) return BigInt.asIntN(64, one);
+    if (typeof one === 'number' || typeof one === 'boolean') return Number(one);
+    throw new TypeError(`its result is neither a number nor a bigint of 64 bits: ${textOf(one)}`);
+  });
+}
