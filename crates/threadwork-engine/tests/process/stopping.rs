@@ -120,38 +120,75 @@ fn a_limit_of_time_ends_a_function_of_nothing_but_bulk_operations() {
     });
 }
 
+/// The ways to call a function of the host, `$quick`.
+const CALLS: [(&str, &str); 6] = [
+    ("by its name", "(call $quick)"),
+    (
+        "through a table",
+        "(call_indirect (result i32) (i32.const 0))",
+    ),
+    ("by a tail call", "(call $tail)"),
+    ("by a tail call through a table", "(call $indirect_tail)"),
+    ("through a reference", "(call $referred)"),
+    ("through a global", "(call $global)"),
+];
+
 /// A host function is quick, and the guest does nothing but call it: no signal need ever meet
-/// the thread in code of its own. It is stopped by the first call that returns.
+/// the thread in code of its own. It is stopped by the first call that returns, whichever way
+/// it was called.
 #[test]
 fn a_guest_that_does_little_but_call_the_host_is_stopped_there() {
     each_way(|engine| {
-        let _watch = Watch::start();
-        let module = r#"(module (import "host" "quick" (func $quick (result i32)))
-            (func (export "_start") (loop (drop (call $quick)) (br 0))))"#;
-        let module = Module::new(engine, module.as_bytes()).unwrap();
-        for _ in 0..50 {
-            let (killer, calls) = (
-                Arc::new(OnceLock::<Killer>::new()),
-                Arc::new(AtomicU32::new(0)),
-            );
-            let (given, counted) = (Arc::clone(&killer), Arc::clone(&calls));
-            let builder = ProcessBuilder::new(&module).linker(move |linker| {
-                linker.func_wrap("host", "quick", move || {
-                    let Some(killer) = given.get() else {
-                        return 0;
-                    };
-                    killer.kill();
-                    counted.fetch_add(1, Ordering::SeqCst);
-                    1
-                })?;
-                Ok(())
-            });
-            let process = builder.spawn().unwrap();
-            killer.set(process.killer()).unwrap();
-            assert!(matches!(process.wait(), ExitStatus::Killed));
-            assert_eq!(calls.load(Ordering::SeqCst), 1);
+        for (name, call) in CALLS {
+            println!("{name}");
+            stopped_at_the_first_call(engine, call);
         }
     });
+}
+
+fn stopped_at_the_first_call(engine: &Engine, call: &str) {
+    let _watch = Watch::start();
+    let module = format!(
+        r#"(module
+                 (import "host" "quick" (func $quick (result i32)))
+                 (table $t 1 funcref)
+                 (table $other 1 funcref)
+                 (global $g funcref (ref.func $quick))
+                 (elem (table $t) (i32.const 0) func $quick)
+                 (func $tail (result i32) (return_call $quick))
+                 (func $indirect_tail (result i32)
+                   (return_call_indirect (result i32) (i32.const 0)))
+                 (func $referred (result i32)
+                   (table.set $other (i32.const 0) (ref.func $quick))
+                   (call_indirect $other (result i32) (i32.const 0)))
+                 (func $global (result i32)
+                   (table.set $other (i32.const 0) (global.get $g))
+                   (return_call_indirect $other (result i32) (i32.const 0)))
+                 (func (export "_start") (loop (drop {call}) (br 0))))"#
+    );
+    let module = Module::new(engine, module.as_bytes()).unwrap();
+    for _ in 0..20 {
+        let (killer, calls) = (
+            Arc::new(OnceLock::<Killer>::new()),
+            Arc::new(AtomicU32::new(0)),
+        );
+        let (given, counted) = (Arc::clone(&killer), Arc::clone(&calls));
+        let builder = ProcessBuilder::new(&module).linker(move |linker| {
+            linker.func_wrap("host", "quick", move || {
+                let Some(killer) = given.get() else {
+                    return 0;
+                };
+                killer.kill();
+                counted.fetch_add(1, Ordering::SeqCst);
+                1
+            })?;
+            Ok(())
+        });
+        let process = builder.spawn().unwrap();
+        killer.set(process.killer()).unwrap();
+        assert!(matches!(process.wait(), ExitStatus::Killed));
+        assert_eq!(calls.load(Ordering::SeqCst), 1, "{call}");
+    }
 }
 
 // ---- The program around it ----
