@@ -353,7 +353,7 @@ fn check_thread_start(module: &wasmtime::Module, program: &Program) -> Result<()
     }
 }
 
-/// What an instance has for itself, and whether the module has a start function.
+/// What an instance has for itself.
 fn own_size(wasm: &[u8]) -> OwnSize {
     use wasmparser::Payload;
 

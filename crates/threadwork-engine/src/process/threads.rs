@@ -26,7 +26,7 @@ pub(super) const LINGER: Duration = Duration::from_millis(20);
 
 /// How long a spawn spins, at most, for an instance that somebody else is making: what it
 /// takes to make one.
-const RENEWAL: Duration = Duration::from_micros(50);
+const RENEWAL: Duration = Duration::from_micros(200);
 
 /// See the module's documentation.
 pub(crate) struct Threads {

@@ -266,7 +266,7 @@ impl Pool {
             // The builder waits for this, or has given up.
             let _ = ready.send(first);
         }
-        while let Some(task) = self.next(at, worker) {
+        while let Some(task) = self.next(at, worker, instance.is_ok()) {
             if let Some(timeout) = task.timeout
                 && let Some(time) = Instant::now().checked_add(timeout)
             {
@@ -345,10 +345,13 @@ impl Pool {
         Ok(Some(page))
     }
 
-    /// The next task for a worker, which it waits for; `None` if it is to leave.
-    fn next(&self, at: usize, worker: &Worker) -> Option<Arc<TaskState>> {
+    /// The next task for a worker, which it waits for; `None` if it is to leave. One that is
+    /// there for others that sleep, and has no instance, takes no task from them when they
+    /// have woken up.
+    fn next(&self, at: usize, worker: &Worker, has_instance: bool) -> Option<Arc<TaskState>> {
         let mut board = self.board.lock();
-        if board.slots[at].running.is_none() && !board.take_from_queue(at) {
+        let leaves = !has_instance && board.workers > self.size;
+        if board.slots[at].running.is_none() && (leaves || !board.take_from_queue(at)) {
             if board.stage == Stage::Closed || board.workers > self.size {
                 board.workers -= 1;
                 return None;
