@@ -123,6 +123,16 @@ fn open_files() {
     assert!(ran.contains(&true) && ran.contains(&false));
 }
 
+/// Nothing of it is the program's: all of them run.
+#[test]
+fn stack() {
+    let ran = sweep(
+        Resource::Stack,
+        some_of((64 << 10..2 << 20).step_by(64 << 10), 8),
+    );
+    assert!(!ran.contains(&false), "{ran:?}");
+}
+
 #[test]
 fn processes() {
     let binary = Path::new(env!("CARGO_BIN_EXE_threadwork"));
