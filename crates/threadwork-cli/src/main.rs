@@ -37,10 +37,11 @@ mod site;
 mod toolchain;
 mod workshop;
 
-use std::process;
+use std::{process, thread};
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+use rustix::process::{Resource, getrlimit};
 
 /// The command line as a whole.
 #[derive(Parser)]
@@ -77,8 +78,35 @@ enum Command {
     Compile,
 }
 
+/// Bytes of stack of the thread that a command runs on, at least.
+const STACK: usize = 8 << 20;
+
 fn main() {
     let prepared = signals::prepare();
+    // What the system gives this thread may be less: `ulimit -s`.
+    let given = getrlimit(Resource::Stack).current;
+    process::exit(match given.is_none_or(|bytes| bytes >= STACK as u64) {
+        true => command(prepared),
+        false => on_a_thread(move || command(prepared)),
+    })
+}
+
+/// Runs a command on a thread with stack enough, and returns its exit code.
+fn on_a_thread(command: impl FnOnce() -> i32 + Send + 'static) -> i32 {
+    let thread = thread::Builder::new().name("main".to_owned());
+    match thread.stack_size(STACK).spawn(command) {
+        // One that has panicked has told of it.
+        Ok(command) => command.join().unwrap_or(exit_codes::CANNOT_RUN),
+        Err(error) => {
+            let error = report::explain("the system refused a thread", error);
+            report::error(&error, false);
+            exit_codes::CANNOT_RUN
+        }
+    }
+}
+
+/// Reads the command line, does what it says, and returns the exit code.
+fn command(prepared: anyhow::Result<()>) -> i32 {
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     let outcome = prepared.and_then(|()| match &cli.command {
         Command::Run(args) => run::run(args),
@@ -88,10 +116,10 @@ fn main() {
         Command::Selftest(args) => selftest::selftest(args, cli.verbose),
         Command::Compile => Ok(engine::compile()),
     });
-    process::exit(outcome.unwrap_or_else(|error| {
+    outcome.unwrap_or_else(|error| {
         report::error(&error, cli.verbose);
         exit_codes::of_error(&error)
-    }))
+    })
 }
 
 /// Prints what is wrong with the command line, or the help, and exits.

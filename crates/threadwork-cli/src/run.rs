@@ -122,8 +122,9 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<i32> {
     if let Some(entry) = &args.invoke {
         return invoke::run(args, entry);
     }
+    let interrupt = signals::Interrupt::new()?;
     let process = start(args)?;
-    signals::end_on_interrupt(process.killer())?;
+    interrupt.ends(process.killer());
     let status = process.wait();
     report::ending(&status);
     if args.stats {

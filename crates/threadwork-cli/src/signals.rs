@@ -6,17 +6,18 @@
 //! runs, the first Ctrl-C ends that, and `threadwork` after it as usual.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
-use anyhow::Context;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::{flag, low_level};
 use threadwork_engine::Killer;
 
+use crate::report::explain;
 use crate::{children, exit_codes};
 
-/// Whether the next Ctrl-C is for the listener of [`end_on_interrupt`].
+/// Whether the next Ctrl-C is for the thread of an [`Interrupt`].
 static ORDERLY: AtomicBool = AtomicBool::new(false);
 
 /// Whether being ended is no failure.
@@ -25,6 +26,9 @@ static AS_WISHED: AtomicBool = AtomicBool::new(false);
 /// Set when a file has become longer than the system allows. Nobody asks: who writes
 /// learns it from the write.
 static FILE_TOO_LONG: AtomicBool = AtomicBool::new(false);
+
+/// What a command says that cannot be ended in the usual way.
+const NOT_HEARD: &str = "cannot listen for Ctrl-C";
 
 /// What the other functions count on, for this thread and all that it starts. To be
 /// called first, before there are others.
@@ -36,25 +40,44 @@ pub(crate) fn prepare() -> anyhow::Result<()> {
         }
         // SAFETY: `end` does only what a handler may: atomics, kill and _exit.
         let registered = unsafe { low_level::register(signal, move || end(signal)) };
-        registered.context("cannot listen for Ctrl-C")?;
+        registered.map_err(|error| explain(NOT_HEARD, error))?;
     }
     // Not ignored, which children would inherit, but handled: a write that a limit on the
     // size of files forbids fails, instead of ending us.
-    flag::register(libc::SIGXFSZ, &FILE_TOO_LONG).context("cannot handle SIGXFSZ")?;
+    flag::register(libc::SIGXFSZ, &FILE_TOO_LONG)
+        .map_err(|error| explain("cannot handle SIGXFSZ", error))?;
     unblock();
     Ok(())
 }
 
-/// From now on, the first Ctrl-C ends this program. The second is for `threadwork` again.
-pub(crate) fn end_on_interrupt(program: Killer) -> anyhow::Result<()> {
-    let mut interrupts = Signals::new([SIGINT]).context("cannot listen for Ctrl-C")?;
-    let listen = move || interrupts.forever().for_each(|_| program.kill());
-    let listener = thread::Builder::new().name("signals".to_owned());
-    listener.spawn(listen).context("cannot listen for Ctrl-C")?;
-    // Ordering: SeqCst, here and below, since a signal comes rarely and its cost is
-    // nothing; all that is needed is that the listener exists before this is seen.
-    ORDERLY.store(true, Ordering::SeqCst);
-    Ok(())
+/// What ends a program at the first Ctrl-C. It is made before the program starts: all that
+/// the system may refuse is had by then.
+pub(crate) struct Interrupt(Sender<Killer>);
+
+impl Interrupt {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let not_heard = |error| explain(NOT_HEARD, error);
+        let mut interrupts = Signals::new([SIGINT]).map_err(not_heard)?;
+        let (sender, program) = channel::<Killer>();
+        let listen = move || {
+            // An error means that there will be no program.
+            if let Ok(program) = program.recv() {
+                interrupts.forever().for_each(|_| program.kill());
+            }
+        };
+        let listener = thread::Builder::new().name("signals".to_owned());
+        listener.spawn(listen).map_err(not_heard)?;
+        Ok(Self(sender))
+    }
+
+    /// From now on, the first Ctrl-C ends this program. The second is for `threadwork` again.
+    pub(crate) fn ends(self, program: Killer) {
+        // The thread waits for it.
+        let _ = self.0.send(program);
+        // Ordering: SeqCst, here and below, since a signal comes rarely and its cost is
+        // nothing; all that is needed is that the listener exists before this is seen.
+        ORDERLY.store(true, Ordering::SeqCst);
+    }
 }
 
 /// From now on, a signal is how this command is meant to end: with code 0.

@@ -20,8 +20,6 @@ pub(crate) struct Code {
     pub(crate) own_memories: u32,
     /// What these and its tables have when it is made.
     pub(crate) own: OwnSize,
-    /// Whether an instance runs a function of the guest's when it is made.
-    pub(crate) runs_when_made: bool,
     /// Whether an instance can be set back and used again.
     pub(crate) is_reusable: bool,
     /// Whether it looks at a poll page.

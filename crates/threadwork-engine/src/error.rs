@@ -244,6 +244,15 @@ fn least(limit: &Limit) -> &'static str {
     }
 }
 
+/// Why an instance could not be made for a thread that met this limit meanwhile.
+pub(crate) fn no_instance(error: &wasmtime::Error, limit: Option<Limit>) -> String {
+    let mut message = one_line(error);
+    if let Some(limit) = limit {
+        message.push_str(&format!(": {limit} was reached: raise it"));
+    }
+    message
+}
+
 /// Wasmtime's errors print their chain on several lines; ours are one line.
 pub(crate) fn one_line(error: &wasmtime::Error) -> String {
     format!("{error:#}")

@@ -161,13 +161,10 @@ impl Module {
                 message: one_line(&error),
             }
         })?;
-        let (own, has_start) = own_size(original);
         Ok(Self(Arc::new(Inner {
             engine: engine.clone(),
             code: Arc::new(Code {
-                own,
-                // With a shared memory, the rewriter has moved the start function.
-                runs_when_made: has_start && program.memories.is_empty(),
+                own: own_size(original),
                 own_memories: wasmtime.resources_required().num_memories,
                 wasmtime,
                 max_wasm_stack: engine.max_wasm_stack(),
@@ -357,11 +354,11 @@ fn check_thread_start(module: &wasmtime::Module, program: &Program) -> Result<()
     }
 }
 
-/// What an instance has for itself, and whether the module has a start function.
-fn own_size(wasm: &[u8]) -> (OwnSize, bool) {
+/// What an instance has for itself.
+fn own_size(wasm: &[u8]) -> OwnSize {
     use wasmparser::Payload;
 
-    let (mut own, mut has_start) = (OwnSize::default(), false);
+    let mut own = OwnSize::default();
     for payload in wasmparser::Parser::new(0)
         .parse_all(wasm)
         .map_while(Result::ok)
@@ -378,11 +375,10 @@ fn own_size(wasm: &[u8]) -> (OwnSize, bool) {
                     own.elements = own.elements.saturating_add(table.ty.initial);
                 }
             }
-            Payload::StartSection { .. } => has_start = true,
             _ => {}
         }
     }
-    (own, has_start)
+    own
 }
 
 /// What the name section says of a stack and of thread-local data.

@@ -184,7 +184,10 @@ impl Writer<'_> {
             | Operator::RefFunc { function_index } => {
                 self.mark(site, false);
                 self.body.extend(self.wasm.get(site)); // The opcode.
-                let function = self.plan.renumber.function(function_index);
+                let function = match operator {
+                    Operator::Call { .. } => self.plan.renumber.function(function_index),
+                    _ => self.plan.renumber.reference(function_index),
+                };
                 write_padded(&mut self.body, function, next - site - 1);
                 return Ok(next);
             }

@@ -3,13 +3,15 @@
 //!
 //! Threads are instances. Active data must be written once for each process, not
 //! once for each thread; and instances are prepared ahead of the thread that will
-//! use them, so that a start function must not run when they are made.
+//! use them, so that a start function must not run when they are made: what fails
+//! then is the host's, and what fails later is the program's.
 //!
 //! Invariant: `ENTER(first)` does what the specification has instantiation do, in
 //! its order: active data segments one by one, then the start function. Those for
 //! shared memories are applied only if `first` is not zero, those for the
 //! instance's own memories always. Active element segments come first in the
-//! specification; they stay where they are, and so still do.
+//! specification; they stay where they are, and so still do. So do all segments of
+//! a module without a shared memory.
 
 use wasm_encoder::{BlockType, Function, Instruction, reencode::Reencode};
 use wasmparser::{ConstExpr, DataKind, Operator};
@@ -29,7 +31,8 @@ pub(crate) fn function(scan: &Scan<'_>, plan: &Plan) -> Result<Function, Rewrite
     let mut guarded = false;
     // Since the last poll.
     let mut cost = 0;
-    for (segment, data) in (0..).zip(scan.data.clone().into_iter().flatten()) {
+    let data = scan.data.clone().filter(|_| plan.defers_data);
+    for (segment, data) in (0..).zip(data.into_iter().flatten()) {
         let data = data?;
         let DataKind::Active {
             memory_index,

@@ -22,6 +22,7 @@
 //!   memory.fill                       ──►      call $threadwork:fill:0
 //!   table.copy                        ──►      table.copy, and a poll
 //!   call $of_the_embedder             ──►      the same, and a poll
+//!   ref.func $of_the_embedder         ──►      ref.func $threadwork:call:0
 //!                                              (func (export STOP) unreachable)
 //!   with Stopping::ByPoll:
 //!   loop                              ──►      loop, and a poll
@@ -42,8 +43,9 @@
 //! * **Shared memories that the module defines** become imports of
 //!   [`HOST_MODULE`], so that the host makes every one of them;
 //!   [`Rewritten::memories`] lists all, those that were imports before too.
-//! * **The start function and the active data segments** move into [`ENTER`], if
-//!   the module has a shared memory. `ENTER(first)` does, in the order of the
+//! * **The start function** moves into [`ENTER`], so that making an instance runs
+//!   nothing of the program's; and so do **the active data segments**, if the module
+//!   has a shared memory. `ENTER(first)` does, in the order of the
 //!   specification, what instantiation did; but it writes shared memory only when
 //!   `first` is not zero, so that data is written once for each process and not
 //!   once for each thread. An instance is not ready before `ENTER` was called.
@@ -96,6 +98,7 @@
 //! | `enter`      | what instantiation did, as a function                   |
 //! | `polls`      | where polls go                                          |
 //! | `pieces`     | operators on many bytes, cut into pieces                |
+//! | `wrapper`    | functions of the host that tables and references lead to |
 //! | `reset`      | what undoes an instance's state, and flags for segments |
 //! | `names`      | the `name` section                                      |
 //! | `stack`      | the check of the stack in linear memory                 |
@@ -124,6 +127,7 @@ mod reset;
 mod scan;
 mod stack;
 mod sync_ops;
+mod wrapper;
 
 pub use error::{NotWasm, RewriteError};
 pub use offset_map::OffsetMap;

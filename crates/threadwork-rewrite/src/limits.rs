@@ -18,8 +18,8 @@ pub(crate) const MAX_FUNCTION_SIZE: usize = 7_654_321;
 pub(crate) const MAX_INTERFACE_SIZE: usize = 999_999;
 /// Types, functions, globals: each.
 pub(crate) const MAX_ITEMS: usize = 1_000_000;
-/// Data segments.
-pub(crate) const MAX_DATA_SEGMENTS: usize = 100_000;
+/// Data segments, and element segments: each.
+pub(crate) const MAX_SEGMENTS: usize = 100_000;
 
 /// Memories.
 pub(crate) const MAX_MEMORIES: usize = 100;

@@ -6,10 +6,10 @@
 //! rewrite would make wrong are left out: see [`is_kept`].
 
 use wasm_encoder::{
-    CustomSection, DataCountSection, DataSection, ElementSection, EntityType, ExportKind,
+    CustomSection, DataCountSection, DataSection, ElementSection, Elements, EntityType, ExportKind,
     ExportSection, Function, FunctionSection, GlobalSection, GlobalType, ImportSection,
-    Instruction, MemorySection, Module, RawSection, Section, SectionId, StartSection, TableSection,
-    TagSection, TypeSection, ValType,
+    Instruction, MemorySection, Module, RawSection, Section, SectionId, TableSection, TagSection,
+    TypeSection, ValType,
     reencode::{Reencode, utils},
 };
 use wasmparser::{CustomSectionReader, DataKind, KnownCustom};
@@ -23,7 +23,7 @@ use crate::{
     plan::{AddedFunction, Plan, Renumber, is_promoted},
     polls, reset,
     scan::{Scan, Slot},
-    stack,
+    stack, wrapper,
 };
 
 /// Writes the module that `plan` describes, and the map of its code.
@@ -49,7 +49,8 @@ pub(crate) fn write(
     writer.tags()?;
     writer.globals()?;
     writer.exports()?;
-    writer.start();
+    // What is behind the start section, which is left out.
+    writer.custom_sections(Slot::Start);
     writer.elements()?;
     writer.data_count();
     writer.code(wasm)?;
@@ -111,6 +112,11 @@ impl Writer<'_> {
         } else if is_kept(section.name()) {
             self.module.section(&CustomSection::from(section.clone()));
         }
+    }
+
+    /// How indices change where functions are referred to.
+    fn references(&self) -> Renumber {
+        self.renumber.of_references()
     }
 
     fn types(&mut self) -> Result<(), RewriteError> {
@@ -197,7 +203,7 @@ impl Writer<'_> {
     fn globals(&mut self) -> Result<(), RewriteError> {
         let mut globals = GlobalSection::new();
         if let Some(old) = self.scan.globals.clone() {
-            self.renumber.parse_global_section(&mut globals, old)?;
+            self.references().parse_global_section(&mut globals, old)?;
         }
         for _ in &self.plan.flags {
             let ty = GlobalType {
@@ -241,6 +247,7 @@ impl Writer<'_> {
                 }
                 AddedFunction::Init { .. }
                 | AddedFunction::Pieces(_)
+                | AddedFunction::Wrapper(_)
                 | AddedFunction::StackBounds => continue,
             };
         }
@@ -253,27 +260,25 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn start(&mut self) {
-        let start = self.scan.start.filter(|_| !self.plan.defers_start);
-        let start = start.map(|old| StartSection {
-            function_index: self.renumber.function(old),
-        });
-        self.finish(Slot::Start, start.as_ref());
-    }
-
     fn elements(&mut self) -> Result<(), RewriteError> {
         let mut elements = ElementSection::new();
         if let Some(old) = self.scan.elements.clone() {
-            self.renumber.parse_element_section(&mut elements, old)?;
+            self.references()
+                .parse_element_section(&mut elements, old)?;
         }
-        let any = self.scan.elements.is_some();
+        // What code refers to has to be declared.
+        let wrappers: Vec<u32> = self.plan.wrappers().values().copied().collect();
+        if !wrappers.is_empty() {
+            elements.declared(Elements::Functions(wrappers.into()));
+        }
+        let any = self.scan.elements.is_some() || !elements.is_empty();
         self.finish(Slot::Elements, any.then_some(&elements));
         Ok(())
     }
 
     fn data_count(&mut self) {
         // `memory.init` in `ENTER` needs the section; elsewhere it was there.
-        let needed = self.plan.defers_start && self.scan.data.is_some();
+        let needed = self.plan.defers_data && self.scan.data.is_some();
         let added = u32::from(self.plan.empty_segment.is_some());
         let count = DataCountSection {
             count: self.scan.segments.len() as u32 + added,
@@ -291,6 +296,7 @@ impl Writer<'_> {
                 Ok(reset::init_function(self.plan, segment, memory))
             }
             AddedFunction::Pieces(operation) => Ok(self.pieces(operation)),
+            AddedFunction::Wrapper(function) => wrapper::function(self.scan, self.plan, function),
             AddedFunction::Stop | AddedFunction::StackOverflow => Ok(trap()),
             AddedFunction::StackBounds => {
                 let globals = self
@@ -329,7 +335,7 @@ impl Writer<'_> {
         for segment in self.scan.data.clone().into_iter().flatten() {
             let segment = segment?;
             match segment.kind {
-                DataKind::Active { .. } if !self.plan.defers_start => {
+                DataKind::Active { .. } if !self.plan.defers_data => {
                     utils::parse_data(&mut self.renumber, &mut data, segment)?;
                 }
                 _ => {

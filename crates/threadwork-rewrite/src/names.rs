@@ -91,6 +91,7 @@ impl<'a> Names<'a> {
                 AddedFunction::Init { segment, memory } => {
                     name(format!("init:{segment}:{}", plan.renumber.memory(memory)))
                 }
+                AddedFunction::Wrapper(function) => name(format!("call:{function}")),
                 AddedFunction::Pieces(operation) => {
                     name(operation.map(|old| plan.renumber.memory(old)).name())
                 }

@@ -16,7 +16,7 @@ use wasm_encoder::{
 
 use crate::{
     HOST_MODULE, RewriteError, SharedMemoryImport, Stopping, SyncImport,
-    limits::{self, MAX_DATA_SEGMENTS, MAX_INTERFACE_SIZE, MAX_ITEMS, MAX_MEMORIES},
+    limits::{self, MAX_INTERFACE_SIZE, MAX_ITEMS, MAX_MEMORIES, MAX_SEGMENTS},
     pieces::{self, Operation},
     reset,
     scan::Scan,
@@ -38,8 +38,8 @@ pub(crate) struct Plan {
     pub(crate) flags: BTreeMap<u32, u32>,
     /// A passive segment without bytes: what a dropped segment behaves like.
     pub(crate) empty_segment: Option<u32>,
-    /// The start function and all active segments move into `ENTER`.
-    pub(crate) defers_start: bool,
+    /// All active segments move into `ENTER`.
+    pub(crate) defers_data: bool,
     pub(crate) has_enter: bool,
     pub(crate) has_reset: bool,
     pub(crate) stop_function: Option<u32>,
@@ -69,6 +69,8 @@ pub(crate) enum AddedFunction {
         memory: u32,
     },
     Pieces(Operation<u32>),
+    /// Calls an imported function, with a poll after it: see [`crate::wrapper`].
+    Wrapper(u32),
     Enter,
     Reset,
     Stop,
@@ -121,11 +123,12 @@ impl Plan {
             plan.import_sync_functions(scan);
         }
         plan.first_function = scan.counts.functions + plan.sync.len() as u32;
+        plan.defer_start(scan);
         if scan.has_shared_memory() {
-            plan.defer_start(scan);
             plan.allow_reset(scan)?;
         }
         plan.cut_into_pieces(scan);
+        plan.wrap_references(scan);
         plan.allow_stop(scan);
         plan.check_stack(scan);
         plan.export_memory(scan);
@@ -244,12 +247,14 @@ impl Plan {
     }
 
     fn defer_start(&mut self, scan: &Scan<'_>) {
-        self.defers_start = true;
-        let active = scan.segments.iter().map(|segment| segment.memory.is_some());
-        self.active_segments = active.collect();
-        let mut read = scan.inits.iter().map(|&(segment, _)| segment);
-        if read.any(|segment| self.is_active(segment)) {
-            self.need_empty_segment(scan);
+        if scan.has_shared_memory() {
+            self.defers_data = true;
+            let active = scan.segments.iter().map(|segment| segment.memory.is_some());
+            self.active_segments = active.collect();
+            let mut read = scan.inits.iter().map(|&(segment, _)| segment);
+            if read.any(|segment| self.is_active(segment)) {
+                self.need_empty_segment(scan);
+            }
         }
         if scan.start.is_some() || self.active_segments.contains(&true) {
             let ty = self.types.intern(vec![ValType::I32], vec![]);
@@ -299,6 +304,20 @@ impl Plan {
             let index = self.add(AddedFunction::Pieces(operation), ty);
             self.pieces.insert(operation, index);
         }
+    }
+
+    fn wrap_references(&mut self, scan: &Scan<'_>) {
+        for &function in &scan.references {
+            if let Some(ty) = scan.embedder_type(function) {
+                let index = self.add(AddedFunction::Wrapper(function), ty);
+                self.renumber.wrappers.insert(function, index);
+            }
+        }
+    }
+
+    /// For each function that has a wrapper, the index of that.
+    pub(crate) fn wrappers(&self) -> &BTreeMap<u32, u32> {
+        &self.renumber.wrappers
     }
 
     fn allow_stop(&mut self, scan: &Scan<'_>) {
@@ -388,11 +407,18 @@ impl Plan {
         let functions = self.sync.len() + self.functions.len();
         let empty = usize::from(self.empty_segment.is_some());
         let polls = usize::from(self.poll_memory.is_some());
+        let declares = usize::from(!self.wrappers().is_empty());
         for (what, has, added, limit) in [
             ("types", counts.types as usize, types, MAX_ITEMS),
             ("functions", counts.functions as usize, functions, MAX_ITEMS),
             ("globals", counts.globals as usize, globals, MAX_ITEMS),
-            ("data segments", segments, empty, MAX_DATA_SEGMENTS),
+            ("data segments", segments, empty, MAX_SEGMENTS),
+            (
+                "element segments",
+                counts.elements as usize,
+                declares,
+                MAX_SEGMENTS,
+            ),
             ("memories", scan.memories.len(), polls, MAX_MEMORIES),
             (
                 "imports and exports (with their parameters and results)",
@@ -454,6 +480,10 @@ pub(crate) struct Renumber {
     moved_by: u32,
     /// New index of each memory.
     memories: Vec<u32>,
+    /// What is referred to instead of a function.
+    wrappers: BTreeMap<u32, u32>,
+    /// Whether functions are referred to, and not called or exported.
+    refers: bool,
 }
 
 impl Renumber {
@@ -473,6 +503,20 @@ impl Renumber {
         }
     }
 
+    /// The function that is to be referred to instead of this one.
+    pub(crate) fn reference(&self, old: u32) -> u32 {
+        let wrapper = self.wrappers.get(&old).copied();
+        wrapper.unwrap_or_else(|| self.function(old))
+    }
+
+    /// The same for elements and constants, where functions are referred to.
+    pub(crate) fn of_references(&self) -> Self {
+        Self {
+            refers: true,
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn memory(&self, old: u32) -> u32 {
         let new = self.memories.get(old as usize);
         new.copied().unwrap_or(old)
@@ -483,7 +527,10 @@ impl Reencode for Renumber {
     type Error = Infallible;
 
     fn function_index(&mut self, old: u32) -> Result<u32, Error> {
-        Ok(self.function(old))
+        Ok(match self.refers {
+            true => self.reference(old),
+            false => self.function(old),
+        })
     }
 
     fn memory_index(&mut self, old: u32) -> Result<u32, Error> {

@@ -35,7 +35,7 @@ pub(crate) fn fits(scan: &Scan<'_>) -> Result<bool, RewriteError> {
 /// Makes the body of `RESET`.
 pub(crate) fn function(scan: &Scan<'_>, plan: &Plan) -> Result<Function, RewriteError> {
     let mut reset = Function::new([]);
-    let mut renumber = plan.renumber.clone();
+    let mut renumber = plan.renumber.of_references();
     let globals = scan.globals.clone().into_iter().flatten();
     for (index, global) in (scan.counts.imported_globals..).zip(globals) {
         let global = global?;

@@ -11,8 +11,8 @@ use std::{collections::BTreeSet, ops::Range};
 
 use wasm_encoder::reencode::{self, Reencode};
 use wasmparser::{
-    BinaryReader, CompositeInnerType, CustomSectionReader, DataKind, DataSectionReader,
-    ElementSectionReader, ExportSectionReader, ExternalKind, FuncToValidate,
+    BinaryReader, CompositeInnerType, ConstExpr, CustomSectionReader, DataKind, DataSectionReader,
+    ElementItems, ElementSectionReader, ExportSectionReader, ExternalKind, FuncToValidate,
     FuncValidatorAllocations, FunctionBody, FunctionSectionReader, GlobalSectionReader,
     ImportSectionReader, MemoryType, Operator, Parser, Payload, TableSectionReader,
     TagSectionReader, TypeRef, TypeSectionReader, ValidPayload, Validator, ValidatorResources,
@@ -65,8 +65,11 @@ pub(crate) struct Scan<'a> {
     pub(crate) bulk: BTreeSet<Operation<u32>>,
     /// Offsets, ascending, of those that are not, for being short.
     inline: Vec<usize>,
-    /// Of each function that it imports, whether it is of the embedder's own.
-    embedders: Vec<bool>,
+    /// Of each function that it imports, its type, if it is of the embedder's own.
+    embedders: Vec<Option<u32>>,
+    /// Those of the embedder's own that are reached otherwise than by a call by name, if
+    /// code is to be stopped.
+    pub(crate) references: BTreeSet<u32>,
     /// The stack in linear memory, if it is to be checked and is known.
     stack: Option<Stack>,
     /// Whether any code lowers its pointer.
@@ -101,6 +104,8 @@ pub(crate) struct Counts {
     pub(crate) functions: u32,
     pub(crate) imported_globals: u32,
     pub(crate) globals: u32,
+    /// Element segments.
+    pub(crate) elements: u32,
     /// Imports and exports, a function counting for more: see [`interface_size`].
     pub(crate) interface: usize,
 }
@@ -190,6 +195,7 @@ impl<'a> Scan<'a> {
         let cost = deferred.map(|(segment, _)| polls::segment_cost(self.len(segment)));
         !self.polls.is_empty()
             || !self.bulk.is_empty()
+            || !self.references.is_empty()
             || self.stopping != Stopping::None && cost.sum::<usize>() > pieces::PIECE as usize
     }
 
@@ -289,6 +295,9 @@ impl<'a> Scan<'a> {
             Payload::GlobalSection(section) => {
                 *slot = Slot::Globals;
                 self.counts.globals += section.count();
+                for global in section.clone() {
+                    self.references_of(&global?.init_expr)?;
+                }
                 self.globals = Some(section);
             }
             Payload::ExportSection(section) => {
@@ -308,6 +317,21 @@ impl<'a> Scan<'a> {
             }
             Payload::ElementSection(section) => {
                 *slot = Slot::Elements;
+                self.counts.elements = section.count();
+                for segment in section.clone() {
+                    match segment?.items {
+                        ElementItems::Functions(functions) => {
+                            for function in functions {
+                                self.note_reference(function?);
+                            }
+                        }
+                        ElementItems::Expressions(_, expressions) => {
+                            for expression in expressions {
+                                self.references_of(&expression?)?;
+                            }
+                        }
+                    }
+                }
                 self.elements = Some(section);
             }
             Payload::DataCountSection { count, .. } => {
@@ -371,10 +395,10 @@ impl<'a> Scan<'a> {
                 return Err(RewriteError::ReservedImport { name });
             }
             match import.ty {
-                TypeRef::Func(_) => {
+                TypeRef::Func(ty) => {
                     self.counts.imported_functions += 1;
-                    self.embedders
-                        .push(!LOOK_THEMSELVES.contains(&import.module));
+                    let is_embedders = !LOOK_THEMSELVES.contains(&import.module);
+                    self.embedders.push(is_embedders.then_some(ty));
                 }
                 TypeRef::FuncExact(_) => return Err(exact_function(offset)),
                 TypeRef::Memory(ty) => self.memories.push(Memory {
@@ -494,13 +518,34 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Whether an operator calls a function of the embedder's own.
+    /// Whether an operator calls a function of the embedder's own by its name.
     fn calls_embedder(&self, operator: &Operator<'_>) -> bool {
-        let Operator::Call { function_index } = *operator else {
-            return false;
-        };
-        let is_one = self.embedders.get(function_index as usize);
-        is_one.copied().unwrap_or(false)
+        match *operator {
+            Operator::Call { function_index } => self.embedder_type(function_index).is_some(),
+            _ => false,
+        }
+    }
+
+    /// The type of a function, if it is of the embedder's own.
+    pub(crate) fn embedder_type(&self, function: u32) -> Option<u32> {
+        self.embedders.get(function as usize).copied().flatten()
+    }
+
+    /// Notes a function that something refers to.
+    fn note_reference(&mut self, function: u32) {
+        if self.stopping != Stopping::None && self.embedder_type(function).is_some() {
+            self.references.insert(function);
+        }
+    }
+
+    /// Notes the functions that a constant expression refers to.
+    fn references_of(&mut self, expression: &ConstExpr<'_>) -> Result<(), RewriteError> {
+        for operator in expression.get_operators_reader() {
+            if let Operator::RefFunc { function_index } = operator? {
+                self.note_reference(function_index);
+            }
+        }
+        Ok(())
     }
 
     /// Notes an operator that sets the stack pointer.
@@ -541,10 +586,11 @@ impl<'a> Scan<'a> {
             memory.is_some_and(|memory| memory.ty.shared)
         };
         let is_site = match operator {
-            Operator::Call { function_index }
-            | Operator::ReturnCall { function_index }
-            | Operator::RefFunc { function_index } => {
-                function_index >= self.counts.imported_functions
+            Operator::Call { function_index } => function_index >= self.counts.imported_functions,
+            Operator::ReturnCall { function_index } | Operator::RefFunc { function_index } => {
+                self.note_reference(function_index);
+                let is_wrapped = self.references.contains(&function_index);
+                is_wrapped || function_index >= self.counts.imported_functions
             }
             Operator::MemoryInit { data_index, mem } => {
                 self.inits.insert((data_index, mem));

@@ -18,6 +18,7 @@ use crate::{report, signals};
 
 /// Makes the calls, prints what they return, and returns the code to exit with.
 pub(super) fn run(args: &RunArgs, entry: &str) -> anyhow::Result<i32> {
+    let interrupt = signals::Interrupt::new()?;
     let runtime = match start(args)? {
         Ok(runtime) => runtime,
         Err(status) => {
@@ -25,7 +26,7 @@ pub(super) fn run(args: &RunArgs, entry: &str) -> anyhow::Result<i32> {
             return Ok(status.code());
         }
     };
-    signals::end_on_interrupt(runtime.process().killer())?;
+    interrupt.ends(runtime.process().killer());
     let status = match call(args, entry, &runtime)? {
         Ok(()) => runtime.shutdown(),
         Err(status) => {

@@ -14,6 +14,9 @@ mod endings;
 #[cfg(target_os = "linux")]
 mod signals;
 
+#[cfg(target_os = "linux")]
+mod host_limits;
+
 mod refusals;
 
 mod cargo_runner;

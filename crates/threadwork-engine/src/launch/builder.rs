@@ -7,9 +7,9 @@ use super::calls::{self, Calls};
 use super::handle::Process;
 use super::imports::{Define, link};
 use super::main_thread::{self, Main};
-use crate::error::{Error, one_line};
+use crate::error::{Error, no_instance, one_line};
 use crate::exit_status::ExitStatus;
-use crate::limits::{Limit, Limits, PAGE};
+use crate::limits::{Limits, PAGE};
 use crate::linear_memory::{Arena, Memory, Totals};
 use crate::machine::with_traps;
 use crate::module::Module;
@@ -74,7 +74,7 @@ pub(crate) struct Prepared<P> {
     pub(crate) program: Arc<P>,
     ends: HostEnds,
     thread: Arc<ThreadState>,
-    instance: Option<PooledInstance>,
+    instance: PooledInstance,
 }
 
 impl ProcessBuilder {
@@ -361,10 +361,7 @@ impl ProcessBuilder {
         });
         state.link(link(&self.module, &state, self.define.take())?);
         let thread = state.add_main();
-        // One that runs a function of the guest's when it is made is made on the worker.
-        let runs_nothing = !code.runs_when_made;
-        let instance = runs_nothing.then(|| first_instance(&state, &thread));
-        let instance = instance.transpose()?;
+        let instance = first_instance(&state, &thread)?;
         Ok(Prepared {
             state,
             program,
@@ -415,7 +412,7 @@ impl<P> Prepared<P> {
     pub(crate) fn start(
         self,
         calls: Arc<Calls>,
-        main: impl FnOnce(&Arc<State>, Option<PooledInstance>, &Arc<ThreadState>) + Send + 'static,
+        main: impl FnOnce(&Arc<State>, PooledInstance, &Arc<ThreadState>) + Send + 'static,
     ) -> Result<Process, Error> {
         let Self {
             state,
@@ -453,16 +450,9 @@ impl std::fmt::Debug for ProcessBuilder {
 /// not fit. All else that guests run is on workers.
 fn first_instance(state: &Arc<State>, thread: &Arc<ThreadState>) -> Result<PooledInstance, Error> {
     let made = with_traps(|| catch_panic(|| PooledInstance::new(state, thread)));
-    made.map_err(|error| cannot_instantiate(&error, thread.take_limit()))
-}
-
-/// The first instance could not be made, and this limit was met.
-fn cannot_instantiate(error: &wasmtime::Error, limit: Option<Limit>) -> Error {
-    let mut message = one_line(error);
-    if let Some(limit) = limit {
-        message.push_str(&format!(": {limit} was reached: raise it"));
-    }
-    Error::Instantiate { message }
+    made.map_err(|error| Error::Instantiate {
+        message: no_instance(&error, thread.take_limit()),
+    })
 }
 
 /// Makes the shared memories, of `size` bytes if they want less and may have as much; a

@@ -2,7 +2,7 @@
 //! reactor and then the calls of its embedder.
 
 use super::calls::{Call, CallError};
-use crate::process::{Cause, PooledInstance, State, catch_panic};
+use crate::process::{Cause, PooledInstance, State};
 use crate::thread::{Ended, ThreadState};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -17,39 +17,10 @@ pub(super) enum Main {
     Reactor(Receiver<Call>, SyncSender<()>),
 }
 
-/// Runs the program to its end. `instance` was made before if that runs nothing of the
-/// guest's; else making it is part of the program.
+/// Runs the program to its end.
 pub(super) fn run(
     process: &Arc<State>,
-    instance: Option<PooledInstance>,
-    thread: &Arc<ThreadState>,
-    main: Main,
-) {
-    let instance = instance.map_or_else(|| instantiate(process, thread), Ok);
-    match instance {
-        Ok(instance) => run_on(instance, process, thread, main),
-        Err(error) => {
-            process.thread_failed(thread, &error);
-            process.thread_ended(thread, None);
-        }
-    }
-}
-
-/// Makes the instance of a module whose start function runs meanwhile.
-fn instantiate(
-    process: &Arc<State>,
-    thread: &Arc<ThreadState>,
-) -> wasmtime::Result<PooledInstance> {
-    thread.attach(process.machine().signal());
-    process.check_running()?;
-    process.stoppable(thread, || {
-        catch_panic(|| PooledInstance::new(process, thread))
-    })
-}
-
-fn run_on(
     mut instance: PooledInstance,
-    process: &Arc<State>,
     thread: &Arc<ThreadState>,
     main: Main,
 ) {

@@ -3,7 +3,8 @@
 //!
 //! An instance whose state the rewriter can set back (`threadwork:reset`) is used
 //! again; else the next one is made as soon as a thread has ended, before there is
-//! work for it.
+//! work for it. A spawn that comes meanwhile waits for that one rather than make
+//! another, on a worker that has to be woken.
 //!
 //! Invariant: a pooled instance on which a thread is run behaves like a fresh one, and one
 //! that is offered for the next thread is there: no thread is promised an instance that
@@ -35,7 +36,7 @@ pub(crate) struct PooledInstance {
 
 impl PooledInstance {
     /// Makes an instance of the process's module for `thread`. Nothing of the
-    /// guest's runs yet, unless it has no shared memory.
+    /// guest's runs yet.
     pub(crate) fn new(process: &Arc<State>, thread: &Arc<ThreadState>) -> wasmtime::Result<Self> {
         Self::with(process, thread, |store| process.instantiate(store))
     }
@@ -171,10 +172,11 @@ pub(super) fn serve(
         // next: so this worker, which is awake, is offered first of all, if its instance
         // can be set back.
         let is_reusable = instance.reset.is_some();
+        let renewal = (ended_well && !is_reusable).then(|| process.threads().renew());
         let offered = (ended_well && is_reusable).then_some(&slot);
         if process.thread_ended(&thread, offered) {
             instance.set_back();
-        } else if ended_well && !is_reusable {
+        } else if let Some(renewal) = renewal {
             let ended = thread.cpu_time();
             // Before the next one is made, because what it has counts.
             drop(instance);
@@ -190,6 +192,7 @@ pub(super) fn serve(
                 Ok(made) if process.threads().offer(&slot) => instance = made,
                 _ => return,
             }
+            drop(renewal);
         } else {
             return;
         }

@@ -1,7 +1,8 @@
 //! The host function `wasi.thread-spawn`.
 //!
 //! The new thread runs on a pooled instance that is idle (its worker may still be
-//! spinning: then the hand-off is one store), or on one that the spawner makes for it.
+//! spinning: then the hand-off is one store), or becomes so in a moment, or on one that the
+//! spawner makes for it.
 //!
 //! Invariant: once a spawn has returned an id, the thread has all that it needs to run.
 //! What cannot be had is an error of the spawn, which a program can cope with.
@@ -123,6 +124,9 @@ fn instance(
     spawner: &ThreadState,
     thread: &Arc<ThreadState>,
 ) -> wasmtime::Result<Found> {
+    if let Some(slot) = process.threads().take_renewed(process.machine().cores()) {
+        return Ok(Found::Idle(slot));
+    }
     let deadline = Instant::now() + LINGER;
     loop {
         let rooms = process.threads().rooms();

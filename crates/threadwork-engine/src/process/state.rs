@@ -429,7 +429,7 @@ fn can_follow_refusal(error: &wasmtime::Error) -> bool {
     }
 }
 
-/// The size is not known of a start function that runs while its instance is made.
+/// What has happened, with the size, where that is known, and what to do.
 fn stack_overflow(size: Option<&StackOverflow>, thread: u32) -> String {
     let remedy = match thread {
         0 => "link the program with a larger one (-z stack-size)",

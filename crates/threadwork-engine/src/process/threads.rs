@@ -9,10 +9,10 @@ use crate::machine::{Worker, withdraw};
 use crate::stats::Stats;
 use crate::thread::{Counters, ThreadInfo, ThreadState};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use threadwork_parking::ParkingLot;
+use threadwork_parking::{Cores, ParkingLot};
 
 /// Ids are in [1, 2^29), so that libc can use the other bits.
 const ID_END: u32 = 1 << 29;
@@ -24,11 +24,17 @@ const MAIN: u32 = 0;
 /// as the guest can see is none any more: its worker may not be done with it.
 pub(super) const LINGER: Duration = Duration::from_millis(20);
 
+/// How long a spawn spins, at most, for an instance that somebody else is making: what it
+/// takes to make one.
+const RENEWAL: Duration = Duration::from_micros(200);
+
 /// See the module's documentation.
 pub(crate) struct Threads {
     table: Mutex<Table>,
     /// Notified when a thread is gone and a spawn waits for that.
     room: Condvar,
+    /// Workers that are about to be idle: they make their next instances.
+    renewing: AtomicU32,
     finished: Finished,
 }
 
@@ -89,6 +95,7 @@ impl Threads {
                 started: 0,
             }),
             room: Condvar::new(),
+            renewing: AtomicU32::new(0),
             finished: Finished::default(),
         }
     }
@@ -169,6 +176,34 @@ impl Threads {
         let is_idle = instance.is_some_and(|instance| table.offer(instance));
         self.make_room(&mut table);
         is_idle
+    }
+
+    /// A worker makes its next instance, until what this returns is dropped.
+    pub(super) fn renew(&self) -> Renewal<'_> {
+        // Ordering: Relaxed; a hint for those that spawn meanwhile.
+        self.renewing.fetch_add(1, Ordering::Relaxed);
+        Renewal(self)
+    }
+
+    /// A pooled instance that is idle, or becomes so in a moment.
+    pub(super) fn take_renewed(&self, cores: &Cores) -> Option<Arc<InstanceSlot>> {
+        let start = Instant::now();
+        loop {
+            // Ordering: Acquire; pairs with the release in the drop of a `Renewal`, which
+            // comes after its instance was offered.
+            let renewing = self.renewing.load(Ordering::Acquire);
+            let idle = self.take_idle();
+            if idle.is_some() || renewing == 0 {
+                return idle;
+            }
+            // Ordering: Relaxed; the next turn of the outer loop looks again.
+            while self.renewing.load(Ordering::Relaxed) == renewing {
+                if start.elapsed() >= RENEWAL || !cores.may_spin() {
+                    return None;
+                }
+                (0..32).for_each(|_| std::hint::spin_loop());
+            }
+        }
     }
 
     /// A pooled instance that is idle, for the caller to give it a thread.
@@ -311,6 +346,16 @@ impl Threads {
             cpu_time,
             ..Stats::default()
         }
+    }
+}
+
+/// See [`Threads::renew`].
+pub(super) struct Renewal<'a>(&'a Threads);
+
+impl Drop for Renewal<'_> {
+    fn drop(&mut self) {
+        // Ordering: Release; pairs with the acquire in `take_renewed`.
+        self.0.renewing.fetch_sub(1, Ordering::Release);
     }
 }
 

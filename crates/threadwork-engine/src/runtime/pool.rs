@@ -25,12 +25,12 @@
 use super::config::WorkerStatus;
 use super::instance::Instances;
 use super::task::{Entry, ExecuteError, Task, TaskError, TaskId, TaskState};
-use crate::error::one_line;
+use crate::error::no_instance;
 use crate::exit_status::{ExitStatus, LimitExceeded};
 use crate::linear_memory::Arena;
 use crate::machine::Worker;
 use crate::poll_page::PollPage;
-use crate::process::{Cause, PooledInstance, Program, State};
+use crate::process::{Cause, PooledInstance, Program, State, catch_panic};
 use crate::thread::ThreadState;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -262,11 +262,11 @@ impl Pool {
         thread.attach(process.machine().signal());
         let mut instance = self.instantiate(process, at, &thread);
         if let Some(ready) = ready {
-            let first = instance.as_ref().map(drop).map_err(one_line);
+            let first = instance.as_ref().map(drop).map_err(String::clone);
             // The builder waits for this, or has given up.
             let _ = ready.send(first);
         }
-        while let Some(task) = self.next(at, worker) {
+        while let Some(task) = self.next(at, worker, instance.is_ok()) {
             if let Some(timeout) = task.timeout
                 && let Some(time) = Instant::now().checked_add(timeout)
             {
@@ -279,8 +279,8 @@ impl Pool {
             let _ = thread.take_limit();
             let result = match &mut instance {
                 Ok(instance) => run(instance, &task),
-                Err(error) => {
-                    self.end_unstarted(process, at, &task, error);
+                Err(message) => {
+                    self.end_unstarted(process, at, &task, message);
                     continue;
                 }
             };
@@ -313,15 +313,19 @@ impl Pool {
         self.arena.leave();
     }
 
-    /// Makes an instance for the worker.
+    /// Makes an instance for the worker, or says why there is none.
     fn instantiate(
         &self,
         process: &Arc<State>,
         at: usize,
         thread: &Arc<ThreadState>,
-    ) -> wasmtime::Result<PooledInstance> {
-        let page = self.page(process, at)?;
-        self.instances.make(process, thread, at, page.as_deref())
+    ) -> Result<PooledInstance, String> {
+        let page = self.page(process, at);
+        let made = page.and_then(|page| {
+            let page = page.as_deref();
+            catch_panic(|| self.instances.make(process, thread, at, page))
+        });
+        made.map_err(|error| no_instance(&error, thread.take_limit()))
     }
 
     /// The poll page of a slot; `None` if the module does not look at one.
@@ -341,10 +345,13 @@ impl Pool {
         Ok(Some(page))
     }
 
-    /// The next task for a worker, which it waits for; `None` if it is to leave.
-    fn next(&self, at: usize, worker: &Worker) -> Option<Arc<TaskState>> {
+    /// The next task for a worker, which it waits for; `None` if it is to leave. One that is
+    /// there for others that sleep, and has no instance, takes no task from them when they
+    /// have woken up.
+    fn next(&self, at: usize, worker: &Worker, has_instance: bool) -> Option<Arc<TaskState>> {
         let mut board = self.board.lock();
-        if board.slots[at].running.is_none() && !board.take_from_queue(at) {
+        let leaves = !has_instance && board.workers > self.size;
+        if board.slots[at].running.is_none() && (leaves || !board.take_from_queue(at)) {
             if board.stage == Stage::Closed || board.workers > self.size {
                 board.workers -= 1;
                 return None;
@@ -397,17 +404,11 @@ impl Pool {
     }
 
     /// A task could not be started, for lack of an instance.
-    fn end_unstarted(
-        &self,
-        process: &State,
-        at: usize,
-        task: &Arc<TaskState>,
-        error: &wasmtime::Error,
-    ) {
+    fn end_unstarted(&self, process: &State, at: usize, task: &Arc<TaskState>, message: &str) {
         if process.is_ending() {
             return self.leave_behind(at, task);
         }
-        let message = one_line(error);
+        let message = message.to_owned();
         let error = self.error_of_stop(at, task);
         let error = error.unwrap_or(TaskError::Instance { message });
         self.finish_task(at, task, Err(error));

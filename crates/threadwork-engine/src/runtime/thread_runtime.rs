@@ -209,9 +209,7 @@ fn start(
     state.acquire_store();
     let started = Arc::clone(&pool);
     let process = prepared.start(Arc::default(), move |state, instance, thread| {
-        if let Some(instance) = instance
-            && begin(state, &started, instance, thread)
-        {
+        if begin(state, &started, instance, thread) {
             for _ in 0..workers {
                 if started
                     .start_worker(state, None, Some(ready.clone()))

@@ -1,10 +1,10 @@
 //! What cannot run is refused before anything of it runs, with what to do.
 
 use crate::support::{
-    Watch, c_library, call, engine, module, runtime, rust_without_std, workers_of,
+    Watch, c_library, call, engine, execute, module, runtime, rust_without_std, workers_of,
 };
 use threadwork_engine::{
-    Error, ExecuteError, Limits, Module, RuntimeConfig, Task, ThreadRuntime, Val,
+    Error, ExecuteError, Limits, Module, RuntimeConfig, Task, TaskError, ThreadRuntime, Val,
 };
 
 #[track_caller]
@@ -76,6 +76,39 @@ fn an_instance_that_cannot_be_set_up() {
     let error =
         refused(r#"(module (memory 1 1 shared) (func (export "__wasm_init_tls") (param i32)))"#);
     assert!(error.to_string().contains("--export=__tls_size"), "{error}");
+}
+
+/// Each instance has a table of 4 MiB, and there is room for three: that of the program, and
+/// of two workers. What does not fit is an error of whoever wanted it; all else goes on.
+#[test]
+fn an_instance_that_does_not_fit() {
+    let _watch = Watch::start();
+    let module = module(
+        r#"(table 262144 funcref)
+           (func (export "wait") (call $wait))
+           (func (export "answer") (result i32) (i32.const 42))"#,
+    );
+    let limits = Limits::default().memory(14 << 20);
+    let workers = |count| workers_of(&module, count, 8).limits(limits.clone());
+    let error = workers(3).build().unwrap_err();
+    assert!(
+        matches!(error, Error::Instantiate { .. }) && error.to_string().contains("14680064 bytes"),
+        "{error}"
+    );
+    let runtime = workers(2).build().unwrap();
+    let waiting = [(); 2].map(|()| execute(&runtime, "wait", []));
+    // All that live sleep, so that a worker is started for this one.
+    let error = execute(&runtime, "answer", []).wait().unwrap_err();
+    assert!(
+        matches!(&error, TaskError::Instance { message } if message.contains("14680064 bytes")),
+        "{error}"
+    );
+    waiting[0].cancel();
+    assert_eq!(call(&runtime, "answer", []), 42);
+    let memory = runtime.memory();
+    memory.notify(0, 1).unwrap();
+    assert!(waiting[1].wait().is_ok());
+    assert!(runtime.shutdown().success());
 }
 
 #[test]
