@@ -49,6 +49,7 @@ impl Member {
         if let Found::Job(job) = self.find(queued) {
             // SAFETY: taken.
             unsafe { stack::current().run_stolen(job) };
+            self.group().stand_up();
         }
     }
 
@@ -86,10 +87,19 @@ impl Member {
                         Duty::Watch
                     }
                 }
+                // Nobody may take what is there.
+                Duty::Watch if group.seems_full() => {
+                    if watch.join_sleepers_last(group, slot) {
+                        *watching = false;
+                        Duty::Sleep
+                    } else {
+                        Duty::Watch
+                    }
+                }
                 Duty::Watch => {
                     let survey = watch.survey(group);
                     if survey.old > 0 {
-                        watch.call_searchers(group, survey.old - 1);
+                        watch.call_searchers(group, (survey.old - 1).min(group.free_seats()));
                         Duty::Search
                     } else if survey.quiet && watch.join_sleepers_last(group, slot) {
                         *watching = false;
@@ -131,6 +141,10 @@ impl Member {
             } else {
                 self.group().steal(self.slot()).map(Found::Job)
             };
+            if found.is_none() && self.group().seems_full() {
+                // That says nothing about the next search.
+                return None;
+            }
             if found.is_some() || !search.goes_on() {
                 search.end(found.is_some());
                 return found;

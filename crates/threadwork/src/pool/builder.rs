@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::task::WorkerSlot;
-use super::thread_pool::ThreadPool;
+use super::thread_pool::{ThreadPool, make_global};
 use crate::boundary;
 use crate::error::Error;
 use crate::thread::available_parallelism;
@@ -136,7 +136,32 @@ impl PoolBuilder {
     /// When a number makes no sense, or the system does not start so many threads; then
     /// those that did start end again.
     pub fn build(self) -> Result<ThreadPool, Error> {
-        ThreadPool::start(self, true)
+        ThreadPool::start(self)
+    }
+
+    /// Makes the [global](crate::global) pool, which is like this from then on: how many threads
+    /// it has, what their stacks and names are. To be called early in `main`: the first use of
+    /// the global pool, by [`join`](crate::join) or [`par`](crate::par) too, makes it as it is by
+    /// default.
+    ///
+    /// # Errors
+    ///
+    /// [`GlobalPoolExists`](Error::GlobalPoolExists) if it is there already, and when a number
+    /// makes no sense. Threads that the system does not start are missing then, and no error.
+    ///
+    /// # Example
+    ///
+    /// ```standalone_crate
+    /// use threadwork::{Error, ThreadPool};
+    ///
+    /// ThreadPool::builder().pool_size(2).stack_size(4 << 20).build_global()?;
+    /// assert_eq!(threadwork::global().pool_size(), 2);
+    /// let again = ThreadPool::builder().build_global();
+    /// assert!(matches!(again, Err(Error::GlobalPoolExists)));
+    /// # Ok::<(), threadwork::Error>(())
+    /// ```
+    pub fn build_global(self) -> Result<(), Error> {
+        make_global(self)
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {

@@ -89,36 +89,48 @@ impl ThreadPool {
         PoolBuilder::default()
     }
 
-    /// Starts the workers. If not `all` can be, the pool has those that could, or none and
-    /// is closed.
-    pub(super) fn start(plan: PoolBuilder, all: bool) -> Result<Self, Error> {
+    /// Starts the workers, all or none.
+    pub(super) fn start(plan: PoolBuilder) -> Result<Self, Error> {
         plan.check()?;
-        last_words::prepare();
-        let wanted = plan.pool_size;
-        let pool = ThreadPool {
-            shared: Shared::new(plan),
-        };
+        let pool = Self::without_workers(plan, false);
+        let wanted = pool.pool_size();
         for started in 0..wanted {
             pool.shared.thread_counts.add();
             if let Err(source) = pool.shared.start() {
-                let nobody = pool.shared.thread_counts.leave();
-                if all || nobody {
-                    pool.shared.close();
-                }
-                if nobody {
+                pool.shared.close();
+                if pool.shared.thread_counts.leave() {
                     pool.shared.ended.open();
                 }
-                if all {
-                    return Err(Error::Spawn {
-                        started,
-                        wanted,
-                        source,
-                    });
-                }
-                break;
+                return Err(Error::Spawn {
+                    started,
+                    wanted,
+                    source,
+                });
             }
         }
         Ok(pool)
+    }
+
+    /// The global pool, whose last worker is started with the first task: until then the
+    /// program's own threads that come to it are one of its. So many of the others are started
+    /// as can be.
+    fn start_global(plan: PoolBuilder) -> Self {
+        let pool = Self::without_workers(plan, true);
+        for _ in 1..pool.pool_size() {
+            pool.shared.thread_counts.add();
+            if pool.shared.start().is_err() {
+                pool.shared.thread_counts.leave();
+                break;
+            }
+        }
+        pool
+    }
+
+    fn without_workers(plan: PoolBuilder, is_global: bool) -> Self {
+        last_words::prepare();
+        ThreadPool {
+            shared: Shared::new(plan, is_global),
+        }
     }
 
     /// Has a worker run `f`, at [`Priority::Normal`] and without a name. Never blocks.
@@ -296,7 +308,7 @@ impl fmt::Debug for ThreadPool {
 #[derive(Clone)]
 #[must_use = "nothing runs until `execute`"]
 pub struct TaskBuilder<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     priority: Priority,
     name: Option<TaskName>,
 }
@@ -320,6 +332,7 @@ impl TaskBuilder<'_> {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
+        self.shared.complete();
         let announced = self.shared.queue.announce();
         let (Ok(id) | Err(id)) = announced;
         let label = Label {
@@ -346,10 +359,15 @@ impl fmt::Debug for TaskBuilder<'_> {
     }
 }
 
-/// The pool of the whole program, with a worker for each shared: made when it is first asked
-/// for, and never ended.
+/// The pool of the whole program: made when it is first asked for, and never ended.
 ///
-/// Fork-join calls from threads that belong to no pool run here.
+/// Fork-join calls from threads that belong to no pool run here, on the calling thread and on
+/// workers. As many threads as the pool has workers
+/// ([`available_parallelism`](crate::thread::available_parallelism), unless
+/// [`PoolBuilder::build_global`] said otherwise) compute then, the calling one included: so the
+/// last worker is only started when somebody executes a task. On a pool of one worker, `join` and
+/// [`par`](crate::par) run on the calling thread alone. (Threads that call at the same time all
+/// compute; and so do tasks that run meanwhile.)
 ///
 /// If the system does not start so many threads, it has fewer. If it starts none at all, the
 /// pool refuses tasks, and their handles say so.
@@ -359,12 +377,21 @@ impl fmt::Debug for TaskBuilder<'_> {
 /// assert_eq!(task.wait().unwrap(), 42);
 /// ```
 pub fn global() -> &'static ThreadPool {
-    static GLOBAL: OnceLock<ThreadPool> = OnceLock::new();
-    GLOBAL.get_or_init(|| {
-        let plan = PoolBuilder::default().name("threadwork");
-        match ThreadPool::start(plan, false) {
-            Ok(pool) => pool,
-            Err(error) => unreachable!("the default plan is a good one: {error}"),
-        }
-    })
+    GLOBAL.get_or_init(|| ThreadPool::start_global(PoolBuilder::default().name("threadwork")))
+}
+
+static GLOBAL: OnceLock<ThreadPool> = OnceLock::new();
+
+/// Makes the global pool, unless it is there.
+pub(super) fn make_global(plan: PoolBuilder) -> Result<(), Error> {
+    plan.check()?;
+    let mut plan = Some(plan);
+    GLOBAL.get_or_init(|| match plan.take() {
+        Some(plan) => ThreadPool::start_global(plan),
+        None => unreachable!("an initializer is called once"),
+    });
+    match plan {
+        None => Ok(()),
+        Some(_) => Err(Error::GlobalPoolExists),
+    }
 }
