@@ -1,7 +1,8 @@
-//! Threads: std's, and what std lacks in a guest.
+//! Threads: std's, and what std lacks in a guest. Stands in for `std::thread`.
 //!
 //! `std::thread` works in a guest as it does natively, so most of this module is a
-//! re-export. What is added:
+//! re-export, and a program that has `use threadwork::thread` in the place of
+//! `use std::thread` compiles as it did. What is added:
 //!
 //! * [`available_parallelism`] asks the host. std cannot tell in a guest.
 //! * A guest's stack lies in its linear memory, between other things, and nothing stops a
@@ -17,9 +18,9 @@ mod builder;
 mod parallelism;
 mod stack;
 
-use std::thread::JoinHandle;
 pub use std::thread::{
-    Scope, ScopedJoinHandle, Thread, current, park, park_timeout, scope, sleep, yield_now,
+    AccessError, JoinHandle, LocalKey, Result, Scope, ScopedJoinHandle, Thread, ThreadId, current,
+    panicking, park, park_timeout, scope, sleep, yield_now,
 };
 
 pub use builder::Builder;

@@ -114,10 +114,8 @@ impl Group {
     /// too many.
     pub(super) fn visit(self: &Arc<Self>) -> Option<Member> {
         let mut visitor = self.take_slot(self.slots.len() - VISITORS..self.slots.len())?;
-        if let Some(seats) = &self.seats {
-            seats.take();
-            visitor.seated = true;
-        }
+        self.sit_down();
+        visitor.seated = true;
         Some(visitor)
     }
 
@@ -214,6 +212,20 @@ impl Group {
         })
     }
 
+    /// A visitor comes.
+    pub(super) fn sit_down(&self) {
+        if let Some(seats) = &self.seats {
+            // Ordering: Relaxed; nothing is published by who takes one.
+            seats.taken.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A visitor leaves.
+    pub(super) fn leave_seat(&self) {
+        self.stand_up();
+        self.watch.seat_is_free(self);
+    }
+
     /// A job that `steal` took is done.
     pub(super) fn stand_up(&self) {
         if let Some(seats) = &self.seats {
@@ -282,14 +294,9 @@ impl Seats {
         }
     }
 
-    fn take(&self) {
-        // Ordering: Relaxed; nothing is published by who takes one.
-        self.taken.fetch_add(1, Ordering::Relaxed);
-    }
-
     fn try_take(&self) -> bool {
         let more = |taken| (taken < self.most).then_some(taken + 1);
-        // Ordering: Relaxed, as in `take`.
+        // Ordering: Relaxed; nothing is published by who takes one.
         self.taken
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
             .is_ok()
@@ -360,8 +367,7 @@ impl Drop for Member {
         // Ordering: Release; pairs with the acquire in `take`.
         slot.taken.store(FREE, Ordering::Release);
         if self.seated {
-            self.group.stand_up();
-            self.group.watch.seat_is_free(&self.group);
+            self.group.leave_seat();
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How a pool is to be.
 
 use std::fmt;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ pub struct PoolBuilder {
     pub(super) stack_size: Option<usize>,
     pub(super) keep_alive: Duration,
     pub(super) drop_timeout: Duration,
+    pub(super) finish_on_drop: bool,
     name: Arc<str>,
     on_start: Option<Hook>,
     on_exit: Option<Hook>,
@@ -53,7 +55,7 @@ impl Default for PoolBuilder {
     /// ([`available_parallelism`](crate::thread::available_parallelism)), 1,024 at most; and four
     /// threads for each worker, sixteen at least.
     fn default() -> Self {
-        PoolBuilder::for_cores(available_parallelism().get())
+        PoolBuilder::for_cores(available_parallelism().map_or(1, NonZero::get))
     }
 }
 
@@ -66,6 +68,7 @@ impl PoolBuilder {
             stack_size: None,
             keep_alive: Duration::from_secs(10),
             drop_timeout: Duration::from_secs(5),
+            finish_on_drop: false,
             name: "pool".into(),
             on_start: None,
             on_exit: None,
@@ -111,6 +114,31 @@ impl PoolBuilder {
     /// is said. See [`ThreadPool`] on its end.
     pub fn drop_timeout(mut self, time: Duration) -> Self {
         self.drop_timeout = time;
+        self
+    }
+
+    /// Whether dropping the pool is [`shutdown`](ThreadPool::shutdown): what is queued is run
+    /// first, however long that takes. If nothing is said, dropping it cancels what is queued.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    /// use threadwork::ThreadPool;
+    ///
+    /// let done = Arc::new(AtomicU32::new(0));
+    /// let pool = ThreadPool::builder().pool_size(1).finish_on_drop(true).build()?;
+    /// for _ in 0..100 {
+    ///     let done = done.clone();
+    ///     drop(pool.execute(move || done.fetch_add(1, Ordering::Relaxed)));
+    /// }
+    /// drop(pool);
+    /// assert_eq!(done.load(Ordering::Relaxed), 100);
+    /// # Ok::<(), threadwork::Error>(())
+    /// ```
+    pub fn finish_on_drop(mut self, finish: bool) -> Self {
+        self.finish_on_drop = finish;
         self
     }
 
@@ -212,6 +240,7 @@ impl fmt::Debug for PoolBuilder {
             .field("stack_size", &self.stack_size)
             .field("keep_alive", &self.keep_alive)
             .field("drop_timeout", &self.drop_timeout)
+            .field("finish_on_drop", &self.finish_on_drop)
             .finish_non_exhaustive()
     }
 }

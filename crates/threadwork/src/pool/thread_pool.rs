@@ -8,14 +8,15 @@ use threadwork_sync::{OnceLock, Priority};
 
 use super::builder::PoolBuilder;
 use super::handle::TaskHandle;
+use super::install;
 use super::last_words;
 use super::name::TaskName;
 use super::shared::Shared;
 use super::status::WorkerStatus;
 use super::task::{Label, Outcome};
 use super::worker::{Worker, blocking};
-use crate::error::{Error, WaitError};
-use crate::fork_join::Group;
+use crate::error::{Error, TaskError, WaitError};
+use crate::fork_join::{Group, Scope, scope};
 
 /// Threads that are started with the pool and run its tasks, one after the other.
 ///
@@ -58,12 +59,13 @@ use crate::fork_join::Group;
 ///
 /// [`shutdown`](Self::shutdown) runs what is queued, then ends. To **drop** the pool is
 /// [`shutdown_now`](Self::shutdown_now) with a limit on the time: what is queued is
-/// cancelled, and what runs is waited for, up to
-/// [`drop_timeout`](PoolBuilder::drop_timeout). A task that runs longer is left to itself;
-/// its thread ends with it. So a pool that goes out of scope, by an error or a panic too,
-/// takes no work with it into the background, as far as that is possible, and does
-/// not hang on it. Whoever wants the queued work done says so, by `shutdown` or
-/// [`wait_all`](Self::wait_all).
+/// cancelled (its handles say so; of tasks whose handles were dropped **nobody is told**), and
+/// what runs is waited for, up to [`drop_timeout`](PoolBuilder::drop_timeout). A task that runs
+/// longer is left to itself; its thread ends with it. So a pool that goes out of scope, by an
+/// error or a panic too, takes no work with it into the background, as far as that is possible,
+/// and does not hang on it. Whoever wants the queued work done says so, by `shutdown`, by
+/// [`wait_all`](Self::wait_all), or once for the pool by
+/// [`finish_on_drop`](PoolBuilder::finish_on_drop).
 ///
 /// After its end a pool refuses tasks: their handles say [`PoolGone`](crate::TaskError).
 ///
@@ -135,13 +137,74 @@ impl ThreadPool {
 
     /// Has a worker run `f`, at [`Priority::Normal`] and without a name. Never blocks.
     ///
-    /// A panic of `f`, and that the pool has been shut down, is told by the handle.
+    /// A panic of `f`, and that the pool has been shut down, is told by the handle. A task
+    /// whose handle was dropped runs all the same, unless the pool is dropped before it begins:
+    /// see [the end](Self#the-end).
     pub fn execute<T, F>(&self, f: F) -> TaskHandle<T>
     where
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
         self.task().execute(f)
+    }
+
+    /// Has a worker run `f`, and waits for it: as [`execute`](Self::execute) and
+    /// [`wait`](TaskHandle::wait), but that `f` may borrow. A [`join`](crate::join), a
+    /// [`scope`](crate::scope) or a [`par`](crate::par) in it is this pool's. Blocks.
+    ///
+    /// Within a task of this pool, the calling thread runs it, most likely.
+    ///
+    /// # Errors
+    ///
+    /// That `f` panicked, or never ran since the pool was shut down.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use threadwork::{ThreadPool, par};
+    ///
+    /// let pool = ThreadPool::new(2)?;
+    /// let numbers = [1, 2, 3];
+    /// let sum: u32 = pool.install(|| par(&numbers).sum()).unwrap();
+    /// assert_eq!(sum, 6);
+    /// # Ok::<(), threadwork::Error>(())
+    /// ```
+    pub fn install<R, F>(&self, f: F) -> Result<R, TaskError>
+    where
+        R: Send,
+        F: FnOnce() -> R + Send,
+    {
+        install::install(self, f)
+    }
+
+    /// A [`scope`](crate::scope) whose jobs are run by this pool: its body is
+    /// [installed](Self::install) there. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// That `body` or a job panicked, or that the pool was shut down, and nothing ran.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use threadwork::ThreadPool;
+    ///
+    /// let pool = ThreadPool::new(2)?;
+    /// let (mut left, mut right) = ([3, 1, 2], [6, 5, 4]);
+    /// pool.scope(|scope| {
+    ///     scope.spawn(|_| left.sort());
+    ///     scope.spawn(|_| right.sort());
+    /// })
+    /// .unwrap();
+    /// assert_eq!((left, right), ([1, 2, 3], [4, 5, 6]));
+    /// # Ok::<(), threadwork::Error>(())
+    /// ```
+    pub fn scope<'scope, R, F>(&self, body: F) -> Result<R, TaskError>
+    where
+        R: Send,
+        F: FnOnce(&Scope<'scope>) -> R + Send,
+    {
+        self.install(|| scope(body))
     }
 
     /// A task that has a name, or another priority.
@@ -287,8 +350,12 @@ impl ThreadPool {
 
 impl Drop for ThreadPool {
     fn drop(&mut self) {
-        self.shared.abort();
-        self.wait_for_end(Some(self.shared.plan.drop_timeout));
+        if self.shared.plan.finish_on_drop {
+            self.shutdown();
+        } else {
+            self.shared.abort();
+            self.wait_for_end(Some(self.shared.plan.drop_timeout));
+        }
     }
 }
 

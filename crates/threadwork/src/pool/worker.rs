@@ -394,6 +394,25 @@ pub(super) fn wait_for(task: &TaskRef, timeout: Option<Duration>) -> Result<bool
     })
 }
 
+/// The number of the calling thread in its pool, as [`on_start`](crate::PoolBuilder::on_start)
+/// gets it: below `max_threads`, and nobody else's as long as the thread lives. `None` on a thread
+/// that is no pool's worker. Never blocks.
+///
+/// # Example
+///
+/// ```
+/// use threadwork::{ThreadPool, current_worker_index};
+///
+/// let pool = ThreadPool::new(1)?;
+/// assert_eq!(pool.execute(current_worker_index).wait().unwrap(), Some(0));
+/// assert_eq!(current_worker_index(), None);
+/// # Ok::<(), threadwork::Error>(())
+/// ```
+#[must_use]
+pub fn current_worker_index() -> Option<usize> {
+    Worker::with(|worker| worker.map(|worker| worker.slot.index()))
+}
+
 /// Runs `f`, which may block for long, without keeping a worker from its pool: while it
 /// runs, another thread works in place of the calling one.
 ///

@@ -34,7 +34,7 @@ fn main() {
 }
 
 fn in_thread(body: impl FnOnce() + Send + 'static) {
-    let thread = Builder::new().name("deep").stack_size(64 * 1024);
+    let thread = Builder::new().name("deep".into()).stack_size(64 * 1024);
     thread.spawn(body).expect("a thread").join().expect("no panic");
 }
 
