@@ -79,8 +79,8 @@ mod watch;
 
 #[cfg(not(loom))]
 pub(crate) use group::{Group, Member};
-pub use par::{Par, par};
 pub use owned::Owned;
+pub use par::{Par, par};
 pub use parts::{Chunks, Enumerate, IntoParts, Map, Mapped, Parts, Windows, Zip};
 pub use scope::{Scope, scope};
 

@@ -37,9 +37,9 @@ mod dependencies;
 mod handle;
 #[cfg(not(loom))]
 mod inheritance;
-mod lanes;
 #[cfg(not(loom))]
 mod install;
+mod lanes;
 #[cfg(not(loom))]
 mod last_words;
 #[cfg(loom)]

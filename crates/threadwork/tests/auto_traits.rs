@@ -9,10 +9,10 @@ use std::rc::Rc;
 use std::sync::MutexGuard;
 
 use threadwork::{
-    AtomicBatch, CacheAligned, CancelToken, Chunks, Enumerate, Map, Mapped, Owned, Par, PoolBuilder,
-    Scope, SharedMemory, TaskBuilder, TaskError, TaskFuture, TaskHandle, TaskPanic, ThreadBound, ThreadHandle,
-    ThreadLocal, ThreadLocalStorage, ThreadManager, ThreadPanic, ThreadPool, ThreadRuntime, Windows,
-    Zip,
+    AtomicBatch, CacheAligned, CancelToken, Chunks, Enumerate, Map, Mapped, Owned, Par,
+    PoolBuilder, Scope, SharedMemory, TaskBuilder, TaskError, TaskFuture, TaskHandle, TaskPanic,
+    ThreadBound, ThreadHandle, ThreadLocal, ThreadLocalStorage, ThreadManager, ThreadPanic,
+    ThreadPool, ThreadRuntime, Windows, Zip,
 };
 
 /// Data of each kind: it may be sent and shared, only sent, only shared, neither.

@@ -9,10 +9,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use threadwork::{Error, ThreadPool, join, par};
+use threadwork::sync::Latch;
+use threadwork::{Error, ThreadPool, blocking, join, par};
 
 /// So many compute.
 const WORKERS: u32 = 2;
+
+/// A thousand times as long as it takes to wake a thread.
+const NEVER: Duration = Duration::from_secs(10);
 
 #[test]
 fn as_many_compute_as_it_has_workers() {
@@ -32,6 +36,8 @@ fn as_many_compute_as_it_has_workers() {
     let name = global.execute(|| thread::current().name().map(str::to_owned));
     assert!(name.wait().unwrap().unwrap().starts_with("ours-"));
     assert_eq!(global.workers().len(), 2, "tasks have both workers");
+    loops_run_on_two();
+    a_job_that_blocks_leaves_its_seat();
     loops_run_on_two();
     tasks_run_on_two();
 }
@@ -58,8 +64,27 @@ fn loops_run_on_two() {
     assert!(threads.contains(&thread::current().id()));
 
     // A worker does help.
-    let helped = threadwork::sync::Latch::new();
-    join(|| helped.wait(), || helped.open());
+    let helped = Latch::new();
+    let (helped, ()) = join(|| helped.wait_timeout(NEVER), || helped.open());
+    assert!(helped, "nobody helps");
+}
+
+/// A job that blocks has its place taken by another worker, who takes the other job.
+fn a_job_that_blocks_leaves_its_seat() {
+    let (begun, opened, done) = (Latch::new(), Latch::new(), Latch::new());
+    let helped = threadwork::scope(|scope| {
+        scope.spawn(|_| {
+            begun.open();
+            blocking(|| opened.wait());
+            done.open();
+        });
+        begun.wait();
+        scope.spawn(|_| opened.open());
+        let helped = done.wait_timeout(NEVER);
+        opened.open();
+        helped
+    });
+    assert!(helped, "nobody takes its place");
 }
 
 /// Each waits for the other, so both run.

@@ -13,9 +13,11 @@
 //! A thread of the program's own that comes to a pool, a *visitor*, computes itself. So that no
 //! more threads do than the pool has workers, there are as many *seats*. A visitor takes one
 //! when it comes, also when none is free; a worker takes one for each job that it steals, if one
-//! is free, and else sleeps as if there was no job. Tasks, and jobs of those who wait, need none.
+//! is free, and else sleeps as if there was no job. While that blocks, it has left its seat.
+//! Tasks, and jobs of those who wait, need none.
 //! A group that nobody visits has no seats, and pays nothing for them.
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::ptr;
 use std::sync::Arc;
@@ -76,8 +78,8 @@ const HOPS: usize = 4;
 pub(crate) struct Member {
     group: Arc<Group>,
     slot: u32,
-    /// It has a seat as long as it is there.
-    seated: bool,
+    /// It has a seat: a visitor always, a worker for a job.
+    seated: Cell<bool>,
     /// What the thread was before.
     before: Stack,
 }
@@ -113,9 +115,9 @@ impl Group {
     /// The same for a thread that does not call [`idle`](Member::idle). `None` if there are
     /// too many.
     pub(super) fn visit(self: &Arc<Self>) -> Option<Member> {
-        let mut visitor = self.take_slot(self.slots.len() - VISITORS..self.slots.len())?;
+        let visitor = self.take_slot(self.slots.len() - VISITORS..self.slots.len())?;
         self.sit_down();
-        visitor.seated = true;
+        visitor.seated.set(true);
         Some(visitor)
     }
 
@@ -129,7 +131,7 @@ impl Group {
         Some(Member {
             group: self.clone(),
             slot: index as u32,
-            seated: false,
+            seated: Cell::new(false),
             before: stack::current().enter(self, &self.slots[index]),
         })
     }
@@ -212,7 +214,7 @@ impl Group {
         })
     }
 
-    /// A visitor comes.
+    /// Somebody computes who is not asked whether there is room.
     pub(super) fn sit_down(&self) {
         if let Some(seats) = &self.seats {
             // Ordering: Relaxed; nothing is published by who takes one.
@@ -220,7 +222,7 @@ impl Group {
         }
     }
 
-    /// A visitor leaves.
+    /// Somebody leaves who will not look for another job.
     pub(super) fn leave_seat(&self) {
         self.stand_up();
         self.watch.seat_is_free(self);
@@ -252,7 +254,9 @@ impl Group {
         self.seats.as_ref().map_or(usize::MAX, |seats| {
             // Ordering: Relaxed; who must see one that was given back has seen more of that
             // thread.
-            seats.most.saturating_sub(seats.taken.load(Ordering::Relaxed)) as usize
+            seats
+                .most
+                .saturating_sub(seats.taken.load(Ordering::Relaxed)) as usize
         })
     }
 
@@ -341,10 +345,37 @@ impl Member {
         let job = self.group.steal(self.slot);
         if let Some(job) = job {
             // SAFETY: taken.
-            unsafe { stack.run_stolen(job) };
-            self.group.stand_up();
+            unsafe { self.run_stolen(job) };
         }
         job.is_some()
+    }
+
+    /// Runs a job that [`steal`](Group::steal) took, in the seat that it took.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Job::run`].
+    pub(super) unsafe fn run_stolen(&self, job: *const Job) {
+        self.seated.set(true);
+        // SAFETY: the caller's promise.
+        unsafe { stack::current().run_stolen(job) };
+        self.seated.set(false);
+        self.group.stand_up();
+    }
+
+    /// A worker blocks: while it does, another may have its seat. Returns whether it had one.
+    pub(crate) fn leave_seat(&self) -> bool {
+        let seated = self.seated.replace(false);
+        if seated {
+            self.group.leave_seat();
+        }
+        seated
+    }
+
+    /// A worker that had left its seat goes on, also if there is none for it.
+    pub(crate) fn sit_down_again(&self) {
+        self.group.sit_down();
+        self.seated.set(true);
     }
 
     pub(super) fn group(&self) -> &Group {
@@ -366,7 +397,7 @@ impl Drop for Member {
         let slot = self.group.slot(self.slot);
         // Ordering: Release; pairs with the acquire in `take`.
         slot.taken.store(FREE, Ordering::Release);
-        if self.seated {
+        if self.seated.get() {
             self.group.leave_seat();
         }
     }

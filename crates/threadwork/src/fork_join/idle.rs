@@ -48,8 +48,7 @@ impl Member {
     pub(crate) fn idle(&self, queued: &dyn Fn() -> bool) {
         if let Found::Job(job) = self.find(queued) {
             // SAFETY: taken.
-            unsafe { stack::current().run_stolen(job) };
-            self.group().stand_up();
+            unsafe { self.run_stolen(job) };
         }
     }
 

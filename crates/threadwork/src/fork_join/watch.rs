@@ -43,7 +43,7 @@
 //!
 //! A job that nobody may take, since all seats are taken (see [`group`](super::group)), is
 //! looked for when a seat is given back: by the worker who does that, since it searches then,
-//! or, when a visitor leaves, by that one (`seat_is_free`). A watch is given up for that reason
+//! or, when a visitor leaves or a worker blocks, by that one (`seat_is_free`). A watch is given up for that reason
 //! with a read-modify-write of the seats after `held` was cleared, and a seat is given back by
 //! one: either the first sees the seat, and looks at the steal queues, or the second sees that
 //! nobody watches, and does. An offer that calls nobody for that reason is before the second's
@@ -149,7 +149,7 @@ impl Watch {
         }
     }
 
-    /// A visitor has left: wakes somebody for the jobs of others, if nobody watches.
+    /// Somebody has left a seat and searches for nothing: wakes another for the jobs of others, if nobody watches.
     pub(super) fn seat_is_free(&self, group: &Group) {
         if self.is_needed() && group.has_free_and_taken_seats() && group.stamp_all() {
             self.call_watch(group, Call::Alarm);

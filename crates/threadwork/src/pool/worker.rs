@@ -36,6 +36,8 @@ pub(super) struct Worker {
     depth: Cell<u32>,
     /// It has said that it blocks.
     is_blocked: Cell<bool>,
+    /// It has left a seat of its group while it blocks.
+    left_seat: Cell<bool>,
     /// How many children its tasks have, and how many they may have before those that are
     /// over are forgotten.
     children: Cell<usize>,
@@ -81,6 +83,7 @@ impl Worker {
             top: Cell::new(ptr::null()),
             depth: Cell::new(0),
             is_blocked: Cell::new(false),
+            left_seat: Cell::new(false),
             children: Cell::new(0),
             enough_children: Cell::new(FEW_CHILDREN),
         }
@@ -332,6 +335,7 @@ impl Worker {
             return None;
         }
         self.shared.substitute();
+        self.left_seat.set(self.member.leave_seat());
         Some(Blocked(PhantomData))
     }
 }
@@ -343,6 +347,9 @@ impl Drop for Blocked {
     fn drop(&mut self) {
         Worker::with(|worker| {
             if let Some(worker) = worker {
+                if worker.left_seat.take() {
+                    worker.member.sit_down_again();
+                }
                 worker.is_blocked.set(false);
                 worker.shared.thread_counts.unblock();
             }

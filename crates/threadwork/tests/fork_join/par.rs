@@ -241,7 +241,12 @@ fn vectors_are_taken_apart() {
     }
     drop(par(vec![String::from("not run")]));
     let order = par((0..up_to(5_000)).collect::<Vec<_>>()).map(|n| 2 * n);
-    assert!(order.collect().into_iter().eq((0..up_to(5_000)).map(|n| 2 * n)));
+    assert!(
+        order
+            .collect()
+            .into_iter()
+            .eq((0..up_to(5_000)).map(|n| 2 * n))
+    );
 }
 
 /// Parts that are nothing, at the ends of what there is.
@@ -260,7 +265,10 @@ fn ranges_end_where_they_end() {
             assert_eq!(all, expected, "at {at}");
         }
     }
-    check(u32::MAX - 2..=u32::MAX, &[u32::MAX - 2, u32::MAX - 1, u32::MAX]);
+    check(
+        u32::MAX - 2..=u32::MAX,
+        &[u32::MAX - 2, u32::MAX - 1, u32::MAX],
+    );
     check(u64::MAX - 1..u64::MAX, &[u64::MAX - 1]);
     check(i64::MIN..=i64::MIN + 1, &[i64::MIN, i64::MIN + 1]);
     check(-2..=1_i32, &[-2, -1, 0, 1]);
@@ -283,7 +291,9 @@ fn windows_reach_across_divisions() {
             let numbers: Vec<usize> = (0..size).collect();
             let expected: Vec<Vec<usize>> =
                 numbers.windows(length.max(1)).map(<[_]>::to_vec).collect();
-            let windows = on_pool(3, move || par(&numbers).windows(length).map_collect(<[_]>::to_vec));
+            let windows = on_pool(3, move || {
+                par(&numbers).windows(length).map_collect(<[_]>::to_vec)
+            });
             assert_eq!(windows, expected, "{length} of {size}");
         }
     }

@@ -122,7 +122,10 @@ fn a_count_is_honest_for_both_widths() {
         }
         over.store(true, Ordering::Release);
         let begin = Instant::now();
-        while !waiters.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+        while !waiters
+            .iter()
+            .all(std::thread::ScopedJoinHandle::is_finished)
+        {
             notify(u32::MAX);
             if surprise.is_some() && begin.elapsed() > NEVER {
                 // Nothing wakes them.

@@ -16,7 +16,11 @@ impl Drop for Guard<'_> {
 
 #[test]
 fn what_is_installed_borrows_and_runs_there() {
-    let pool = ThreadPool::builder().pool_size(2).name("own").build().unwrap();
+    let pool = ThreadPool::builder()
+        .pool_size(2)
+        .name("own")
+        .build()
+        .unwrap();
     let mut words = vec!["a".to_owned()];
     let gone = AtomicUsize::new(0);
     let guard = Guard(&gone);
@@ -26,7 +30,11 @@ fn what_is_installed_borrows_and_runs_there() {
         // Both halves are this pool's.
         let names = || std::thread::current().name().map(str::to_owned);
         let (a, b) = join(names, names);
-        assert!([a, b].into_iter().all(|name| name.unwrap().starts_with("own-")));
+        assert!(
+            [a, b]
+                .into_iter()
+                .all(|name| name.unwrap().starts_with("own-"))
+        );
         words.push("b".to_owned());
         words.len()
     });
@@ -88,7 +96,10 @@ fn a_pool_that_ends_gives_back_what_is_queued() {
                 let result = pool.install(move || drop(guard));
                 assert_eq!(gone.load(Ordering::Relaxed), 1);
                 assert!(
-                    matches!(result, Ok(()) | Err(TaskError::Cancelled | TaskError::PoolGone)),
+                    matches!(
+                        result,
+                        Ok(()) | Err(TaskError::Cancelled | TaskError::PoolGone)
+                    ),
                     "{result:?}"
                 );
             });

@@ -45,8 +45,7 @@ macro_rules! program {
                 let mut numbers = [1, 2, 3];
                 let sum: u32 = thread::scope(|scope| {
                     let (first, rest) = numbers.split_at_mut(1);
-                    let doubled: thread::ScopedJoinHandle<'_, ()> =
-                        scope.spawn(|| first[0] *= 2);
+                    let doubled: thread::ScopedJoinHandle<'_, ()> = scope.spawn(|| first[0] *= 2);
                     let summed = Builder::new().spawn_scoped(scope, || rest.iter().sum::<u32>());
                     doubled.join().unwrap();
                     summed.unwrap().join().unwrap()

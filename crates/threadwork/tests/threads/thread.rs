@@ -16,7 +16,10 @@ fn a_thread_returns_its_value() {
 #[test]
 fn a_builder_names_it() {
     let own_name = || thread::current().name().map(str::to_owned);
-    let named = Builder::new().name("reader".into()).spawn(own_name).unwrap();
+    let named = Builder::new()
+        .name("reader".into())
+        .spawn(own_name)
+        .unwrap();
     assert_eq!(named.join().unwrap().as_deref(), Some("reader"));
     assert_eq!(
         Builder::new().spawn(own_name).unwrap().join().unwrap(),
