@@ -27,13 +27,15 @@ use crate::pool::blocking;
 /// let token = CancelToken::new();
 /// let task = pool.execute({
 ///     let token = token.clone();
-///     move || loop {
-///         // A loop of parallel loops, which would never end.
-///         par(0..1_000_u32).try_for_each(|_| token.check())?;
+///     move || -> Result<(), Cancelled> {
+///         loop {
+///             // Would go on for ever.
+///             par(0..1_000_u32).try_for_each(|_| token.check())?;
+///         }
 ///     }
 /// });
 /// token.cancel();
-/// assert_eq!(task.wait().unwrap(), Err::<(), _>(Cancelled));
+/// assert_eq!(task.wait().unwrap(), Err(Cancelled));
 /// # Ok::<(), threadwork::Error>(())
 /// ```
 #[derive(Clone, Default)]

@@ -2,6 +2,8 @@
 //! process, so this is one test.)
 
 #![cfg(not(loom))]
+// In helpers as in tests, an `unwrap` is an assertion.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashSet;
 use std::sync::Mutex;

@@ -17,7 +17,7 @@ use super::group::{Group, Member};
 use super::job::Job;
 use super::latch::Latch;
 use super::spawned::Mark;
-use super::stack::{self, Stack};
+use super::stack::Stack;
 use super::watch::Call;
 
 /// The naps of the watch: from about what it costs to wake a thread, to what is still

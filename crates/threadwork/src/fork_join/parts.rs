@@ -188,7 +188,7 @@ macro_rules! ranges {
             }
 
             fn divide(self, at: usize) -> (Self, Self) {
-                const NOTHING: RangeInclusive<$number> = 1..=0;
+                const NOTHING: RangeInclusive<$number> = RangeInclusive::new(1, 0);
                 if at == 0 {
                     return (NOTHING, self);
                 }

@@ -344,7 +344,8 @@ fn a_token_ends_what_runs() {
     let pool = ThreadPool::new(2).unwrap();
     let token = CancelToken::new();
     let begun = Arc::new(Event::default());
-    let tasks: [fn(&CancelToken) -> Result<(), Cancelled>; 3] = [
+    type Task = fn(&CancelToken) -> Result<(), Cancelled>;
+    let tasks: [Task; 3] = [
         |token| loop {
             par(0..100_u32).try_for_each(|_| token.check())?;
         },
