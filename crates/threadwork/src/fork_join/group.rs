@@ -228,6 +228,12 @@ impl Group {
         self.watch.seat_is_free(self);
     }
 
+    /// A worker that has done a job does a task now: has another look for the next job, if there
+    /// is a seat for that.
+    pub(crate) fn leave_jobs(&self) {
+        self.watch.seat_is_free(self);
+    }
+
     /// A job that `steal` took is done.
     pub(super) fn stand_up(&self) {
         if let Some(seats) = &self.seats {

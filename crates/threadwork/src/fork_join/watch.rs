@@ -42,12 +42,13 @@
 //!   not, it takes the watch itself.
 //!
 //! A job that nobody may take, since all seats are taken (see [`group`](super::group)), is
-//! looked for when a seat is given back: by the worker who does that, since it searches then,
-//! or, when a visitor leaves or a worker blocks, by that one (`seat_is_free`). A watch is given up for that reason
-//! with a read-modify-write of the seats after `held` was cleared, and a seat is given back by
-//! one: either the first sees the seat, and looks at the steal queues, or the second sees that
-//! nobody watches, and does. An offer that calls nobody for that reason is before the second's
-//! stamps, and is found; or after, and then it sees the seat.
+//! looked for when a seat is given back: by the worker who does that, since it searches then;
+//! or (`seat_is_free`) by a visitor that leaves, or a worker that blocks or does a task instead.
+//! A watch is given up for that reason with a read-modify-write of the seats after `held` was
+//! cleared, and a seat is given back by one: either the first sees the seat, and looks at the
+//! steal queues, or the second sees that nobody watches, and does. An offer that calls nobody
+//! for that reason is before the second's stamps, and is found; or after, and then it sees the
+//! seat.
 //!
 //! Loads instead of the stamps are not enough, even sequentially consistent ones, while the
 //! offer is not followed by a fence (tokio #1788).
@@ -149,7 +150,7 @@ impl Watch {
         }
     }
 
-    /// Somebody has left a seat and searches for nothing: wakes another for the jobs of others, if nobody watches.
+    /// A seat is free, and who has left it does not search: wakes another for the jobs of others, if nobody watches.
     pub(super) fn seat_is_free(&self, group: &Group) {
         if self.is_needed() && group.has_free_and_taken_seats() && group.stamp_all() {
             self.call_watch(group, Call::Alarm);

@@ -138,6 +138,8 @@ impl Worker {
         let shared = &*self.shared;
         // Whether it has come out of `idle`, where it kept others from being woken.
         let mut searched = false;
+        // Whether it has done a job, and would do the next.
+        let mut helped = false;
         // Tasks that it has finished and not counted.
         let mut finished = 0;
         loop {
@@ -157,6 +159,9 @@ impl Worker {
             {
                 shared.group.wake_one();
             }
+            if matches!(next, Next::Task(_) | Next::Raised(_)) && mem::take(&mut helped) {
+                shared.group.leave_jobs();
+            }
             match next {
                 Next::Task(task) => {
                     shared.let_go_if_drained();
@@ -172,6 +177,7 @@ impl Worker {
                 Next::Nothing => {
                     self.record().publish(None);
                     if self.member.help() {
+                        helped = true;
                         continue;
                     }
                     if shared.queue.is_drained() {
@@ -180,6 +186,7 @@ impl Worker {
                     self.member
                         .idle(&|| shared.queue.has_work() || shared.queue.is_drained());
                     searched = true;
+                    helped = true;
                 }
             }
         }
