@@ -150,7 +150,8 @@ impl Watch {
         }
     }
 
-    /// A seat is free, and who has left it does not search: wakes another for the jobs of others, if nobody watches.
+    /// A seat is free, and who has left it does not search: wakes another for the jobs of others,
+    /// if nobody watches.
     pub(super) fn seat_is_free(&self, group: &Group) {
         if self.is_needed() && group.has_free_and_taken_seats() && group.stamp_all() {
             self.call_watch(group, Call::Alarm);
