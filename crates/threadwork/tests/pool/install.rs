@@ -58,7 +58,7 @@ fn an_install_within_an_install_of_the_same_pool() {
 #[test]
 fn a_scope_on_a_pool_ends_with_its_jobs() {
     let pool = ThreadPool::new(2).unwrap();
-    let mut counts = [0; 100];
+    let mut counts = [0; if cfg!(miri) { 10 } else { 100 }];
     pool.scope(|scope| {
         for count in &mut counts {
             scope.spawn(|scope| {
@@ -68,7 +68,7 @@ fn a_scope_on_a_pool_ends_with_its_jobs() {
         }
     })
     .unwrap();
-    assert_eq!(counts, [2; 100]);
+    assert!(counts.iter().all(|count| *count == 2));
 }
 
 /// What is borrowed is given back, whatever happens.
