@@ -68,6 +68,12 @@ pub enum Error {
         /// The bytes asked for.
         tls_slot_size: usize,
     },
+    /// The global pool was to be made, and is there.
+    #[error(
+        "the global pool is in use already: call build_global before the first task, join or \
+         parallel loop"
+    )]
+    GlobalPoolExists,
     /// The system refused to start a worker.
     #[error(
         "the system could not start worker {started} of {wanted} ({source}): \

@@ -34,6 +34,7 @@
 //! | `watch` | who sleeps, and who watches meanwhile | no job and no task is overlooked for ever |
 //! | `idle` | searching, sleeping, waiting | |
 //! | `scope`, `par`, `parts`, `sort` | what is built on it | |
+//! | `owned` | a vector that is taken apart | each element is owned once |
 //!
 //! No algorithm here has a fence: on WebAssembly one costs ten joins. There, each atomic
 //! store does, too, and the fast path of a join has none.
@@ -66,6 +67,7 @@ mod job;
 mod latch;
 #[cfg(loom)]
 pub mod model;
+mod owned;
 mod par;
 mod parts;
 mod scope;
@@ -77,8 +79,9 @@ mod watch;
 
 #[cfg(not(loom))]
 pub(crate) use group::{Group, Member};
+pub use owned::Owned;
 pub use par::{Par, par};
-pub use parts::{Chunks, Enumerate, IntoParts, Parts, Zip};
+pub use parts::{Chunks, Enumerate, IntoParts, Map, Mapped, Parts, Windows, Zip};
 pub use scope::{Scope, scope};
 
 use crate::boundary;

@@ -24,8 +24,9 @@
 //! |---|---|
 //! | have everything from one configuration | [`ThreadRuntime`] |
 //! | run tasks, wait for them, cancel them | [`ThreadPool`], [`TaskHandle`]; [`global`] |
+//! | end what runs already | [`CancelToken`] |
 //! | wait within a task without starving others | [`blocking`] |
-//! | divide work and conquer it | [`join`], [`scope`], [`par`] |
+//! | divide work and conquer it | [`join`], [`scope`], [`par`]; [`ThreadPool::install`] |
 //! | start threads of one's own | [`thread`] |
 //! | count, name, limit and join threads | [`ThreadManager`] |
 //! | keep something for each thread | [`ThreadLocal`], [`ThreadBound`], [`ThreadLocalStorage`] |
@@ -60,6 +61,8 @@ mod atomic_batch;
 #[cfg(not(loom))]
 mod cache_aligned;
 #[cfg(not(loom))]
+mod cancel;
+#[cfg(not(loom))]
 mod config;
 #[cfg(not(loom))]
 mod runtime;
@@ -75,17 +78,21 @@ mod thread_local;
 mod threads;
 
 pub use error::{Error, TaskError, TaskPanic, WaitError};
-pub use fork_join::{Chunks, Enumerate, IntoParts, Par, Parts, Scope, Zip, join, par, scope};
+pub use fork_join::{
+    Chunks, Enumerate, IntoParts, Map, Mapped, Owned, Par, Parts, Scope, Windows, Zip, join, par,
+    scope,
+};
 pub use pool::{TaskId, TaskName};
 pub use sync::Priority;
 #[cfg(not(loom))]
 pub use {
     atomic_batch::AtomicBatch,
     cache_aligned::CacheAligned,
+    cancel::{CancelToken, Cancelled},
     config::{RuntimeBuilder, RuntimeConfig},
     pool::{
         PoolBuilder, TaskBuilder, TaskFuture, TaskHandle, ThreadPool, WorkerStatus, blocking,
-        global,
+        current_worker_index, global,
     },
     runtime::ThreadRuntime,
     shared_memory::{AtomicWord, MemoryError, Object, Plain, SharedMemory},

@@ -12,6 +12,7 @@
 //! | [`worker`] | the loop of a thread, and waits within tasks | |
 //! | [`inheritance`] | waiters lend their priority to holders | |
 //! | [`handle`] | the wait for a result, by a thread or a future | |
+//! | [`install`] | tasks that borrow | the closure is gone before the call returns |
 //!
 //! A task is executed by one swap of the end of its lane, so threads that execute at once
 //! do not wait for each other, and a thread that may not block may execute. Workers take
@@ -36,6 +37,8 @@ mod dependencies;
 mod handle;
 #[cfg(not(loom))]
 mod inheritance;
+#[cfg(not(loom))]
+mod install;
 mod lanes;
 #[cfg(not(loom))]
 mod last_words;
@@ -63,5 +66,5 @@ pub use {
     handle::{TaskFuture, TaskHandle},
     status::WorkerStatus,
     thread_pool::{TaskBuilder, ThreadPool, global},
-    worker::blocking,
+    worker::{blocking, current_worker_index},
 };

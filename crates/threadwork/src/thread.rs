@@ -1,25 +1,30 @@
-//! Threads: std's, and what std lacks in a guest.
+//! Threads: std's, and what std lacks in a guest. Stands in for `std::thread`.
 //!
 //! `std::thread` works in a guest as it does natively, so most of this module is a
-//! re-export. What is added:
+//! re-export, and a program that has `use threadwork::thread` in the place of
+//! `use std::thread` compiles as it did. What is added:
 //!
 //! * [`available_parallelism`] asks the host. std cannot tell in a guest.
-//! * A guest's stack lies in its linear memory, between other things, and nothing stops a
-//!   thread that runs past its end: it overwrites its neighbours in the heap, and the
-//!   program goes wrong elsewhere, later. Threads that [`spawn`] and [`Builder`] start have a
-//!   guard at the end of their stack, which is looked at when the thread ends and whenever
-//!   [`check_stack`] is called; what it finds ends the program with a message that says
-//!   which thread it was. [`stack_remaining`] tells how much is left. Natively the system's
-//!   guard pages do better: nothing is added there. A guest's main thread needs none
-//!   either, where Rust has linked it: below its stack the memory ends.
+//! * A guest's stack lies in its linear memory, between other things, and on most hosts nothing
+//!   stops a thread that runs past its end: it overwrites its neighbours in the heap, and the
+//!   program goes wrong elsewhere, later. Threadwork's hosts look at each function's entry, and end
+//!   the program with a report before anything is overwritten, whoever has started the thread
+//!   (in Node and browsers with `stackCheck`). For other hosts, threads that [`spawn`] and
+//!   [`Builder`] start have a guard at the end of their stack, which is looked at when the thread
+//!   ends and whenever [`check_stack`] is called; what it finds ends the program with a message
+//!   that says which thread it was, as far as the overflow has left it what it needs. Threads of a
+//!   [`scope`], which is std's, have no guard unless a [`Builder`] starts them.
+//!   [`stack_remaining`] tells how much is left. Natively the system's guard pages do better:
+//!   nothing is added there. A guest's main thread needs none either, where Rust has linked it:
+//!   below its stack the memory ends.
 
 mod builder;
 mod parallelism;
 mod stack;
 
-use std::thread::JoinHandle;
 pub use std::thread::{
-    Scope, ScopedJoinHandle, Thread, current, park, park_timeout, scope, sleep, yield_now,
+    AccessError, JoinHandle, LocalKey, Result, Scope, ScopedJoinHandle, Thread, ThreadId, current,
+    panicking, park, park_timeout, scope, sleep, yield_now,
 };
 
 pub use builder::Builder;

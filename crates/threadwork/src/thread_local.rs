@@ -162,6 +162,25 @@ impl<T: Send> ThreadLocal<T> {
         }
     }
 
+    /// The calling thread's value, which is its type's default at first.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use threadwork::ThreadLocal;
+    ///
+    /// let counts = ThreadLocal::<AtomicU64>::new();
+    /// counts.get_or_default().fetch_add(1, Ordering::Relaxed);
+    /// assert_eq!(counts.get_or_default().load(Ordering::Relaxed), 1);
+    /// ```
+    pub fn get_or_default(&self) -> &T
+    where
+        T: Default + Sync,
+    {
+        self.get_or(T::default)
+    }
+
     /// [`get_or`](Self::get_or), where the value cannot always be made.
     ///
     /// # Errors

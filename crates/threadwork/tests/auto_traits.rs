@@ -9,9 +9,10 @@ use std::rc::Rc;
 use std::sync::MutexGuard;
 
 use threadwork::{
-    AtomicBatch, CacheAligned, Chunks, Enumerate, Par, PoolBuilder, Scope, SharedMemory,
-    TaskBuilder, TaskError, TaskFuture, TaskHandle, TaskPanic, ThreadBound, ThreadHandle,
-    ThreadLocal, ThreadLocalStorage, ThreadManager, ThreadPanic, ThreadPool, ThreadRuntime, Zip,
+    AtomicBatch, CacheAligned, CancelToken, Chunks, Enumerate, Map, Mapped, Owned, Par,
+    PoolBuilder, Scope, SharedMemory, TaskBuilder, TaskError, TaskFuture, TaskHandle, TaskPanic,
+    ThreadBound, ThreadHandle, ThreadLocal, ThreadLocalStorage, ThreadManager, ThreadPanic,
+    ThreadPool, ThreadRuntime, Windows, Zip,
 };
 
 /// Data of each kind: it may be sent and shared, only sent, only shared, neither.
@@ -81,6 +82,7 @@ fn pools_and_tasks() {
         TaskFuture<Sent> => "send",
         TaskError => "send sync",
         TaskPanic => "send sync",
+        CancelToken => "send sync",
     }
 }
 
@@ -94,6 +96,18 @@ fn fork_join() {
         Chunks<&'static mut [Sent]> => "send",
         Enumerate<Shared> => "sync",
         Zip<Both, Neither> => "-",
+        Windows<'static, Both> => "send sync",
+        Windows<'static, Sent> => "-",
+        Owned<Both> => "send sync",
+        Owned<Sent> => "send",
+        Owned<Shared> => "sync",
+        Owned<Neither> => "-",
+        // The function is shared by all who have a part.
+        Map<Both, Both> => "send sync",
+        Map<Both, Sent> => "-",
+        Map<Neither, Both> => "-",
+        Mapped<Sent, Both> => "send",
+        Mapped<Sent, Shared> => "-",
     }
 }
 

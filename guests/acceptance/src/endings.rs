@@ -18,7 +18,7 @@ pub(crate) fn end(name: &str) {
 }
 
 fn panic_in_a_thread() {
-    let builder = Builder::new().name("doomed-thread");
+    let builder = Builder::new().name("doomed-thread".into());
     let thread = builder.spawn(|| panic!("this thread fails on purpose"));
     drop(thread.map(|thread| thread.join()));
 }
@@ -41,7 +41,7 @@ pub(crate) fn message_of_a_cycle() -> Result<String, String> {
         both_hold_a_fork.wait();
         let _other = other.lock();
     };
-    let named = |name: &str| Builder::new().name(name);
+    let named = |name: &str| Builder::new().name(name.into());
     thread::scope(|scope| {
         let left =
             named("left philosopher").spawn_scoped(scope, || philosopher(&left_fork, &right_fork));

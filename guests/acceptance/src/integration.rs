@@ -138,7 +138,7 @@ pub(crate) fn scalability() -> Figure {
             *best = time.min(*best);
         }
     }
-    let threads = thread::available_parallelism().get().clamp(2, 16);
+    let threads = thread::available_parallelism().map_or(1, |count| count.get()).clamp(2, 16);
     let speed_up = best[1].as_secs_f64() / best[threads].as_secs_f64();
     Ok(format!("{speed_up:.2}x on {threads} threads"))
 }
@@ -147,7 +147,7 @@ pub(crate) fn scalability() -> Figure {
 pub(crate) fn monte_carlo_pi() -> Figure {
     const BLOCKS: u64 = 80;
     const DARTS: u32 = 100_000;
-    let workers = thread::available_parallelism().get().max(2);
+    let workers = thread::available_parallelism().map_or(1, |count| count.get()).max(2);
     let (expected, alone) = throw(1, BLOCKS, DARTS)?;
     let (sum, together) = throw(workers, BLOCKS, DARTS)?;
     check_eq!(sum, expected);

@@ -224,7 +224,7 @@ test('failures: a thread that uses up its stack in linear memory', async () => {
     equal(text(process.stderrBytes), '');
     return status;
   };
-  for (const [place, thread, remedy] of [['now', 1, 'thread::Builder::stack_size'], ['std', 1, 'RUST_MIN_STACK'], ['main', 0, '-z stack-size']]) {
+  for (const [place, thread, remedy] of [['now', 1, 'thread::Builder::stack_size'], ['std', 1, 'RUST_MIN_STACK'], ['scope', 1, 'thread::Builder::stack_size'], ['pool', 1, 'thread::Builder::stack_size'], ['main', 0, '-z stack-size']]) {
     const status = await end(place);
     equal([status.kind, status.thread], ['trapped', thread], describe(status));
     const [, size, advice] = /^the thread's stack of (\d+) bytes in linear memory is used up: (.*)$/.exec(status.message) ?? [];

@@ -20,10 +20,10 @@ fn size_and_remedy(reason: &str) -> (u64, &str) {
     (size.parse().unwrap(), remedy)
 }
 
-/// Before it writes over anything, whether it was started by std or by our own library.
+/// Before it writes over anything, whoever started it: our own library, std, a scope, a pool.
 #[test]
 fn a_thread_that_uses_up_its_stack_traps() {
-    for place in ["now", "std"] {
+    for place in ["now", "std", "scope", "pool"] {
         let (status, stderr) = run(place);
         let trap = trap(status);
         assert_eq!(trap.thread, 1, "{place}");

@@ -7,7 +7,17 @@
 //! A job is stolen when it has been in the steal queue for a moment: about as long as the
 //! theft costs its owner, who has to wait then. So work that is too small to be shared
 //! is left alone, without anybody measuring it.
+//!
+//! # Seats
+//!
+//! A thread of the program's own that comes to a pool, a *visitor*, computes itself. So that no
+//! more threads do than the pool has workers, there are as many *seats*. A visitor takes one
+//! when it comes, also when none is free; a worker takes one for each job that it steals, if one
+//! is free, and else sleeps as if there was no job. While that blocks, it has left its seat.
+//! Tasks, and jobs of those who wait, need none.
+//! A group that nobody visits has no seats, and pays nothing for them.
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::ptr;
 use std::sync::Arc;
@@ -34,6 +44,7 @@ pub(crate) struct Group {
     expected: usize,
     /// No slot from here on has ever been taken.
     reach: AtomicU32,
+    pub(super) seats: Option<CachePadded<Seats>>,
     pub(super) watch: Watch,
 }
 
@@ -45,6 +56,12 @@ pub(super) struct Slot {
     taken: AtomicU32,
     /// The slot of the last one who stole from here.
     thief: AtomicU32,
+}
+
+/// How many may do jobs at once, and how many do: see the head of this file.
+pub(super) struct Seats {
+    most: u32,
+    taken: AtomicU32,
 }
 
 const FREE: u32 = 0;
@@ -61,6 +78,8 @@ const HOPS: usize = 4;
 pub(crate) struct Member {
     group: Arc<Group>,
     slot: u32,
+    /// It has a seat: a visitor always, a worker for a job.
+    seated: Cell<bool>,
     /// What the thread was before.
     before: Stack,
 }
@@ -68,11 +87,21 @@ pub(crate) struct Member {
 impl Group {
     /// A group for so many workers, of which some are expected at once.
     pub(crate) fn new(workers: usize, expected: usize) -> Arc<Self> {
+        Self::with_seats(workers, expected, None)
+    }
+
+    /// The same, to which visitors come: so many threads do jobs at once.
+    pub(crate) fn for_visitors(workers: usize, expected: usize) -> Arc<Self> {
+        Self::with_seats(workers, expected, Some(Seats::new(expected)))
+    }
+
+    fn with_seats(workers: usize, expected: usize, seats: Option<Seats>) -> Arc<Self> {
         Arc::new(Group {
             slots: (0..workers + VISITORS).map(|_| Slot::new()).collect(),
             members: CachePadded::new(AtomicU32::new(0)),
             expected,
             reach: AtomicU32::new(0),
+            seats: seats.map(CachePadded::new),
             watch: Watch::new(workers),
         })
     }
@@ -86,7 +115,10 @@ impl Group {
     /// The same for a thread that does not call [`idle`](Member::idle). `None` if there are
     /// too many.
     pub(super) fn visit(self: &Arc<Self>) -> Option<Member> {
-        self.take_slot(self.slots.len() - VISITORS..self.slots.len())
+        let visitor = self.take_slot(self.slots.len() - VISITORS..self.slots.len())?;
+        self.sit_down();
+        visitor.seated.set(true);
+        Some(visitor)
     }
 
     fn take_slot(self: &Arc<Self>, among: Range<usize>) -> Option<Member> {
@@ -99,12 +131,17 @@ impl Group {
         Some(Member {
             group: self.clone(),
             slot: index as u32,
+            seated: Cell::new(false),
             before: stack::current().enter(self, &self.slots[index]),
         })
     }
 
-    /// How many members there are, asleep or awake or on their way.
+    /// How many members there are, asleep or awake or on their way; or, if that is less, how
+    /// many of them do jobs at once.
     pub(super) fn members(&self) -> usize {
+        if let Some(seats) = &self.seats {
+            return seats.most as usize;
+        }
         // Ordering: Relaxed; a hint.
         let members = self.members.load(Ordering::Relaxed) as usize;
         members.max(self.expected)
@@ -151,7 +188,8 @@ impl Group {
         &self.slots[..self.reach.load(Ordering::Relaxed) as usize]
     }
 
-    /// Takes a job from somebody's steal queue, preferably of who has stolen from `own` last.
+    /// Takes a job from somebody's steal queue, preferably of who has stolen from `own` last, and
+    /// a seat to do it.
     pub(super) fn steal(&self, own: u32) -> Option<*const Job> {
         let slots = self.used_slots();
         // Ordering: Relaxed; a hint.
@@ -163,11 +201,75 @@ impl Group {
                 return None;
             }
             pause();
-            let job = victim.steal_queue.steal(state)?;
+            if self.seats.as_ref().is_some_and(|seats| !seats.try_take()) {
+                return None;
+            }
+            let Some(job) = victim.steal_queue.steal(state) else {
+                self.stand_up();
+                return None;
+            };
             // Ordering: Relaxed; a hint.
             victim.thief.store(own, Ordering::Relaxed);
             Some(job)
         })
+    }
+
+    /// Somebody computes who is not asked whether there is room.
+    pub(super) fn sit_down(&self) {
+        if let Some(seats) = &self.seats {
+            // Ordering: Relaxed; nothing is published by who takes one.
+            seats.taken.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Somebody leaves who will not look for another job.
+    pub(super) fn leave_seat(&self) {
+        self.stand_up();
+        self.watch.seat_is_free(self);
+    }
+
+    /// A worker that has done a job does a task now: has another look for the next job, if there
+    /// is a seat for that.
+    pub(crate) fn leave_jobs(&self) {
+        self.watch.seat_is_free(self);
+    }
+
+    /// A job that `steal` took is done.
+    pub(super) fn stand_up(&self) {
+        if let Some(seats) = &self.seats {
+            seats.give_back();
+        }
+    }
+
+    /// Whether all seats are taken. `false` may be wrong in a moment, and so may `true`, but that
+    /// who gives a seat back sees what the caller did before.
+    pub(super) fn is_full(&self) -> bool {
+        self.seats.as_ref().is_some_and(|seats| {
+            // Ordering: AcqRel; pairs with `give_back`, both ways.
+            seats.taken.fetch_add(0, Ordering::AcqRel) >= seats.most
+        })
+    }
+
+    /// The same, when it need not be so.
+    pub(super) fn seems_full(&self) -> bool {
+        self.free_seats() == 0
+    }
+
+    /// How many seats are free.
+    pub(super) fn free_seats(&self) -> usize {
+        self.seats.as_ref().map_or(usize::MAX, |seats| {
+            // Ordering: Relaxed; who must see one that was given back has seen more of that
+            // thread.
+            seats
+                .most
+                .saturating_sub(seats.taken.load(Ordering::Relaxed)) as usize
+        })
+    }
+
+    /// Whether some seats are free and some taken: who has taken one may have jobs for others.
+    pub(super) fn has_free_and_taken_seats(&self) -> bool {
+        let most = self.seats.as_ref().map_or(0, |seats| seats.most as usize);
+        (1..most).contains(&self.free_seats())
     }
 
     /// Takes a job that descends from what one of `thieves` has stolen: from that one, or
@@ -191,6 +293,28 @@ impl Group {
             }
             None
         })
+    }
+}
+
+impl Seats {
+    fn new(most: usize) -> Self {
+        Seats {
+            most: most as u32,
+            taken: AtomicU32::new(0),
+        }
+    }
+
+    fn try_take(&self) -> bool {
+        let more = |taken| (taken < self.most).then_some(taken + 1);
+        // Ordering: Relaxed; nothing is published by who takes one.
+        self.taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .is_ok()
+    }
+
+    fn give_back(&self) {
+        // Ordering: AcqRel; pairs with `is_full`, both ways.
+        self.taken.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -227,9 +351,37 @@ impl Member {
         let job = self.group.steal(self.slot);
         if let Some(job) = job {
             // SAFETY: taken.
-            unsafe { stack.run_stolen(job) };
+            unsafe { self.run_stolen(job) };
         }
         job.is_some()
+    }
+
+    /// Runs a job that [`steal`](Group::steal) took, in the seat that it took.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Job::run`].
+    pub(super) unsafe fn run_stolen(&self, job: *const Job) {
+        self.seated.set(true);
+        // SAFETY: the caller's promise.
+        unsafe { stack::current().run_stolen(job) };
+        self.seated.set(false);
+        self.group.stand_up();
+    }
+
+    /// A worker blocks: while it does, another may have its seat. Returns whether it had one.
+    pub(crate) fn leave_seat(&self) -> bool {
+        let seated = self.seated.replace(false);
+        if seated {
+            self.group.leave_seat();
+        }
+        seated
+    }
+
+    /// A worker that had left its seat goes on, also if there is none for it.
+    pub(crate) fn sit_down_again(&self) {
+        self.group.sit_down();
+        self.seated.set(true);
     }
 
     pub(super) fn group(&self) -> &Group {
@@ -251,6 +403,9 @@ impl Drop for Member {
         let slot = self.group.slot(self.slot);
         // Ordering: Release; pairs with the acquire in `take`.
         slot.taken.store(FREE, Ordering::Release);
+        if self.seated.get() {
+            self.group.leave_seat();
+        }
     }
 }
 
@@ -262,11 +417,36 @@ mod tests {
     #[test]
     fn workers_count_before_they_are_there() {
         let group = Group::new(8, 4);
-        let member = group.enter();
-        assert_eq!(group.members(), 4);
-        let visitors: Vec<_> = (0..4).map(|_| group.visit()).collect();
+        let members: Vec<_> = (0..5)
+            .map(|taken| {
+                assert_eq!(group.members(), taken.max(4));
+                group.enter()
+            })
+            .collect();
         assert_eq!(group.members(), 5);
+        members.into_iter().rev().for_each(drop);
+    }
+
+    /// Visitors have seats in any case, and leave to the workers what is left.
+    #[test]
+    fn there_are_as_many_seats_as_workers() {
+        let group = Group::for_visitors(8, 2);
+        let free = |count| {
+            assert_eq!(group.free_seats(), count);
+            assert_eq!(group.is_full(), count == 0);
+            assert_eq!(group.members(), 2);
+        };
+        let worker = group.enter();
+        free(2);
+        let visitors: Vec<_> = (0..3)
+            .map(|taken: usize| {
+                free(2_usize.saturating_sub(taken));
+                group.visit()
+            })
+            .collect();
+        free(0);
         visitors.into_iter().rev().for_each(drop);
-        drop(member);
+        free(2);
+        drop(worker);
     }
 }

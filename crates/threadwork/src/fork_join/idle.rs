@@ -17,7 +17,7 @@ use super::group::{Group, Member};
 use super::job::Job;
 use super::latch::Latch;
 use super::spawned::Mark;
-use super::stack::{self, Stack};
+use super::stack::Stack;
 use super::watch::Call;
 
 /// The naps of the watch: from about what it costs to wake a thread, to what is still
@@ -48,7 +48,7 @@ impl Member {
     pub(crate) fn idle(&self, queued: &dyn Fn() -> bool) {
         if let Found::Job(job) = self.find(queued) {
             // SAFETY: taken.
-            unsafe { stack::current().run_stolen(job) };
+            unsafe { self.run_stolen(job) };
         }
     }
 
@@ -86,10 +86,19 @@ impl Member {
                         Duty::Watch
                     }
                 }
+                // Nobody may take what is there.
+                Duty::Watch if group.seems_full() => {
+                    if watch.join_sleepers_last(group, slot) {
+                        *watching = false;
+                        Duty::Sleep
+                    } else {
+                        Duty::Watch
+                    }
+                }
                 Duty::Watch => {
                     let survey = watch.survey(group);
                     if survey.old > 0 {
-                        watch.call_searchers(group, survey.old - 1);
+                        watch.call_searchers(group, (survey.old - 1).min(group.free_seats()));
                         Duty::Search
                     } else if survey.quiet && watch.join_sleepers_last(group, slot) {
                         *watching = false;
@@ -131,6 +140,10 @@ impl Member {
             } else {
                 self.group().steal(self.slot()).map(Found::Job)
             };
+            if found.is_none() && self.group().seems_full() {
+                // That says nothing about the next search.
+                return None;
+            }
             if found.is_some() || !search.goes_on() {
                 search.end(found.is_some());
                 return found;

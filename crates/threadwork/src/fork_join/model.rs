@@ -18,6 +18,18 @@ impl Group {
         Group(group::Group::new(workers, 0))
     }
 
+    /// One that has so many seats, all of which are taken.
+    pub fn full(workers: usize, seats: usize) -> Self {
+        let group = group::Group::for_visitors(workers, seats);
+        (0..seats).for_each(|_| group.sit_down());
+        Group(group)
+    }
+
+    /// A visitor leaves.
+    pub fn give_seat_back(&self) {
+        self.0.leave_seat();
+    }
+
     pub fn enter(&self) -> Member {
         let member = self.0.enter();
         Member(member.unwrap_or_else(|| unreachable!("a model has as many slots as threads")))
@@ -34,6 +46,11 @@ impl Group {
     /// False if the slot has the watch now, since nobody had.
     pub fn join_sleepers(&self, slot: u32) -> bool {
         self.0.watch.join_sleepers(&self.0, slot)
+    }
+
+    /// False if the slot still has the watch, since there is something to do.
+    pub fn join_sleepers_last(&self, slot: u32) -> bool {
+        self.0.watch.join_sleepers_last(&self.0, slot)
     }
 
     pub fn leave_the_watch(&self) {

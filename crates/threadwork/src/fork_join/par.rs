@@ -11,11 +11,12 @@
 //!
 //! Source: Tzannes, Caragea, Barua, Vishkin 2010, "Lazy binary-splitting".
 
+use std::iter::{self, Sum};
 use std::mem::{self, MaybeUninit};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::parts::{Chunks, Enumerate, IntoParts, Parts, Zip};
+use super::parts::{Chunks, Enumerate, IntoParts, Map, Parts, Windows, Zip};
 use super::stack;
 use crate::join;
 
@@ -56,7 +57,8 @@ pub fn par<S: IntoParts>(source: S) -> Par<S::Parts> {
 /// |---|---|
 /// | `&[T]`, `&Vec<T>`, `&[T; N]` | `&T` |
 /// | the same with `&mut` | `&mut T` |
-/// | `Range<usize>`, `Range<u32>`, `Range<i32>` | the numbers |
+/// | `Vec<T>` | `T` |
+/// | `Range` and `RangeInclusive` of `usize`, `u32`, `u64`, `isize`, `i32`, `i64` | the numbers |
 /// | a [`Parts`] of your own | its items |
 ///
 /// Every method that runs it does so on the calling thread, and on those of its pool that
@@ -64,6 +66,22 @@ pub fn par<S: IntoParts>(source: S) -> Par<S::Parts> {
 /// [`join`](crate::join), that is the pool whose worker the caller is, or the
 /// [global](crate::global) one. The division depends on who has time, so only the order
 /// in which items are *combined* is certain.
+///
+/// # When to take rayon instead
+///
+/// This is what loops over memory and numbers need. Long chains of adapters, `filter` and
+/// `flat_map` within them, and parallel iterators over maps, sets and strings are rayon's: its
+/// pool works in guests as well. Here, collect references first:
+///
+/// ```
+/// use std::collections::HashMap;
+/// use threadwork::par;
+///
+/// let ages = HashMap::from([("Ada", 36), ("Grace", 85)]);
+/// let entries: Vec<_> = ages.iter().collect();
+/// let sum: i32 = par(&entries).map(|(_, age)| **age).sum();
+/// assert_eq!(sum, 121);
+/// ```
 ///
 /// # Panics
 ///
@@ -114,6 +132,22 @@ impl<P: Parts> Par<P> {
     pub fn zip<S: IntoParts>(self, other: S) -> Par<Zip<P, S::Parts>> {
         Par {
             parts: Zip::new(self.parts, other.into_parts()),
+            least: self.least,
+        }
+    }
+
+    /// What `map` makes of each item, as the items of another loop.
+    ///
+    /// ```
+    /// let squares: u64 = threadwork::par(1..=100_u64).map(|n| n * n).sum();
+    /// assert_eq!(squares, 338_350);
+    /// ```
+    pub fn map<R, F>(self, map: F) -> Par<Map<P, F>>
+    where
+        F: Fn(P::Item) -> R + Send + Sync,
+    {
+        Par {
+            parts: Map::new(self.parts, map),
             least: self.least,
         }
     }
@@ -191,6 +225,143 @@ impl<P: Parts> Par<P> {
         // SAFETY: so many were written, from the first place on without a gap.
         unsafe { results.set_len(size) };
         results
+    }
+
+    /// Collects the items in their order.
+    ///
+    /// # Panics
+    ///
+    /// If a [`Parts`] does not have as many items as it says.
+    ///
+    /// ```
+    /// let lengths = threadwork::par(vec!["a", "bc"]).map(str::len).collect();
+    /// assert_eq!(lengths, [1, 2]);
+    /// ```
+    pub fn collect(self) -> Vec<P::Item>
+    where
+        P::Item: Send,
+    {
+        self.map_collect(|item| item)
+    }
+
+    /// Collects those items for which `keep` is true, in their order.
+    ///
+    /// ```
+    /// let odd = threadwork::par(0..10_u32).filter_collect(|n| n % 2 == 1);
+    /// assert_eq!(odd, [1, 3, 5, 7, 9]);
+    /// ```
+    pub fn filter_collect<F>(self, keep: F) -> Vec<P::Item>
+    where
+        P::Item: Send,
+        F: Fn(&P::Item) -> bool + Sync,
+    {
+        self.run(
+            &Vec::new,
+            &|mut kept, part| {
+                kept.extend(part.items().filter(&keep));
+                kept
+            },
+            &|mut left: Vec<_>, mut right| {
+                left.append(&mut right);
+                left
+            },
+        )
+    }
+
+    /// The sum of the items. That of floating-point numbers may differ in its last digits from
+    /// run to run.
+    ///
+    /// ```
+    /// let sum: u32 = threadwork::par(&[1, 2, 3]).sum();
+    /// assert_eq!(sum, 6);
+    /// ```
+    pub fn sum<S>(self) -> S
+    where
+        S: Sum<P::Item> + Sum<S> + Send,
+    {
+        let add = |a: S, b: S| -> S { [a, b].into_iter().sum() };
+        self.run(
+            &|| None,
+            &|sum, part| {
+                let more: S = part.items().sum();
+                Some(match sum {
+                    Some(sum) => add(sum, more),
+                    None => more,
+                })
+            },
+            &|a: Option<S>, b| match (a, b) {
+                (Some(a), Some(b)) => Some(add(a, b)),
+                (a, b) => a.or(b),
+            },
+        )
+        .unwrap_or_else(|| iter::empty::<S>().sum())
+    }
+
+    /// Whether `test` is true of some item. When it was, each thread ends with the item that it
+    /// is at.
+    ///
+    /// ```
+    /// assert!(threadwork::par(0..1_000_u32).any(|n| n == 700));
+    /// ```
+    pub fn any<F>(self, test: F) -> bool
+    where
+        F: Fn(P::Item) -> bool + Sync,
+    {
+        let found = |item| if test(item) { Err(()) } else { Ok(()) };
+        self.try_for_each(found).is_err()
+    }
+
+    /// Whether `test` is true of all items. When it was not, each thread ends with the item that
+    /// it is at.
+    ///
+    /// ```
+    /// assert!(threadwork::par(&[2, 4, 6]).all(|n| n % 2 == 0));
+    /// ```
+    pub fn all<F>(self, test: F) -> bool
+    where
+        F: Fn(P::Item) -> bool + Sync,
+    {
+        !self.any(|item| !test(item))
+    }
+
+    /// Runs `body` for each item, until it fails for one. Then each thread ends with the item
+    /// that it is at, and of the errors that there are by then the first is returned, in the
+    /// order of the items.
+    ///
+    /// So a loop can be ended from outside, too: see [`CancelToken`](crate::CancelToken).
+    ///
+    /// # Errors
+    ///
+    /// What `body` returns.
+    ///
+    /// ```
+    /// let texts = ["1", "2", "x"];
+    /// let error = threadwork::par(&texts).try_for_each(|text| text.parse().map(|_: u32| ()));
+    /// assert!(error.is_err());
+    /// ```
+    pub fn try_for_each<E, F>(self, body: F) -> Result<(), E>
+    where
+        E: Send,
+        F: Fn(P::Item) -> Result<(), E> + Sync,
+    {
+        let over = AtomicBool::new(false);
+        self.run(
+            &|| Ok(()),
+            &|result, part| {
+                for item in part.items() {
+                    // Ordering: Relaxed here and below; it carries nothing.
+                    if over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    if let Err(error) = body(item) {
+                        over.store(true, Ordering::Relaxed);
+                        return result.and(Err(error));
+                    }
+                }
+                result
+            },
+            &Result::and,
+        )
     }
 
     /// Finds an item for which `wanted` is true, not necessarily the first one. When one was
@@ -308,6 +479,20 @@ impl<'a, T: Sync> Par<&'a [T]> {
     pub fn chunks(self, length: usize) -> Par<Chunks<&'a [T]>> {
         Par {
             parts: Chunks::new(self.parts, length),
+            least: self.least,
+        }
+    }
+
+    /// All runs of so many neighbours in the slice; 0 counts as 1. There are none if the slice
+    /// is shorter.
+    ///
+    /// ```
+    /// let rising = threadwork::par(&[1, 3, 2, 4]).windows(2).map(|pair| pair[0] < pair[1]);
+    /// assert_eq!(rising.collect(), [true, false, true]);
+    /// ```
+    pub fn windows(self, length: usize) -> Par<Windows<'a, T>> {
+        Par {
+            parts: Windows::new(self.parts, length),
             least: self.least,
         }
     }

@@ -1,11 +1,14 @@
 //! What a parallel loop can go over: [`Parts`], and those that there are.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::slice;
+use std::sync::Arc;
+
+use super::owned::Owned;
 
 /// Something that can be divided in two, until the parts are gone through one by one.
 ///
-/// Implemented for slices and mutable slices, ranges, their [`Chunks`], and for
+/// Implemented for slices and mutable slices, ranges, their [`Chunks`] and [`Windows`], and for
 /// pairs and counts of those: see [`Par`](crate::Par). An implementation that is wrong makes
 /// loops go over wrong items, or panic, but nothing worse.
 ///
@@ -53,7 +56,7 @@ pub trait Parts: Sized + Send {
     fn items(self) -> Self::Items;
 }
 
-/// What [`par`](crate::par) takes: [`Parts`], and references to vectors and arrays.
+/// What [`par`](crate::par) takes: [`Parts`], vectors, and references to vectors and arrays.
 pub trait IntoParts {
     /// What the loop goes over.
     type Parts: Parts;
@@ -136,20 +139,65 @@ impl<'a, T: Send> Parts for &'a mut [T] {
     }
 }
 
-/// Ranges whose size fits in a `usize` everywhere.
+/// Vectors are gone through by value. What a loop does not come to, since it ended early or by a
+/// panic, is dropped.
+impl<T: Send> IntoParts for Vec<T> {
+    type Parts = Owned<T>;
+
+    fn into_parts(self) -> Owned<T> {
+        Owned::new(self)
+    }
+}
+
+/// Ranges of numbers. One that is longer than `usize::MAX` says that it has so many, and is gone
+/// through to its end all the same.
 macro_rules! ranges {
-    ($($number:ty),*) => {$(
+    ($($number:ty, $unsigned:ty, $add:ident;)*) => {$(
         impl Parts for Range<$number> {
             type Item = $number;
             type Items = Self;
 
             fn size(&self) -> usize {
-                if self.is_empty() { 0 } else { self.end.wrapping_sub(self.start) as usize }
+                if self.is_empty() {
+                    return 0;
+                }
+                usize::try_from(self.start.abs_diff(self.end)).unwrap_or(usize::MAX)
             }
 
             fn divide(self, at: usize) -> (Self, Self) {
-                let middle = self.start.wrapping_add(at as $number);
+                // It is not more than the size, and so fits.
+                let middle = self.start.$add(at as $unsigned);
                 (self.start..middle, middle..self.end)
+            }
+
+            fn items(self) -> Self {
+                self
+            }
+        }
+
+        impl Parts for RangeInclusive<$number> {
+            type Item = $number;
+            type Items = Self;
+
+            fn size(&self) -> usize {
+                if self.is_empty() {
+                    return 0;
+                }
+                let steps = self.start().abs_diff(*self.end());
+                usize::try_from(steps).map_or(usize::MAX, |steps| steps.saturating_add(1))
+            }
+
+            fn divide(self, at: usize) -> (Self, Self) {
+                const NOTHING: RangeInclusive<$number> = RangeInclusive::new(1, 0);
+                if at == 0 {
+                    return (NOTHING, self);
+                }
+                let (start, end) = (*self.start(), *self.end());
+                let last = start.$add((at - 1) as $unsigned);
+                if last == end {
+                    return (self, NOTHING);
+                }
+                (start..=last, last + 1..=end)
             }
 
             fn items(self) -> Self {
@@ -158,28 +206,127 @@ macro_rules! ranges {
         }
     )*};
 }
-ranges!(usize, u32);
+ranges! {
+    usize, usize, wrapping_add;
+    u32, u32, wrapping_add;
+    u64, u64, wrapping_add;
+    isize, usize, wrapping_add_unsigned;
+    i32, u32, wrapping_add_unsigned;
+    i64, u64, wrapping_add_unsigned;
+}
 
-impl Parts for Range<i32> {
-    type Item = i32;
-    type Items = Self;
+/// Overlapping pieces of a slice: see [`Par::windows`](crate::Par::windows).
+#[derive(Clone, Copy, Debug)]
+pub struct Windows<'a, T> {
+    slice: &'a [T],
+    length: usize,
+}
+
+impl<'a, T> Windows<'a, T> {
+    pub(super) fn new(slice: &'a [T], length: usize) -> Self {
+        Windows {
+            slice,
+            length: length.max(1),
+        }
+    }
+}
+
+impl<'a, T: Sync> Parts for Windows<'a, T> {
+    type Item = &'a [T];
+    type Items = slice::Windows<'a, T>;
 
     fn size(&self) -> usize {
-        if self.is_empty() {
-            0
-        } else {
-            self.start.abs_diff(self.end) as usize
-        }
+        (self.slice.len() + 1).saturating_sub(self.length)
     }
 
     fn divide(self, at: usize) -> (Self, Self) {
-        // The size fits in 32 bits, and so does this part of it.
-        let middle = self.start.wrapping_add_unsigned(at as u32);
-        (self.start..middle, middle..self.end)
+        // The last window on the left reaches into what is right.
+        let end = self.slice.len().min(at + self.length - 1);
+        (
+            Windows::new(if at == 0 { &[] } else { &self.slice[..end] }, self.length),
+            Windows::new(&self.slice[at..], self.length),
+        )
     }
 
-    fn items(self) -> Self {
-        self
+    fn items(self) -> Self::Items {
+        self.slice.windows(self.length)
+    }
+}
+
+/// What a function makes of each item: see [`Par::map`](crate::Par::map).
+#[derive(Debug)]
+pub struct Map<P, F> {
+    parts: P,
+    map: Arc<F>,
+}
+
+impl<P: Clone, F> Clone for Map<P, F> {
+    fn clone(&self) -> Self {
+        Map {
+            parts: self.parts.clone(),
+            map: self.map.clone(),
+        }
+    }
+}
+
+impl<P, F> Map<P, F> {
+    pub(super) fn new(parts: P, map: F) -> Self {
+        Map {
+            parts,
+            map: Arc::new(map),
+        }
+    }
+}
+
+impl<P: Parts, R, F: Fn(P::Item) -> R + Send + Sync> Parts for Map<P, F> {
+    type Item = R;
+    type Items = Mapped<P::Items, F>;
+
+    fn size(&self) -> usize {
+        self.parts.size()
+    }
+
+    fn divide(self, at: usize) -> (Self, Self) {
+        let (left, right) = self.parts.divide(at);
+        let left = Map {
+            parts: left,
+            map: self.map.clone(),
+        };
+        let right = Map {
+            parts: right,
+            map: self.map,
+        };
+        (left, right)
+    }
+
+    fn items(self) -> Self::Items {
+        Mapped {
+            items: self.parts.items(),
+            map: self.map,
+        }
+    }
+}
+
+/// The items of a [`Map`].
+#[derive(Debug)]
+pub struct Mapped<I, F> {
+    items: I,
+    map: Arc<F>,
+}
+
+impl<I: Iterator, R, F: Fn(I::Item) -> R> Iterator for Mapped<I, F> {
+    type Item = R;
+
+    fn next(&mut self) -> Option<R> {
+        self.items.next().map(&*self.map)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.items.size_hint()
+    }
+
+    fn fold<B, G: FnMut(B, R) -> B>(self, init: B, fold: G) -> B {
+        self.items.map(&*self.map).fold(init, fold)
     }
 }
 

@@ -1,11 +1,12 @@
 //! How a pool is to be.
 
 use std::fmt;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::task::WorkerSlot;
-use super::thread_pool::ThreadPool;
+use super::thread_pool::{ThreadPool, make_global};
 use crate::boundary;
 use crate::error::Error;
 use crate::thread::available_parallelism;
@@ -36,6 +37,7 @@ pub struct PoolBuilder {
     pub(super) stack_size: Option<usize>,
     pub(super) keep_alive: Duration,
     pub(super) drop_timeout: Duration,
+    pub(super) finish_on_drop: bool,
     name: Arc<str>,
     on_start: Option<Hook>,
     on_exit: Option<Hook>,
@@ -53,7 +55,7 @@ impl Default for PoolBuilder {
     /// ([`available_parallelism`](crate::thread::available_parallelism)), 1,024 at most; and four
     /// threads for each worker, sixteen at least.
     fn default() -> Self {
-        PoolBuilder::for_cores(available_parallelism().get())
+        PoolBuilder::for_cores(available_parallelism().map_or(1, NonZero::get))
     }
 }
 
@@ -66,6 +68,7 @@ impl PoolBuilder {
             stack_size: None,
             keep_alive: Duration::from_secs(10),
             drop_timeout: Duration::from_secs(5),
+            finish_on_drop: false,
             name: "pool".into(),
             on_start: None,
             on_exit: None,
@@ -114,6 +117,31 @@ impl PoolBuilder {
         self
     }
 
+    /// Whether dropping the pool is [`shutdown`](ThreadPool::shutdown): what is queued is run
+    /// first, however long that takes. If nothing is said, dropping it cancels what is queued.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    /// use threadwork::ThreadPool;
+    ///
+    /// let done = Arc::new(AtomicU32::new(0));
+    /// let pool = ThreadPool::builder().pool_size(1).finish_on_drop(true).build()?;
+    /// for _ in 0..100 {
+    ///     let done = done.clone();
+    ///     drop(pool.execute(move || done.fetch_add(1, Ordering::Relaxed)));
+    /// }
+    /// drop(pool);
+    /// assert_eq!(done.load(Ordering::Relaxed), 100);
+    /// # Ok::<(), threadwork::Error>(())
+    /// ```
+    pub fn finish_on_drop(mut self, finish: bool) -> Self {
+        self.finish_on_drop = finish;
+        self
+    }
+
     /// Is called by each thread before its first task, with the number of its slot: below
     /// `max_threads`, and used again when a thread has ended.
     ///
@@ -136,7 +164,32 @@ impl PoolBuilder {
     /// When a number makes no sense, or the system does not start so many threads; then
     /// those that did start end again.
     pub fn build(self) -> Result<ThreadPool, Error> {
-        ThreadPool::start(self, true)
+        ThreadPool::start(self)
+    }
+
+    /// Makes the [global](crate::global) pool, which is like this from then on: how many threads
+    /// it has, what their stacks and names are. To be called early in `main`: the first use of
+    /// the global pool, by [`join`](crate::join) or [`par`](crate::par) too, makes it as it is by
+    /// default.
+    ///
+    /// # Errors
+    ///
+    /// [`GlobalPoolExists`](Error::GlobalPoolExists) if it is there already, and when a number
+    /// makes no sense. Threads that the system does not start are missing then, and no error.
+    ///
+    /// # Example
+    ///
+    /// ```standalone_crate
+    /// use threadwork::{Error, ThreadPool};
+    ///
+    /// ThreadPool::builder().pool_size(2).stack_size(4 << 20).build_global()?;
+    /// assert_eq!(threadwork::global().pool_size(), 2);
+    /// let again = ThreadPool::builder().build_global();
+    /// assert!(matches!(again, Err(Error::GlobalPoolExists)));
+    /// # Ok::<(), threadwork::Error>(())
+    /// ```
+    pub fn build_global(self) -> Result<(), Error> {
+        make_global(self)
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
@@ -187,6 +240,7 @@ impl fmt::Debug for PoolBuilder {
             .field("stack_size", &self.stack_size)
             .field("keep_alive", &self.keep_alive)
             .field("drop_timeout", &self.drop_timeout)
+            .field("finish_on_drop", &self.finish_on_drop)
             .finish_non_exhaustive()
     }
 }

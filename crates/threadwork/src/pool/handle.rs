@@ -16,7 +16,8 @@ use crate::error::TaskError;
 /// A task of a [`ThreadPool`](crate::ThreadPool): to wait for its result, or to cancel it.
 ///
 /// Dropping it changes nothing for the task: it is run all the same, and its result
-/// dropped by the worker (*detached*), or with the handle if it was there before.
+/// dropped by the worker (*detached*), or with the handle if it was there before. But a pool that
+/// is dropped cancels what is queued: see [its end](crate::ThreadPool#the-end).
 ///
 /// It is also a future, by [`IntoFuture`], for threads that may not block.
 ///
@@ -44,7 +45,8 @@ use crate::error::TaskError;
 /// assert_eq!(task.wait().unwrap(), 24);
 /// # Ok::<(), threadwork::Error>(())
 /// ```
-#[must_use = "dropping the handle detaches the task: say so with `drop` if that is meant"]
+#[must_use = "dropping the handle detaches the task: say so with `drop` if that is meant, and \
+              see that the pool lives until the task has run"]
 pub struct TaskHandle<T> {
     outcome: Outcome<T>,
 }
@@ -131,7 +133,8 @@ impl<T> TaskHandle<T> {
         self.outcome.task().is_done()
     }
 
-    /// Cancels the task if it has not begun. Returns whether it was in time: then the task
+    /// Cancels the task if it has not begun. (To end one that runs, see
+    /// [`CancelToken`](crate::CancelToken).) Returns whether it was in time: then the task
     /// never runs, and its result is [`TaskError::Cancelled`]. Never blocks.
     ///
     /// What the closure holds is dropped here and now.

@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(super) group: Arc<Group>,
     pub(super) thread_counts: ThreadCounts,
     pub(super) records: Box<[CachePadded<WorkerRecord>]>,
+    /// Not zero: the last worker is started with the first task.
+    is_incomplete: AtomicU32,
     /// Not zero: tasks are cancelled instead of run.
     aborting: AtomicU32,
     threads: Mutex<Threads>,
@@ -65,17 +67,24 @@ struct Threads {
 }
 
 impl Shared {
-    pub(super) fn new(plan: PoolBuilder) -> Arc<Self> {
+    /// For a pool to which visitors come (`is_global`), or for one of workers only.
+    pub(super) fn new(plan: PoolBuilder, is_global: bool) -> Arc<Self> {
         static POOLS: AtomicU32 = AtomicU32::new(0);
 
         let (size, most) = (plan.pool_size, plan.max_threads);
+        let group = if is_global {
+            Group::for_visitors
+        } else {
+            Group::new
+        };
         Arc::new(Shared {
             // Ordering: Relaxed; only the number matters.
             number: POOLS.fetch_add(1, Ordering::Relaxed),
             queue: Queue::new(),
-            group: Group::new(most, size),
+            group: group(most, size),
             thread_counts: ThreadCounts::new(size, most),
             records: (0..most).map(|_| CachePadded::default()).collect(),
+            is_incomplete: AtomicU32::new(is_global.into()),
             aborting: AtomicU32::new(0),
             threads: Mutex::new(Threads {
                 handles: (0..most).map(|_| None).collect(),
@@ -116,6 +125,28 @@ impl Shared {
                 threads.free.push(slot);
                 Err(error)
             }
+        }
+    }
+
+    /// A task is about to come: starts the last worker, if that was left to the first one.
+    #[inline]
+    pub(super) fn complete(self: &Arc<Self>) {
+        // Ordering: Relaxed here and in the swap; it publishes nothing.
+        if self.is_incomplete.load(Ordering::Relaxed) != 0 {
+            self.start_last();
+        }
+    }
+
+    #[cold]
+    fn start_last(self: &Arc<Self>) {
+        if self.is_incomplete.swap(0, Ordering::Relaxed) == 0 {
+            return;
+        }
+        self.thread_counts.add();
+        if self.start().is_err() && self.thread_counts.leave() {
+            // There is no other. A task that came meanwhile is cancelled.
+            self.abort();
+            self.ended.open();
         }
     }
 

@@ -8,14 +8,15 @@ use threadwork_sync::{OnceLock, Priority};
 
 use super::builder::PoolBuilder;
 use super::handle::TaskHandle;
+use super::install;
 use super::last_words;
 use super::name::TaskName;
 use super::shared::Shared;
 use super::status::WorkerStatus;
 use super::task::{Label, Outcome};
 use super::worker::{Worker, blocking};
-use crate::error::{Error, WaitError};
-use crate::fork_join::Group;
+use crate::error::{Error, TaskError, WaitError};
+use crate::fork_join::{Group, Scope, scope};
 
 /// Threads that are started with the pool and run its tasks, one after the other.
 ///
@@ -58,12 +59,13 @@ use crate::fork_join::Group;
 ///
 /// [`shutdown`](Self::shutdown) runs what is queued, then ends. To **drop** the pool is
 /// [`shutdown_now`](Self::shutdown_now) with a limit on the time: what is queued is
-/// cancelled, and what runs is waited for, up to
-/// [`drop_timeout`](PoolBuilder::drop_timeout). A task that runs longer is left to itself;
-/// its thread ends with it. So a pool that goes out of scope, by an error or a panic too,
-/// takes no work with it into the background, as far as that is possible, and does
-/// not hang on it. Whoever wants the queued work done says so, by `shutdown` or
-/// [`wait_all`](Self::wait_all).
+/// cancelled (its handles say so; of tasks whose handles were dropped **nobody is told**), and
+/// what runs is waited for, up to [`drop_timeout`](PoolBuilder::drop_timeout). A task that runs
+/// longer is left to itself; its thread ends with it. So a pool that goes out of scope, by an
+/// error or a panic too, takes no work with it into the background, as far as that is possible,
+/// and does not hang on it. Whoever wants the queued work done says so, by `shutdown`, by
+/// [`wait_all`](Self::wait_all), or once for the pool by
+/// [`finish_on_drop`](PoolBuilder::finish_on_drop).
 ///
 /// After its end a pool refuses tasks: their handles say [`PoolGone`](crate::TaskError).
 ///
@@ -89,47 +91,120 @@ impl ThreadPool {
         PoolBuilder::default()
     }
 
-    /// Starts the workers. If not `all` can be, the pool has those that could, or none and
-    /// is closed.
-    pub(super) fn start(plan: PoolBuilder, all: bool) -> Result<Self, Error> {
+    /// Starts the workers, all or none.
+    pub(super) fn start(plan: PoolBuilder) -> Result<Self, Error> {
         plan.check()?;
-        last_words::prepare();
-        let wanted = plan.pool_size;
-        let pool = ThreadPool {
-            shared: Shared::new(plan),
-        };
+        let pool = Self::without_workers(plan, false);
+        let wanted = pool.pool_size();
         for started in 0..wanted {
             pool.shared.thread_counts.add();
             if let Err(source) = pool.shared.start() {
-                let nobody = pool.shared.thread_counts.leave();
-                if all || nobody {
-                    pool.shared.close();
-                }
-                if nobody {
+                pool.shared.close();
+                if pool.shared.thread_counts.leave() {
                     pool.shared.ended.open();
                 }
-                if all {
-                    return Err(Error::Spawn {
-                        started,
-                        wanted,
-                        source,
-                    });
-                }
-                break;
+                return Err(Error::Spawn {
+                    started,
+                    wanted,
+                    source,
+                });
             }
         }
         Ok(pool)
     }
 
+    /// The global pool, whose last worker is started with the first task: until then the
+    /// program's own threads that come to it are one of its. So many of the others are started
+    /// as can be.
+    fn start_global(plan: PoolBuilder) -> Self {
+        let pool = Self::without_workers(plan, true);
+        for _ in 1..pool.pool_size() {
+            pool.shared.thread_counts.add();
+            if pool.shared.start().is_err() {
+                pool.shared.thread_counts.leave();
+                break;
+            }
+        }
+        pool
+    }
+
+    fn without_workers(plan: PoolBuilder, is_global: bool) -> Self {
+        last_words::prepare();
+        ThreadPool {
+            shared: Shared::new(plan, is_global),
+        }
+    }
+
     /// Has a worker run `f`, at [`Priority::Normal`] and without a name. Never blocks.
     ///
-    /// A panic of `f`, and that the pool has been shut down, is told by the handle.
+    /// A panic of `f`, and that the pool has been shut down, is told by the handle. A task
+    /// whose handle was dropped runs all the same, unless the pool is dropped before it begins:
+    /// see [the end](Self#the-end).
     pub fn execute<T, F>(&self, f: F) -> TaskHandle<T>
     where
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
         self.task().execute(f)
+    }
+
+    /// Has a worker run `f`, and waits for it: as [`execute`](Self::execute) and
+    /// [`wait`](TaskHandle::wait), but that `f` may borrow. A [`join`](crate::join), a
+    /// [`scope`](crate::scope) or a [`par`](crate::par) in it is this pool's. Blocks.
+    ///
+    /// Within a task of this pool, the calling thread runs it, most likely.
+    ///
+    /// # Errors
+    ///
+    /// That `f` panicked, or never ran since the pool was shut down.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use threadwork::{ThreadPool, par};
+    ///
+    /// let pool = ThreadPool::new(2)?;
+    /// let numbers = [1, 2, 3];
+    /// let sum: u32 = pool.install(|| par(&numbers).sum()).unwrap();
+    /// assert_eq!(sum, 6);
+    /// # Ok::<(), threadwork::Error>(())
+    /// ```
+    pub fn install<R, F>(&self, f: F) -> Result<R, TaskError>
+    where
+        R: Send,
+        F: FnOnce() -> R + Send,
+    {
+        install::install(self, f)
+    }
+
+    /// A [`scope`](crate::scope) whose jobs are run by this pool: its body is
+    /// [installed](Self::install) there. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// That `body` or a job panicked, or that the pool was shut down, and nothing ran.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use threadwork::ThreadPool;
+    ///
+    /// let pool = ThreadPool::new(2)?;
+    /// let (mut left, mut right) = ([3, 1, 2], [6, 5, 4]);
+    /// pool.scope(|scope| {
+    ///     scope.spawn(|_| left.sort());
+    ///     scope.spawn(|_| right.sort());
+    /// })
+    /// .unwrap();
+    /// assert_eq!((left, right), ([1, 2, 3], [4, 5, 6]));
+    /// # Ok::<(), threadwork::Error>(())
+    /// ```
+    pub fn scope<'scope, R, F>(&self, body: F) -> Result<R, TaskError>
+    where
+        R: Send,
+        F: FnOnce(&Scope<'scope>) -> R + Send,
+    {
+        self.install(|| scope(body))
     }
 
     /// A task that has a name, or another priority.
@@ -275,8 +350,12 @@ impl ThreadPool {
 
 impl Drop for ThreadPool {
     fn drop(&mut self) {
-        self.shared.abort();
-        self.wait_for_end(Some(self.shared.plan.drop_timeout));
+        if self.shared.plan.finish_on_drop {
+            self.shutdown();
+        } else {
+            self.shared.abort();
+            self.wait_for_end(Some(self.shared.plan.drop_timeout));
+        }
     }
 }
 
@@ -296,7 +375,7 @@ impl fmt::Debug for ThreadPool {
 #[derive(Clone)]
 #[must_use = "nothing runs until `execute`"]
 pub struct TaskBuilder<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     priority: Priority,
     name: Option<TaskName>,
 }
@@ -320,6 +399,7 @@ impl TaskBuilder<'_> {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
+        self.shared.complete();
         let announced = self.shared.queue.announce();
         let (Ok(id) | Err(id)) = announced;
         let label = Label {
@@ -346,10 +426,15 @@ impl fmt::Debug for TaskBuilder<'_> {
     }
 }
 
-/// The pool of the whole program, with a worker for each shared: made when it is first asked
-/// for, and never ended.
+/// The pool of the whole program: made when it is first asked for, and never ended.
 ///
-/// Fork-join calls from threads that belong to no pool run here.
+/// Fork-join calls from threads that belong to no pool run here, on the calling thread and on
+/// workers. As many threads as the pool has workers
+/// ([`available_parallelism`](crate::thread::available_parallelism), unless
+/// [`PoolBuilder::build_global`] said otherwise) compute then, the calling one included: so the
+/// last worker is only started when somebody executes a task. On a pool of one worker, `join` and
+/// [`par`](crate::par) run on the calling thread alone. (Threads that call at the same time all
+/// compute; and so do tasks that run meanwhile.)
 ///
 /// If the system does not start so many threads, it has fewer. If it starts none at all, the
 /// pool refuses tasks, and their handles say so.
@@ -359,12 +444,21 @@ impl fmt::Debug for TaskBuilder<'_> {
 /// assert_eq!(task.wait().unwrap(), 42);
 /// ```
 pub fn global() -> &'static ThreadPool {
-    static GLOBAL: OnceLock<ThreadPool> = OnceLock::new();
-    GLOBAL.get_or_init(|| {
-        let plan = PoolBuilder::default().name("threadwork");
-        match ThreadPool::start(plan, false) {
-            Ok(pool) => pool,
-            Err(error) => unreachable!("the default plan is a good one: {error}"),
-        }
-    })
+    GLOBAL.get_or_init(|| ThreadPool::start_global(PoolBuilder::default().name("threadwork")))
+}
+
+static GLOBAL: OnceLock<ThreadPool> = OnceLock::new();
+
+/// Makes the global pool, unless it is there.
+pub(super) fn make_global(plan: PoolBuilder) -> Result<(), Error> {
+    plan.check()?;
+    let mut plan = Some(plan);
+    GLOBAL.get_or_init(|| match plan.take() {
+        Some(plan) => ThreadPool::start_global(plan),
+        None => unreachable!("an initializer is called once"),
+    });
+    match plan {
+        None => Ok(()),
+        Some(_) => Err(Error::GlobalPoolExists),
+    }
 }

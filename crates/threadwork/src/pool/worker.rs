@@ -36,6 +36,8 @@ pub(super) struct Worker {
     depth: Cell<u32>,
     /// It has said that it blocks.
     is_blocked: Cell<bool>,
+    /// It has left a seat of its group while it blocks.
+    left_seat: Cell<bool>,
     /// How many children its tasks have, and how many they may have before those that are
     /// over are forgotten.
     children: Cell<usize>,
@@ -81,6 +83,7 @@ impl Worker {
             top: Cell::new(ptr::null()),
             depth: Cell::new(0),
             is_blocked: Cell::new(false),
+            left_seat: Cell::new(false),
             children: Cell::new(0),
             enough_children: Cell::new(FEW_CHILDREN),
         }
@@ -135,6 +138,8 @@ impl Worker {
         let shared = &*self.shared;
         // Whether it has come out of `idle`, where it kept others from being woken.
         let mut searched = false;
+        // Whether it has done a job, and would do the next.
+        let mut helped = false;
         // Tasks that it has finished and not counted.
         let mut finished = 0;
         loop {
@@ -154,6 +159,9 @@ impl Worker {
             {
                 shared.group.wake_one();
             }
+            if matches!(next, Next::Task(_) | Next::Raised(_)) && mem::take(&mut helped) {
+                shared.group.leave_jobs();
+            }
             match next {
                 Next::Task(task) => {
                     shared.let_go_if_drained();
@@ -169,6 +177,7 @@ impl Worker {
                 Next::Nothing => {
                     self.record().publish(None);
                     if self.member.help() {
+                        helped = true;
                         continue;
                     }
                     if shared.queue.is_drained() {
@@ -177,6 +186,7 @@ impl Worker {
                     self.member
                         .idle(&|| shared.queue.has_work() || shared.queue.is_drained());
                     searched = true;
+                    helped = true;
                 }
             }
         }
@@ -332,6 +342,7 @@ impl Worker {
             return None;
         }
         self.shared.substitute();
+        self.left_seat.set(self.member.leave_seat());
         Some(Blocked(PhantomData))
     }
 }
@@ -343,6 +354,9 @@ impl Drop for Blocked {
     fn drop(&mut self) {
         Worker::with(|worker| {
             if let Some(worker) = worker {
+                if worker.left_seat.take() {
+                    worker.member.sit_down_again();
+                }
                 worker.is_blocked.set(false);
                 worker.shared.thread_counts.unblock();
             }
@@ -392,6 +406,25 @@ pub(super) fn wait_for(task: &TaskRef, timeout: Option<Duration>) -> Result<bool
         Some(worker) => worker.wait_for(task, timeout),
         None => Ok(block(&System, Finish::of(task), timeout).is_some()),
     })
+}
+
+/// The number of the calling thread in its pool, as [`on_start`](crate::PoolBuilder::on_start)
+/// gets it: below `max_threads`, and nobody else's as long as the thread lives. `None` on a thread
+/// that is no pool's worker. Never blocks.
+///
+/// # Example
+///
+/// ```
+/// use threadwork::{ThreadPool, current_worker_index};
+///
+/// let pool = ThreadPool::new(1)?;
+/// assert_eq!(pool.execute(current_worker_index).wait().unwrap(), Some(0));
+/// assert_eq!(current_worker_index(), None);
+/// # Ok::<(), threadwork::Error>(())
+/// ```
+#[must_use]
+pub fn current_worker_index() -> Option<usize> {
+    Worker::with(|worker| worker.map(|worker| worker.slot.index()))
 }
 
 /// Runs `f`, which may block for long, without keeping a worker from its pool: while it

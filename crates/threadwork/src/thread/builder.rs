@@ -16,7 +16,7 @@ use super::stack::Guard;
 /// use threadwork::thread::{self, Builder};
 ///
 /// let name = Builder::new()
-///     .name("reader")
+///     .name("reader".into())
 ///     .stack_size(256 * 1024)
 ///     .spawn(|| thread::current().name().map(str::to_owned))?
 ///     .join()
@@ -38,8 +38,8 @@ impl Builder {
     }
 
     /// Its name, for panics, debuggers and reports.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
+    pub fn name(mut self, name: String) -> Self {
+        self.name = Some(name);
         self
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use threadwork::{Parts, par};
+use threadwork::{CancelToken, Cancelled, Parts, ThreadPool, par};
 
 use crate::support::{Event, Random, often, on_pool, up_to};
 
@@ -211,4 +211,164 @@ fn parts_that_lie_do_no_harm() {
 #[test]
 fn zero_sized_results_are_counted() {
     assert_eq!(par(0..up_to(5_000)).map_collect(|_| ()).len(), up_to(5_000));
+}
+
+/// What is in a loop that ends early, or by a panic, is dropped once, and so is what the body
+/// gets.
+#[test]
+fn vectors_are_taken_apart() {
+    struct Counted<'a>(&'a AtomicUsize);
+    impl Drop for Counted<'_> {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    for workers in [1, 3] {
+        let pool = ThreadPool::new(workers).unwrap();
+        for size in sizes() {
+            let dropped = AtomicUsize::new(0);
+            let items = || (0..size).map(|_| Counted(&dropped)).collect::<Vec<_>>();
+            pool.install(|| par(items()).for_each(drop)).unwrap();
+            assert_eq!(dropped.swap(0, Ordering::Relaxed), size);
+            let kept = pool.install(|| par(items()).collect()).unwrap();
+            assert_eq!((kept.len(), dropped.load(Ordering::Relaxed)), (size, 0));
+            drop(kept);
+            assert_eq!(dropped.swap(0, Ordering::Relaxed), size);
+            let end = pool.install(|| par(items()).try_for_each(|_| Err(())));
+            assert_eq!(end.unwrap().is_err(), size > 0);
+            assert_eq!(dropped.load(Ordering::Relaxed), size);
+        }
+    }
+    drop(par(vec![String::from("not run")]));
+    let order = par((0..up_to(5_000)).collect::<Vec<_>>()).map(|n| 2 * n);
+    assert!(
+        order
+            .collect()
+            .into_iter()
+            .eq((0..up_to(5_000)).map(|n| 2 * n))
+    );
+}
+
+/// Parts that are nothing, at the ends of what there is.
+#[test]
+fn ranges_end_where_they_end() {
+    fn check<P>(range: P, expected: &[P::Item])
+    where
+        P: Parts + Clone,
+        P::Item: PartialEq + std::fmt::Debug + Send,
+    {
+        assert_eq!(range.size(), expected.len());
+        for at in 0..=expected.len() {
+            let (left, right) = range.clone().divide(at);
+            assert_eq!((left.size(), right.size()), (at, expected.len() - at));
+            let all: Vec<_> = left.items().chain(right.items()).collect();
+            assert_eq!(all, expected, "at {at}");
+        }
+    }
+    check(
+        u32::MAX - 2..=u32::MAX,
+        &[u32::MAX - 2, u32::MAX - 1, u32::MAX],
+    );
+    check(u64::MAX - 1..u64::MAX, &[u64::MAX - 1]);
+    check(i64::MIN..=i64::MIN + 1, &[i64::MIN, i64::MIN + 1]);
+    check(-2..=1_i32, &[-2, -1, 0, 1]);
+    check(0..=0_usize, &[0]);
+    #[allow(clippy::reversed_empty_ranges, reason = "that is what is tested")]
+    {
+        check(2..=1_isize, &[]);
+        check(2..1_u64, &[]);
+    }
+    assert_eq!((0..=u64::MAX).size(), usize::MAX);
+    assert_eq!((i64::MIN..=i64::MAX).size(), usize::MAX);
+    let far = par(u64::MAX - 1_000..=u64::MAX);
+    assert_eq!(far.map(|n| u64::MAX - n).sum::<u64>(), 500_500);
+}
+
+#[test]
+fn windows_reach_across_divisions() {
+    for size in [0, 1, 2, 3, 10, up_to(3_000)] {
+        for length in [0, 1, 2, 7] {
+            let numbers: Vec<usize> = (0..size).collect();
+            let expected: Vec<Vec<usize>> =
+                numbers.windows(length.max(1)).map(<[_]>::to_vec).collect();
+            let windows = on_pool(3, move || {
+                par(&numbers).windows(length).map_collect(<[_]>::to_vec)
+            });
+            assert_eq!(windows, expected, "{length} of {size}");
+        }
+    }
+}
+
+#[test]
+fn sums_and_filters_are_those_of_a_loop() {
+    for size in sizes() {
+        on_pool(3, move || {
+            let numbers: Vec<u64> = (0..size as u64).collect();
+            assert_eq!(par(&numbers).sum::<u64>(), numbers.iter().sum());
+            let odd = par(&numbers).filter_collect(|n| **n % 2 == 1);
+            assert!(odd.into_iter().eq(numbers.iter().filter(|n| **n % 2 == 1)));
+            assert!(par(&numbers).all(|n| *n < size as u64));
+            assert_eq!(par(&numbers).any(|n| *n + 1 == size as u64), size > 0);
+            assert!(!par(&numbers).any(|n| *n == size as u64));
+        });
+    }
+}
+
+/// Of the errors that were found it is the first; and a loop that has failed ends soon.
+#[test]
+fn a_failure_ends_the_loop() {
+    for size in sizes() {
+        let done = AtomicUsize::new(0);
+        let result = par(0..size).try_for_each(|i| {
+            done.fetch_add(1, Ordering::Relaxed);
+            if i == 0 { Err(i) } else { Ok(()) }
+        });
+        assert_eq!(result, if size > 0 { Err(0) } else { Ok(()) });
+        assert_eq!(par(0..size).try_for_each(|_| Ok::<_, ()>(())), Ok(()));
+    }
+    let pool = ThreadPool::new(1).unwrap();
+    let done = AtomicUsize::new(0);
+    let end = pool.install(|| {
+        par(0..1_000_usize).try_for_each(|i| {
+            done.fetch_add(1, Ordering::Relaxed);
+            if i >= 10 { Err(i) } else { Ok(()) }
+        })
+    });
+    assert_eq!(end.unwrap(), Err(10));
+    assert_eq!(done.into_inner(), 11);
+}
+
+/// A loop that would never end ends, and so does a wait.
+#[test]
+fn a_token_ends_what_runs() {
+    let pool = ThreadPool::new(2).unwrap();
+    let token = CancelToken::new();
+    let begun = Arc::new(Event::default());
+    type Task = fn(&CancelToken) -> Result<(), Cancelled>;
+    let tasks: [Task; 3] = [
+        |token| loop {
+            par(0..100_u32).try_for_each(|_| token.check())?;
+        },
+        |token| token.sleep(Duration::MAX),
+        |token| {
+            token.wait();
+            token.check()
+        },
+    ];
+    let tasks: Vec<_> = tasks
+        .into_iter()
+        .map(|task| {
+            let (token, begun) = (token.clone(), begun.clone());
+            pool.execute(move || {
+                begun.set();
+                task(&token)
+            })
+        })
+        .collect();
+    begun.wait();
+    token.cancel();
+    for task in tasks {
+        assert_eq!(task.wait().unwrap(), Err(Cancelled));
+    }
+    assert_eq!(format!("{token:?}"), "CancelToken { is_cancelled: true }");
 }

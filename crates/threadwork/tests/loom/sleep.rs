@@ -226,6 +226,32 @@ fn the_watch_is_not_left_for_a_job() {
     });
 }
 
+/// All seats are taken, so the watch is given up, while a visitor offers a job and another gives
+/// its seat back: who gives up the watch sees the seat and the job, or who leaves calls it.
+#[test]
+fn a_free_seat_is_found() {
+    const WATCH: u32 = 1;
+    model(3, || {
+        let group = Arc::new(Group::full(2, 2));
+        let owner = group.enter();
+        assert!(!group.join_sleepers(WATCH));
+        let watch = thread::spawn({
+            let group = group.clone();
+            move || group.join_sleepers_last(WATCH)
+        });
+        let leaver = thread::spawn({
+            let group = group.clone();
+            move || group.give_seat_back()
+        });
+        group.offer(0);
+        leaver.join().unwrap();
+        let sleeps = watch.join().unwrap();
+        group.withdraw(0);
+        drop(owner);
+        assert!(!sleeps || group.is_called(WATCH));
+    });
+}
+
 /// A task is queued while the only one who searches finds a job: the task is seen, or a
 /// sleeper is called for it.
 #[test]

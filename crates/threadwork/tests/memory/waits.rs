@@ -1,5 +1,6 @@
 //! Waiting and notifying.
 
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use threadwork::sync::WaitResult;
@@ -69,35 +70,75 @@ fn offsets_are_checked() {
     assert_eq!(memory.notify(end, 1), Err(outside(4)));
 }
 
+/// Longer than it takes to fall asleep on any machine: a hundred thousand times as long.
+const NEVER: Duration = Duration::from_secs(5);
+
 /// A notify reaches the waiters of both widths, no more than it may, and says how many.
+///
+/// The waiters wait again and again, until notifies of each size have found as many as they
+/// may wake, again and again: so they have met all four asleep.
 #[test]
 fn a_count_is_honest_for_both_widths() {
     let memory = SharedMemory::new(1, 1).unwrap();
-    std::thread::scope(|scope| {
+    let over = AtomicBool::new(false);
+    let woken = AtomicU32::new(0);
+    let (counted, surprise) = std::thread::scope(|scope| {
         let waiters: Vec<_> = (0..4)
             .map(|index| {
-                let memory = &memory;
-                scope.spawn(move || match index % 2 {
-                    0 => memory.wait32(8, 0, None),
-                    _ => memory.wait64(8, 0, None),
+                let (memory, over, woken) = (&memory, &over, &woken);
+                scope.spawn(move || {
+                    while !over.load(Ordering::Acquire) {
+                        let result = match index % 2 {
+                            0 => memory.wait32(8, 0, None),
+                            _ => memory.wait64(8, 0, None),
+                        };
+                        assert_eq!(result, Ok(WaitResult::Woken));
+                        woken.fetch_add(1, Ordering::Relaxed);
+                    }
                 })
             })
             .collect();
-        // All of them sleep, most likely: then one notify has to do with both widths.
-        std::thread::sleep(Duration::from_millis(100));
-        let mut left = 4;
-        while left > 0 {
-            let most = left.min(3);
-            let woken = memory.notify(8, most).unwrap();
-            assert!(woken <= most);
-            left -= woken;
+        let mut counted = 0;
+        let mut notify = |most| {
+            let count = memory.notify(8, most).unwrap();
+            counted += count;
+            count
+        };
+        let mut surprise = None;
+        'rounds: for round in 0..rounds(100) {
+            // The scope's end waits for the waiters: what is wrong is told after it.
+            let most = round % 3 + 1;
+            let begin = Instant::now();
+            loop {
+                std::thread::sleep(Duration::from_millis(1));
+                match notify(most) {
+                    count if count > most => surprise = Some(format!("{count} of {most}")),
+                    count if count == most => continue 'rounds,
+                    _ if begin.elapsed() < NEVER => continue,
+                    _ => surprise = Some(format!("never {most}")),
+                }
+                break 'rounds;
+            }
+        }
+        over.store(true, Ordering::Release);
+        let begin = Instant::now();
+        while !waiters
+            .iter()
+            .all(std::thread::ScopedJoinHandle::is_finished)
+        {
+            notify(u32::MAX);
+            if surprise.is_some() && begin.elapsed() > NEVER {
+                // Nothing wakes them.
+                eprintln!("woken: {surprise:?}");
+                std::process::exit(101);
+            }
             std::thread::yield_now();
         }
-        assert_eq!(memory.notify(8, 9), Ok(0));
-        for waiter in waiters {
-            assert_eq!(waiter.join().unwrap(), Ok(WaitResult::Woken));
-        }
+        (counted, surprise)
     });
+    assert_eq!(surprise, None);
+    assert_eq!(woken.into_inner(), counted);
+    assert_eq!(memory.notify(8, 9), Ok(0));
 }
 
 /// A turn that two threads hand to each other: a wake-up that is lost hangs.

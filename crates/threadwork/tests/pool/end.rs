@@ -40,6 +40,18 @@ fn shutdown_finishes_what_is_queued() {
     }
 }
 
+/// Detached tasks, whose end nobody else would see.
+#[test]
+fn a_pool_that_is_to_finish_does_so_when_it_is_dropped() {
+    let builder = ThreadPool::builder().pool_size(1).finish_on_drop(true);
+    let pool = builder.drop_timeout(Duration::ZERO).build().unwrap();
+    let plug = Plug::insert(&pool);
+    let ran = counting(&pool, 100);
+    plug.pull();
+    drop(pool);
+    assert_eq!(ran.fetch_add(0, Ordering::Relaxed), 100);
+}
+
 #[test]
 fn a_pool_that_has_ended_refuses() {
     let pool = pool(1);

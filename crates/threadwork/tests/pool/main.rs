@@ -19,6 +19,7 @@ mod boundaries;
 mod end;
 mod execute;
 mod handles;
+mod install;
 #[cfg(not(any(miri, target_family = "wasm")))]
 mod last_words;
 #[cfg(panic = "unwind")]

@@ -3,10 +3,12 @@
 use seeded_bugs::{Bug, bug};
 
 const JOIN: &str = "fork_join.rs";
+const GROUP: &str = "fork_join/group.rs";
 const IDLE: &str = "fork_join/idle.rs";
 const JOB: &str = "fork_join/job.rs";
 const LATCH: &str = "fork_join/latch.rs";
 const PAR: &str = "fork_join/par.rs";
+const PARTS: &str = "fork_join/parts.rs";
 const SCOPE: &str = "fork_join/scope.rs";
 const SORT: &str = "fork_join/sort.rs";
 const STEAL_QUEUE: &str = "fork_join/steal_queue.rs";
@@ -116,8 +118,8 @@ pub(crate) const LOOM: &[Bug] = &[
     bug(
         "whoever falls asleep last does not look again",
         WATCH,
-        "let stays_awake = group.stamp_all()",
-        "let stays_awake = false && group.stamp_all()",
+        "let stays_awake = !group.is_full()",
+        "let stays_awake = false && !group.is_full()",
         "sleep::a_job_is_found",
     ),
     bug(
@@ -130,7 +132,7 @@ pub(crate) const LOOM: &[Bug] = &[
     bug(
         "whoever leaves the watch does not look again",
         WATCH,
-        "        if sleepers && group.stamp_all() {",
+        "        if sleepers && !group.is_full() && group.stamp_all() {",
         "        if sleepers && false && group.stamp_all() {",
         "sleep::the_watch_is_not_left_for_a_job",
     ),
@@ -140,6 +142,45 @@ pub(crate) const LOOM: &[Bug] = &[
         "if matches!(found, Found::Job(_)) && queued() {",
         "if false && matches!(found, Found::Job(_)) && queued() {",
         "sleep::a_search_is_not_ended_for_a_task",
+    ),
+    bug(
+        "who gives a seat back calls nobody",
+        WATCH,
+        "group.has_free_and_taken_seats() && group.stamp_all()",
+        "group.has_free_and_taken_seats() && false",
+        "sleep::a_free_seat_is_found",
+    ),
+    bug(
+        "a watch that is given up does not look for a seat again",
+        WATCH,
+        "let stays_awake = !group.is_full()",
+        "let stays_awake = !group.seems_full()",
+        "sleep::a_free_seat_is_found",
+    ),
+];
+
+/// What the global pool shows.
+pub(crate) const GLOBAL: &[Bug] = &[
+    bug(
+        "there is a seat too many",
+        GROUP,
+        "Some(Seats::new(expected))",
+        "Some(Seats::new(expected + 1))",
+        "as_many_compute_as_it_has_workers",
+    ),
+    bug(
+        "who blocks keeps its seat",
+        "pool/worker.rs",
+        "self.left_seat.set(self.member.leave_seat());",
+        "self.left_seat.set(false);",
+        "as_many_compute_as_it_has_workers",
+    ),
+    bug(
+        "the last worker is there at once",
+        "pool/thread_pool.rs",
+        "for _ in 1..pool.pool_size() {",
+        "for _ in 0..pool.pool_size() {",
+        "as_many_compute_as_it_has_workers",
     ),
 ];
 
@@ -200,6 +241,27 @@ pub(crate) const NATIVE: &[Bug] = &[
         "part.items().take_while(|_| !is_over());",
         "part.items();",
         "par::a_search_ends_with_the_items_that_threads_are_at",
+    ),
+    bug(
+        "a loop goes on after a failure",
+        PAR,
+        "                    if over.load(Ordering::Relaxed) {\n                        break;",
+        "                    if false {\n                        break;",
+        "par::a_failure_ends_the_loop",
+    ),
+    bug(
+        "a window does not reach across a division",
+        PARTS,
+        "self.slice.len().min(at + self.length - 1);",
+        "at;",
+        "par::windows_reach_across_divisions",
+    ),
+    bug(
+        "the rest of a vector is forgotten",
+        "fork_join/owned.rs",
+        "unsafe { rest.drop_in_place() };",
+        "let _ = rest;",
+        "par::vectors_are_taken_apart",
     ),
     bug(
         "results with a gap are taken for one piece",

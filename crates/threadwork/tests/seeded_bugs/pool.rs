@@ -294,4 +294,11 @@ pub(crate) const NATIVE: &[Bug] = &[
         "        drop(another);",
         "boundaries::results_that_nobody_takes",
     ),
+    bug(
+        "a pool that is to finish does not",
+        "pool/thread_pool.rs",
+        "if self.shared.plan.finish_on_drop {",
+        "if false {",
+        "end::a_pool_that_is_to_finish_does_so_when_it_is_dropped",
+    ),
 ];

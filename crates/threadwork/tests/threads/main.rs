@@ -11,6 +11,7 @@
 
 mod support;
 
+mod drop_in;
 mod manager;
 mod slots;
 mod thread;

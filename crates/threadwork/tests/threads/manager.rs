@@ -137,7 +137,7 @@ fn a_thread_cannot_join_itself() {
 #[cfg(panic = "unwind")]
 fn a_panic_reaches_who_joins() {
     let threads = ThreadManager::new();
-    let divide = Builder::new().name("divide");
+    let divide = Builder::new().name("divide".into());
     let handle = threads
         .spawn_with(divide, || -> i32 {
             panic!("by {}", std::hint::black_box("zero"))
@@ -197,7 +197,7 @@ fn the_status_follows_the_thread() {
     let threads = ThreadManager::new();
     let (gate, wait) = gate();
     let handle = threads
-        .spawn_with(Builder::new().name("a"), wait.clone())
+        .spawn_with(Builder::new().name("a".into()), wait.clone())
         .unwrap();
     let detached = threads.spawn(wait.clone()).unwrap();
     detached.detach().unwrap();
@@ -274,7 +274,7 @@ fn a_thread_that_is_not_started_is_not_counted() {
     let threads = ThreadManager::with_max_threads(1);
     let census = Census::default();
     let counted = census.birth();
-    let nameless = Builder::new().name("a\0b");
+    let nameless = Builder::new().name("a\0b".into());
     let error = threads.spawn_with(nameless, || drop(counted)).unwrap_err();
     assert!(matches!(error, SpawnError::System(_)));
     assert_eq!(census.living(), 0);

@@ -2,17 +2,18 @@
 //!
 //! ```text
 //! stack-overflow WHERE
-//!   WHERE   end | now | std | main | never
+//!   WHERE   end | now | std | scope | pool | main | never
 //! ```
 //!
 //! A thread called `deep` comes to the very end of its stack of 64 KiB. It returns, and is
 //! found out at its `end`, or asks `now`: the program ends with a message that names it.
-//! A thread of the standard library, `std`, goes on for ever. So does `main`, whose stack
-//! ends with the memory. `never` stops in time.
+//! A thread of the standard library, `std`, goes on for ever, and so do one in a `scope` and
+//! a worker of a `pool`. So does `main`, whose stack ends with the memory. `never` stops in time.
 
 use std::hint::black_box;
 
 use conformance::{arg_or, say};
+use threadwork::ThreadPool;
 use threadwork::thread::{self, Builder};
 
 fn main() {
@@ -25,6 +26,19 @@ fn main() {
             let thread = std::thread::Builder::new().stack_size(64 * 1024);
             thread.spawn(|| descend_for_ever(0)).expect("a thread").join().expect("no panic");
         }
+        "scope" => {
+            let number = thread::scope(|scope| {
+                let thread = Builder::new().stack_size(64 * 1024);
+                let thread = thread.spawn_scoped(scope, || descend_for_ever(0));
+                thread.expect("a thread").join()
+            });
+            number.expect("no panic");
+        }
+        "pool" => {
+            let pool = ThreadPool::builder().pool_size(1).stack_size(64 * 1024);
+            let pool = pool.build().expect("a pool");
+            pool.execute(|| descend_for_ever(0)).wait().expect("no panic");
+        }
         "main" => {
             descend_for_ever(0);
         }
@@ -34,7 +48,7 @@ fn main() {
 }
 
 fn in_thread(body: impl FnOnce() + Send + 'static) {
-    let thread = Builder::new().name("deep").stack_size(64 * 1024);
+    let thread = Builder::new().name("deep".into()).stack_size(64 * 1024);
     thread.spawn(body).expect("a thread").join().expect("no panic");
 }
 

@@ -24,11 +24,18 @@ fn square(number: u32) -> u64 {
 
 /// One operation: a number of a long slice.
 fn sum<L: Loops>(threads: u32, iterations: u64) -> Measured {
-    L::inside(threads, move |_| {
-        let numbers = numbers(iterations);
-        let (elapsed, answer) = timed(|| L::sum(&numbers, square));
-        Measured::new(elapsed, iterations, answer)
-    })
+    L::inside(threads, move |_| long_loop::<L>(iterations))
+}
+
+/// The same by a thread that is of no pool.
+fn sum_outside<L: Loops>(_: u32, iterations: u64) -> Measured {
+    L::outside(|_| long_loop::<L>(iterations))
+}
+
+fn long_loop<L: Loops>(iterations: u64) -> Measured {
+    let numbers = numbers(iterations);
+    let (elapsed, answer) = timed(|| L::sum(&numbers, square));
+    Measured::new(elapsed, iterations, answer)
 }
 
 /// One operation: a loop over a thousand numbers.
@@ -125,6 +132,7 @@ macro_rules! entries {
     ($name:literal, $loops:ty) => {
         [
             entry("sum", $name, sum::<$loops>),
+            entry("sum-outside", $name, sum_outside::<$loops>),
             entry("short-loops", $name, short_loops::<$loops>),
             entry("short-loops-outside", $name, short_loops_outside::<$loops>),
             entry("matrix", $name, matrix::<$loops>),
@@ -145,7 +153,7 @@ macro_rules! entries {
     };
 }
 
-pub(crate) const WORKLOADS: [[Entry; 9]; 3] = [
+pub(crate) const WORKLOADS: [[Entry; 10]; 3] = [
     entries!("sequential", Sequential),
     entries!("rayon", Rayon),
     entries!("threadwork", Threadwork),

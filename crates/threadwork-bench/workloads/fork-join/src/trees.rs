@@ -72,9 +72,18 @@ fn large<F: Fork>(threads: u32, iterations: u64) -> Measured {
 }
 
 /// The same by a thread that is of no pool, which comes anew for each tree.
-fn outside<F: Fork>(_: u32, iterations: u64) -> Measured {
-    let tree = balanced(SMALL);
-    sums(SMALL, iterations, || {
+fn small_outside<F: Fork>(_: u32, iterations: u64) -> Measured {
+    outside::<F>(SMALL, iterations)
+}
+
+/// Once one that has as many nodes.
+fn large_outside<F: Fork>(_: u32, iterations: u64) -> Measured {
+    outside::<F>(iterations as usize, iterations)
+}
+
+fn outside<F: Fork>(nodes: usize, iterations: u64) -> Measured {
+    let tree = balanced(nodes);
+    sums(nodes, iterations, || {
         F::outside(|context| sum::<F>(context, black_box(tree)))
     })
 }
@@ -141,14 +150,15 @@ macro_rules! entries {
         [
             entry("small-tree", $name, small::<$fork>),
             entry("large-tree", $name, large::<$fork>),
-            entry("small-tree-outside", $name, outside::<$fork>),
+            entry("small-tree-outside", $name, small_outside::<$fork>),
+            entry("large-tree-outside", $name, large_outside::<$fork>),
             entry("unbalanced", $name, unbalanced::<$fork>),
             entry("idle", $name, idle::<$fork>),
         ]
     };
 }
 
-pub(crate) const WORKLOADS: [[Entry; 5]; 4] = [
+pub(crate) const WORKLOADS: [[Entry; 6]; 4] = [
     entries!("sequential", Sequential),
     entries!("rayon", Rayon),
     entries!("chili", Chili),

@@ -1,0 +1,128 @@
+//! Closures that borrow, on a pool of one's own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use threadwork::{TaskError, ThreadPool, current_worker_index, join};
+
+/// Says when it is gone.
+struct Guard<'a>(&'a AtomicUsize);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn what_is_installed_borrows_and_runs_there() {
+    let pool = ThreadPool::builder()
+        .pool_size(2)
+        .name("own")
+        .build()
+        .unwrap();
+    let mut words = vec!["a".to_owned()];
+    let gone = AtomicUsize::new(0);
+    let guard = Guard(&gone);
+    let length = pool.install(|| {
+        let _guard = guard;
+        assert!(current_worker_index().is_some_and(|index| index < pool.max_threads()));
+        // Both halves are this pool's.
+        let names = || std::thread::current().name().map(str::to_owned);
+        let (a, b) = join(names, names);
+        assert!(
+            [a, b]
+                .into_iter()
+                .all(|name| name.unwrap().starts_with("own-"))
+        );
+        words.push("b".to_owned());
+        words.len()
+    });
+    assert_eq!((length.unwrap(), words.len()), (2, 2));
+    assert_eq!(gone.load(Ordering::Relaxed), 1);
+    assert_eq!(current_worker_index(), None);
+}
+
+/// One worker is enough: it runs what it waits for.
+#[test]
+fn an_install_within_an_install_of_the_same_pool() {
+    let (one, other) = (ThreadPool::new(1).unwrap(), ThreadPool::new(1).unwrap());
+    let sum = one.install(|| {
+        let mut sum = one.install(|| 1).unwrap();
+        sum += other.install(|| one.install(|| 2).unwrap() + 3).unwrap();
+        sum
+    });
+    assert_eq!(sum.unwrap(), 6);
+}
+
+#[test]
+fn a_scope_on_a_pool_ends_with_its_jobs() {
+    let pool = ThreadPool::new(2).unwrap();
+    let mut counts = [0; if cfg!(miri) { 10 } else { 100 }];
+    pool.scope(|scope| {
+        for count in &mut counts {
+            scope.spawn(|scope| {
+                *count += 1;
+                scope.spawn(|_| *count += 1);
+            });
+        }
+    })
+    .unwrap();
+    assert!(counts.iter().all(|count| *count == 2));
+}
+
+/// What is borrowed is given back, whatever happens.
+#[test]
+fn a_pool_that_was_shut_down_runs_nothing() {
+    let pool = ThreadPool::new(1).unwrap();
+    pool.shutdown();
+    let gone = AtomicUsize::new(0);
+    let guard = Guard(&gone);
+    let result = pool.install(move || drop(guard));
+    assert!(matches!(result, Err(TaskError::PoolGone)), "{result:?}");
+    assert_eq!(gone.into_inner(), 1);
+}
+
+/// The pool ends while the installed closure is queued: whoever cancels it drops what it holds
+/// before the call returns.
+#[test]
+fn a_pool_that_ends_gives_back_what_is_queued() {
+    for _ in 0..if cfg!(miri) { 1 } else { 100 } {
+        let pool = Arc::new(ThreadPool::new(1).unwrap());
+        let gone = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            let installer = scope.spawn(|| {
+                let guard = Guard(&gone);
+                let result = pool.install(move || drop(guard));
+                assert_eq!(gone.load(Ordering::Relaxed), 1);
+                assert!(
+                    matches!(
+                        result,
+                        Ok(()) | Err(TaskError::Cancelled | TaskError::PoolGone)
+                    ),
+                    "{result:?}"
+                );
+            });
+            pool.shutdown_now();
+            installer.join().unwrap();
+        });
+    }
+}
+
+#[test]
+#[cfg(panic = "unwind")]
+fn a_panic_is_the_result() {
+    let pool = ThreadPool::new(1).unwrap();
+    let gone = AtomicUsize::new(0);
+    let guard = Guard(&gone);
+    let result: Result<(), _> = pool.install(move || {
+        let _guard = guard;
+        panic!("of the test");
+    });
+    match result {
+        Err(TaskError::Panicked(panic)) => assert_eq!(panic.message(), "of the test"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(gone.into_inner(), 1);
+    assert_eq!(pool.install(|| 1).unwrap(), 1, "the worker goes on");
+}
