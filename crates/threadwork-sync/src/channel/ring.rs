@@ -74,7 +74,10 @@
 //!    empty and sets `WAITING` by a compare-and-swap that says so, or finds it set: by
 //!    a receiver that came after S's claim, which R has seen. Then the next sender
 //!    takes it from there.
-//! 4. *The end.* Who closes sets `CLOSED` in both positions and then wakes all that are
+//! 4. *A woken receiver that does nothing* is a future that nobody polls. No thread waits behind
+//!    it: threads are woken first, and one that sleeps later has announced itself. For the
+//!    futures behind it, who fills a slot and owes no notify wakes one (`wake_future`).
+//! 5. *The end.* Who closes sets `CLOSED` in both positions and then wakes all that are
 //!    counted. An announcement before that is seen, with its count; one after that fails.
 //!
 //! # Orderings
@@ -97,7 +100,7 @@ use crate::cache_padded::CachePadded;
 use crate::futex::Futex;
 use crate::primitive::{AtomicU32, AtomicU64, UnsafeCell, spin_loop};
 use crate::system::System;
-use crate::wakers::Word;
+use crate::wakers::{self, Word};
 
 const WAITING: u64 = 1;
 const CLOSED: u64 = 1 << 1;
@@ -323,8 +326,11 @@ impl<T> Ring<T> {
     fn stamp(&self, end: End, claim: Claim<'_, T>) {
         // Ordering: Release; pairs with the acquire in `claim`.
         claim.slot.stamp.store(claim.stamp, Ordering::Release);
+        let crowd = self.crowd(end.other());
         if claim.wake {
-            self.crowd(end.other()).wake(1);
+            crowd.wake(1);
+        } else {
+            crowd.wake_future();
         }
     }
 
@@ -388,12 +394,12 @@ impl<T> Ring<T> {
         }
     }
 
-    /// Lets nobody send any more, and tells everybody who waits.
-    pub(super) fn close(&self) {
-        for end in [End::Sender, End::Receiver] {
-            // Ordering: AcqRel; pairs with the announcements (proof, 4).
-            self.position(end).fetch_or(CLOSED, Ordering::AcqRel);
-        }
+    /// Lets nobody send any more, and tells everybody who waits. Whether it was open.
+    pub(super) fn close(&self) -> bool {
+        let before = [End::Sender, End::Receiver].map(|end| {
+            // Ordering: AcqRel; pairs with the announcements (proof, 5).
+            self.position(end).fetch_or(CLOSED, Ordering::AcqRel)
+        });
         for end in [End::Sender, End::Receiver] {
             let crowd = self.crowd(end);
             // Ordering: Relaxed; ordered by the above.
@@ -401,6 +407,7 @@ impl<T> Ring<T> {
                 crowd.wake(u32::MAX);
             }
         }
+        before[0] & CLOSED == 0
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -451,6 +458,13 @@ impl Crowd {
         // that load and its sleep for exactly 2^32 of these.
         self.sequence.fetch_add(1, Ordering::Release);
         System.notify(self.sequence.address(), count);
+    }
+
+    /// One was woken before, who has yet to act. It passes on, but if it is a future that nobody
+    /// polls: so each slot has a future that was woken for it.
+    #[inline]
+    fn wake_future(&self) {
+        wakers::wake_another(self.sequence.address());
     }
 }
 
