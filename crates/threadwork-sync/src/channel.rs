@@ -293,7 +293,7 @@ impl<T> Sender<T> {
 
     fn sending(&self, message: T, yields: u32) -> Sending<'_, T> {
         let to = match &self.shared.flavor {
-            Flavor::Bounded(ring) => To::Ring(Blocking::new(ring, End::Sender, yields)),
+            Flavor::Bounded(ring) => To::Ring(EndWaiter::new(ring, End::Sender, yields)),
             Flavor::Unbounded(queue) => To::Queue(queue),
         };
         Sending {
@@ -415,7 +415,7 @@ impl<T> Receiver<T> {
     fn receiving(&self, yields: u32) -> Receiving<'_, T> {
         match &self.shared.flavor {
             Flavor::Bounded(ring) => {
-                Receiving::FromRing(Blocking::new(ring, End::Receiver, yields))
+                Receiving::FromRing(EndWaiter::new(ring, End::Receiver, yields))
             }
             Flavor::Unbounded(queue) => Receiving::FromQueue(queue.popping()),
         }
@@ -602,7 +602,7 @@ impl<T> Flavor<T> {
 }
 
 /// Who waits, or is about to, at one end of a ring.
-struct Blocking<'a, T> {
+struct EndWaiter<'a, T> {
     ring: &'a Ring<T>,
     end: End,
     counted: bool,
@@ -623,9 +623,9 @@ enum Attempt {
     Sleep,
 }
 
-impl<'a, T> Blocking<'a, T> {
+impl<'a, T> EndWaiter<'a, T> {
     fn new(ring: &'a Ring<T>, end: End, yields: u32) -> Self {
-        Blocking {
+        EndWaiter {
             ring,
             end,
             counted: false,
@@ -679,7 +679,7 @@ struct Sending<'a, T> {
 }
 
 enum To<'a, T> {
-    Ring(Blocking<'a, T>),
+    Ring(EndWaiter<'a, T>),
     /// It never waits.
     Queue(&'a Queue<T>),
 }
@@ -693,8 +693,8 @@ impl<T> Sending<'_, T> {
     }
 
     fn leave(&mut self) {
-        if let To::Ring(place) = &mut self.to {
-            place.leave();
+        if let To::Ring(waiter) = &mut self.to {
+            waiter.leave();
         }
     }
 }
@@ -703,21 +703,21 @@ impl<'a, T> Waiter<'a> for Sending<'a, T> {
     type Output = Result<(), SendTimeoutError<T>>;
 
     fn step(&mut self, _resumed: Resumed) -> Step<'a, Self::Output> {
-        let place = match &mut self.to {
-            To::Ring(place) => place,
+        let waiter = match &mut self.to {
+            To::Ring(waiter) => waiter,
             To::Queue(queue) => {
                 let queue = *queue;
                 let sent = queue.push(self.message());
                 return Step::Done(sent.map_err(SendTimeoutError::Disconnected));
             }
         };
-        let ring = place.ring;
+        let ring = waiter.ring;
         let claim = loop {
             match ring.claim_free() {
                 Ok(claim) => break Some(claim),
                 Err(Refusal::Closed) => break None,
                 Err(Refusal::Blocked(blocked)) => {
-                    if let Some(step) = place.wait(&blocked) {
+                    if let Some(step) = waiter.wait(&blocked) {
                         return step;
                     }
                 }
@@ -742,7 +742,7 @@ impl<'a, T> Waiter<'a> for Sending<'a, T> {
 }
 
 enum Receiving<'a, T> {
-    FromRing(Blocking<'a, T>),
+    FromRing(EndWaiter<'a, T>),
     FromQueue(Popping<'a, T>),
 }
 
@@ -750,30 +750,30 @@ impl<'a, T> Waiter<'a> for Receiving<'a, T> {
     type Output = Result<T, RecvError>;
 
     fn step(&mut self, resumed: Resumed) -> Step<'a, Self::Output> {
-        let place = match self {
-            Receiving::FromRing(place) => place,
+        let waiter = match self {
+            Receiving::FromRing(waiter) => waiter,
             Receiving::FromQueue(popping) => return popping.step(resumed),
         };
-        let ring = place.ring;
+        let ring = waiter.ring;
         let result = loop {
             match ring.claim_full() {
                 Ok(claim) => break Ok(ring.take(claim)),
                 Err(Refusal::Closed) => break Err(RecvError),
                 Err(Refusal::Blocked(blocked)) => {
-                    if let Some(step) = place.wait(&blocked) {
+                    if let Some(step) = waiter.wait(&blocked) {
                         return step;
                     }
                 }
             }
         };
-        place.leave();
+        waiter.leave();
         Step::Done(result)
     }
 
     fn cancel(&mut self, woken: bool) -> Option<Self::Output> {
         match self {
-            Receiving::FromRing(place) => {
-                place.leave();
+            Receiving::FromRing(waiter) => {
+                waiter.leave();
                 None
             }
             Receiving::FromQueue(popping) => popping.cancel(woken),

@@ -73,6 +73,23 @@
 //! Other crates' names lead here in the documentation's search: `try_lock_for` is
 //! [`lock_timeout`](Mutex::lock_timeout), `try_lock_until` [`lock_deadline`](Mutex::lock_deadline).
 //!
+//! # Executors
+//!
+//! The futures need none in particular. Tried in a guest (`wasm32-wasip1-threads`, under
+//! `threadwork run`), with messages from another thread: [`block_on`], `pollster`,
+//! `futures::executor`, `async-executor`, and `tokio`'s `current_thread`, all of which take some
+//! 20 us for one.
+//!
+//! `tokio` with `enable_time` needs to be told that the target has threads, which stable Rust does
+//! not say; else it sleeps on a timer with its own lock held, and whoever would wake it waits
+//! until the timer has run down:
+//!
+//! ```toml
+//! # .cargo/config.toml
+//! [target.wasm32-wasip1-threads]
+//! rustflags = ["--cfg", 'target_feature="atomics"', "-A", "explicit_builtin_cfgs_in_flags"]
+//! ```
+//!
 //! # How it is made
 //!
 //! *One port.* Everything sleeps in a [`Futex`]. [`System`] is the one of the thread

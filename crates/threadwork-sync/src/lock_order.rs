@@ -1,8 +1,9 @@
 //! Finds cycles of locks, in debug builds, before they hang.
 //!
-//! A build with `debug_assertions` or the feature `lock-order`, and `std`, watches every
-//! [`Mutex`](crate::Mutex) and [`RwLock`](crate::RwLock). In other builds nothing of it
-//! is there: no field, no code. What it watches costs far more than an uncontended lock.
+//! A build with `debug_assertions` watches every [`Mutex`](crate::Mutex) and
+//! [`RwLock`](crate::RwLock), unless the feature `lock-order-debug` is off, which is a default;
+//! with the feature `lock-order` every build does. In other builds nothing of it is there: no
+//! field, no code. What it watches costs far more than an uncontended lock.
 //!
 //! *Deadlocks*: a thread that waits for a lock whose holder waits, directly or over
 //! others, for a lock that this thread has, says so, to standard error or to the handler

@@ -114,8 +114,8 @@ const MAX_CAPACITY: usize = 1 << 30;
 pub(super) struct Ring<T> {
     head: CachePadded<AtomicU64>,
     tail: CachePadded<AtomicU64>,
-    senders: CachePadded<Crowd>,
-    receivers: CachePadded<Crowd>,
+    senders: CachePadded<Waiters>,
+    receivers: CachePadded<Waiters>,
     slots: Box<[Slot<T>]>,
     /// From one lap to the next.
     lap: u64,
@@ -135,7 +135,7 @@ unsafe impl<T: Send> Sync for Ring<T> {}
 unsafe impl<T: Send> Send for Ring<T> {}
 
 /// Those of one end that wait.
-struct Crowd {
+struct Waiters {
     sequence: Word,
     counted: AtomicU32,
 }
@@ -184,8 +184,8 @@ impl<T> Ring<T> {
         Ring {
             head: CachePadded::new(AtomicU64::new(0)),
             tail: CachePadded::new(AtomicU64::new(0)),
-            senders: CachePadded::new(Crowd::new()),
-            receivers: CachePadded::new(Crowd::new()),
+            senders: CachePadded::new(Waiters::new()),
+            receivers: CachePadded::new(Waiters::new()),
             slots: (0..capacity)
                 .map(|_| Slot {
                     stamp: AtomicU32::new(0),
@@ -208,7 +208,7 @@ impl<T> Ring<T> {
         }
     }
 
-    fn crowd(&self, end: End) -> &Crowd {
+    fn waiters(&self, end: End) -> &Waiters {
         match end {
             End::Sender => &self.senders,
             End::Receiver => &self.receivers,
@@ -326,18 +326,18 @@ impl<T> Ring<T> {
     fn stamp(&self, end: End, claim: Claim<'_, T>) {
         // Ordering: Release; pairs with the acquire in `claim`.
         claim.slot.stamp.store(claim.stamp, Ordering::Release);
-        let crowd = self.crowd(end.other());
+        let waiters = self.waiters(end.other());
         if claim.wake {
-            crowd.wake(1);
+            waiters.wake(1);
         } else {
-            crowd.wake_future();
+            waiters.wake_future();
         }
     }
 
     /// Counts the caller among those of `end` that may sleep.
     pub(super) fn count(&self, end: End) {
         // Ordering: AcqRel; pairs with the subtraction in `uncount`.
-        let before = self.crowd(end).counted.fetch_add(1, Ordering::AcqRel);
+        let before = self.waiters(end).counted.fetch_add(1, Ordering::AcqRel);
         assert!(
             before < u32::MAX / 2,
             "more than 2^31 wait for one channel: use several"
@@ -347,7 +347,7 @@ impl<T> Ring<T> {
     /// Announces that a counted member of `end` is going to sleep. Returns on which word
     /// and value, or nothing if the ring is not as it was found.
     pub(super) fn announce(&self, end: End, blocked: &Blocked<'_>) -> Option<(&AtomicU32, u32)> {
-        let sequence: &AtomicU32 = &self.crowd(end).sequence;
+        let sequence: &AtomicU32 = &self.waiters(end).sequence;
         // Ordering: Acquire; pairs with the addition in `wake` (proof, 1).
         let value = sequence.load(Ordering::Acquire);
         // Ordering: Release; pairs with the other end's claim, and with `close`. It is
@@ -366,9 +366,9 @@ impl<T> Ring<T> {
     /// The caller, who was counted, waits no more. Passes on what it may have got.
     #[cold]
     pub(super) fn uncount(&self, end: End) {
-        let crowd = self.crowd(end);
+        let waiters = self.waiters(end);
         // Ordering: AcqRel; pairs with the addition in `count` (proof, 2).
-        if crowd.counted.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if waiters.counted.fetch_sub(1, Ordering::AcqRel) == 1 {
             return;
         }
         let other = self.position(end.other());
@@ -378,7 +378,7 @@ impl<T> Ring<T> {
             // Ordering: Relaxed; if old, it merely wakes somebody for nothing.
             let position = self.position(end).load(Ordering::Relaxed);
             if across != self.limit(end, position) {
-                crowd.wake(1);
+                waiters.wake(1);
                 return;
             }
             // Ordering: Release; as in `announce`.
@@ -401,10 +401,10 @@ impl<T> Ring<T> {
             self.position(end).fetch_or(CLOSED, Ordering::AcqRel)
         });
         for end in [End::Sender, End::Receiver] {
-            let crowd = self.crowd(end);
+            let waiters = self.waiters(end);
             // Ordering: Relaxed; ordered by the above.
-            if crowd.counted.load(Ordering::Relaxed) != 0 {
-                crowd.wake(u32::MAX);
+            if waiters.counted.load(Ordering::Relaxed) != 0 {
+                waiters.wake(u32::MAX);
             }
         }
         before[0] & CLOSED == 0
@@ -443,9 +443,9 @@ impl End {
     }
 }
 
-impl Crowd {
+impl Waiters {
     fn new() -> Self {
-        Crowd {
+        Waiters {
             sequence: Word::new(0),
             counted: AtomicU32::new(0),
         }

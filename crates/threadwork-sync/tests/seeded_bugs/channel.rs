@@ -70,21 +70,21 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a woken receiver forgets the others",
         file: "channel/ring.rs",
-        from: "if crowd.counted.fetch_sub(1, Ordering::AcqRel) == 1 {",
-        to: "if crowd.counted.fetch_sub(1, Ordering::AcqRel) > 0 {",
+        from: "if waiters.counted.fetch_sub(1, Ordering::AcqRel) == 1 {",
+        to: "if waiters.counted.fetch_sub(1, Ordering::AcqRel) > 0 {",
         caught_by: "channel::two_receivers_that_wait_are_both_woken",
     },
     Bug {
         name: "a woken sender forgets the others",
         file: "channel/ring.rs",
-        from: "if crowd.counted.fetch_sub(1, Ordering::AcqRel) == 1 {",
-        to: "if crowd.counted.fetch_sub(1, Ordering::AcqRel) == 1 || end == End::Sender {",
+        from: "if waiters.counted.fetch_sub(1, Ordering::AcqRel) == 1 {",
+        to: "if waiters.counted.fetch_sub(1, Ordering::AcqRel) == 1 || end == End::Sender {",
         caught_by: "channel::two_senders_that_wait_are_both_woken",
     },
     Bug {
         name: "who passes on does not wake the next",
         file: "channel/ring.rs",
-        from: "crowd.wake(1);\n                return;",
+        from: "waiters.wake(1);\n                return;",
         to: "return;",
         caught_by: "channel::two_receivers_that_wait_are_both_woken",
     },
@@ -98,8 +98,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a receiver that gives up keeps its wake-up",
         file: "channel.rs",
-        from: "                place.leave();\n                None",
-        to: "                let _ = place;\n                None",
+        from: "                waiter.leave();\n                None",
+        to: "                let _ = waiter;\n                None",
         caught_by: "channel::a_receiving_future_that_is_dropped_leaves_nobody_asleep",
     },
     Bug {
@@ -126,15 +126,15 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "nobody hears that the channel is closed",
         file: "channel/ring.rs",
-        from: "crowd.wake(u32::MAX);",
-        to: "let _ = crowd;",
+        from: "waiters.wake(u32::MAX);",
+        to: "let _ = waiters;",
         caught_by: "channel::the_last_sender_wakes_the_receiver",
     },
     Bug {
         name: "only one hears that the channel is closed",
         file: "channel/ring.rs",
-        from: "crowd.wake(u32::MAX);",
-        to: "crowd.wake(1);",
+        from: "waiters.wake(u32::MAX);",
+        to: "waiters.wake(1);",
         caught_by: "channel::the_last_sender_wakes_all_receivers",
     },
     Bug {

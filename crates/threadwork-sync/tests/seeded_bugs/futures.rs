@@ -100,7 +100,7 @@ pub(crate) const BUGS: &[Bug] = &[
     bug(
         "a message wakes nobody behind a future that was woken",
         "channel/ring.rs",
-        "            crowd.wake_future();",
+        "            waiters.wake_future();",
         "",
         "futures::an_unpolled_future_keeps_one_message_from_the_others",
     ),
