@@ -61,27 +61,26 @@ fn two_channels_and_a_latch() {
             let (mut sum, mut count, mut turn) = (0_u64, 0, false);
             loop {
                 let (a, b) = (left.recv_async(), right.recv_async());
+                // They take turns, lest one starve.
                 turn = !turn;
-                let next = async {
-                    // They take turns, lest one starve.
-                    let message = async {
-                        if turn {
-                            match select(a, b).await {
-                                Either::Left(n) => n.map(|n| sum += u64::from(n)),
-                                Either::Right(_) => Ok(count += 1),
-                            }
-                        } else {
-                            match select(b, a).await {
-                                Either::Left(_) => Ok(count += 1),
-                                Either::Right(n) => n.map(|n| sum += u64::from(n)),
-                            }
+                let number = async {
+                    if turn {
+                        match select(a, b).await {
+                            Either::Left(number) => number.ok(),
+                            Either::Right(_) => None,
                         }
-                    };
-                    select(message, stop.wait_async()).await
+                    } else {
+                        match select(b, a).await {
+                            Either::Left(_) => None,
+                            Either::Right(number) => number.ok(),
+                        }
+                    }
                 };
-                let ended = block_on_timeout(next, LONG).expect("a message, or the end");
-                if let Either::Right(()) = ended {
-                    return (sum, count);
+                match block_on_timeout(select(number, stop.wait_async()), LONG) {
+                    Some(Either::Left(Some(number))) => sum += u64::from(number),
+                    Some(Either::Left(None)) => count += 1,
+                    Some(Either::Right(())) => return (sum, count),
+                    None => panic!("neither a message nor the end came"),
                 }
             }
         });
