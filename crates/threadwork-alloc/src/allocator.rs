@@ -1,9 +1,9 @@
-//! The global allocator: one depot for the program, and a heap for each thread.
+//! The global allocator: one arena for the program, and a heap for each thread.
 //!
 //! # The life of a thread
 //!
 //! A thread has no heap until it allocates: until then it uses [`NOBODY`], which never has
-//! a block ready and owns none. Then it takes a heap from the depot, and asks std
+//! a block ready and owns none. Then it takes a heap from the arena, and asks std
 //! to drop its [`Guard`] when it ends, which takes the heap back. What the thread allocates
 //! after that, in the destructors of other thread-locals, it takes from a heap that
 //! it borrows each time; what it frees goes to the owners' inboxes, as anybody's does.
@@ -20,27 +20,27 @@ use core::ptr::NonNull;
 use std::alloc::System;
 use std::thread_local;
 
+use crate::arena::Arena;
 use crate::block::Block;
 use crate::class::Class;
-use crate::depot::Depot;
 use crate::heap::{Heap, HeapRef};
 use crate::operations::{self, Front};
 use crate::stats::Stats;
 
-static DEPOT: Depot<System> = Depot::new(System);
+static ARENA: Arena<System> = Arena::new(System);
 
 /// What stands for the heap of a thread that has none yet.
-static NOBODY: Stand = Stand(Heap::new());
+static NOBODY: NoHeap = NoHeap(Heap::new());
 
 /// What stands for the heap of a thread that has left it.
-static ENDED: Stand = Stand(Heap::new());
+static ENDED: NoHeap = NoHeap(Heap::new());
 
-struct Stand(Heap);
+struct NoHeap(Heap);
 
 // SAFETY: nobody changes it: it is only asked for blocks that are ready, and has none.
-unsafe impl Sync for Stand {}
+unsafe impl Sync for NoHeap {}
 
-impl Stand {
+impl NoHeap {
     const fn heap(&'static self) -> HeapRef {
         // SAFETY: it is there for ever.
         unsafe { HeapRef::new(NonNull::from_ref(&self.0)) }
@@ -52,14 +52,14 @@ thread_local! {
     static GUARD: Guard = const { Guard };
 }
 
-/// A process that forks has one thread in the child. If another one had the depot's lock at
+/// A process that forks has one thread in the child. If another one had the arena's lock at
 /// that moment, nobody would ever free it there. So who forks takes the lock before, and
 /// parent and child free it afterwards, as the system's own allocator does it.
 #[cfg(unix)]
 mod fork {
     use core::sync::atomic::{AtomicBool, Ordering};
 
-    use super::DEPOT;
+    use super::ARENA;
 
     static IS_PREPARED: AtomicBool = AtomicBool::new(false);
 
@@ -75,17 +75,17 @@ mod fork {
     }
 
     extern "C" fn before() {
-        DEPOT.pause();
+        ARENA.pause();
     }
 
     extern "C" fn in_parent() {
         // SAFETY: `before` has paused it.
-        unsafe { DEPOT.resume() };
+        unsafe { ARENA.resume() };
     }
 
     extern "C" fn in_child() {
         // SAFETY: the child has one thread, the copy of the one in which `before` ran.
-        unsafe { DEPOT.resume_alone() };
+        unsafe { ARENA.resume_alone() };
     }
 }
 
@@ -95,8 +95,8 @@ struct Guard;
 impl Drop for Guard {
     fn drop(&mut self) {
         let heap = HEAP.replace(ENDED.heap());
-        heap.tidy(&DEPOT);
-        DEPOT.leave(heap);
+        heap.tidy(&ARENA);
+        ARENA.leave(heap);
     }
 }
 
@@ -136,7 +136,7 @@ impl Allocator {
     /// lock, but never for long.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        DEPOT.stats(Some(HEAP.get()))
+        ARENA.stats(Some(HEAP.get()))
     }
 }
 
@@ -144,8 +144,8 @@ impl Front for Allocator {
     type Backend = System;
 
     #[inline]
-    fn depot(&self) -> &Depot<System> {
-        &DEPOT
+    fn arena(&self) -> &Arena<System> {
+        &ARENA
     }
 
     #[inline]
@@ -157,16 +157,16 @@ impl Front for Allocator {
     fn pop_slowly(&self, class: Class) -> Option<Block> {
         let mut heap = HEAP.get();
         if heap == ENDED.heap() {
-            let borrowed = DEPOT.adopt()?;
+            let borrowed = ARENA.adopt()?;
             let block = borrowed.pop(class);
-            let block = block.or_else(|| borrowed.pop_slowly(&DEPOT, class));
-            DEPOT.leave(borrowed);
+            let block = block.or_else(|| borrowed.pop_slowly(&ARENA, class));
+            ARENA.leave(borrowed);
             return block;
         }
         if heap == NOBODY.heap() {
             #[cfg(unix)]
             fork::prepare();
-            heap = DEPOT.adopt()?;
+            heap = ARENA.adopt()?;
             HEAP.set(heap);
             // An error would say that the guard has been dropped; then the heap would be
             // `ENDED`.
@@ -175,7 +175,7 @@ impl Front for Allocator {
                 return Some(block);
             }
         }
-        heap.pop_slowly(&DEPOT, class)
+        heap.pop_slowly(&ARENA, class)
     }
 }
 

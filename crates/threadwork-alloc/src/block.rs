@@ -11,7 +11,6 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering;
 
 use crate::primitive::{AtomicPtr, const_fn};
-use crate::segment::SegmentRef;
 
 /// An unused block of a slab.
 #[derive(Debug)]
@@ -37,11 +36,10 @@ impl Block {
         self.0.cast()
     }
 
-    /// Its segment, and its unit there.
+    /// Where it is.
     #[inline]
-    pub(crate) fn locate(&self) -> (SegmentRef, usize) {
-        // SAFETY: that is what a block is.
-        unsafe { SegmentRef::locate(self.0.cast()) }
+    pub(crate) fn addr(&self) -> usize {
+        self.0.addr().get()
     }
 
     #[inline]

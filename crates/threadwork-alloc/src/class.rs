@@ -5,7 +5,7 @@
 
 use core::alloc::Layout;
 
-use crate::segment::{LARGEST_ORDER, UNIT};
+use crate::units::{LARGEST_ORDER, UNIT};
 
 /// How many classes there are.
 pub(crate) const CLASSES: usize = 44;

@@ -10,7 +10,6 @@
 //! block of it is freed, it queues at the back: so it will have more of them when its
 //! turn comes.
 
-use core::alloc::GlobalAlloc;
 use core::cell::Cell;
 use core::fmt;
 use core::ops::Deref;
@@ -20,22 +19,30 @@ use threadwork_sync::CachePadded;
 
 use crate::block::{Block, Inbox};
 use crate::class::{CLASSES, Class};
-use crate::depot::Depot;
 use crate::primitive::const_fn;
-use crate::segment::SegmentRef;
+use crate::segment::{Owner, SegmentRef};
 use crate::slab::{Slab, SlabRef};
+
+/// Where a heap takes its slabs from, and leaves those that it does not need.
+pub(crate) trait Slabs {
+    /// A run of `2^order` units. `None` if there is no memory.
+    fn take(&self, order: u32, owner: Owner) -> Option<SlabRef>;
+
+    /// Takes a slab back, whose blocks are all unused.
+    fn give(&self, slab: SlabRef);
+}
 
 /// The heap of one thread.
 #[repr(C)]
 pub(crate) struct Heap {
     bins: [Bin; CLASSES],
-    /// For the depot, under its lock.
+    /// For the arena, under its lock.
     pub(crate) listed: Listed,
     /// What others have freed: the only thing that they touch.
     inbox: CachePadded<Inbox>,
 }
 
-/// A heap's place in the lists of the depot.
+/// A heap's place in the lists of the arena.
 pub(crate) struct Listed {
     /// The next one of all.
     pub(crate) next: Cell<Option<HeapRef>>,
@@ -145,7 +152,7 @@ impl Bin {
     }
 }
 
-/// A heap that a depot has made. It is there for as long as the depot, or any block that
+/// A heap that an arena has made. It is there for as long as the arena, or any block that
 /// came from it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HeapRef(NonNull<Heap>);
@@ -162,19 +169,31 @@ impl HeapRef {
         self.0.as_ptr()
     }
 
+    /// What a segment knows this heap by.
+    #[inline]
+    fn owner(self) -> Owner {
+        Owner(self.0.cast())
+    }
+
+    /// The heap that has a slab.
+    ///
+    /// # Safety
+    ///
+    /// The owner is that of a slab which a heap has taken and not given back.
+    #[inline]
+    pub(crate) unsafe fn of(owner: Owner) -> Self {
+        HeapRef(owner.0.cast())
+    }
+
     /// Takes a block where none is ready: collects what others have freed, goes on to
     /// memory that was not used yet, or to the next slab. `None` if there is no memory.
     #[cold]
-    pub(crate) fn pop_slowly<B: GlobalAlloc>(
-        self,
-        depot: &Depot<B>,
-        class: Class,
-    ) -> Option<Block> {
+    pub(crate) fn pop_slowly(self, arena: &impl Slabs, class: Class) -> Option<Block> {
         let bin = self.bin(class);
         loop {
-            self.collect(depot);
+            self.collect(arena);
             let Some(current) = bin.current() else {
-                let next = bin.pop().or_else(|| self.open(depot, class))?;
+                let next = bin.pop().or_else(|| self.open(arena, class))?;
                 bin.begin(next);
                 continue;
             };
@@ -190,38 +209,39 @@ impl HeapRef {
 
     /// A new slab. Before it gives up, it gives back what it does not need, which may be
     /// what is missing.
-    fn open<B: GlobalAlloc>(self, depot: &Depot<B>, class: Class) -> Option<SlabRef> {
-        let slab = depot.take(class.order(), self).or_else(|| {
-            self.tidy(depot);
-            depot.take(class.order(), self)
+    fn open(self, arena: &impl Slabs, class: Class) -> Option<SlabRef> {
+        let slab = arena.take(class.order(), self.owner()).or_else(|| {
+            self.tidy(arena);
+            arena.take(class.order(), self.owner())
         })?;
-        slab.open(class);
+        let segment = SegmentRef::of_slab(slab);
+        slab.open(class, |align| segment.memory(slab, align));
         Some(slab)
     }
 
     /// Whether others have freed something.
-    pub(crate) fn has_mail(self) -> bool {
+    pub(crate) fn has_remote_frees(self) -> bool {
         !self.inbox.is_empty()
     }
 
     /// Takes home what others have freed.
-    pub(crate) fn collect<B: GlobalAlloc>(self, depot: &Depot<B>) {
-        if !self.has_mail() {
+    pub(crate) fn collect(self, arena: &impl Slabs) {
+        if !self.has_remote_frees() {
             return;
         }
         let blocks = self.inbox.take();
         while let Some(block) = blocks.pop() {
-            let (segment, unit) = block.locate();
+            let (segment, unit) = SegmentRef::of_block(&block);
             let slab = segment.slab_at(unit);
             if slab.push(block) {
-                self.settle(depot, slab);
+                self.settle(arena, slab);
             }
         }
     }
 
     /// What is to be done when a slab has counted down to 0.
     #[cold]
-    pub(crate) fn settle<B: GlobalAlloc>(self, depot: &Depot<B>, slab: SlabRef) {
+    pub(crate) fn settle(self, arena: &impl Slabs, slab: SlabRef) {
         let bin = self.bin(slab.class());
         if slab.unfill() {
             bin.push(slab);
@@ -231,28 +251,28 @@ impl HeapRef {
         // One empty slab stays, at the end of the queue, lest a program that needs one block
         // more and one less in turn takes a slab and gives it back each time.
         if bin.last.get().is_some_and(|last| last.live() == 0) {
-            give(depot, slab);
+            give(arena, slab);
         } else {
             bin.push(slab);
         }
     }
 
     /// Gives back all slabs that have no block in use.
-    pub(crate) fn tidy<B: GlobalAlloc>(self, depot: &Depot<B>) {
-        self.collect(depot);
+    pub(crate) fn tidy(self, arena: &impl Slabs) {
+        self.collect(arena);
         for class in Class::all() {
             let bin = self.bin(class);
             if let Some(current) = bin.current().filter(|slab| slab.live() == 1) {
                 bin.current.set(none());
                 current.end();
-                give(depot, current);
+                give(arena, current);
             }
             let mut next = bin.first.get();
             while let Some(slab) = next {
                 next = slab.next.get();
                 if slab.live() == 0 {
                     bin.remove(slab);
-                    give(depot, slab);
+                    give(arena, slab);
                 }
             }
         }
@@ -266,9 +286,9 @@ impl HeapRef {
     }
 }
 
-fn give<B: GlobalAlloc>(depot: &Depot<B>, slab: SlabRef) {
+fn give(arena: &impl Slabs, slab: SlabRef) {
     slab.close();
-    depot.give(slab);
+    arena.give(slab);
 }
 
 /// Gives a block back to the heap that has it. `own` is the calling thread's heap.
@@ -276,19 +296,21 @@ fn give<B: GlobalAlloc>(depot: &Depot<B>, slab: SlabRef) {
 /// # Safety
 ///
 /// The address is that of a block of a slab that is in use, and is used no more; it came
-/// from this depot.
+/// from this arena.
 #[inline]
-pub(crate) unsafe fn free<B: GlobalAlloc>(depot: &Depot<B>, own: HeapRef, address: NonNull<u8>) {
+pub(crate) unsafe fn free(arena: &impl Slabs, own: HeapRef, address: NonNull<u8>) {
     // SAFETY: the caller's promise.
     let block = unsafe { Block::new(address) };
-    let (segment, unit) = block.locate();
+    let (segment, unit) = SegmentRef::of_block(&block);
     let owner = segment.owner(unit);
-    if owner == Some(own) {
+    if owner == Some(own.owner()) {
         let slab = segment.slab_at(unit);
         if slab.push(block) {
-            own.settle(depot, slab);
+            own.settle(arena, slab);
         }
     } else if let Some(owner) = owner {
+        // SAFETY: the block is in use, so its slab is a heap's: only heaps take slabs.
+        let owner = unsafe { HeapRef::of(owner) };
         owner.inbox.push(block);
     } else {
         unreachable!("a block that is in use has an owner");
@@ -302,7 +324,7 @@ pub(crate) unsafe fn free<B: GlobalAlloc>(depot: &Depot<B>, own: HeapRef, addres
 /// The address is that of a block of a slab that is in use.
 pub(crate) unsafe fn room(address: NonNull<u8>) -> usize {
     // SAFETY: the caller's promise.
-    let (segment, unit) = unsafe { SegmentRef::locate(address) };
+    let (segment, unit) = unsafe { SegmentRef::locate(address.addr().get()) };
     // The class was set before the block was handed out.
     segment.slab_at(unit).class().size()
 }

@@ -23,7 +23,7 @@
 //! │ inbox ◄─────────────┼─┼─ frees a block of A │ │ inbox               │
 //! └──┬──────────────────┘ └──┬──────────────────┘ └──┬──────────────────┘
 //!    │ slabs, some hundred blocks each               │
-//! ┌──▼─ Depot ───────────────▼───────────────────────▼──────────────────┐
+//! ┌──▼─ Arena ───────────────▼───────────────────────▼──────────────────┐
 //! │ segments of half a mebibyte, and the heaps without a thread: a lock │
 //! └──┬──────────────────────────────────────────────────────────────────┘
 //! ┌──▼─ backend: std's `System` ────────────────────────────────────────┐
@@ -60,8 +60,24 @@
 //! # The map
 //!
 //! [`Allocator`] is for programs; [`Pool`] for those who have no thread-local storage, or
-//! want several allocators. In the sources: `class` (sizes), `block` (lists and inbox),
-//! `slab`, `segment`, `heap`, `depot`, `operations` (the four of `GlobalAlloc`).
+//! want several allocators. A module uses only those above it in this table, and none use each
+//! other in a circle: `tests/floors.rs` holds the crate to it.
+//!
+//! | floor | module | holds |
+//! |---|---|---|
+//! | data | `primitive` | atomics and cells, loom's or the real ones |
+//! | | `units` | how memory is divided, and where an address is |
+//! | | `stats` | [`Stats`]: what an allocator weighs |
+//! | | `port` | where a thread sleeps that waits for the lock |
+//! | | `class` | sizes of blocks |
+//! | | `block` | unused blocks: lists of one thread, and the inbox |
+//! | memory | `slab` | a run of units, cut into blocks of one class |
+//! | | `segment` | half a mebibyte of the backend's memory, cut into slabs |
+//! | | `heap` | what one thread allocates from |
+//! | | `arena` | what the heaps share, under a lock |
+//! | front | `operations` | the four of `GlobalAlloc` |
+//! | | `pool` | [`Pool`], [`LocalHeap`] |
+//! | | `allocator` | [`Allocator`] |
 //!
 //! Sources of the algorithm: free lists in pages and heaps for threads from mimalloc (D.
 //! Leijen, B. Zorn, L. de Moura, "Mimalloc: Free List Sharding in Action", 2019); one
@@ -79,11 +95,16 @@
 #[cfg(feature = "std")]
 extern crate std;
 
+/// The examples of the README, as tests.
+#[cfg(all(doctest, feature = "std"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 #[cfg(all(feature = "std", not(loom)))]
 mod allocator;
+mod arena;
 mod block;
 mod class;
-mod depot;
 mod heap;
 mod operations;
 mod pool;
@@ -92,6 +113,7 @@ mod primitive;
 mod segment;
 mod slab;
 mod stats;
+mod units;
 
 #[cfg(all(feature = "std", not(loom)))]
 pub use allocator::Allocator;

@@ -6,9 +6,9 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
 
+use crate::arena::Arena;
 use crate::block::Block;
 use crate::class::Class;
-use crate::depot::Depot;
 use crate::heap::{HeapRef, free, room};
 
 /// Who knows the calling thread's heap.
@@ -17,7 +17,7 @@ pub(crate) trait Front {
     type Backend: GlobalAlloc;
 
     /// Where the heap is from.
-    fn depot(&self) -> &Depot<Self::Backend>;
+    fn arena(&self) -> &Arena<Self::Backend>;
 
     /// The heap, or one that nobody has and that has nothing.
     fn heap(&self) -> HeapRef;
@@ -38,7 +38,7 @@ pub(crate) unsafe fn alloc(front: &impl Front, layout: Layout) -> *mut u8 {
             block.map_or(ptr::null_mut(), |block| block.address().as_ptr())
         }
         // SAFETY: the caller's promise.
-        None => unsafe { front.depot().allocate_large(layout) },
+        None => unsafe { front.arena().allocate_large(layout) },
     }
 }
 
@@ -52,10 +52,10 @@ pub(crate) unsafe fn dealloc(front: &impl Front, block: *mut u8, layout: Layout)
         let address = unsafe { NonNull::new_unchecked(block) };
         // SAFETY: `alloc` took it from a slab, since it had this layout; and the caller's
         // promise.
-        unsafe { free(front.depot(), front.heap(), address) };
+        unsafe { free(front.arena(), front.heap(), address) };
     } else {
         // SAFETY: `alloc` got it there; and the caller's promise.
-        unsafe { front.depot().deallocate_large(block, layout) };
+        unsafe { front.arena().deallocate_large(block, layout) };
     }
 }
 
@@ -67,7 +67,7 @@ pub(crate) unsafe fn alloc_zeroed(front: &impl Front, layout: Layout) -> *mut u8
     if Class::of(layout).is_none() {
         // The backend may know that its memory is fresh.
         // SAFETY: the caller's promise.
-        return unsafe { front.depot().allocate_large_zeroed(layout) };
+        return unsafe { front.arena().allocate_large_zeroed(layout) };
     }
     // SAFETY: the caller's promise.
     let block = unsafe { alloc(front, layout) };
@@ -108,7 +108,7 @@ pub(crate) unsafe fn realloc(
             }
         }
         // SAFETY: `alloc` got it there; and the caller's promise.
-        (None, None) => return unsafe { front.depot().reallocate_large(block, layout, size) },
+        (None, None) => return unsafe { front.arena().reallocate_large(block, layout, size) },
         _ => {}
     }
     // SAFETY: the caller's promise.

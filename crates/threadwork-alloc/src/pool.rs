@@ -3,9 +3,9 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;
 
+use crate::arena::Arena;
 use crate::block::Block;
 use crate::class::Class;
-use crate::depot::Depot;
 use crate::heap::HeapRef;
 use crate::operations::{self, Front};
 use crate::primitive::const_fn;
@@ -40,7 +40,7 @@ use crate::stats::Stats;
 /// });
 /// ```
 pub struct Pool<B: GlobalAlloc> {
-    depot: Depot<B>,
+    arena: Arena<B>,
 }
 
 impl<B: GlobalAlloc> Pool<B> {
@@ -48,7 +48,7 @@ impl<B: GlobalAlloc> Pool<B> {
         /// A pool that has no memory yet.
         #[must_use]
         pub fn new(backend: B) -> Self {
-            Pool { depot: Depot::new(backend) }
+            Pool { arena: Arena::new(backend) }
         }
     }
 
@@ -56,15 +56,15 @@ impl<B: GlobalAlloc> Pool<B> {
     /// one. `None` if the backend has no memory. Waits for a lock, but never for long.
     pub fn heap(&self) -> Option<LocalHeap<'_, B>> {
         Some(LocalHeap {
-            depot: &self.depot,
-            heap: self.depot.adopt()?,
+            arena: &self.arena,
+            heap: self.arena.adopt()?,
         })
     }
 
     /// What the pool weighs. Waits for a lock, but never for long.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.depot.stats(None)
+        self.arena.stats(None)
     }
 }
 
@@ -88,7 +88,7 @@ impl<B: GlobalAlloc> fmt::Debug for Pool<B> {
 /// share::<threadwork_alloc::LocalHeap<'static, std::alloc::System>>();
 /// ```
 pub struct LocalHeap<'p, B: GlobalAlloc> {
-    depot: &'p Depot<B>,
+    arena: &'p Arena<B>,
     heap: HeapRef,
 }
 
@@ -101,7 +101,7 @@ impl<B: GlobalAlloc> LocalHeap<'_, B> {
     /// long.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.depot.stats(Some(self.heap))
+        self.arena.stats(Some(self.heap))
     }
 }
 
@@ -109,8 +109,8 @@ impl<B: GlobalAlloc> Front for LocalHeap<'_, B> {
     type Backend = B;
 
     #[inline]
-    fn depot(&self) -> &Depot<B> {
-        self.depot
+    fn arena(&self) -> &Arena<B> {
+        self.arena
     }
 
     #[inline]
@@ -119,7 +119,7 @@ impl<B: GlobalAlloc> Front for LocalHeap<'_, B> {
     }
 
     fn pop_slowly(&self, class: Class) -> Option<Block> {
-        self.heap.pop_slowly(self.depot, class)
+        self.heap.pop_slowly(self.arena, class)
     }
 }
 
@@ -153,8 +153,8 @@ unsafe impl<B: GlobalAlloc> GlobalAlloc for LocalHeap<'_, B> {
 
 impl<B: GlobalAlloc> Drop for LocalHeap<'_, B> {
     fn drop(&mut self) {
-        self.heap.tidy(self.depot);
-        self.depot.leave(self.heap);
+        self.heap.tidy(self.arena);
+        self.arena.leave(self.heap);
     }
 }
 

@@ -14,7 +14,7 @@
 //!
 //! # Who may touch what
 //!
-//! - `free` and the links: whoever has the lock of the [depot](crate::depot).
+//! - `free` and the links: whoever has the lock of the [arena](crate::arena).
 //! - A slab: the heap that has it, from when it is taken until it is given.
 //! - `owners` and `heads`: written under the lock when a slab is taken, and read by whoever
 //!   has a block of it. That block was handed out later, and the slab is only given
@@ -27,24 +27,10 @@ use core::fmt;
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
 
-use crate::heap::HeapRef;
+use crate::block::Block;
 use crate::primitive::Checked;
 use crate::slab::{Slab, SlabRef};
-
-/// The size of a segment, and its alignment.
-pub(crate) const SEGMENT: usize = 512 * 1024;
-
-/// The size of a unit.
-pub(crate) const UNIT: usize = 16 * 1024;
-
-/// Units in a segment.
-const UNITS: usize = SEGMENT / UNIT;
-
-/// The order of the largest slab.
-pub(crate) const LARGEST_ORDER: u32 = 4;
-
-/// The order of a segment of which no unit is in use.
-pub(crate) const WHOLE: u32 = UNITS.ilog2();
+use crate::units::{SEGMENT, UNIT, UNITS, WHOLE, locate};
 
 /// What a segment leaves to the backend, which puts a header of its own before each
 /// piece: without this, pieces that are aligned to their size would not fit side by side.
@@ -67,7 +53,7 @@ pub(crate) struct Segment {
 /// What there is to know about the units.
 pub(crate) struct Header {
     /// Whose the slab is that has the unit, once it has been in one.
-    owners: [Checked<Option<HeapRef>>; UNITS],
+    owners: [Checked<Option<Owner>>; UNITS],
     /// The first unit of that slab.
     heads: [Checked<u8>; UNITS],
     /// The units that are in no slab, one bit each.
@@ -75,6 +61,10 @@ pub(crate) struct Header {
     pub(crate) previous: Cell<Option<SegmentRef>>,
     pub(crate) next: Cell<Option<SegmentRef>>,
 }
+
+/// Whose a slab is: a pointer that is kept for the owner, and not followed here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner(pub(crate) NonNull<()>);
 
 /// The bytes at the beginning of a segment that no slab has.
 pub(crate) const METADATA: usize = size_of::<Segment>();
@@ -92,7 +82,7 @@ impl SegmentRef {
     pub(crate) fn allocate(backend: &impl GlobalAlloc) -> Option<Self> {
         // SAFETY: the size is not zero.
         let segment: NonNull<Segment> = NonNull::new(unsafe { backend.alloc(LAYOUT) })?.cast();
-        // So that `containing` may find it.
+        // So that `at` may find it.
         segment.as_ptr().expose_provenance();
         let beginning = Segment {
             header: Header {
@@ -120,7 +110,7 @@ impl SegmentRef {
         unsafe { backend.dealloc(self.0.as_ptr().cast(), LAYOUT) };
     }
 
-    /// The segment that has this address.
+    /// The segment that begins at this address.
     ///
     /// Goes through the pointer that was exposed in `allocate`, and not the one that the
     /// address is from. That may be a `Box`' pointer, which the compiler takes to lead to
@@ -130,8 +120,8 @@ impl SegmentRef {
     ///
     /// There is one.
     #[inline]
-    unsafe fn containing(address: usize) -> Self {
-        let segment = ptr::with_exposed_provenance_mut(address & !(SEGMENT - 1));
+    unsafe fn at(address: usize) -> Self {
+        let segment = ptr::with_exposed_provenance_mut(address);
         // SAFETY: no segment is at address zero.
         SegmentRef(unsafe { NonNull::new_unchecked(segment) })
     }
@@ -142,22 +132,28 @@ impl SegmentRef {
     ///
     /// The address is that of a block of a slab.
     #[inline]
-    pub(crate) unsafe fn locate(block: NonNull<u8>) -> (Self, usize) {
-        let address = block.addr().get();
+    pub(crate) unsafe fn locate(block: usize) -> (Self, usize) {
+        let (segment, unit) = locate(block);
         // SAFETY: slabs are in segments.
-        let segment = unsafe { Self::containing(address) };
-        (segment, address % SEGMENT / UNIT)
+        (unsafe { Self::at(segment) }, unit)
+    }
+
+    /// Where an unused block is.
+    #[inline]
+    pub(crate) fn of_block(block: &Block) -> (Self, usize) {
+        // SAFETY: that is what a block is.
+        unsafe { Self::locate(block.addr()) }
     }
 
     /// The segment of a slab.
     pub(crate) fn of_slab(slab: SlabRef) -> Self {
         // SAFETY: slabs are in segments.
-        unsafe { Self::containing(slab.addr()) }
+        unsafe { Self::at(locate(slab.addr()).0) }
     }
 
     /// Whose the slab is that has this unit.
     #[inline]
-    pub(crate) fn owner(self, unit: usize) -> Option<HeapRef> {
+    pub(crate) fn owner(self, unit: usize) -> Option<Owner> {
         self.owners[unit % UNITS].get()
     }
 
@@ -183,8 +179,8 @@ impl SegmentRef {
         (slab.addr() - self.slab(0).addr()) / size_of::<Slab>()
     }
 
-    /// Takes a free run of `2^order` units for a heap. `None` if there is none.
-    pub(crate) fn take(self, order: u32, owner: HeapRef) -> Option<SlabRef> {
+    /// Takes a free run of `2^order` units for somebody. `None` if there is none.
+    pub(crate) fn take(self, order: u32, owner: Owner) -> Option<SlabRef> {
         let run = runs(self.free.get(), order);
         if run == 0 {
             return None;
@@ -217,7 +213,7 @@ impl SegmentRef {
     }
 
     /// The slabs that are taken: with the number of their units, and with their owners.
-    pub(crate) fn slabs(self) -> impl Iterator<Item = (SlabRef, usize, HeapRef)> {
+    pub(crate) fn slabs(self) -> impl Iterator<Item = (SlabRef, usize, Owner)> {
         let has = move |unit: usize, head: usize| {
             self.free.get() & (1 << unit) == 0 && usize::from(self.heads[unit].get()) == head
         };

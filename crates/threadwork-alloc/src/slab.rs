@@ -17,7 +17,6 @@ use core::ptr::NonNull;
 
 use crate::block::{Block, List};
 use crate::class::Class;
-use crate::segment::SegmentRef;
 
 /// How many bytes are made into blocks at a time: about a page, so that a slab touches no
 /// more memory than it needs.
@@ -145,7 +144,7 @@ impl Slab {
 }
 
 /// A slab whose segment exists. Whoever has this has a right to it: its heap, who has
-/// the lock of the depot, or who has taken it and not given it yet.
+/// the lock of the arena, or who has taken it and not given it yet.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SlabRef(NonNull<Slab>);
 
@@ -163,13 +162,14 @@ impl SlabRef {
     }
 
     /// Makes what was taken from a segment a slab of this class, without a block in use.
-    pub(crate) fn open(self, class: Class) {
-        let segment = SegmentRef::of_slab(self);
+    /// `memory` tells the slab's memory once it has its class: its first byte, with at least that
+    /// alignment, and how many there are.
+    pub(crate) fn open(self, class: Class, memory: impl FnOnce(usize) -> (NonNull<u8>, usize)) {
         let size = class.size();
         self.class.set(class);
         // What the alignment of a block may rest on.
         let align = 1 << size.trailing_zeros();
-        let (memory, bytes) = segment.memory(self, align);
+        let (memory, bytes) = memory(align);
         let capacity = (bytes / size) as u32;
         self.fresh.set(memory);
         self.uncut.set(capacity);

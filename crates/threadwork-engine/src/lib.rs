@@ -73,6 +73,11 @@
 
 #![deny(missing_docs)]
 
+/// The examples of the README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod backtrace;
 mod cache;
 mod code;

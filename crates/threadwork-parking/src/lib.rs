@@ -81,6 +81,11 @@
     )
 )]
 
+/// The examples of the README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod core;
 mod cores;
 mod lot;

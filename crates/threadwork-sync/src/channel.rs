@@ -1,13 +1,17 @@
-//! A bounded channel for many senders and receivers.
+//! Channels for many senders and receivers: [`bounded`] and [`unbounded`].
 //!
 //! Messages are received in the order in which they were sent, each by one receiver.
 //! Sending to a full channel waits, and so does receiving from an empty one: blocking,
-//! with a timeout, or as a future. When all senders are gone, the receivers get what is
-//! still inside and then an error; when all receivers are gone, what is inside is dropped
-//! and sending fails.
+//! with a timeout, or as a future. When all senders are gone, or one end has
+//! [closed](Receiver::close) the channel, the receivers get what is still inside and then an
+//! error; when all receivers are gone, what is inside is dropped and sending fails.
+//!
+//! To wait for several channels, or for a channel and something else, is to
+//! [`select`](crate::select) among their futures.
 //!
 //! There is no channel of capacity 0, where a sender waits for a receiver to take over
-//! (a rendezvous): send a reply channel, or a [`Latch`](crate::Latch), with the message.
+//! (a rendezvous): send a reply channel, or a [`Latch`](crate::Latch), with the message. A
+//! channel for one message (`oneshot`) is `bounded(1)`.
 //!
 //! # Example
 //!
@@ -26,6 +30,7 @@
 //! ```
 
 mod error;
+mod queue;
 mod ring;
 
 use core::fmt;
@@ -42,6 +47,7 @@ use alloc::boxed::Box;
 pub use self::error::{
     RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
 };
+use self::queue::{Popping, Queue};
 use self::ring::{Blocked, End, Refusal, Ring};
 use crate::futex::Patience;
 use crate::primitive::AtomicU32;
@@ -68,8 +74,33 @@ const YIELDS: u32 = if cfg!(any(loom, not(feature = "std"))) {
 /// When `capacity` is 0 (use 1), or over 2^30.
 #[must_use]
 pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+    channel(Flavor::Bounded(Ring::new(capacity)))
+}
+
+/// A channel that holds as many messages as there is memory for. To send never waits, so
+/// a sender that is faster than the receivers fills the memory: prefer [`bounded`].
+///
+/// Sending allocates now and then, under a lock.
+///
+/// # Example
+///
+/// ```
+/// use threadwork_sync::channel;
+///
+/// let (sender, receiver) = channel::unbounded();
+/// (0..1_000).for_each(|n| sender.send(n).unwrap());
+/// receiver.close();
+/// assert!(sender.send(1_000).is_err());
+/// assert_eq!(receiver.iter().count(), 1_000);
+/// ```
+#[must_use]
+pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
+    channel(Flavor::Unbounded(Queue::new()))
+}
+
+fn channel<T>(flavor: Flavor<T>) -> (Sender<T>, Receiver<T>) {
     let shared = NonNull::from(Box::leak(Box::new(Shared {
-        ring: Ring::new(capacity),
+        flavor,
         senders: AtomicU32::new(1),
         receivers: AtomicU32::new(1),
         ends: AtomicU32::new(2),
@@ -85,11 +116,21 @@ pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 
 /// A channel with its counts.
 struct Shared<T> {
-    ring: Ring<T>,
+    flavor: Flavor<T>,
     senders: AtomicU32,
     receivers: AtomicU32,
     /// The ends that still have members. Who takes the last one frees the channel.
     ends: AtomicU32,
+}
+
+/// Where the messages are.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each channel, in its box"
+)]
+enum Flavor<T> {
+    Bounded(Ring<T>),
+    Unbounded(Queue<T>),
 }
 
 /// A pointer to a channel that is counted.
@@ -97,7 +138,7 @@ struct Handle<T> {
     shared: NonNull<Shared<T>>,
 }
 
-// SAFETY: the ring moves messages between threads, so T is Send. It never gives two
+// SAFETY: a channel moves messages between threads, so T is Send. It never gives two
 // threads one message, so T need not be Sync.
 unsafe impl<T: Send> Send for Handle<T> {}
 // SAFETY: as above.
@@ -180,14 +221,16 @@ impl<T> Sender<T> {
     /// The message, if the channel is full or all receivers are gone.
     #[inline]
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
-        let ring = &self.shared.ring;
-        match ring.claim_free() {
-            Ok(claim) => {
-                ring.put(claim, message);
-                Ok(())
-            }
-            Err(Refusal::Blocked(_)) => Err(TrySendError::Full(message)),
-            Err(Refusal::Closed) => Err(TrySendError::Disconnected(message)),
+        match &self.shared.flavor {
+            Flavor::Bounded(ring) => match ring.claim_free() {
+                Ok(claim) => {
+                    ring.put(claim, message);
+                    Ok(())
+                }
+                Err(Refusal::Blocked(_)) => Err(TrySendError::Full(message)),
+                Err(Refusal::Closed) => Err(TrySendError::Disconnected(message)),
+            },
+            Flavor::Unbounded(queue) => queue.push(message).map_err(TrySendError::Disconnected),
         }
     }
 
@@ -249,16 +292,20 @@ impl<T> Sender<T> {
     }
 
     fn sending(&self, message: T, yields: u32) -> Sending<'_, T> {
+        let to = match &self.shared.flavor {
+            Flavor::Bounded(ring) => To::Ring(EndWaiter::new(ring, End::Sender, yields)),
+            Flavor::Unbounded(queue) => To::Queue(queue),
+        };
         Sending {
-            place: Place::new(&self.shared.ring, End::Sender, yields),
+            to,
             message: Some(message),
         }
     }
 
-    /// Whether all receivers are gone.
+    /// Whether all receivers are gone, or the channel was closed.
     #[must_use]
     pub fn is_disconnected(&self) -> bool {
-        self.shared.ring.is_closed()
+        self.shared.flavor.is_closed()
     }
 }
 
@@ -278,7 +325,7 @@ impl<T> Clone for Sender<T> {
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         if Handle::<T>::uncount(&self.shared.senders) {
-            self.shared.ring.close();
+            self.shared.flavor.close();
             // SAFETY: this was the last sender, and is gone with this.
             unsafe { self.shared.leave() };
         }
@@ -323,11 +370,13 @@ impl<T> Receiver<T> {
     /// If the channel is empty, and whether a message can come yet.
     #[inline]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        let ring = &self.shared.ring;
-        match ring.claim_full() {
-            Ok(claim) => Ok(ring.take(claim)),
-            Err(Refusal::Blocked(_)) => Err(TryRecvError::Empty),
-            Err(Refusal::Closed) => Err(TryRecvError::Disconnected),
+        match &self.shared.flavor {
+            Flavor::Bounded(ring) => match ring.claim_full() {
+                Ok(claim) => Ok(ring.take(claim)),
+                Err(Refusal::Blocked(_)) => Err(TryRecvError::Empty),
+                Err(Refusal::Closed) => Err(TryRecvError::Disconnected),
+            },
+            Flavor::Unbounded(queue) => queue.pop(),
         }
     }
 
@@ -364,8 +413,11 @@ impl<T> Receiver<T> {
     }
 
     fn receiving(&self, yields: u32) -> Receiving<'_, T> {
-        Receiving {
-            place: Place::new(&self.shared.ring, End::Receiver, yields),
+        match &self.shared.flavor {
+            Flavor::Bounded(ring) => {
+                Receiving::FromRing(EndWaiter::new(ring, End::Receiver, yields))
+            }
+            Flavor::Unbounded(queue) => Receiving::FromQueue(queue.popping()),
         }
     }
 
@@ -390,10 +442,10 @@ impl<T> Receiver<T> {
         TryIter { receiver: self }
     }
 
-    /// Whether all senders are gone. Messages may still be inside.
+    /// Whether all senders are gone, or the channel was closed. Messages may still be inside.
     #[must_use]
     pub fn is_disconnected(&self) -> bool {
-        self.shared.ring.is_closed()
+        self.shared.flavor.is_closed()
     }
 }
 
@@ -413,7 +465,7 @@ impl<T> Clone for Receiver<T> {
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         if Handle::<T>::uncount(&self.shared.receivers) {
-            self.shared.ring.close();
+            self.shared.flavor.close();
             let last = Last { receiver: self };
             last.drop_messages();
         }
@@ -453,10 +505,35 @@ impl<T> fmt::Debug for Receiver<T> {
 macro_rules! measures {
     ($end:ident) => {
         impl<T> $end<T> {
+            /// Closes the channel, for all senders and receivers: nobody can send any more,
+            /// and what is inside can still be received. Wakes everybody who waits. Never
+            /// blocks. Returns whether it was open.
+            ///
+            /// # Example
+            ///
+            /// ```
+            /// use threadwork_sync::channel::{self, RecvError};
+            ///
+            /// let (sender, receiver) = channel::bounded(2);
+            /// sender.send(1).unwrap();
+            /// assert!(receiver.close());
+            /// assert!(sender.send(2).is_err());
+            /// assert_eq!((receiver.recv(), receiver.recv()), (Ok(1), Err(RecvError)));
+            /// ```
+            pub fn close(&self) -> bool {
+                self.shared.flavor.close()
+            }
+
+            /// Whether `other` is of the same channel.
+            #[must_use]
+            pub fn same_channel(&self, other: &Self) -> bool {
+                self.shared.shared == other.shared.shared
+            }
+
             /// The number of messages inside at this moment.
             #[must_use]
             pub fn len(&self) -> usize {
-                self.shared.ring.len()
+                self.shared.flavor.len()
             }
 
             /// Whether there is none.
@@ -468,13 +545,14 @@ macro_rules! measures {
             /// Whether there is no room for another.
             #[must_use]
             pub fn is_full(&self) -> bool {
-                self.len() == self.capacity()
+                Some(self.len()) == self.capacity()
             }
 
-            /// The number of messages that there is room for.
+            /// The number of messages that there is room for; `None` if the channel is
+            /// unbounded.
             #[must_use]
-            pub fn capacity(&self) -> usize {
-                self.shared.ring.capacity()
+            pub fn capacity(&self) -> Option<usize> {
+                self.shared.flavor.capacity()
             }
         }
     };
@@ -486,42 +564,72 @@ measures!(Receiver);
 impl<T> Shared<T> {
     fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct(name)
-            .field("len", &self.ring.len())
-            .field("capacity", &self.ring.capacity())
-            .field("disconnected", &self.ring.is_closed())
+            .field("len", &self.flavor.len())
+            .field("capacity", &self.flavor.capacity())
+            .field("disconnected", &self.flavor.is_closed())
             .finish_non_exhaustive()
     }
 }
 
+impl<T> Flavor<T> {
+    fn close(&self) -> bool {
+        match self {
+            Flavor::Bounded(ring) => ring.close(),
+            Flavor::Unbounded(queue) => queue.close(),
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        match self {
+            Flavor::Bounded(ring) => ring.is_closed(),
+            Flavor::Unbounded(queue) => queue.is_closed(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Flavor::Bounded(ring) => ring.len(),
+            Flavor::Unbounded(queue) => queue.len(),
+        }
+    }
+
+    fn capacity(&self) -> Option<usize> {
+        match self {
+            Flavor::Bounded(ring) => Some(ring.capacity()),
+            Flavor::Unbounded(_) => None,
+        }
+    }
+}
+
 /// Who waits, or is about to, at one end of a ring.
-struct Place<'a, T> {
+struct EndWaiter<'a, T> {
     ring: &'a Ring<T>,
     end: End,
     counted: bool,
     /// What it does when it is blocked.
-    next: Patient,
+    next: Attempt,
     /// How often it leaves the processor to others each time: never for futures, whose
     /// thread has other things to do.
     yields: u32,
 }
 
-/// How far somebody's patience has gone.
+/// What comes before a sleep.
 #[derive(Clone, Copy)]
-enum Patient {
-    /// Who is awaited may be at it just now, on another core.
-    Glances,
-    /// Or want this core, so many times more; and then, a longer look.
-    Yields(u32),
-    Sleeps,
+enum Attempt {
+    /// A short watch: who is awaited may be at it just now, on another core.
+    Watch,
+    /// Or want this core, so many times more; and then, a longer watch.
+    Yield(u32),
+    Sleep,
 }
 
-impl<'a, T> Place<'a, T> {
+impl<'a, T> EndWaiter<'a, T> {
     fn new(ring: &'a Ring<T>, end: End, yields: u32) -> Self {
-        Place {
+        EndWaiter {
             ring,
             end,
             counted: false,
-            next: Patient::Glances,
+            next: Attempt::Watch,
             yields,
         }
     }
@@ -530,27 +638,27 @@ impl<'a, T> Place<'a, T> {
     fn wait<O>(&mut self, blocked: &Blocked<'a>) -> Option<Step<'a, O>> {
         let watch = |patience| Some(Step::Watch(blocked.stamp, blocked.value, patience));
         match self.next {
-            Patient::Glances => {
-                self.next = Patient::Yields(self.yields);
+            Attempt::Watch => {
+                self.next = Attempt::Yield(self.yields);
                 watch(Patience::Brief)
             }
-            Patient::Yields(0) => {
-                self.next = Patient::Sleeps;
+            Attempt::Yield(0) => {
+                self.next = Attempt::Sleep;
                 watch(Patience::Long)
             }
-            Patient::Yields(left) => {
-                self.next = Patient::Yields(left - 1);
+            Attempt::Yield(left) => {
+                self.next = Attempt::Yield(left - 1);
                 #[cfg(feature = "std")]
                 std::thread::yield_now();
                 None
             }
-            Patient::Sleeps => {
+            Attempt::Sleep => {
                 if !self.counted {
                     self.ring.count(self.end);
                     self.counted = true;
                 }
                 let (sequence, value) = self.ring.announce(self.end, blocked)?;
-                self.next = Patient::Glances;
+                self.next = Attempt::Watch;
                 Some(Step::Sleep(sequence, value))
             }
         }
@@ -565,9 +673,15 @@ impl<'a, T> Place<'a, T> {
 }
 
 struct Sending<'a, T> {
-    place: Place<'a, T>,
+    to: To<'a, T>,
     /// `None` once it is sent.
     message: Option<T>,
+}
+
+enum To<'a, T> {
+    Ring(EndWaiter<'a, T>),
+    /// It never waits.
+    Queue(&'a Queue<T>),
 }
 
 impl<T> Sending<'_, T> {
@@ -577,66 +691,93 @@ impl<T> Sending<'_, T> {
             None => unreachable!("a waiter is not used after it is done"),
         }
     }
+
+    fn leave(&mut self) {
+        if let To::Ring(waiter) = &mut self.to {
+            waiter.leave();
+        }
+    }
 }
 
 impl<'a, T> Waiter<'a> for Sending<'a, T> {
     type Output = Result<(), SendTimeoutError<T>>;
 
     fn step(&mut self, _resumed: Resumed) -> Step<'a, Self::Output> {
-        let ring = self.place.ring;
-        let result = loop {
+        let waiter = match &mut self.to {
+            To::Ring(waiter) => waiter,
+            To::Queue(queue) => {
+                let queue = *queue;
+                let sent = queue.push(self.message());
+                return Step::Done(sent.map_err(SendTimeoutError::Disconnected));
+            }
+        };
+        let ring = waiter.ring;
+        let claim = loop {
             match ring.claim_free() {
-                Ok(claim) => {
-                    ring.put(claim, self.message());
-                    break Ok(());
-                }
-                Err(Refusal::Closed) => {
-                    break Err(SendTimeoutError::Disconnected(self.message()));
-                }
+                Ok(claim) => break Some(claim),
+                Err(Refusal::Closed) => break None,
                 Err(Refusal::Blocked(blocked)) => {
-                    if let Some(step) = self.place.wait(&blocked) {
+                    if let Some(step) = waiter.wait(&blocked) {
                         return step;
                     }
                 }
             }
         };
-        self.place.leave();
+        let message = self.message();
+        let result = match claim {
+            Some(claim) => {
+                ring.put(claim, message);
+                Ok(())
+            }
+            None => Err(SendTimeoutError::Disconnected(message)),
+        };
+        self.leave();
         Step::Done(result)
     }
 
     fn cancel(&mut self, _woken: bool) -> Option<Self::Output> {
-        self.place.leave();
+        self.leave();
         Some(Err(SendTimeoutError::Timeout(self.message())))
     }
 }
 
-struct Receiving<'a, T> {
-    place: Place<'a, T>,
+enum Receiving<'a, T> {
+    FromRing(EndWaiter<'a, T>),
+    FromQueue(Popping<'a, T>),
 }
 
 impl<'a, T> Waiter<'a> for Receiving<'a, T> {
     type Output = Result<T, RecvError>;
 
-    fn step(&mut self, _resumed: Resumed) -> Step<'a, Self::Output> {
-        let ring = self.place.ring;
+    fn step(&mut self, resumed: Resumed) -> Step<'a, Self::Output> {
+        let waiter = match self {
+            Receiving::FromRing(waiter) => waiter,
+            Receiving::FromQueue(popping) => return popping.step(resumed),
+        };
+        let ring = waiter.ring;
         let result = loop {
             match ring.claim_full() {
                 Ok(claim) => break Ok(ring.take(claim)),
                 Err(Refusal::Closed) => break Err(RecvError),
                 Err(Refusal::Blocked(blocked)) => {
-                    if let Some(step) = self.place.wait(&blocked) {
+                    if let Some(step) = waiter.wait(&blocked) {
                         return step;
                     }
                 }
             }
         };
-        self.place.leave();
+        waiter.leave();
         Step::Done(result)
     }
 
-    fn cancel(&mut self, _woken: bool) -> Option<Self::Output> {
-        self.place.leave();
-        None
+    fn cancel(&mut self, woken: bool) -> Option<Self::Output> {
+        match self {
+            Receiving::FromRing(waiter) => {
+                waiter.leave();
+                None
+            }
+            Receiving::FromQueue(popping) => popping.cancel(woken),
+        }
     }
 }
 

@@ -100,7 +100,7 @@ pub struct WaitTimeoutResult {
 
 impl WaitTimeoutResult {
     /// Whether the time passed without a notify, or, of
-    /// [`wait_while_timeout`](Condvar::wait_while_timeout), without the condition.
+    /// [`wait_timeout_while`](Condvar::wait_timeout_while), without the condition.
     #[must_use]
     pub fn timed_out(self) -> bool {
         self.timed_out
@@ -168,7 +168,13 @@ impl Condvar {
     /// # Panics
     ///
     /// When 2^32 - 1 wait already.
-    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
+    #[cfg_attr(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        track_caller
+    )]
     pub fn wait<'a, T: ?Sized>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         let mutex = MutexGuard::mutex(&guard);
         let waiter = self.waiter(&System);
@@ -182,7 +188,13 @@ impl Condvar {
     /// # Panics
     ///
     /// As [`wait`](Self::wait), and when `condition` does.
-    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
+    #[cfg_attr(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        track_caller
+    )]
     pub fn wait_while<'a, T: ?Sized>(
         &self,
         mut guard: MutexGuard<'a, T>,
@@ -200,7 +212,13 @@ impl Condvar {
     /// # Panics
     ///
     /// As [`wait`](Self::wait).
-    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
+    #[cfg_attr(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        track_caller
+    )]
     pub fn wait_timeout<'a, T: ?Sized>(
         &self,
         guard: MutexGuard<'a, T>,
@@ -225,15 +243,21 @@ impl Condvar {
     /// let ready = Mutex::new(false);
     /// let changed = Condvar::new();
     /// let patience = Duration::from_millis(1);
-    /// let (_, result) = changed.wait_while_timeout(ready.lock(), patience, |ready| !*ready);
+    /// let (_, result) = changed.wait_timeout_while(ready.lock(), patience, |ready| !*ready);
     /// assert!(result.timed_out());
     /// ```
     ///
     /// # Panics
     ///
     /// As [`wait_while`](Self::wait_while).
-    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
-    pub fn wait_while_timeout<'a, T: ?Sized>(
+    #[cfg_attr(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        track_caller
+    )]
+    pub fn wait_timeout_while<'a, T: ?Sized>(
         &self,
         mut guard: MutexGuard<'a, T>,
         timeout: Duration,
@@ -262,7 +286,13 @@ impl Condvar {
     /// Waits until notified, or until `deadline`; as
     /// [`wait_timeout`](Self::wait_timeout).
     #[cfg(feature = "std")]
-    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
+    #[cfg_attr(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        track_caller
+    )]
     pub fn wait_deadline<'a, T: ?Sized>(
         &self,
         guard: MutexGuard<'a, T>,
@@ -273,17 +303,23 @@ impl Condvar {
     }
 
     /// Waits until `condition` is false, or until `deadline`; as
-    /// [`wait_while_timeout`](Self::wait_while_timeout).
+    /// [`wait_timeout_while`](Self::wait_timeout_while).
     #[cfg(feature = "std")]
-    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
-    pub fn wait_while_deadline<'a, T: ?Sized>(
+    #[cfg_attr(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        track_caller
+    )]
+    pub fn wait_deadline_while<'a, T: ?Sized>(
         &self,
         guard: MutexGuard<'a, T>,
         deadline: std::time::Instant,
         condition: impl FnMut(&mut T) -> bool,
     ) -> (MutexGuard<'a, T>, WaitTimeoutResult) {
         let timeout = deadline.saturating_duration_since(std::time::Instant::now());
-        self.wait_while_timeout(guard, timeout, condition)
+        self.wait_timeout_while(guard, timeout, condition)
     }
 
     /// Unlocks the mutex when it is first polled, waits until notified, and locks it

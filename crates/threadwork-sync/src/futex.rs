@@ -13,6 +13,7 @@ use crate::primitive::AtomicU32;
 
 /// For how long to watch a word before going to sleep on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Patience {
     /// A critical section or two: far less than a sleep costs. Somebody else may
     /// take what the word stands for, so a long look is a waste.
@@ -54,6 +55,15 @@ pub trait Futex {
     /// gone by now, and another may live there.
     fn notify(&self, word: *const AtomicU32, count: u32) -> u32;
 
+    /// What `word` stands for was freed, and nobody is notified, since somebody was before who
+    /// has yet to act. Only a hint: [`System`](crate::System) wakes another future if the one
+    /// that it had woken is not polled.
+    #[doc(hidden)]
+    #[inline]
+    fn note_release(&self, word: *const AtomicU32) {
+        let _ = word;
+    }
+
     /// The time since some fixed moment, never going back; `None` where there is no
     /// clock. Then a wait with a timeout that is interrupted starts its timeout anew.
     fn now(&self) -> Option<Duration>;
@@ -74,6 +84,10 @@ impl<F: Futex + ?Sized> Futex for &F {
 
     fn notify(&self, word: *const AtomicU32, count: u32) -> u32 {
         (**self).notify(word, count)
+    }
+
+    fn note_release(&self, word: *const AtomicU32) {
+        (**self).note_release(word);
     }
 
     fn now(&self) -> Option<Duration> {

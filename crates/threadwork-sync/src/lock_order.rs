@@ -1,8 +1,9 @@
 //! Finds cycles of locks, in debug builds, before they hang.
 //!
-//! A build with `debug_assertions` or the feature `lock-order`, and `std`, watches every
-//! [`Mutex`](crate::Mutex) and [`RwLock`](crate::RwLock). In other builds nothing of it
-//! is there: no field, no code. What it watches costs far more than an uncontended lock.
+//! A build with `debug_assertions` watches every [`Mutex`](crate::Mutex) and
+//! [`RwLock`](crate::RwLock), unless the feature `lock-order-debug` is off, which is a default;
+//! with the feature `lock-order` every build does. In other builds nothing of it is there: no
+//! field, no code. What it watches costs far more than an uncontended lock.
 //!
 //! *Deadlocks*: a thread that waits for a lock whose holder waits, directly or over
 //! others, for a lock that this thread has, says so, to standard error or to the handler
@@ -34,92 +35,49 @@
 //! The watching allocates. So a global allocator locks a [`RawMutex`](crate::RawMutex),
 //! which is not watched, and not a `Mutex`.
 
-#[cfg(feature = "std")]
-use std::{fmt, panic::Location, string::String, vec::Vec};
-
 #[cfg(not(all(
-    any(debug_assertions, feature = "lock-order"),
+    any(
+        all(debug_assertions, feature = "lock-order-debug"),
+        feature = "lock-order"
+    ),
     feature = "std",
     not(loom)
 )))]
 mod off;
 #[cfg(all(
-    any(debug_assertions, feature = "lock-order"),
+    any(
+        all(debug_assertions, feature = "lock-order-debug"),
+        feature = "lock-order"
+    ),
     feature = "std",
     not(loom)
 ))]
 mod on;
 
 #[cfg(not(all(
-    any(debug_assertions, feature = "lock-order"),
+    any(
+        all(debug_assertions, feature = "lock-order-debug"),
+        feature = "lock-order"
+    ),
     feature = "std",
     not(loom)
 )))]
-pub(crate) use off::{Order, Place};
+pub(crate) use off::{CallSite, Order};
 #[cfg(all(
-    any(debug_assertions, feature = "lock-order"),
+    any(
+        all(debug_assertions, feature = "lock-order-debug"),
+        feature = "lock-order"
+    ),
     feature = "std",
     not(loom)
 ))]
-pub(crate) use on::{Order, Place};
+pub(crate) use on::{CallSite, Order};
 
-/// How a lock is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    Exclusive,
-    Shared,
-}
+mod report;
 
-/// Two orders in which locks were taken that do not go together.
+pub(crate) use report::Access;
 #[cfg(feature = "std")]
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Report {
-    /// What is done now.
-    pub now: Taken,
-    /// What was done before: from the lock that is taken now, in one step or several,
-    /// to the one that is held.
-    pub before: Vec<Taken>,
-}
-
-/// A thread took one lock while it held another.
-#[cfg(feature = "std")]
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Taken {
-    /// The name of the thread.
-    pub thread: String,
-    /// The address of the lock that it held.
-    pub held: usize,
-    /// Where it had taken that.
-    pub held_since: &'static Location<'static>,
-    /// The address of the lock that it took.
-    pub lock: usize,
-    /// Where it took that.
-    pub at: &'static Location<'static>,
-}
-
-#[cfg(feature = "std")]
-impl fmt::Display for Taken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "thread '{}' took lock {:#x} at {} while it held lock {:#x} since {}",
-            self.thread, self.lock, self.at, self.held, self.held_since
-        )
-    }
-}
-
-#[cfg(feature = "std")]
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "locks are taken in two orders, which can deadlock:")?;
-        for taken in self.before.iter().chain([&self.now]) {
-            write!(f, "\n  {taken}")?;
-        }
-        f.write_str("\n  take them in the same order everywhere")
-    }
-}
+pub use report::{Report, Taken};
 
 /// From now on each [`Report`] goes to `handler`, and not to standard error. Where the
 /// checks are off it is never called.
@@ -146,9 +104,21 @@ impl fmt::Display for Report {
 /// ```
 #[cfg(feature = "std")]
 pub fn set_handler(handler: fn(&Report)) {
-    #[cfg(all(any(debug_assertions, feature = "lock-order"), not(loom)))]
+    #[cfg(all(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        not(loom)
+    ))]
     on::set_handler(handler);
-    #[cfg(not(all(any(debug_assertions, feature = "lock-order"), not(loom))))]
+    #[cfg(not(all(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        not(loom)
+    )))]
     let _ = handler;
 }
 
@@ -168,8 +138,20 @@ pub fn set_handler(handler: fn(&Report)) {
 /// ```
 #[cfg(feature = "std")]
 pub fn set_deadlock_handler(handler: fn(&str)) {
-    #[cfg(all(any(debug_assertions, feature = "lock-order"), not(loom)))]
+    #[cfg(all(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        not(loom)
+    ))]
     on::set_deadlock_handler(handler);
-    #[cfg(not(all(any(debug_assertions, feature = "lock-order"), not(loom))))]
+    #[cfg(not(all(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        not(loom)
+    )))]
     let _ = handler;
 }

@@ -6,7 +6,7 @@ use core::future::Future;
 use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 
-use crate::lock_order::{Access, Order, Place};
+use crate::lock_order::{Access, CallSite, Order};
 use crate::primitive::const_fn;
 use crate::raw_mutex::RawMutex;
 use crate::system::System;
@@ -73,11 +73,17 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// In debug builds a deadlock is reported: see [`lock_order`](crate::lock_order).
     #[inline]
-    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
+    #[cfg_attr(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        track_caller
+    )]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.order.wait(
             Access::Exclusive,
-            Place::here(),
+            CallSite::here(),
             || self.raw.try_lock(),
             |timeout| match timeout {
                 None => {
@@ -92,25 +98,45 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Takes the lock if it is free. Never blocks.
     #[inline]
-    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
+    #[cfg_attr(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        track_caller
+    )]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        let place = Place::here();
-        self.raw.try_lock().then(|| self.taken(place))
+        let site = CallSite::here();
+        self.raw.try_lock().then(|| self.taken(site))
     }
 
     /// Takes the lock, or gives up after `timeout`.
-    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
+    #[cfg_attr(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        track_caller
+    )]
+    #[doc(alias = "try_lock_for")]
     pub fn lock_timeout(&self, timeout: Duration) -> Option<MutexGuard<'_, T>> {
-        let place = Place::here();
-        self.order.is_next(place);
+        let site = CallSite::here();
+        self.order.is_next(site);
         let taken = self.raw.try_lock()
             || block(&System, self.raw.acquire(&System), Some(timeout)).is_some();
-        taken.then(|| self.taken(place))
+        taken.then(|| self.taken(site))
     }
 
     /// Takes the lock, or gives up at `deadline`.
     #[cfg(feature = "std")]
-    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
+    #[cfg_attr(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        track_caller
+    )]
+    #[doc(alias = "try_lock_until")]
     pub fn lock_deadline(&self, deadline: std::time::Instant) -> Option<MutexGuard<'_, T>> {
         self.lock_timeout(deadline.saturating_duration_since(std::time::Instant::now()))
     }
@@ -120,20 +146,26 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// The bound on unfairness is for threads; a future can be passed any number of
     /// times.
-    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
+    #[cfg_attr(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        track_caller
+    )]
     pub fn lock_async(&self) -> impl Future<Output = MutexGuard<'_, T>> {
-        let place = Place::here();
+        let site = CallSite::here();
         let acquire = self.raw.acquire(&System).never_starving();
         Wait::new(Map::new(acquire, move |()| {
-            self.order.taken_by_future(Access::Exclusive, place);
+            self.order.taken_by_future(Access::Exclusive, site);
             MutexGuard { mutex: self }
         }))
     }
 
     /// The guard of the lock that was taken here.
     #[inline]
-    fn taken(&self, place: Place) -> MutexGuard<'_, T> {
-        self.order.taken(Access::Exclusive, place);
+    fn taken(&self, site: CallSite) -> MutexGuard<'_, T> {
+        self.order.taken(Access::Exclusive, site);
         MutexGuard { mutex: self }
     }
 

@@ -981,6 +981,7 @@ impl<T: ?Sized> PriorityMutex<T> {
     }
 
     /// Takes the lock, or gives up after `timeout`.
+    #[doc(alias = "try_lock_for")]
     pub fn lock_timeout(&self, timeout: Duration) -> Option<PriorityMutexGuard<'_, T>> {
         self.lock_timeout_as(Contender::current().priority, timeout)
     }
@@ -1001,6 +1002,7 @@ impl<T: ?Sized> PriorityMutex<T> {
 
     /// Takes the lock, or gives up at `deadline`.
     #[cfg(feature = "std")]
+    #[doc(alias = "try_lock_until")]
     pub fn lock_deadline(&self, deadline: std::time::Instant) -> Option<PriorityMutexGuard<'_, T>> {
         self.lock_deadline_as(Contender::current().priority, deadline)
     }

@@ -22,7 +22,7 @@
 //! running yet would keep everybody waiting for a wake-up.
 //!
 //! *Bounded unfairness*: a waiter that was woken [`LOSSES`] times in vain, or once in
-//! vain after it has waited for [`PATIENCE`], or for so long without getting to sleep,
+//! vain after it has waited for [`STARVING_AFTER`], or for so long without getting to sleep,
 //! since the word changed each time, sets `STARVING` before it sleeps again.
 //! While it is set, only threads that were woken, and those that set it, may take the
 //! lock; all others queue behind. So the lock goes down the futex'
@@ -69,10 +69,12 @@ const STARVING: u32 = 1 << 2;
 
 /// After how many wake-ups in vain a waiter may no longer be passed by newcomers. A loss
 /// costs the loser a sleep and a wake-up; a forced hand-over costs everybody one.
+#[doc(hidden)]
 pub const LOSSES: u32 = if cfg!(loom) { 1 } else { 8 };
 
 /// After what time a waiter that was woken in vain may no longer be passed.
-pub const PATIENCE: Duration = Duration::from_millis(1);
+#[doc(hidden)]
+pub const STARVING_AFTER: Duration = Duration::from_millis(1);
 
 /// A lock in four bytes: all zero is unlocked.
 ///
@@ -146,12 +148,14 @@ impl RawMutex {
     #[inline]
     pub unsafe fn unlock_with(&self, futex: &impl Futex) {
         // Ordering: Release; pairs with the acquires in `try_lock` and `step`.
-        if self
+        let address = self.word.address();
+        match self
             .word
             .compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed)
-            .is_err()
         {
-            self.unlock_slowly(futex);
+            // The lock may be gone: only its address is used.
+            Ok(_) => futex.note_release(address),
+            Err(_) => self.unlock_slowly(futex),
         }
     }
 
@@ -219,7 +223,7 @@ impl<F: Futex> Acquire<'_, F> {
         }
         let waited = self.since.zip(self.futex.now());
         self.losses >= LOSSES
-            || waited.is_some_and(|(since, now)| now.saturating_sub(since) >= PATIENCE)
+            || waited.is_some_and(|(since, now)| now.saturating_sub(since) >= STARVING_AFTER)
     }
 
     fn may_take(&self, state: u32) -> bool {
@@ -310,30 +314,5 @@ impl<'a, F: Futex> Waiter<'a> for Acquire<'a, F> {
                 Err(now) => state = now,
             }
         }
-    }
-}
-
-#[cfg(feature = "lock_api")]
-// SAFETY: the compare-and-swap of `LOCKED` makes the holder the only one.
-unsafe impl lock_api::RawMutex for RawMutex {
-    const INIT: Self = Self::new();
-    type Guard = lock_api::GuardSend;
-
-    fn lock(&self) -> lock_api::GuardSend {
-        self.lock_with(&crate::System);
-        lock_api::GuardSend::new()
-    }
-
-    fn try_lock(&self) -> Option<lock_api::GuardSend> {
-        Self::try_lock(self).then(lock_api::GuardSend::new)
-    }
-
-    unsafe fn unlock(&self, _: lock_api::GuardSend) {
-        // SAFETY: the caller's promise.
-        unsafe { self.unlock_with(&crate::System) };
-    }
-
-    fn is_locked(&self) -> bool {
-        Self::is_locked(self)
     }
 }

@@ -7,7 +7,7 @@ use core::mem;
 use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 
-use crate::lock_order::{Access, Order, Place};
+use crate::lock_order::{Access, CallSite, Order};
 use crate::primitive::const_fn;
 use crate::raw_rwlock::RawRwLock;
 use crate::system::System;
@@ -19,7 +19,7 @@ use crate::waiter::{Map, block};
 /// Sixteen bytes and the data. Phase-fair: a writer that unlocks makes way for the readers
 /// that wait, a writer that waits stops new readers, and whoever is too slow to wake up is
 /// passed a bounded number of times: a reader by one writer if others wait, anybody else
-/// [`LOSSES`](crate::LOSSES) times. So neither side starves under a stream of the other
+/// eight times. So neither side starves under a stream of the other
 /// (see [`RawRwLock`](crate::RawRwLock) for the protocol). Not recursive, and without poisoning: a panic under the lock frees it.
 ///
 /// All zero bytes are an unlocked lock, if zero bytes are a valid `T`.
@@ -84,11 +84,17 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// When more than half a million readers hold or await the lock.
     #[inline]
-    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
+    #[cfg_attr(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        track_caller
+    )]
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
         self.order.wait(
             Access::Shared,
-            Place::here(),
+            CallSite::here(),
             || self.raw.try_read(),
             |timeout| match timeout {
                 None => {
@@ -109,11 +115,17 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// When more than a quarter of a million writers wait.
     #[inline]
-    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
+    #[cfg_attr(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        track_caller
+    )]
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
         self.order.wait(
             Access::Exclusive,
-            Place::here(),
+            CallSite::here(),
             || self.raw.try_write(),
             |timeout| match timeout {
                 None => {
@@ -128,50 +140,90 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Takes the lock for reading if no writer holds it or waits. Never blocks.
     #[inline]
-    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
+    #[cfg_attr(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        track_caller
+    )]
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
-        let place = Place::here();
-        self.raw.try_read().then(|| self.taken_to_read(place))
+        let site = CallSite::here();
+        self.raw.try_read().then(|| self.taken_to_read(site))
     }
 
     /// Takes the lock for writing if nobody holds it or waits. Never blocks.
     #[inline]
-    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
+    #[cfg_attr(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        track_caller
+    )]
     pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
-        let place = Place::here();
-        self.raw.try_write().then(|| self.taken_to_write(place))
+        let site = CallSite::here();
+        self.raw.try_write().then(|| self.taken_to_write(site))
     }
 
     /// Takes the lock for reading, or gives up after `timeout`.
-    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
+    #[cfg_attr(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        track_caller
+    )]
+    #[doc(alias = "try_read_for")]
     pub fn read_timeout(&self, timeout: Duration) -> Option<RwLockReadGuard<'_, T>> {
-        let place = Place::here();
-        self.order.is_next(place);
+        let site = CallSite::here();
+        self.order.is_next(site);
         let taken = self.raw.try_read()
             || block(&System, self.raw.acquire_read(&System), Some(timeout)).is_some();
-        taken.then(|| self.taken_to_read(place))
+        taken.then(|| self.taken_to_read(site))
     }
 
     /// Takes the lock for writing, or gives up after `timeout`.
-    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
+    #[cfg_attr(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        track_caller
+    )]
+    #[doc(alias = "try_write_for")]
     pub fn write_timeout(&self, timeout: Duration) -> Option<RwLockWriteGuard<'_, T>> {
-        let place = Place::here();
-        self.order.is_next(place);
+        let site = CallSite::here();
+        self.order.is_next(site);
         let taken = self.raw.try_write()
             || block(&System, self.raw.acquire_write(&System), Some(timeout)).is_some();
-        taken.then(|| self.taken_to_write(place))
+        taken.then(|| self.taken_to_write(site))
     }
 
     /// Takes the lock for reading, or gives up at `deadline`.
     #[cfg(feature = "std")]
-    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
+    #[cfg_attr(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        track_caller
+    )]
+    #[doc(alias = "try_read_until")]
     pub fn read_deadline(&self, deadline: std::time::Instant) -> Option<RwLockReadGuard<'_, T>> {
         self.read_timeout(deadline.saturating_duration_since(std::time::Instant::now()))
     }
 
     /// Takes the lock for writing, or gives up at `deadline`.
     #[cfg(feature = "std")]
-    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
+    #[cfg_attr(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        track_caller
+    )]
+    #[doc(alias = "try_write_until")]
     pub fn write_deadline(&self, deadline: std::time::Instant) -> Option<RwLockWriteGuard<'_, T>> {
         self.write_timeout(deadline.saturating_duration_since(std::time::Instant::now()))
     }
@@ -182,12 +234,18 @@ impl<T: ?Sized> RwLock<T> {
     /// A writer that goes hands the lock to all readers that wait, futures among them:
     /// one that is woken holds the lock until it is polled and its guard dropped, or
     /// until it is dropped itself.
-    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
+    #[cfg_attr(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        track_caller
+    )]
     pub fn read_async(&self) -> impl Future<Output = RwLockReadGuard<'_, T>> {
-        let place = Place::here();
+        let site = CallSite::here();
         let acquire = self.raw.acquire_read(&System);
         Wait::new(Map::new(acquire, move |()| {
-            self.order.taken_by_future(Access::Shared, place);
+            self.order.taken_by_future(Access::Shared, site);
             RwLockReadGuard { lock: self }
         }))
     }
@@ -197,27 +255,33 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// While it waits, new readers do, too. The bound on how often other writers pass
     /// is for threads; a future can be passed any number of times.
-    #[cfg_attr(any(debug_assertions, feature = "lock-order"), track_caller)]
+    #[cfg_attr(
+        any(
+            all(debug_assertions, feature = "lock-order-debug"),
+            feature = "lock-order"
+        ),
+        track_caller
+    )]
     pub fn write_async(&self) -> impl Future<Output = RwLockWriteGuard<'_, T>> {
-        let place = Place::here();
+        let site = CallSite::here();
         let acquire = self.raw.acquire_write(&System).never_starving();
         Wait::new(Map::new(acquire, move |()| {
-            self.order.taken_by_future(Access::Exclusive, place);
+            self.order.taken_by_future(Access::Exclusive, site);
             RwLockWriteGuard { lock: self }
         }))
     }
 
     /// The guard of the lock that was taken here.
     #[inline]
-    fn taken_to_read(&self, place: Place) -> RwLockReadGuard<'_, T> {
-        self.order.taken(Access::Shared, place);
+    fn taken_to_read(&self, site: CallSite) -> RwLockReadGuard<'_, T> {
+        self.order.taken(Access::Shared, site);
         RwLockReadGuard { lock: self }
     }
 
     /// As above.
     #[inline]
-    fn taken_to_write(&self, place: Place) -> RwLockWriteGuard<'_, T> {
-        self.order.taken(Access::Exclusive, place);
+    fn taken_to_write(&self, site: CallSite) -> RwLockWriteGuard<'_, T> {
+        self.order.taken(Access::Exclusive, site);
         RwLockWriteGuard { lock: self }
     }
 

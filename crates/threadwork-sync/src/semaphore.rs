@@ -8,7 +8,8 @@
 //! | | | 1 | `STARVING`: a waiter lost too often, who has not slept may not take |
 //! | | | 2..32 | permits that are free |
 //! | 4 | `turn` | 0 | `TAKEN`: somebody collects several permits |
-//! | | | 1..32 | how many wait for their turn to do so |
+//! | | | 1 | `HURRY`: a thread lost the turn too often, who has not waited may not take it |
+//! | | | 2..32 | how many wait for their turn to do so |
 //!
 //! The fast paths are one compare-and-swap of `word` each.
 //!
@@ -19,8 +20,10 @@
 //! the `turn`, then what is free and what gets free, as one waiter among those who want
 //! one, until it has enough. It keeps what it has meanwhile. Only one thread collects, so
 //! two that have half each cannot stop each other, and it comes to its end whatever
-//! the others want: small requests pass a big one, but cannot starve it. Nobody takes
-//! the turn past a waiter, so big requests are served in the order of the futex.
+//! the others want: small requests pass a big one, but cannot starve it. A free turn goes
+//! to whoever comes first, since the one that was woken for it may be a future that nobody
+//! polls; a thread that came too late [`LOSSES`] times sets `HURRY`, and then big requests
+//! are served in the order of the futex.
 //!
 //! *To release*, a thread adds permits, clears `WAITERS`, and notifies **one** sleeper
 //! if a bit was set. The woken thread is *responsible*: if it leaves permits behind it
@@ -36,19 +39,27 @@
 //!
 //! # No wake-up is lost
 //!
-//! Claim: if a permit is free and a thread sleeps, then a responsible thread is awake,
-//! which will take a permit or pass the wake-up on. Threads sleep on values with
-//! `WAITERS` only. While it is set, the next release clears it and notifies. While it
-//! is clear and somebody sleeps, whoever cleared it notified a thread that has not
-//! acted yet: releases in between need not notify again. That thread acts by taking
-//! (then it sets `WAITERS`, or notifies the next), by sleeping (it sets `WAITERS`), or by
-//! giving up (`cancel` does one or the other). A thread that may not take for
-//! `STARVING` sleeps, too; as long as that bit is set every release notifies, and the
-//! starving thread is responsible when it clears it.
+//! If a permit is free and somebody sleeps who may take it, then a responsible waiter is awake,
+//! which will take one or pass the wake-up on. Each claim has its number at the lines that
+//! keep it.
 //!
-//! For the `turn`: if it is free and threads are counted, one of them is awake. Whoever
-//! frees it notifies one that sleeps; if none does, all that are counted are awake, and
-//! look again. One that leaves a free turn with others counted notifies one of them.
+//! 1. *Who sleeps has said so*: waiters sleep on values with `WAITERS` only.
+//! 2. *Who clears `WAITERS` notifies one.* Until that one acts, releases need not notify again.
+//! 3. *Who was notified acts*: it takes and leaves permits, then it notifies the next one; it
+//!    takes and leaves none, or sleeps again, then it sets `WAITERS`; or it gives up and does
+//!    one or the other.
+//! 4. *`STARVING` wakes, too*: who may not take for it sleeps, and while it is set every
+//!    release notifies. The starving waiter is responsible when it clears it.
+//! 5. *A free turn is somebody's*: if the `turn` is free and somebody is counted, one of them is
+//!    awake, or is a future that was woken. Whoever frees it notifies one that sleeps, a thread
+//!    if there is one; if none does, all that are counted are awake, and look again. One that
+//!    leaves a free turn with others counted notifies one of them.
+//! 6. *`HURRY` is a thread's*: while it is set a thread is counted, so that the one who is awake
+//!    by claim 5 is a thread, and newcomers wait for no future.
+//! 7. *A future that was woken and is not polled* is responsible and does nothing. Threads do not
+//!    wait for it: it was woken since none slept, and one that sleeps later has set `WAITERS`
+//!    again. The futures behind it do, and so a release that owes nobody a notify says so
+//!    ([`Futex::note_release`]): after eight of them the oldest that still waits is woken, too.
 //!
 //! # Orderings
 //!
@@ -64,6 +75,9 @@ use core::future::Future;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 
+#[cfg(feature = "alloc")]
+use alloc::sync::Arc;
+
 use crate::futex::{Futex, Patience};
 use crate::primitive::const_fn;
 use crate::system::System;
@@ -77,7 +91,8 @@ const ONE: u32 = 1 << 2;
 const MAX_PERMITS: u32 = u32::MAX / ONE;
 
 const TAKEN: u32 = 1;
-const WAITER: u32 = 1 << 1;
+const HURRY: u32 = 1 << 1;
+const WAITER: u32 = 1 << 2;
 
 /// Wake-ups in vain after which a waiter may no longer be passed by newcomers. One costs
 /// the loser a sleep and a wake-up; a forced hand-over costs everybody one.
@@ -98,9 +113,9 @@ const LOSSES: u32 = if cfg!(loom) { 1 } else { 8 };
 /// use threadwork_sync::Semaphore;
 ///
 /// let semaphore = Semaphore::new(3);
-/// let one = semaphore.acquire(1);
-/// let two = semaphore.acquire(2);
-/// assert!(semaphore.try_acquire(1).is_none());
+/// let one = semaphore.acquire();
+/// let two = semaphore.acquire_many(2);
+/// assert!(semaphore.try_acquire().is_none());
 /// drop(two);
 /// assert_eq!(semaphore.available(), 2);
 /// # drop(one);
@@ -132,6 +147,12 @@ impl Semaphore {
         }
     }
 
+    /// Takes a permit. Blocks until one is free.
+    #[inline]
+    pub fn acquire(&self) -> SemaphorePermit<'_> {
+        self.acquire_many(1)
+    }
+
     /// Takes `permits`. Blocks until they are free.
     ///
     /// # Panics
@@ -139,7 +160,7 @@ impl Semaphore {
     /// When `permits` is more than [`MAX_PERMITS`](Self::MAX_PERMITS). More than the
     /// semaphore will ever have is a wait without end.
     #[inline]
-    pub fn acquire(&self, permits: u32) -> SemaphorePermit<'_> {
+    pub fn acquire_many(&self, permits: u32) -> SemaphorePermit<'_> {
         self.acquire_with(permits, &System);
         self.permit(permits)
     }
@@ -149,7 +170,7 @@ impl Semaphore {
     ///
     /// # Panics
     ///
-    /// As [`acquire`](Self::acquire).
+    /// As [`acquire_many`](Self::acquire_many).
     #[inline]
     pub fn acquire_with(&self, permits: u32, futex: &impl Futex) {
         if !self.try_take(permits) {
@@ -162,17 +183,28 @@ impl Semaphore {
         block_forever(futex, self.waiter(permits, futex));
     }
 
+    /// Takes a permit if one is free and nobody is starving. Never blocks.
+    #[inline]
+    pub fn try_acquire(&self) -> Option<SemaphorePermit<'_>> {
+        self.try_acquire_many(1)
+    }
+
     /// Takes `permits` if so many are free and nobody is starving. Never blocks.
     #[inline]
-    pub fn try_acquire(&self, permits: u32) -> Option<SemaphorePermit<'_>> {
+    pub fn try_acquire_many(&self, permits: u32) -> Option<SemaphorePermit<'_>> {
         self.try_take(permits).then(|| self.permit(permits))
+    }
+
+    /// Takes a permit, or gives up after `timeout`.
+    pub fn acquire_timeout(&self, timeout: Duration) -> Option<SemaphorePermit<'_>> {
+        self.acquire_many_timeout(1, timeout)
     }
 
     /// Takes `permits`, or gives up after `timeout` and takes none.
     ///
     /// # Panics
     ///
-    /// As [`acquire`](Self::acquire).
+    /// As [`acquire_many`](Self::acquire_many).
     ///
     /// # Example
     ///
@@ -181,31 +213,47 @@ impl Semaphore {
     /// use threadwork_sync::Semaphore;
     ///
     /// let semaphore = Semaphore::new(1);
-    /// assert!(semaphore.acquire_timeout(2, Duration::from_millis(1)).is_none());
+    /// assert!(semaphore.acquire_many_timeout(2, Duration::from_millis(1)).is_none());
     /// assert_eq!(semaphore.available(), 1);
     /// ```
-    pub fn acquire_timeout(&self, permits: u32, timeout: Duration) -> Option<SemaphorePermit<'_>> {
-        self.try_acquire(permits).or_else(|| {
+    pub fn acquire_many_timeout(
+        &self,
+        permits: u32,
+        timeout: Duration,
+    ) -> Option<SemaphorePermit<'_>> {
+        self.try_acquire_many(permits).or_else(|| {
             block(&System, self.waiter(permits, &System), Some(timeout))
                 .map(|()| self.permit(permits))
         })
+    }
+
+    /// Takes a permit, or gives up at `deadline`.
+    #[cfg(feature = "std")]
+    pub fn acquire_deadline(&self, deadline: std::time::Instant) -> Option<SemaphorePermit<'_>> {
+        self.acquire_many_deadline(1, deadline)
     }
 
     /// Takes `permits`, or gives up at `deadline` and takes none.
     ///
     /// # Panics
     ///
-    /// As [`acquire`](Self::acquire).
+    /// As [`acquire_many`](Self::acquire_many).
     #[cfg(feature = "std")]
-    pub fn acquire_deadline(
+    pub fn acquire_many_deadline(
         &self,
         permits: u32,
         deadline: std::time::Instant,
     ) -> Option<SemaphorePermit<'_>> {
-        self.acquire_timeout(
+        self.acquire_many_timeout(
             permits,
             deadline.saturating_duration_since(std::time::Instant::now()),
         )
+    }
+
+    /// Takes a permit without blocking the thread; as
+    /// [`acquire_many_async`](Self::acquire_many_async).
+    pub fn acquire_async(&self) -> impl Future<Output = SemaphorePermit<'_>> {
+        self.acquire_many_async(1)
     }
 
     /// Takes `permits` without blocking the thread. The future may be dropped at any
@@ -213,14 +261,57 @@ impl Semaphore {
     ///
     /// The bound on unfairness is for threads; a future can be passed any number of
     /// times. One that was woken is the one that wakes the next: until it is polled or
-    /// dropped, those behind it wait, even for permits that are free (see [`Wait`]).
+    /// dropped, the futures behind it wait, even for permits that are free, until eight
+    /// more releases have passed each of them. Threads never wait for it, unless it holds
+    /// permits: one that wants several may have collected some.
     ///
     /// # Panics
     ///
-    /// As [`acquire`](Self::acquire).
-    pub fn acquire_async(&self, permits: u32) -> impl Future<Output = SemaphorePermit<'_>> {
+    /// As [`acquire_many`](Self::acquire_many).
+    pub fn acquire_many_async(&self, permits: u32) -> impl Future<Output = SemaphorePermit<'_>> {
         let waiter = self.waiter(permits, &System).never_starving();
         Wait::new(Map::new(waiter, move |()| self.permit(permits)))
+    }
+
+    /// Takes a permit that keeps its semaphore alive, for a task that outlives this call.
+    /// Blocks until one is free.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use threadwork_sync::Semaphore;
+    ///
+    /// let semaphore = Arc::new(Semaphore::new(2));
+    /// let threads: Vec<_> = (0..8)
+    ///     .map(|n| {
+    ///         // No more than two at a time.
+    ///         let permit = Semaphore::acquire_owned(&semaphore);
+    ///         std::thread::spawn(move || {
+    ///             drop(permit);
+    ///             n
+    ///         })
+    ///     })
+    ///     .collect();
+    /// assert_eq!(threads.into_iter().map(|thread| thread.join().unwrap()).sum::<u32>(), 28);
+    /// ```
+    #[cfg(feature = "alloc")]
+    pub fn acquire_owned(self: &Arc<Self>) -> OwnedSemaphorePermit {
+        self.acquire().own(self)
+    }
+
+    /// Takes a permit that keeps its semaphore alive, if one is free and nobody is starving. Never
+    /// blocks.
+    #[cfg(feature = "alloc")]
+    pub fn try_acquire_owned(self: &Arc<Self>) -> Option<OwnedSemaphorePermit> {
+        Some(self.try_acquire()?.own(self))
+    }
+
+    /// Takes a permit that keeps its semaphore alive, without blocking the thread; as
+    /// [`acquire_async`](Self::acquire_async).
+    #[cfg(feature = "alloc")]
+    pub async fn acquire_owned_async(self: Arc<Self>) -> OwnedSemaphorePermit {
+        self.acquire_async().await.own(&self)
     }
 
     /// The wait for `permits`, for [`block`](crate::block) with a timeout or
@@ -229,7 +320,7 @@ impl Semaphore {
     ///
     /// # Panics
     ///
-    /// As [`acquire`](Self::acquire).
+    /// As [`acquire_many`](Self::acquire_many).
     pub fn waiter<'a, F: Futex>(&'a self, permits: u32, futex: &'a F) -> SemaphoreWaiter<'a, F> {
         assert!(
             permits <= MAX_PERMITS,
@@ -248,6 +339,8 @@ impl Semaphore {
             woken: false,
             starving: false,
             losses: 0,
+            turns_lost: 0,
+            hurries: false,
             limit: LOSSES,
         }
     }
@@ -272,7 +365,7 @@ impl Semaphore {
     /// As [`release`](Self::release).
     #[inline]
     pub fn release_with(&self, permits: u32, futex: &impl Futex) {
-        let address = self.word.address();
+        let (address, turn) = (self.word.address(), self.turn.address());
         // Ordering: Relaxed; the exchange finds out if it is old.
         let mut word = self.word.load(Ordering::Relaxed);
         // Ordering: Release; pairs with the acquires in `try_take` and `collect`.
@@ -284,10 +377,15 @@ impl Semaphore {
         ) {
             word = now;
         }
-        // From here on the semaphore may be gone: only its address is used.
+        // From here on the semaphore may be gone: only its addresses are used.
         if word & (WAITERS | STARVING) != 0 {
+            // Claims 2 and 4.
             futex.notify(address, 1);
+        } else {
+            // Claim 7, here and below.
+            futex.note_release(address);
         }
+        futex.note_release(turn);
     }
 
     /// The permits that are free at this moment.
@@ -362,6 +460,52 @@ impl SemaphorePermit<'_> {
     }
 }
 
+#[cfg(feature = "alloc")]
+impl SemaphorePermit<'_> {
+    /// The same of the semaphore that this permit is of.
+    fn own(self, semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+        let permits = self.permits;
+        self.forget();
+        OwnedSemaphorePermit {
+            semaphore: Arc::clone(semaphore),
+            permits,
+        }
+    }
+}
+
+/// Permits of a [`Semaphore`] that they keep alive; gives them back when dropped.
+///
+/// It may be dropped on another thread than the one that took it.
+#[cfg(feature = "alloc")]
+#[must_use = "if unused the permits are given back at once"]
+#[derive(Debug)]
+pub struct OwnedSemaphorePermit {
+    semaphore: Arc<Semaphore>,
+    permits: u32,
+}
+
+#[cfg(feature = "alloc")]
+impl OwnedSemaphorePermit {
+    /// How many these are.
+    #[must_use]
+    pub fn permits(&self) -> u32 {
+        self.permits
+    }
+
+    /// The semaphore that they are of.
+    #[must_use]
+    pub fn semaphore(&self) -> &Arc<Semaphore> {
+        &self.semaphore
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl Drop for OwnedSemaphorePermit {
+    fn drop(&mut self) {
+        self.semaphore.release(self.permits);
+    }
+}
+
 impl Drop for SemaphorePermit<'_> {
     #[inline]
     fn drop(&mut self) {
@@ -382,6 +526,10 @@ pub struct SemaphoreWaiter<'a, F: Futex> {
     /// It has set `STARVING`.
     starving: bool,
     losses: u32,
+    /// How often it looked for a free turn in vain.
+    turns_lost: u32,
+    /// It has set `HURRY`.
+    hurries: bool,
     limit: u32,
 }
 
@@ -397,8 +545,8 @@ enum Turn {
 }
 
 impl<'a, F: Futex> SemaphoreWaiter<'a, F> {
-    /// Never sets `STARVING`. For futures: nobody knows when, or whether, one that is
-    /// woken is polled, and until then the permits would be free and yet nobody's.
+    /// Never sets `STARVING` or `HURRY`. For futures: nobody knows when, or whether, one that
+    /// is woken is polled, and until then the permits would be free and yet nobody's.
     fn never_starving(mut self) -> Self {
         self.limit = u32::MAX;
         self
@@ -407,50 +555,64 @@ impl<'a, F: Futex> SemaphoreWaiter<'a, F> {
     /// Takes the turn, or says on which value of it to sleep.
     fn queue(&mut self) -> Result<(), u32> {
         let turn = &self.semaphore.turn;
+        let counted = self.turn == Turn::Counted;
+        let hurries = self.hurries || self.turns_lost >= self.limit;
+        self.turns_lost += u32::from(counted);
         // Ordering: Relaxed for all operations on the turn; it guards no data.
         let mut state = turn.load(Ordering::Relaxed);
         loop {
-            let counted = self.turn == Turn::Counted;
-            let (next, outcome) = if state == 0 {
-                (TAKEN, Turn::Had)
-            } else if !counted {
-                let more = state.checked_add(WAITER).unwrap_or_else(|| crowded());
-                (more, Turn::Counted)
-            } else if state & TAKEN == 0 {
-                ((state - WAITER) | TAKEN, Turn::Had)
-            } else {
-                return Err(state);
+            let takes = state & TAKEN == 0 && (counted || state & HURRY == 0);
+            let next = match (takes, counted) {
+                (true, true) => (self.without_hurry(state) - WAITER) | TAKEN,
+                (true, false) => state | TAKEN,
+                (false, true) if hurries => state | HURRY,
+                (false, true) => state,
+                (false, false) => state.checked_add(WAITER).unwrap_or_else(|| crowded()),
             };
             match turn.compare_exchange_weak(state, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) if takes => {
+                    self.turn = Turn::Had;
+                    return Ok(());
+                }
                 Ok(_) => {
-                    self.turn = outcome;
-                    // Once counted it sleeps, even if the turn is free: another waiter
-                    // is awake to take it.
-                    return if outcome == Turn::Had {
-                        Ok(())
-                    } else {
-                        Err(next)
-                    };
+                    // If the turn is free it is a newcomer's, who sleeps by claim 6.
+                    self.hurries = counted && hurries;
+                    self.turn = Turn::Counted;
+                    return Err(next);
                 }
                 Err(now) => state = now,
             }
         }
     }
 
+    /// The turn without this waiter's hurry.
+    fn without_hurry(&self, state: u32) -> u32 {
+        if self.hurries { state & !HURRY } else { state }
+    }
+
     /// Waits for the turn no more.
     fn unqueue(&self) {
         let turn = &self.semaphore.turn;
-        let before = turn.fetch_sub(WAITER, Ordering::Relaxed);
-        // A wake-up may have been meant for this one: another must have it.
-        if before & TAKEN == 0 && before > WAITER {
-            self.futex.notify(turn.address(), 1);
+        let mut state = turn.load(Ordering::Relaxed);
+        loop {
+            let next = self.without_hurry(state) - WAITER;
+            match turn.compare_exchange_weak(state, next, Ordering::Relaxed, Ordering::Relaxed) {
+                // Claim 5: a wake-up may have been meant for this one.
+                Ok(_) if next & TAKEN == 0 && next >= WAITER => {
+                    self.futex.notify(turn.address(), 1);
+                    return;
+                }
+                Ok(_) => return,
+                Err(now) => state = now,
+            }
         }
     }
 
     /// Lets the next one collect.
     fn end_turn(&self) {
         let turn = &self.semaphore.turn;
-        if turn.fetch_sub(TAKEN, Ordering::Relaxed) > TAKEN {
+        // Claim 5.
+        if turn.fetch_sub(TAKEN, Ordering::Relaxed) >= WAITER {
             self.futex.notify(turn.address(), 1);
         }
     }
@@ -482,6 +644,7 @@ impl<'a, F: Futex> SemaphoreWaiter<'a, F> {
             let left = word / ONE - taken;
             let done = taken == self.missing;
             let starves = self.losses >= self.limit;
+            // Claim 3, and claims 1 and 4 where it is to sleep.
             let flags = match (done, responsible) {
                 (true, true) if left > 0 => self.kept(word) & !WAITERS,
                 (true, true) => self.kept(word) | WAITERS,
@@ -499,6 +662,7 @@ impl<'a, F: Futex> SemaphoreWaiter<'a, F> {
             }
             self.missing -= taken;
             if done {
+                // Claims 2 and 3.
                 if responsible && left > 0 {
                     self.futex.notify(place.address(), 1);
                 }
@@ -523,7 +687,7 @@ impl<'a, F: Futex> SemaphoreWaiter<'a, F> {
         }
     }
 
-    /// Gives back what it has collected, and its wake-up.
+    /// Gives back what it has collected, and its wake-up (claim 3).
     fn give_up(&self, woken: bool) {
         let place = &self.semaphore.word;
         let collected = self.wanted - self.missing;
@@ -560,7 +724,7 @@ impl<'a, F: Futex> SemaphoreWaiter<'a, F> {
 
 #[cold]
 fn crowded() -> ! {
-    panic!("more than 2^31 - 1 threads and futures wait for several permits of one semaphore")
+    panic!("more than 2^30 - 1 threads and futures wait for several permits of one semaphore")
 }
 
 impl<'a, F: Futex> Waiter<'a> for SemaphoreWaiter<'a, F> {

@@ -13,6 +13,7 @@ use crate::primitive::AtomicU32;
 
 /// What a waiter does next.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Step<'a, T> {
     /// The wait is over.
     Done(T),
@@ -25,6 +26,7 @@ pub enum Step<'a, T> {
 
 /// Why a waiter is stepped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Resumed {
     /// It is the first step.
     Started,
@@ -117,12 +119,12 @@ impl Timer {
 #[derive(Debug)]
 pub(crate) struct Map<W, F> {
     waiter: W,
-    turn: F,
+    convert: F,
 }
 
 impl<W, F> Map<W, F> {
-    pub(crate) fn new(waiter: W, turn: F) -> Self {
-        Map { waiter, turn }
+    pub(crate) fn new(waiter: W, convert: F) -> Self {
+        Map { waiter, convert }
     }
 }
 
@@ -131,13 +133,13 @@ impl<'a, W: Waiter<'a>, T, F: FnMut(W::Output) -> T> Waiter<'a> for Map<W, F> {
 
     fn step(&mut self, resumed: Resumed) -> Step<'a, T> {
         match self.waiter.step(resumed) {
-            Step::Done(output) => Step::Done((self.turn)(output)),
+            Step::Done(output) => Step::Done((self.convert)(output)),
             Step::Watch(word, expected, patience) => Step::Watch(word, expected, patience),
             Step::Sleep(word, expected) => Step::Sleep(word, expected),
         }
     }
 
     fn cancel(&mut self, woken: bool) -> Option<T> {
-        self.waiter.cancel(woken).map(&mut self.turn)
+        self.waiter.cancel(woken).map(&mut self.convert)
     }
 }

@@ -41,14 +41,14 @@ use core::sync::atomic::Ordering;
 use core::task::Waker;
 
 use crate::contain::contain;
+use crate::futex::Futex;
 use crate::primitive::{AtomicU32, const_fn};
-use crate::raw_mutex::RawMutex;
-use crate::system::Threads;
+use crate::threads::Threads;
 
 /// A power of two; more of them only lower the odds that two words share a lock.
 const BUCKETS: usize = if cfg!(loom) { 1 } else { 16 };
 
-/// How often a future is passed by threads before it is woken besides.
+/// How often a future is passed before it is woken besides.
 const PASSES: u32 = 8;
 
 /// Wakers taken for each time that the lock is.
@@ -61,8 +61,44 @@ struct Table {
 }
 
 struct Bucket {
-    lock: RawMutex,
+    lock: Lock,
     queues: UnsafeCell<Queues>,
+}
+
+/// The lock of a bucket, which is held for a few steps: 0 is free, 1 taken, 2 taken and somebody
+/// may sleep. It is not a [`RawMutex`](crate::RawMutex), whose word may be one that futures
+/// wait for, and so is built on this table.
+///
+/// No wake-up is lost: a thread sleeps on 2 only, and the unlock that replaces 2 notifies one,
+/// which leaves 2 behind when it takes the lock.
+struct Lock(AtomicU32);
+
+impl Lock {
+    const_fn! {
+        fn new() -> Self {
+            Lock(AtomicU32::new(0))
+        }
+    }
+
+    fn lock(&self) {
+        // Ordering: Acquire, here and below; pairs with the release in `unlock`.
+        let taken = self
+            .0
+            .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed);
+        if taken.is_err() {
+            while self.0.swap(2, Ordering::Acquire) != 0 {
+                Threads.wait(&self.0, 2, None);
+            }
+        }
+    }
+
+    /// By whoever holds it.
+    fn unlock(&self) {
+        // Ordering: Release; the next holder sees the queues as they are now.
+        if self.0.swap(0, Ordering::Release) == 2 {
+            Threads.notify(&raw const self.0, 1);
+        }
+    }
 }
 
 /// The queues of those words that share a bucket.
@@ -80,7 +116,7 @@ struct Links {
     /// Of the first one of its word: the words below in the tree, by the next bit.
     below: [*mut Links; 2],
     number: u64,
-    /// How often threads were woken before it while it was the first one.
+    /// How often it was passed while it was the first one.
     passed: u32,
     waker: Option<Waker>,
     queued: bool,
@@ -121,7 +157,7 @@ impl Bucket {
     const_fn! {
         fn new() -> Self {
             Bucket {
-                lock: RawMutex::new(),
+                lock: Lock::new(),
                 queues: UnsafeCell::new(Queues {
                     root: ptr::null_mut(),
                     numbers: 0,
@@ -131,11 +167,10 @@ impl Bucket {
     }
 
     fn with<T>(&self, body: impl FnOnce(&mut Queues) -> T) -> T {
-        self.lock.lock_with(&Threads);
+        self.lock.lock();
         // SAFETY: the lock is held, so no other reference to the queues exists.
         let result = body(unsafe { &mut *self.queues.get() });
-        // SAFETY: locked above.
-        unsafe { self.lock.unlock_with(&Threads) };
+        self.lock.unlock();
         result
     }
 }
@@ -314,19 +349,36 @@ pub(crate) fn notify(word: *const AtomicU32, count: u32) {
     take_each(word, count, Waker::wake);
 }
 
-/// After a notify that has woken enough threads: the oldest future that waits for `word` was
-/// passed, and is woken as well if that is the last time.
+/// The oldest future that waits for `word` was passed, and is woken if that is the last time:
+/// after a notify that has woken enough threads, or a release for which somebody had been
+/// notified before.
+#[inline]
 pub(crate) fn pass(word: *const AtomicU32) {
     // Ordering: Relaxed; no wake-up rests on it.
-    if TABLE.waiting.load(Ordering::Relaxed) == 0 {
-        return;
+    if TABLE.waiting.load(Ordering::Relaxed) != 0 {
+        pass_slowly(word);
     }
+}
+
+/// Wakes the oldest future that waits for `word`, for something that nobody is owed a notify for.
+#[cfg(feature = "alloc")]
+#[inline]
+pub(crate) fn wake_another(word: *const AtomicU32) {
+    // Ordering: Relaxed; no wake-up rests on it.
+    if TABLE.waiting.load(Ordering::Relaxed) != 0 {
+        take_each(word, 1, Waker::wake);
+    }
+}
+
+#[cold]
+fn pass_slowly(word: *const AtomicU32) {
     if TABLE.bucket(word).with(|queues| queues.pass(word)) {
         take_each(word, 1, Waker::wake);
     }
 }
 
 /// Takes out up to `count` futures that wait for `word` now, and gives `each` its waker.
+#[cold]
 fn take_each(word: *const AtomicU32, count: u32, each: fn(Waker)) {
     let bucket = TABLE.bucket(word);
     let mut left = count;

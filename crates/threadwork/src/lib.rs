@@ -43,9 +43,15 @@
 //!
 //! # Features
 //!
-//! - `lock-order`: cycles of locks are reported in release builds, too.
+//! - `lock-order-debug` (default): cycles of locks are reported in debug builds;
+//!   `lock-order`: in all builds.
 
 #![cfg_attr(loom, allow(dead_code, reason = "loom explores parts of it"))]
+
+/// The examples of the README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use threadwork_alloc as alloc;
 pub use threadwork_sync as sync;

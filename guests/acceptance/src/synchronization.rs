@@ -57,7 +57,7 @@ pub(crate) fn condvar() -> Check {
     turned.notify_one();
     turned.notify_all();
     let start = Instant::now();
-    let (guard, result) = turned.wait_while_timeout(turn.lock(), A_WHILE, |_| true);
+    let (guard, result) = turned.wait_timeout_while(turn.lock(), A_WHILE, |_| true);
     check!(result.timed_out(), "nobody notified, and the wait did not time out");
     check!(start.elapsed() >= A_WHILE, "a wait of {A_WHILE:?} gave up earlier");
     drop(guard);

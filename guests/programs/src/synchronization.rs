@@ -451,8 +451,8 @@ fn barber_shop(customers: usize, threads: usize) -> u64 {
     let paid = AtomicU64::new(0);
     together(threads, |thread| {
         for customer in share(thread, threads, customers) {
-            let chair = chairs.acquire(1);
-            let _barber = barbers.acquire(1);
+            let chair = chairs.acquire();
+            let _barber = barbers.acquire();
             drop(chair);
             paid.fetch_add(hash(customer), SeqCst);
         }

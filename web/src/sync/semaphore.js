@@ -1,7 +1,8 @@
 // A semaphore: `threadwork_sync::Semaphore`.
 //
 //   word 0  bit 0 WAITERS, bit 1 STARVING, above them the permits that are free
-//   word 1  bit 0 TAKEN: somebody collects several permits; above it, who waits to do so
+//   word 1  bit 0 TAKEN: somebody collects several permits; bit 1 HURRY: a thread lost the turn
+//           too often, who has not waited may not take it; above them, who waits to do so
 
 import { LOSSES } from './mutex.js';
 import { Primitive } from './primitive.js';
@@ -17,7 +18,8 @@ const ONE = 4;
 const MOST_PERMITS = 2 ** 30 - 1;
 
 const TAKEN = 1;
-const WAITER = 2;
+const HURRY = 2;
+const WAITER = 4;
 
 export class Semaphore extends Primitive {
   static BYTES = 8;
@@ -73,27 +75,32 @@ export class Semaphore extends Primitive {
 
   *#acquire(permits, isAsync) {
     // Who wants several waits for its turn to collect them.
-    if (permits > 1 && !(yield* this.#takeTurn())) return false;
+    if (permits > 1 && !(yield* this.#takeTurn(isAsync))) return false;
     const taken = yield* this.#collect(permits, isAsync);
-    if (permits > 1) this.#passTurn(Atomics.sub(this.words, TURN, TAKEN) > TAKEN);
+    if (permits > 1) this.#passTurn(Atomics.sub(this.words, TURN, TAKEN) >= WAITER);
     return taken;
   }
 
-  *#takeTurn() {
+  *#takeTurn(isAsync) {
     let counted = false;
-    for (;;) {
-      const mayTake = (state) => state === 0 || (counted && !(state & TAKEN));
+    // It has set HURRY.
+    let hurries = false;
+    const without = (state) => (hurries ? state & ~HURRY : state);
+    for (let lost = 0; ; lost += 1) {
+      // A promise never holds others back.
+      const isLate = !isAsync && lost > LOSSES;
+      const takes = (state) => !(state & TAKEN) && (counted || !(state & HURRY));
       const { old, now } = update(this.words, TURN, (state) => {
-        if (state === 0) return TAKEN;
+        if (takes(state)) return (counted ? without(state) - WAITER : state) | TAKEN;
         if (!counted) return state + WAITER;
-        return state & TAKEN ? undefined : state - WAITER + TAKEN;
+        return isLate ? state | HURRY : state;
       });
-      if (mayTake(old)) return true;
+      if (takes(old)) return true;
+      hurries ||= counted && isLate;
       counted = true;
-      // Once counted it sleeps, even if the turn is free: another is awake to take it.
-      if ((yield sleepOn(TURN, now ?? old)) === TIMED_OUT) {
-        const before = Atomics.sub(this.words, TURN, WAITER);
-        this.#passTurn(!(before & TAKEN) && before > WAITER);
+      if ((yield sleepOn(TURN, now)) === TIMED_OUT) {
+        const { now: left } = update(this.words, TURN, (state) => without(state) - WAITER);
+        this.#passTurn(!(left & TAKEN) && left >= WAITER);
         return false;
       }
     }

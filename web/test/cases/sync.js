@@ -146,6 +146,26 @@ test('sync: without Atomics.waitAsync, promises poll', async () => {
 
 // ---- Queues ----
 
+// As `layout_is_frozen` of threadwork-sync has them, step by step.
+test('sync: the words of a semaphore are those of the guest', async () => {
+  const semaphore = Semaphore.create(new SharedMemory(1, 2), 3);
+  const words = () => [semaphore.words[0], semaphore.words[1]];
+  equal(words(), [12, 0]);
+  semaphore.tryAcquire(2);
+  equal(words(), [4, 0]);
+  const first = semaphore.acquireAsync(2);
+  await pause(5);
+  equal(words(), [1, 1]);
+  const second = semaphore.acquireAsync(2);
+  await pause(5);
+  equal(words(), [1, 5]);
+  semaphore.release(1);
+  await first;
+  semaphore.release(2);
+  await second;
+  equal(semaphore.words[1], 0);
+});
+
 test('sync: a wake-up goes down the queue', async () => {
   const memory = new SharedMemory(1, 2);
   const queue = async (count, take, give) => {

@@ -536,7 +536,7 @@ impl Pool {
         }
         let times_done = board.times_done;
         let unfinished = |board: &mut Board| board.times_done == times_done;
-        let (_board, result) = self.all_done.wait_while_timeout(board, time, unfinished);
+        let (_board, result) = self.all_done.wait_timeout_while(board, time, unfinished);
         !result.timed_out()
     }
 

@@ -3,7 +3,7 @@
 use core::error::Error;
 use core::fmt;
 
-/// All receivers are gone; the message comes back.
+/// All receivers are gone, or the channel was closed; the message comes back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SendError<T>(pub T);
 
@@ -12,7 +12,7 @@ pub struct SendError<T>(pub T);
 pub enum TrySendError<T> {
     /// The channel is full.
     Full(T),
-    /// All receivers are gone.
+    /// All receivers are gone, or the channel was closed.
     Disconnected(T),
 }
 
@@ -21,11 +21,11 @@ pub enum TrySendError<T> {
 pub enum SendTimeoutError<T> {
     /// The channel was full all the time.
     Timeout(T),
-    /// All receivers are gone.
+    /// All receivers are gone, or the channel was closed.
     Disconnected(T),
 }
 
-/// The channel is empty, and all senders are gone.
+/// The channel is empty, and all senders are gone, or it was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecvError;
 
@@ -34,7 +34,7 @@ pub struct RecvError;
 pub enum TryRecvError {
     /// The channel is empty.
     Empty,
-    /// The channel is empty, and all senders are gone.
+    /// The channel is empty, and all senders are gone, or it was closed.
     Disconnected,
 }
 
@@ -43,14 +43,14 @@ pub enum TryRecvError {
 pub enum RecvTimeoutError {
     /// The channel was empty all the time.
     Timeout,
-    /// The channel is empty, and all senders are gone.
+    /// The channel is empty, and all senders are gone, or it was closed.
     Disconnected,
 }
 
 const FULL: &str = "the channel is full";
 const EMPTY: &str = "the channel is empty";
-const NO_RECEIVERS: &str = "all receivers of the channel are gone";
-const NO_SENDERS: &str = "the channel is empty and all its senders are gone";
+const NO_RECEIVERS: &str = "nobody receives from the channel any more";
+const NO_SENDERS: &str = "the channel is empty, and nobody sends to it any more";
 const SEND_TIMEOUT: &str = "the channel stayed full until the timeout";
 const RECV_TIMEOUT: &str = "the channel stayed empty until the timeout";
 

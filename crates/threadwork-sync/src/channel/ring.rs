@@ -74,7 +74,10 @@
 //!    empty and sets `WAITING` by a compare-and-swap that says so, or finds it set: by
 //!    a receiver that came after S's claim, which R has seen. Then the next sender
 //!    takes it from there.
-//! 4. *The end.* Who closes sets `CLOSED` in both positions and then wakes all that are
+//! 4. *A woken receiver that does nothing* is a future that nobody polls. No thread waits behind
+//!    it: threads are woken first, and one that sleeps later has announced itself. For the
+//!    futures behind it, who fills a slot and owes no notify wakes one (`wake_future`).
+//! 5. *The end.* Who closes sets `CLOSED` in both positions and then wakes all that are
 //!    counted. An announcement before that is seen, with its count; one after that fails.
 //!
 //! # Orderings
@@ -97,7 +100,7 @@ use crate::cache_padded::CachePadded;
 use crate::futex::Futex;
 use crate::primitive::{AtomicU32, AtomicU64, UnsafeCell, spin_loop};
 use crate::system::System;
-use crate::wakers::Word;
+use crate::wakers::{self, Word};
 
 const WAITING: u64 = 1;
 const CLOSED: u64 = 1 << 1;
@@ -111,8 +114,8 @@ const MAX_CAPACITY: usize = 1 << 30;
 pub(super) struct Ring<T> {
     head: CachePadded<AtomicU64>,
     tail: CachePadded<AtomicU64>,
-    senders: CachePadded<Crowd>,
-    receivers: CachePadded<Crowd>,
+    senders: CachePadded<Waiters>,
+    receivers: CachePadded<Waiters>,
     slots: Box<[Slot<T>]>,
     /// From one lap to the next.
     lap: u64,
@@ -132,7 +135,7 @@ unsafe impl<T: Send> Sync for Ring<T> {}
 unsafe impl<T: Send> Send for Ring<T> {}
 
 /// Those of one end that wait.
-struct Crowd {
+struct Waiters {
     sequence: Word,
     counted: AtomicU32,
 }
@@ -181,8 +184,8 @@ impl<T> Ring<T> {
         Ring {
             head: CachePadded::new(AtomicU64::new(0)),
             tail: CachePadded::new(AtomicU64::new(0)),
-            senders: CachePadded::new(Crowd::new()),
-            receivers: CachePadded::new(Crowd::new()),
+            senders: CachePadded::new(Waiters::new()),
+            receivers: CachePadded::new(Waiters::new()),
             slots: (0..capacity)
                 .map(|_| Slot {
                     stamp: AtomicU32::new(0),
@@ -205,7 +208,7 @@ impl<T> Ring<T> {
         }
     }
 
-    fn crowd(&self, end: End) -> &Crowd {
+    fn waiters(&self, end: End) -> &Waiters {
         match end {
             End::Sender => &self.senders,
             End::Receiver => &self.receivers,
@@ -323,15 +326,18 @@ impl<T> Ring<T> {
     fn stamp(&self, end: End, claim: Claim<'_, T>) {
         // Ordering: Release; pairs with the acquire in `claim`.
         claim.slot.stamp.store(claim.stamp, Ordering::Release);
+        let waiters = self.waiters(end.other());
         if claim.wake {
-            self.crowd(end.other()).wake(1);
+            waiters.wake(1);
+        } else {
+            waiters.wake_future();
         }
     }
 
     /// Counts the caller among those of `end` that may sleep.
     pub(super) fn count(&self, end: End) {
         // Ordering: AcqRel; pairs with the subtraction in `uncount`.
-        let before = self.crowd(end).counted.fetch_add(1, Ordering::AcqRel);
+        let before = self.waiters(end).counted.fetch_add(1, Ordering::AcqRel);
         assert!(
             before < u32::MAX / 2,
             "more than 2^31 wait for one channel: use several"
@@ -341,7 +347,7 @@ impl<T> Ring<T> {
     /// Announces that a counted member of `end` is going to sleep. Returns on which word
     /// and value, or nothing if the ring is not as it was found.
     pub(super) fn announce(&self, end: End, blocked: &Blocked<'_>) -> Option<(&AtomicU32, u32)> {
-        let sequence: &AtomicU32 = &self.crowd(end).sequence;
+        let sequence: &AtomicU32 = &self.waiters(end).sequence;
         // Ordering: Acquire; pairs with the addition in `wake` (proof, 1).
         let value = sequence.load(Ordering::Acquire);
         // Ordering: Release; pairs with the other end's claim, and with `close`. It is
@@ -360,9 +366,9 @@ impl<T> Ring<T> {
     /// The caller, who was counted, waits no more. Passes on what it may have got.
     #[cold]
     pub(super) fn uncount(&self, end: End) {
-        let crowd = self.crowd(end);
+        let waiters = self.waiters(end);
         // Ordering: AcqRel; pairs with the addition in `count` (proof, 2).
-        if crowd.counted.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if waiters.counted.fetch_sub(1, Ordering::AcqRel) == 1 {
             return;
         }
         let other = self.position(end.other());
@@ -372,7 +378,7 @@ impl<T> Ring<T> {
             // Ordering: Relaxed; if old, it merely wakes somebody for nothing.
             let position = self.position(end).load(Ordering::Relaxed);
             if across != self.limit(end, position) {
-                crowd.wake(1);
+                waiters.wake(1);
                 return;
             }
             // Ordering: Release; as in `announce`.
@@ -388,19 +394,20 @@ impl<T> Ring<T> {
         }
     }
 
-    /// Lets nobody send any more, and tells everybody who waits.
-    pub(super) fn close(&self) {
+    /// Lets nobody send any more, and tells everybody who waits. Whether it was open.
+    pub(super) fn close(&self) -> bool {
+        let before = [End::Sender, End::Receiver].map(|end| {
+            // Ordering: AcqRel; pairs with the announcements (proof, 5).
+            self.position(end).fetch_or(CLOSED, Ordering::AcqRel)
+        });
         for end in [End::Sender, End::Receiver] {
-            // Ordering: AcqRel; pairs with the announcements (proof, 4).
-            self.position(end).fetch_or(CLOSED, Ordering::AcqRel);
-        }
-        for end in [End::Sender, End::Receiver] {
-            let crowd = self.crowd(end);
+            let waiters = self.waiters(end);
             // Ordering: Relaxed; ordered by the above.
-            if crowd.counted.load(Ordering::Relaxed) != 0 {
-                crowd.wake(u32::MAX);
+            if waiters.counted.load(Ordering::Relaxed) != 0 {
+                waiters.wake(u32::MAX);
             }
         }
+        before[0] & CLOSED == 0
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -436,9 +443,9 @@ impl End {
     }
 }
 
-impl Crowd {
+impl Waiters {
     fn new() -> Self {
-        Crowd {
+        Waiters {
             sequence: Word::new(0),
             counted: AtomicU32::new(0),
         }
@@ -451,6 +458,13 @@ impl Crowd {
         // that load and its sleep for exactly 2^32 of these.
         self.sequence.fetch_add(1, Ordering::Release);
         System.notify(self.sequence.address(), count);
+    }
+
+    /// One was woken before, who has yet to act. It passes on, but if it is a future that nobody
+    /// polls: so each slot has a future that was woken for it.
+    #[inline]
+    fn wake_future(&self) {
+        wakers::wake_another(self.sequence.address());
     }
 }
 

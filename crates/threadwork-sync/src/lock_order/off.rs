@@ -2,15 +2,15 @@
 
 use core::time::Duration;
 
-use super::Access;
+use super::report::Access;
 
 #[derive(Clone, Copy)]
-pub(crate) struct Place;
+pub(crate) struct CallSite;
 
-impl Place {
+impl CallSite {
     #[inline(always)]
     pub(crate) const fn here() -> Self {
-        Place
+        CallSite
     }
 }
 
@@ -25,7 +25,7 @@ impl Order {
     pub(crate) fn wait(
         &self,
         _: Access,
-        _: Place,
+        _: CallSite,
         _: impl FnOnce() -> bool,
         mut wait: impl FnMut(Option<Duration>) -> bool,
     ) {
@@ -33,13 +33,13 @@ impl Order {
     }
 
     #[inline(always)]
-    pub(crate) fn is_next(&self, _: Place) {}
+    pub(crate) fn is_next(&self, _: CallSite) {}
 
     #[inline(always)]
-    pub(crate) fn taken(&self, _: Access, _: Place) {}
+    pub(crate) fn taken(&self, _: Access, _: CallSite) {}
 
     #[inline(always)]
-    pub(crate) fn taken_by_future(&self, _: Access, _: Place) {}
+    pub(crate) fn taken_by_future(&self, _: Access, _: CallSite) {}
 
     #[inline(always)]
     pub(crate) fn downgraded(&self) {}

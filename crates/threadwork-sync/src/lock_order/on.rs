@@ -20,10 +20,10 @@ use std::sync::{LockResult, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::vec::Vec;
 
-use super::{Access, Report, Taken};
+use super::report::{Access, Report, Taken};
 
 /// For how long a cycle stands before it is a deadlock.
-const PATIENCE: Duration = Duration::from_millis(500);
+const CONFIRM_AFTER: Duration = Duration::from_millis(500);
 
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry::new());
 static HANDLER: Mutex<fn(&Report)> = Mutex::new(|report| std::eprintln!("{report}"));
@@ -54,12 +54,12 @@ fn ignore_poison<T>(locked: LockResult<MutexGuard<'_, T>>) -> MutexGuard<'_, T> 
 
 /// Where in the program a lock is taken.
 #[derive(Clone, Copy)]
-pub(crate) struct Place(&'static Location<'static>);
+pub(crate) struct CallSite(&'static Location<'static>);
 
-impl Place {
+impl CallSite {
     #[track_caller]
     pub(crate) fn here() -> Self {
-        Place(Location::caller())
+        CallSite(Location::caller())
     }
 }
 
@@ -110,19 +110,19 @@ impl Order {
     pub(crate) fn wait(
         &self,
         access: Access,
-        place: Place,
+        site: CallSite,
         attempt: impl FnOnce() -> bool,
         mut wait: impl FnMut(Option<Duration>) -> bool,
     ) {
-        self.is_next(place);
+        self.is_next(site);
         if !attempt() {
-            let (waiting, mut suspicion) = Waiting::start(self.key(), access, place);
+            let (waiting, mut suspicion) = Waiting::start(self.key(), access, site);
             loop {
                 let Some((cycle, message)) = suspicion else {
                     wait(None);
                     break;
                 };
-                if wait(Some(PATIENCE)) {
+                if wait(Some(CONFIRM_AFTER)) {
                     break;
                 }
                 suspicion = waiting.suspicion();
@@ -137,12 +137,12 @@ impl Order {
                 }
             }
         }
-        self.taken(access, place);
+        self.taken(access, site);
     }
 
     /// Before a wait for it, with or without a timeout.
-    pub(crate) fn is_next(&self, place: Place) {
-        let reports = with_registry(|registry, me| registry.is_next(me, self.key(), place));
+    pub(crate) fn is_next(&self, site: CallSite) {
+        let reports = with_registry(|registry, me| registry.is_next(me, self.key(), site));
         if let Some(reports) = reports
             && !reports.is_empty()
         {
@@ -151,12 +151,12 @@ impl Order {
         }
     }
 
-    pub(crate) fn taken(&self, access: Access, place: Place) {
-        with_registry(|registry, me| registry.taken(Some(me), self.key(), access, place));
+    pub(crate) fn taken(&self, access: Access, site: CallSite) {
+        with_registry(|registry, me| registry.taken(Some(me), self.key(), access, site));
     }
 
-    pub(crate) fn taken_by_future(&self, access: Access, place: Place) {
-        with_registry(|registry, _| registry.taken(None, self.key(), access, place));
+    pub(crate) fn taken_by_future(&self, access: Access, site: CallSite) {
+        with_registry(|registry, _| registry.taken(None, self.key(), access, site));
     }
 
     pub(crate) fn downgraded(&self) {
@@ -186,14 +186,14 @@ struct Waiting;
 
 impl Waiting {
     /// Also whether that closes a cycle. In one look: so one thread sees it, the last.
-    fn start(key: Key, access: Access, place: Place) -> (Self, Option<Suspicion>) {
+    fn start(key: Key, access: Access, site: CallSite) -> (Self, Option<Suspicion>) {
         let suspicion = with_registry(|registry, me| {
             let serial = registry.next_serial();
             registry.thread(me).wait = Some(Wait {
                 serial,
                 key,
                 access,
-                place,
+                site,
             });
             registry.suspicion(me)
         });
@@ -244,7 +244,7 @@ struct Hold {
     access: Access,
     /// `None` for a future.
     thread: Option<ThreadNumber>,
-    place: Place,
+    site: CallSite,
 }
 
 /// What is known of a thread while it holds or waits for something.
@@ -260,7 +260,7 @@ struct Wait {
     serial: u64,
     key: Key,
     access: Access,
-    place: Place,
+    site: CallSite,
 }
 
 /// A thread that waits, and who is in its way.
@@ -333,7 +333,7 @@ impl Registry {
         }
     }
 
-    fn taken(&mut self, thread: Option<ThreadNumber>, key: Key, access: Access, place: Place) {
+    fn taken(&mut self, thread: Option<ThreadNumber>, key: Key, access: Access, site: CallSite) {
         let serial = self.next_serial();
         if access == Access::Exclusive {
             // Of somebody who unlocked behind the registry's back.
@@ -343,7 +343,7 @@ impl Registry {
             serial,
             access,
             thread,
-            place,
+            site,
         });
         if let Some(me) = thread {
             self.thread(me).held.push(key);
@@ -425,7 +425,7 @@ impl Registry {
     }
 
     /// Notes what `key` is taken after, and says what of that is new and wrong.
-    fn is_next(&mut self, me: ThreadNumber, key: Key, place: Place) -> Vec<Report> {
+    fn is_next(&mut self, me: ThreadNumber, key: Key, site: CallSite) -> Vec<Report> {
         let mut reports = Vec::new();
         let held = match self.threads.get(&me) {
             Some(thread) => thread.held.clone(),
@@ -448,9 +448,9 @@ impl Registry {
             let now = Taken {
                 thread: self.name(me),
                 held: other,
-                held_since: hold.place.0,
+                held_since: hold.site.0,
                 lock: key,
-                at: place.0,
+                at: site.0,
             };
             match self.path(key, other) {
                 Some(before) => {
@@ -563,7 +563,7 @@ impl Registry {
                 text,
                 "\n  thread '{}' waits at {} for lock {:#x}, ",
                 self.name(link.waits),
-                wait.place.0,
+                wait.site.0,
                 wait.key
             );
             let _ = match link.blocker {
@@ -573,7 +573,7 @@ impl Registry {
                         .into_iter()
                         .flatten()
                         .find(|hold| hold.serial == serial);
-                    let since = hold.map_or(wait.place.0, |hold| hold.place.0);
+                    let since = hold.map_or(wait.site.0, |hold| hold.site.0);
                     let name = self.name(thread);
                     write!(text, "which thread '{name}' holds since {since}")
                 }

@@ -307,3 +307,87 @@ fn what_is_inside_survives_the_senders() {
         assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
     });
 }
+
+#[test]
+fn unbounded_messages_arrive_once_and_in_order() {
+    model(2, || {
+        let (sender, receiver) = channel::unbounded();
+        let sending = thread::spawn(move || {
+            (1..=2).for_each(|n| sender.send(n).unwrap());
+        });
+        assert_eq!(receiver.recv(), Ok(1));
+        assert_eq!(receiver.recv(), Ok(2));
+        assert_eq!(receiver.recv(), Err(RecvError));
+        sending.join().unwrap();
+    });
+}
+
+/// Two that wait for one message each; and one that gives up is in nobody's way.
+#[test]
+fn unbounded_receivers_are_all_woken() {
+    model(2, || {
+        let (sender, receiver) = channel::unbounded();
+        let dropped = asleep(receiver.recv_async());
+        let mut first = asleep(receiver.recv_async());
+        let mut second = asleep(receiver.recv_async());
+        let sending = thread::spawn(move || {
+            (1..=2).for_each(|n| sender.send(n).unwrap());
+            sender
+        });
+        drop(dropped);
+        let sum = block_on(first.as_mut()).unwrap() + block_on(second.as_mut()).unwrap();
+        assert_eq!(sum, 3);
+        drop(sending.join().unwrap());
+    });
+}
+
+#[test]
+fn an_unbounded_receiver_that_gives_up_leaves_nobody_asleep() {
+    model(2, || {
+        let (sender, receiver) = channel::unbounded();
+        let mut patient = asleep(receiver.recv_async());
+        let impatient = {
+            let receiver = receiver.clone();
+            thread::spawn(move || receiver.recv_timeout(LONG).is_ok())
+        };
+        sender.send(1).unwrap();
+        if impatient.join().unwrap() {
+            sender.send(2).unwrap();
+        }
+        assert!(block_on(patient.as_mut()).is_ok());
+    });
+}
+
+/// Of either flavor, by either end.
+#[test]
+fn who_closes_wakes_everybody() {
+    for is_bounded in [true, false] {
+        model(2, move || {
+            let (sender, receiver) = match is_bounded {
+                true => channel::bounded::<u32>(1),
+                false => channel::unbounded(),
+            };
+            let mut other = asleep(receiver.recv_async());
+            let closing = thread::spawn(move || {
+                sender.close();
+                sender
+            });
+            assert_eq!(receiver.recv(), Err(RecvError));
+            assert_eq!(block_on(other.as_mut()), Err(RecvError));
+            assert_eq!(closing.join().unwrap().send(1), Err(SendError(1)));
+        });
+    }
+}
+
+/// A message that is sent while the last receiver goes is dropped, by one of the two.
+#[test]
+fn nothing_leaks_from_an_unbounded_channel() {
+    model(3, || {
+        let (sender, receiver) = channel::unbounded();
+        sender.send(Arc::new(1)).unwrap();
+        let sending = thread::spawn(move || drop(sender.try_send(Arc::new(2))));
+        drop(receiver.try_recv());
+        drop(receiver);
+        sending.join().unwrap();
+    });
+}

@@ -23,6 +23,7 @@ mod once;
 mod parker;
 mod priority_mutex;
 mod rwlock;
+mod select;
 mod semaphore;
 mod wait_group;
 

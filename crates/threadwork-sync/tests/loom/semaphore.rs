@@ -31,12 +31,12 @@ impl Guarded {
     }
 
     fn increment(&self) {
-        let _all = self.semaphore.acquire(self.all);
+        let _all = self.semaphore.acquire_many(self.all);
         self.count.with_mut(|count| unsafe { *count += 1 });
     }
 
     fn read(&self) -> u32 {
-        let _one = self.semaphore.acquire(1);
+        let _one = self.semaphore.acquire();
         self.count.with(|count| unsafe { *count })
     }
 }
@@ -79,7 +79,7 @@ fn two_releases_wake_two() {
         let waiters: Vec<_> = (0..2)
             .map(|_| {
                 let semaphore = semaphore.clone();
-                thread::spawn(move || semaphore.acquire(1).forget())
+                thread::spawn(move || semaphore.acquire().forget())
             })
             .collect();
         semaphore.release(1);
@@ -98,7 +98,7 @@ fn one_release_of_two_wakes_two() {
         let waiters: Vec<_> = (0..2)
             .map(|_| {
                 let semaphore = semaphore.clone();
-                thread::spawn(move || semaphore.acquire(1).forget())
+                thread::spawn(move || semaphore.acquire().forget())
             })
             .collect();
         semaphore.release(2);
@@ -144,7 +144,7 @@ fn one_that_gives_up_leaves_nobody_asleep() {
     model(2, || {
         let guarded = Guarded::new(1, 1);
         let impatient = spawn(&guarded, |guarded| {
-            if let Some(_permit) = guarded.semaphore.acquire_timeout(1, SOME_TIME) {
+            if let Some(_permit) = guarded.semaphore.acquire_timeout(SOME_TIME) {
                 guarded.count.with_mut(|count| unsafe { *count += 1 });
             }
         });
@@ -162,7 +162,7 @@ fn a_starving_waiter_that_gives_up_is_in_nobodys_way() {
     model(4, || {
         let guarded = Guarded::new(1, 1);
         let impatient = spawn(&guarded, |guarded| {
-            drop(guarded.semaphore.acquire_timeout(1, SOME_TIME))
+            drop(guarded.semaphore.acquire_timeout(SOME_TIME))
         });
         (0..2).for_each(|_| guarded.increment());
         impatient.join().unwrap();
@@ -177,9 +177,9 @@ fn a_collector_that_gives_up_gives_back() {
         let semaphore = Arc::new(Semaphore::new(1));
         let collector = {
             let semaphore = semaphore.clone();
-            thread::spawn(move || assert!(semaphore.acquire_timeout(2, SOME_TIME).is_none()))
+            thread::spawn(move || assert!(semaphore.acquire_many_timeout(2, SOME_TIME).is_none()))
         };
-        semaphore.acquire(1).forget();
+        semaphore.acquire().forget();
         collector.join().unwrap();
         assert_eq!(semaphore.available(), 0);
     });
@@ -190,7 +190,7 @@ fn one_that_waits_for_its_turn_may_give_up() {
     model(2, || {
         let guarded = Guarded::new(2, 2);
         let impatient = spawn(&guarded, |guarded| {
-            if let Some(_all) = guarded.semaphore.acquire_timeout(2, SOME_TIME) {
+            if let Some(_all) = guarded.semaphore.acquire_many_timeout(2, SOME_TIME) {
                 guarded.count.with_mut(|count| unsafe { *count += 1 });
             }
         });
@@ -211,7 +211,7 @@ fn a_future_gets_permits() {
         let guarded = Guarded::new(2, 2);
         let future = spawn(&guarded, |guarded| {
             block_on(async {
-                let _all = guarded.semaphore.acquire_async(2).await;
+                let _all = guarded.semaphore.acquire_many_async(2).await;
                 guarded.count.with_mut(|count| unsafe { *count += 1 });
             });
         });
@@ -228,20 +228,20 @@ fn a_future_gets_permits() {
 fn a_future_that_is_dropped_leaves_nobody_asleep() {
     model(3, || {
         let semaphore = Arc::new(Semaphore::new(1));
-        let first = semaphore.acquire(1);
+        let first = semaphore.acquire();
         let mut context = Context::from_waker(Waker::noop());
-        let mut dropped = Box::pin(semaphore.acquire_async(1));
+        let mut dropped = Box::pin(semaphore.acquire_async());
         assert!(dropped.as_mut().poll(&mut context).is_pending());
         let patient = {
             let semaphore = semaphore.clone();
-            thread::spawn(move || block_on(async { drop(semaphore.acquire_async(1).await) }))
+            thread::spawn(move || block_on(async { drop(semaphore.acquire_async().await) }))
         };
         drop(first);
-        let second = semaphore.try_acquire(1);
+        let second = semaphore.try_acquire();
         drop(dropped);
         drop(second);
         patient.join().unwrap();
-        assert!(semaphore.try_acquire(1).is_some());
+        assert!(semaphore.try_acquire().is_some());
     });
 }
 
@@ -251,18 +251,44 @@ fn a_dropped_future_passes_the_turn_on() {
     model(2, || {
         let semaphore = Arc::new(Semaphore::new(0));
         let mut context = Context::from_waker(Waker::noop());
-        let mut collector = Box::pin(semaphore.acquire_async(2));
+        let mut collector = Box::pin(semaphore.acquire_many_async(2));
         assert!(collector.as_mut().poll(&mut context).is_pending());
-        let mut dropped = Box::pin(semaphore.acquire_async(2));
+        let mut dropped = Box::pin(semaphore.acquire_many_async(2));
         assert!(dropped.as_mut().poll(&mut context).is_pending());
         let patient = {
             let semaphore = semaphore.clone();
-            thread::spawn(move || block_on(async { semaphore.acquire_async(2).await.forget() }))
+            thread::spawn(move || {
+                block_on(async { semaphore.acquire_many_async(2).await.forget() })
+            })
         };
         drop(collector);
         drop(dropped);
         semaphore.release(2);
         patient.join().unwrap();
         assert_eq!(semaphore.available(), 0);
+    });
+}
+
+/// A future that was woken for its turn and is not polled is in no thread's way, and passes the
+/// turn on when it is dropped.
+#[test]
+fn an_unpolled_future_does_not_keep_the_turn() {
+    model(2, || {
+        let semaphore = Arc::new(Semaphore::new(0));
+        let mut context = Context::from_waker(Waker::noop());
+        let mut asleep = [(); 3].map(|()| Box::pin(semaphore.acquire_many_async(2)));
+        for future in &mut asleep {
+            assert!(future.as_mut().poll(&mut context).is_pending());
+        }
+        let [collector, unpolled, mut next] = asleep;
+        drop(collector);
+        let thread = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || drop(semaphore.acquire_many(2)))
+        };
+        semaphore.release(2);
+        thread.join().unwrap();
+        drop(unpolled);
+        assert_eq!(block_on(next.as_mut()).permits(), 2);
     });
 }

@@ -16,10 +16,10 @@ use threadwork_sync::channel::{self, Iter, Receiver, Sender, TryIter};
 use threadwork_sync::{
     Acquire, AcquirePriority, AcquireRead, AcquireWrite, Barrier, BarrierWaiter, Begin,
     CachePadded, Completion, Condvar, CondvarWaiter, Inherited, Latch, LatchWaiter, LazyLock,
-    Mutex, MutexGuard, Once, OnceLock, Parker, ParkerWaiter, PriorityMutex, PriorityMutexGuard,
-    RawMutex, RawPriorityMutex, RawRwLock, Running, RwLock, RwLockReadGuard, RwLockWriteGuard,
-    Semaphore, SemaphorePermit, SemaphoreWaiter, System, Wait, WaitGroup, WaitGroupToken,
-    WaitGroupWaiter,
+    Mutex, MutexGuard, Once, OnceLock, OwnedSemaphorePermit, Parker, ParkerWaiter, PriorityMutex,
+    PriorityMutexGuard, RawMutex, RawPriorityMutex, RawRwLock, Running, RwLock, RwLockReadGuard,
+    RwLockWriteGuard, Semaphore, SemaphorePermit, SemaphoreWaiter, System, Wait, WaitGroup,
+    WaitGroupToken, WaitGroupWaiter, select,
 };
 
 /// Data of each kind: it may be sent and shared, only sent, only shared, neither.
@@ -203,6 +203,7 @@ fn what_has_no_data() {
         WaitGroupToken<'static> => "send sync",
         Semaphore => "send sync",
         SemaphorePermit<'static> => "send sync",
+        OwnedSemaphorePermit => "send sync",
         Parker => "send sync",
         Once => "send sync",
         Running<'static, System> => "send sync",
@@ -262,12 +263,14 @@ fn futures_of_the_others() {
     let (cell, sent_cell) = (OnceLock::<Both>::new(), OnceLock::<Sent>::new());
     let (sender, receiver) = channel::bounded::<Sent>(1);
     let (shared_sender, shared_receiver) = channel::bounded::<Shared>(1);
+    let (_sender, unbounded_receiver) = channel::unbounded::<Sent>();
+    let (_shared_sender, shared_unbounded) = channel::unbounded::<Shared>();
     check(&futures! {
         latch.wait_async() => "send",
         group.wait_async() => "send",
         barrier.wait_async() => "send",
         parker.park_async() => "send",
-        semaphore.acquire_async(1) => "send",
+        semaphore.acquire_async() => "send",
         once.wait_async() => "send",
         once.call_once_async(|| ()) => "send",
         cell.wait_async() => "send",
@@ -277,6 +280,10 @@ fn futures_of_the_others() {
         receiver.recv_async() => "send",
         shared_sender.send_async(std_guard()) => "-",
         shared_receiver.recv_async() => "-",
+        unbounded_receiver.recv_async() => "send",
+        shared_unbounded.recv_async() => "-",
+        select(latch.wait_async(), unbounded_receiver.recv_async()) => "send",
+        select(latch.wait_async(), shared_unbounded.recv_async()) => "-",
     });
 }
 

@@ -27,7 +27,7 @@ fn messages_come_in_order_and_around_the_ring() {
         let (sender, receiver) = channel::bounded(capacity);
         assert_eq!(
             (sender.capacity(), receiver.capacity()),
-            (capacity, capacity)
+            (Some(capacity), Some(capacity))
         );
         for start in (0..10 * capacity).step_by(capacity) {
             for n in start..start + capacity {
@@ -268,6 +268,126 @@ fn messages_may_be_large_or_nothing() {
 }
 
 #[test]
+fn an_unbounded_channel_is_never_full() {
+    let (sender, receiver) = channel::unbounded();
+    let (another, _receiver) = channel::unbounded::<u32>();
+    assert_eq!((sender.capacity(), receiver.capacity()), (None, None));
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    assert_eq!(receiver.recv_timeout(SOON), Err(RecvTimeoutError::Timeout));
+    (0..1_000).for_each(|n| sender.try_send(n).unwrap());
+    assert_eq!((sender.len(), receiver.is_full()), (1_000, false));
+    assert_eq!(sender.send_timeout(1_000, Duration::ZERO), Ok(()));
+    assert!(receiver.try_iter().eq(0..=1_000));
+    assert!(sender.same_channel(&sender.clone()) && !sender.same_channel(&another));
+    sender.send(1).unwrap();
+    drop(sender);
+    assert_eq!(receiver.recv(), Ok(1));
+    assert_eq!(receiver.recv(), Err(RecvError));
+    assert!(receiver.is_disconnected());
+}
+
+/// Many threads, each form of receiving: each message arrives once, those of one sender in
+/// order.
+#[test]
+fn an_unbounded_channel_under_stress() {
+    for &threads in THREADS {
+        let each = rounds(2_000);
+        let (sender, receiver) = channel::unbounded();
+        let received: Vec<Vec<(u32, u32)>> = thread::scope(|scope| {
+            for thread in 0..threads {
+                let sender = sender.clone();
+                scope.spawn(move || (0..each).for_each(|n| sender.send((thread, n)).unwrap()));
+            }
+            drop(sender);
+            let receiving: Vec<_> = (0..threads)
+                .map(|thread| {
+                    let receiver = &receiver;
+                    scope.spawn(move || {
+                        let mut random = Random::new(u64::from(thread));
+                        let mut received = Vec::new();
+                        loop {
+                            let message = match random.below(3) {
+                                0 => receiver.recv_timeout(Duration::from_micros(random.below(50))),
+                                1 => block_on(receiver.recv_async())
+                                    .map_err(|RecvError| RecvTimeoutError::Disconnected),
+                                _ => receiver
+                                    .recv()
+                                    .map_err(|RecvError| RecvTimeoutError::Disconnected),
+                            };
+                            match message {
+                                Ok(message) => received.push(message),
+                                Err(RecvTimeoutError::Timeout) => {}
+                                Err(RecvTimeoutError::Disconnected) => return received,
+                            }
+                        }
+                    })
+                })
+                .collect();
+            receiving
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        for thread in 0..threads {
+            for one in &received {
+                let of_thread = one.iter().filter(|(from, _)| *from == thread);
+                assert!(of_thread.is_sorted());
+            }
+        }
+        let total: usize = received.iter().map(Vec::len).sum();
+        assert_eq!(total, (threads * each) as usize);
+    }
+}
+
+#[test]
+fn who_closes_ends_both_sides() {
+    for (sender, receiver) in [channel::bounded(4), channel::unbounded()] {
+        sender.send(1).unwrap();
+        let (other, last) = (receiver.clone(), sender.clone());
+        assert!(!sender.is_disconnected());
+        assert!(last.close());
+        assert!(!other.close() && !sender.close());
+        assert!(sender.is_disconnected() && receiver.is_disconnected());
+        assert_eq!(sender.send(2), Err(SendError(2)));
+        assert_eq!(sender.try_send(2), Err(TrySendError::Disconnected(2)));
+        assert_eq!(
+            sender.send_timeout(2, SOON),
+            Err(SendTimeoutError::Disconnected(2))
+        );
+        assert_eq!(receiver.recv(), Ok(1));
+        assert_eq!(other.recv(), Err(RecvError));
+        assert_eq!(other.try_recv(), Err(TryRecvError::Disconnected));
+    }
+}
+
+/// The senders of a full channel, and the receivers of an empty one.
+#[test]
+fn who_closes_wakes_all() {
+    let (sender, receiver) = channel::bounded(1);
+    sender.send(0).unwrap();
+    let (_other_sender, other) = channel::unbounded::<u32>();
+    thread::scope(|scope| {
+        let senders = [1, 2].map(|n| {
+            scope.spawn({
+                let sender = &sender;
+                move || sender.send(n)
+            })
+        });
+        let receivers = [(); 2].map(|()| scope.spawn(|| other.recv()));
+        thread::sleep(SOON);
+        receiver.close();
+        other.close();
+        for sender in senders {
+            assert!(sender.join().unwrap().is_err());
+        }
+        for receiver in receivers {
+            assert_eq!(receiver.join().unwrap(), Err(RecvError));
+        }
+    });
+    assert_eq!(receiver.recv(), Ok(0));
+}
+
+#[test]
 #[should_panic(expected = "use capacity 1")]
 #[cfg_attr(target_family = "wasm", ignore = "panics abort there")]
 fn a_rendezvous_is_refused() {
@@ -289,11 +409,11 @@ fn errors_say_what_happened() {
     struct Opaque;
     assert_eq!(
         text(SendError(Opaque)),
-        "all receivers of the channel are gone"
+        "nobody receives from the channel any more"
     );
     assert_eq!(text(TrySendError::Full(Opaque)), "the channel is full");
     assert!(text(SendTimeoutError::Timeout(Opaque)).contains("full until the timeout"));
-    assert!(text(RecvError).contains("all its senders are gone"));
+    assert!(text(RecvError).contains("nobody sends to it any more"));
     assert_eq!(text(TryRecvError::Empty), "the channel is empty");
     assert!(text(RecvTimeoutError::Timeout).contains("empty until the timeout"));
     assert!(TrySendError::Full(1).is_full() && !TrySendError::Disconnected(1).is_full());
@@ -304,7 +424,7 @@ fn errors_say_what_happened() {
     );
     assert_eq!(format!("{:?}", SendError(Opaque)), "SendError(..)");
     let (sender, receiver) = channel::bounded::<Opaque>(2);
-    let shown = "{ len: 0, capacity: 2, disconnected: false, .. }";
+    let shown = "{ len: 0, capacity: Some(2), disconnected: false, .. }";
     assert_eq!(format!("{sender:?}"), format!("Sender {shown}"));
     assert_eq!(format!("{receiver:?}"), format!("Receiver {shown}"));
 }

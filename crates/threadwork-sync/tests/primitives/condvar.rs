@@ -107,17 +107,17 @@ fn notify_one_wakes_one_and_notify_all_the_rest() {
 fn waits_give_up_not_before_their_time() {
     let (mutex, condvar) = (Mutex::new(0), Condvar::new());
     let start = Instant::now();
-    let (guard, result) = condvar.wait_while_timeout(mutex.lock(), SOON, |value| *value == 0);
+    let (guard, result) = condvar.wait_timeout_while(mutex.lock(), SOON, |value| *value == 0);
     assert!(result.timed_out() && start.elapsed() >= SOON);
     let deadline = Instant::now() + SOON;
-    let (guard, result) = condvar.wait_while_deadline(guard, deadline, |value| *value == 0);
+    let (guard, result) = condvar.wait_deadline_while(guard, deadline, |value| *value == 0);
     assert!(result.timed_out() && start.elapsed() >= 2 * SOON);
     let (guard, result) = condvar.wait_timeout(guard, Duration::ZERO);
     assert!(result.timed_out());
     let (guard, result) = condvar.wait_deadline(guard, Instant::now());
     assert!(result.timed_out() && mutex.is_locked());
     // A condition that holds needs no time.
-    let (guard, result) = condvar.wait_while_timeout(guard, Duration::ZERO, |value| *value == 1);
+    let (guard, result) = condvar.wait_timeout_while(guard, Duration::ZERO, |value| *value == 1);
     assert!(!result.timed_out());
     drop(guard);
     assert_eq!(words(&condvar), (0, 0));
@@ -133,7 +133,7 @@ fn a_notify_in_time_is_no_timeout() {
             condvar.notify_all();
         });
         let (guard, result) =
-            condvar.wait_while_timeout(mutex.lock(), Duration::MAX, |value| *value == 0);
+            condvar.wait_timeout_while(mutex.lock(), Duration::MAX, |value| *value == 0);
         assert!(!result.timed_out());
         assert_eq!(*guard, 1);
     });
@@ -276,7 +276,7 @@ fn producers_and_consumers_meet() {
                     }),
                     _ => loop {
                         let guard = queue.lock();
-                        let (guard, result) = condvar.wait_while_timeout(guard, patience, blocked);
+                        let (guard, result) = condvar.wait_timeout_while(guard, patience, blocked);
                         if !result.timed_out() {
                             break guard;
                         }

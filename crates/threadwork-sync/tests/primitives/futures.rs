@@ -234,7 +234,7 @@ fn a_waker_that_panics_when_dropped_stops_nothing() {
     };
 
     let semaphore = Semaphore::new(0);
-    let wait = || Box::pin(async { drop(semaphore.acquire_async(1).await) });
+    let wait = || Box::pin(async { drop(semaphore.acquire_async().await) });
     let (mut first, mut second, mut third) = (wait(), wait(), wait());
     start(first.as_mut());
     start(second.as_mut());
@@ -367,7 +367,7 @@ fn a_leaked_future_takes_no_wake_up_of_another_object() {
     }
     check(
         || Semaphore::new(0),
-        |semaphore| Box::pin(async { drop(semaphore.acquire_async(1).await) }),
+        |semaphore| Box::pin(async { drop(semaphore.acquire_async().await) }),
         |semaphore| semaphore.release(1),
     );
     check(
@@ -439,4 +439,109 @@ fn a_future_does_not_starve_behind_threads() {
         }
     });
     assert_eq!(most, 8);
+}
+
+/// A future that was woken and is not polled: the one behind it is woken after eight releases that
+/// have passed it, and gets what is free.
+#[test]
+fn an_unpolled_future_does_not_hold_up_the_next() {
+    fn check<'a, F: Future + 'a>(
+        wait: impl Fn() -> F,
+        free: impl FnOnce(),
+        mut pass: impl FnMut(),
+    ) {
+        let task = || -> Task<'a> {
+            let future = wait();
+            Box::pin(async {
+                future.await;
+            })
+        };
+        let (mut first, mut second) = (task(), task());
+        let (unpolled, bell) = (Arc::new(Bell::default()), Arc::new(Bell::default()));
+        assert!(poll(first.as_mut(), &unpolled).is_pending());
+        assert!(poll(second.as_mut(), &bell).is_pending());
+        free();
+        assert_eq!((unpolled.rung(), bell.rung()), (1, 0));
+        (0..7).for_each(|_| pass());
+        assert_eq!(bell.rung(), 0);
+        pass();
+        assert_eq!(bell.rung(), 1);
+        assert!(poll(second.as_mut(), &bell).is_ready());
+        assert!(poll(first.as_mut(), &unpolled).is_ready());
+    }
+    let semaphore = Semaphore::new(0);
+    check(
+        || semaphore.acquire_async(),
+        || semaphore.release(1),
+        || drop(semaphore.try_acquire().unwrap()),
+    );
+    let mutex = Mutex::new(());
+    let guard = mutex.lock();
+    check(
+        || mutex.lock_async(),
+        || drop(guard),
+        || drop(mutex.try_lock().unwrap()),
+    );
+}
+
+/// The turn to collect several permits is nobody's while the future that was woken for it is not
+/// polled: who comes takes it, and the next that waits is woken then.
+#[test]
+fn an_unpolled_future_does_not_keep_the_turn() {
+    let semaphore = Semaphore::new(1);
+    let task = || -> Task<'_> { Box::pin(async { drop(semaphore.acquire_many_async(2).await) }) };
+    let bells: [Arc<Bell>; 3] = Default::default();
+    let mut tasks = [task(), task(), task()];
+    for (task, bell) in tasks.iter_mut().zip(&bells) {
+        assert!(poll(task.as_mut(), bell).is_pending());
+    }
+    let [collector, mut unpolled, mut next] = tasks;
+    drop(collector);
+    assert_eq!(bells.each_ref().map(|bell| bell.rung()), [0, 1, 0]);
+    semaphore.release(1);
+    semaphore.acquire().forget();
+    std::thread::scope(|scope| {
+        let collecting = scope.spawn(|| drop(semaphore.acquire_many(2)));
+        // It has the turn, and the one permit that is free.
+        while semaphore.available() > 0 {
+            std::thread::yield_now();
+        }
+        semaphore.release(1);
+        collecting.join().unwrap();
+    });
+    assert_eq!(bells.each_ref().map(|bell| bell.rung()), [0, 1, 1]);
+    assert!(poll(next.as_mut(), &bells[2]).is_ready());
+    assert!(poll(unpolled.as_mut(), &bells[1]).is_ready());
+    assert_eq!(semaphore.available(), 2);
+}
+
+/// Each message wakes a receiver, and each room a sender, also if the one before does nothing.
+#[test]
+fn an_unpolled_future_keeps_one_message_from_the_others() {
+    let (sender, receiver) = channel::bounded(2);
+    let bells: [Arc<Bell>; 3] = Default::default();
+    let rung = || bells.each_ref().map(|bell| bell.rung());
+    let receive = || Box::pin(async { assert!(receiver.recv_async().await.is_ok()) });
+    let mut receivers = [receive(), receive(), receive()];
+    for (task, bell) in receivers.iter_mut().zip(&bells) {
+        assert!(poll(task.as_mut(), bell).is_pending());
+    }
+    sender.send(1).unwrap();
+    assert_eq!(rung(), [1, 0, 0]);
+    sender.send(2).unwrap();
+    assert_eq!(rung(), [1, 1, 0]);
+    assert!(poll(receivers[1].as_mut(), &bells[1]).is_ready());
+    assert!(poll(receivers[0].as_mut(), &bells[0]).is_ready());
+    drop(receivers);
+
+    let bells: [Arc<Bell>; 2] = Default::default();
+    (0..2).for_each(|n| sender.send(n).unwrap());
+    let send = || Box::pin(async { sender.send_async(3).await.unwrap() });
+    let mut senders = [send(), send()];
+    for (task, bell) in senders.iter_mut().zip(&bells) {
+        assert!(poll(task.as_mut(), bell).is_pending());
+    }
+    assert_eq!((receiver.recv(), receiver.recv()), (Ok(0), Ok(1)));
+    assert_eq!(bells.each_ref().map(|bell| bell.rung()), [1, 1]);
+    assert!(poll(senders[1].as_mut(), &bells[1]).is_ready());
 }

@@ -221,12 +221,12 @@ fn semaphore() {
             let free = semaphore.available();
             match program.below(8) {
                 0..3 => {
-                    let permit = tasks.start((), semaphore.acquire_async(wanted));
+                    let permit = tasks.start((), semaphore.acquire_many_async(wanted));
                     assert!(permit.is_some() || wanted > free || !tasks.0.is_empty());
                     held.extend(permit);
                 }
                 3 => {
-                    let permit = semaphore.acquire_timeout(wanted, Duration::ZERO);
+                    let permit = semaphore.acquire_many_timeout(wanted, Duration::ZERO);
                     assert_eq!(permit.is_some(), wanted <= free);
                     held.extend(permit);
                 }
@@ -450,37 +450,45 @@ fn channel_in_order() {
         Receive,
     }
     check(|program| {
-        let capacity = 1 + program.below(3);
-        let (sender, receiver) = channel::bounded(capacity);
+        let capacity = [1, 2, 3, usize::MAX][program.below(4)];
+        let (sender, receiver) = match capacity {
+            usize::MAX => channel::unbounded(),
+            capacity => channel::bounded(capacity),
+        };
+        let mut is_closed = false;
         let mut tasks = Tasks::new();
         let mut inside = VecDeque::new();
         let mut number = 0;
-        let done = |inside: &mut VecDeque<u32>, kind, output: Option<u32>| match kind {
-            Kind::Send(message) => inside.push_back(message),
-            Kind::Receive => assert_eq!(output, inside.pop_front()),
+        // What was received, or whether it was sent.
+        let done = |inside: &mut VecDeque<u32>, is_closed: bool, kind, output| match (kind, output)
+        {
+            (Kind::Send(message), Some(Ok(()))) => {
+                assert!(!is_closed);
+                inside.push_back(message);
+            }
+            (Kind::Receive, Some(Err(message))) => assert_eq!(Some(message), inside.pop_front()),
+            (Kind::Send(_), _) => assert!(is_closed),
+            (Kind::Receive, _) => assert!(is_closed && inside.is_empty()),
         };
-        let send = async |message| {
-            sender.send_async(message).await.unwrap();
-            None
-        };
-        let receive = async || Some(receiver.recv_async().await.unwrap());
+        let send = async |message| sender.send_async(message).await.ok().map(Ok);
+        let receive = async || receiver.recv_async().await.ok().map(Err);
         loop {
             number += 1;
             match program.below(8) {
                 0 | 1 => {
                     let kind = Kind::Send(number);
                     if let Some(output) = tasks.start(kind, send(number)) {
-                        done(&mut inside, kind, output);
+                        done(&mut inside, is_closed, kind, output);
                     }
                 }
                 2 | 3 => {
                     if let Some(output) = tasks.start(Kind::Receive, receive()) {
-                        done(&mut inside, Kind::Receive, output);
+                        done(&mut inside, is_closed, Kind::Receive, output);
                     }
                 }
                 4 => {
                     let is_sent = sender.send_timeout(number, Duration::ZERO).is_ok();
-                    assert_eq!(is_sent, inside.len() < capacity);
+                    assert_eq!(is_sent, inside.len() < capacity && !is_closed);
                     inside.extend(is_sent.then_some(number));
                 }
                 5 => {
@@ -488,15 +496,23 @@ fn channel_in_order() {
                     assert_eq!(message, inside.pop_front());
                 }
                 6 if program.below(2) == 0 => drop(tasks.drop_any(program)),
+                6 if program.below(16) == 0 => {
+                    assert_eq!(receiver.close(), !is_closed);
+                    is_closed = true;
+                }
                 6 => {
                     if let Some((kind, output)) = tasks.poll_any(program) {
-                        done(&mut inside, kind, output);
+                        done(&mut inside, is_closed, kind, output);
                     }
                 }
                 _ => {
                     while let Some((kind, output)) = tasks.next_done() {
-                        done(&mut inside, kind, output);
+                        done(&mut inside, is_closed, kind, output);
                     }
+                    assert!(
+                        !is_closed || tasks.0.is_empty(),
+                        "it is closed, and one sleeps"
+                    );
                     let receives = |task: &Task<'_, Kind, _>| task.kind == Kind::Receive;
                     let receivers = tasks.0.iter().filter(|task| receives(task)).count();
                     assert!(receivers == 0 || inside.is_empty(), "a receiver sleeps");

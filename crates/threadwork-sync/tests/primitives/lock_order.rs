@@ -10,7 +10,10 @@ fn checks_have_no_size() {
     assert_eq!(size_of::<Mutex<u64>>(), 16);
 }
 
-#[cfg(not(any(debug_assertions, feature = "lock-order")))]
+#[cfg(not(any(
+    all(debug_assertions, feature = "lock-order-debug"),
+    feature = "lock-order"
+)))]
 #[test]
 fn without_checks_there_is_no_trace_of_them() {
     assert_eq!(
@@ -45,7 +48,10 @@ fn locks_are_values_as_others() {
     assert_eq!(*lock.lock(), [1, 5, 3]);
 }
 
-#[cfg(any(debug_assertions, feature = "lock-order"))]
+#[cfg(any(
+    all(debug_assertions, feature = "lock-order-debug"),
+    feature = "lock-order"
+))]
 mod on {
     use std::mem::MaybeUninit;
     use std::panic::{AssertUnwindSafe, Location, catch_unwind};

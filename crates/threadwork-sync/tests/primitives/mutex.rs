@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use threadwork_sync::{LOSSES, Mutex, PATIENCE, RawMutex, Resumed, System};
+use threadwork_sync::{LOSSES, Mutex, RawMutex, Resumed, STARVING_AFTER, System};
 
 use crate::support::{THREADS, block_on, passes, rounds, together};
 
@@ -181,6 +181,6 @@ fn a_hog_does_not_starve_others() {
     let woken = passed(Resumed::Woken, Duration::ZERO);
     assert!((1..=LOSSES).contains(&woken), "{woken} times");
     // Who never gets to sleep is never woken in vain, and starves all the same.
-    let refused = passed(Resumed::Changed, PATIENCE / 10);
+    let refused = passed(Resumed::Changed, STARVING_AFTER / 10);
     assert!((1..=LOSSES + 10).contains(&refused), "{refused} times");
 }

@@ -37,8 +37,8 @@ pub(crate) const BUGS: &[Bug] = &[
     bug(
         "a leaked future outlives its object",
         "wakers.rs",
-        "if TABLE.waiting.load(Ordering::Relaxed) != 0 {",
-        "if false {",
+        "            take_each(&raw const self.0, u32::MAX, drop);\n",
+        "",
         "futures::a_leaked_future_takes_no_wake_up_of_another_object",
     ),
     bug(
@@ -82,6 +82,41 @@ pub(crate) const BUGS: &[Bug] = &[
         "0 => wakers::pass(word),",
         "0 => {}",
         "futures::a_future_does_not_starve_behind_threads",
+    ),
+    bug(
+        "a mutex' release passes no future",
+        "raw_mutex.rs",
+        "Ok(_) => futex.note_release(address),",
+        "Ok(_) => {}",
+        "futures::an_unpolled_future_does_not_hold_up_the_next",
+    ),
+    bug(
+        "a semaphore's release passes no future",
+        "semaphore.rs",
+        "            futex.note_release(address);",
+        "",
+        "futures::an_unpolled_future_does_not_hold_up_the_next",
+    ),
+    bug(
+        "a message wakes nobody behind a future that was woken",
+        "channel/ring.rs",
+        "            waiters.wake_future();",
+        "",
+        "futures::an_unpolled_future_keeps_one_message_from_the_others",
+    ),
+    bug(
+        "a timeout passes unseen by an executor",
+        "select.rs",
+        "        if !unpark.0.park_timeout(left) {\n            return None;\n        }",
+        "        unpark.0.park_timeout(left);",
+        "select::a_timeout_ends_what_has_no_end",
+    ),
+    bug(
+        "the second named goes first",
+        "select.rs",
+        "        if let Poll::Ready(output) = poll(&mut first, context) {\n            return Poll::Ready(Either::Left(output));\n        }\n        poll(&mut second, context).map(Either::Right)",
+        "        if let Poll::Ready(output) = poll(&mut second, context) {\n            return Poll::Ready(Either::Right(output));\n        }\n        poll(&mut first, context).map(Either::Left)",
+        "select::the_first_named_wins_if_both_are_ready",
     ),
     bug(
         "messages are left when one panics",

@@ -41,7 +41,7 @@ pub(crate) const BUGS: &[Bug] = &[
     bug(
         "who gives up at a channel does not pass on",
         "channel/ring.rs",
-        "                crowd.wake(1);\n                return;",
+        "                waiters.wake(1);\n                return;",
         "                return;",
         "generated::channel_in_order",
     ),

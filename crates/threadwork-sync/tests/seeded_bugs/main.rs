@@ -40,6 +40,7 @@ fn each_is_caught() {
             (Run::Loom("loom"), priority_mutex::BUGS),
             (Run::Loom("loom"), rwlock::BUGS),
             (Run::Loom("loom"), semaphore::BUGS),
+            (Run::Native("primitives"), semaphore::FAIRNESS),
             (Run::Loom("loom"), wait_group::BUGS),
         ],
         sample: 6,

@@ -1,6 +1,6 @@
 //! What can be wrong in a semaphore.
 
-use seeded_bugs::Bug;
+use seeded_bugs::{Bug, bug};
 
 pub(crate) const BUGS: &[Bug] = &[
     Bug {
@@ -27,8 +27,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a release wakes nobody",
         file: "semaphore.rs",
-        from: "        if word & (WAITERS | STARVING) != 0 {\n            futex.notify(address, 1);",
-        to: "        if word & (WAITERS | STARVING) != 0 {\n            let _ = (futex, address);",
+        from: "            futex.notify(address, 1);",
+        to: "            let _ = (futex, address);",
         caught_by: "semaphore::one_permit_is_a_lock",
     },
     Bug {
@@ -104,8 +104,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "several collect at once",
         file: "semaphore.rs",
-        from: "            let (next, outcome) = if state == 0 {",
-        to: "            let (next, outcome) = if true {",
+        from: "let takes = state & TAKEN == 0 && (counted || state & HURRY == 0);",
+        to: "let takes = !counted || state & TAKEN == 0;",
         caught_by: "semaphore::two_that_want_all_do_not_stop_each_other",
     },
     Bug {
@@ -125,16 +125,23 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "the end of a turn wakes nobody",
         file: "semaphore.rs",
-        from: "if turn.fetch_sub(TAKEN, Ordering::Relaxed) > TAKEN {",
+        from: "if turn.fetch_sub(TAKEN, Ordering::Relaxed) >= WAITER {",
         to: "if turn.fetch_sub(TAKEN, Ordering::Relaxed) > u32::MAX - 1 {",
         caught_by: "semaphore::the_turn_goes_on",
     },
     Bug {
         name: "who waits for the turn no more keeps its wake-up",
         file: "semaphore.rs",
-        from: "if before & TAKEN == 0 && before > WAITER {",
-        to: "if false {",
+        from: "Ok(_) if next & TAKEN == 0 && next >= WAITER => {",
+        to: "Ok(_) if false => {",
         caught_by: "semaphore::a_dropped_future_passes_the_turn_on",
+    },
+    Bug {
+        name: "nobody takes a free turn before the future that was woken for it",
+        file: "semaphore.rs",
+        from: "let takes = state & TAKEN == 0 && (counted || state & HURRY == 0);",
+        to: "let takes = state & TAKEN == 0 && (counted || state < WAITER);",
+        caught_by: "semaphore::an_unpolled_future_does_not_keep_the_turn",
     },
     Bug {
         name: "who waits for the turn no more stays counted",
@@ -143,4 +150,22 @@ pub(crate) const BUGS: &[Bug] = &[
         to: "",
         caught_by: "semaphore::one_that_waits_for_its_turn_may_give_up",
     },
+];
+
+/// Of fairness, which no model shows.
+pub(crate) const FAIRNESS: &[Bug] = &[
+    bug(
+        "the turn is lost for ever",
+        "semaphore.rs",
+        "(false, true) if hurries => state | HURRY,",
+        "(false, true) if hurries => state,",
+        "semaphore::the_turn_is_lost_a_few_times_and_no_more",
+    ),
+    bug(
+        "a hurry outlasts who was in one",
+        "semaphore.rs",
+        "if self.hurries { state & !HURRY } else { state }",
+        "state",
+        "semaphore::a_hurry_ends_with_its_waiter",
+    ),
 ];

@@ -132,7 +132,7 @@ impl ThreadCounts {
             self.recall();
         }
         loop {
-            if let Some(call) = self.calls.acquire_timeout(1, keep_alive) {
+            if let Some(call) = self.calls.acquire_timeout(keep_alive) {
                 call.forget();
                 return None;
             }

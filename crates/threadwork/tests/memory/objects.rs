@@ -49,7 +49,7 @@ fn zeros_are_new_ones() {
     assert!(!priority.is_locked());
     memory.condvar(64).unwrap().notify_all();
     assert!(memory.barrier(80).unwrap().wait().is_leader());
-    assert!(memory.semaphore(96).unwrap().try_acquire(1).is_none());
+    assert!(memory.semaphore(96).unwrap().try_acquire().is_none());
     let latch = memory.latch(104).unwrap();
     assert!(!latch.is_open());
     latch.open();

@@ -83,7 +83,7 @@ impl Room {
 impl Attraction for Room {
     fn visit(&self, random: &mut Random) -> Check {
         let guests = random.between(1, self.seats);
-        let _permit = self.door.acquire(guests);
+        let _permit = self.door.acquire_many(guests);
         let inside = self.inside.fetch_add(guests, SeqCst) + guests;
         random.pause();
         self.inside.fetch_sub(guests, SeqCst);

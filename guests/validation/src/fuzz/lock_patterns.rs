@@ -129,7 +129,7 @@ impl Bank {
         drop(
             account
                 .paid_in
-                .wait_while_timeout(guard, SOON, |()| account.balance.load(SeqCst) == before),
+                .wait_timeout_while(guard, SOON, |()| account.balance.load(SeqCst) == before),
         );
     }
 

@@ -76,7 +76,7 @@ fn check(case: &mut Case<'_>) -> Check {
 
 impl World {
     fn round(&self, random: &mut Random) -> Check {
-        let _seat = random.one_in(4).then(|| self.seats.acquire(1));
+        let _seat = random.one_in(4).then(|| self.seats.acquire());
         match random.below(8) {
             0 => self.task(random),
             1 => self.thread(random),

@@ -136,7 +136,7 @@ impl Semaphore for threadwork_sync::Semaphore {
         Self::new(permits)
     }
     fn with(&self, body: impl FnOnce()) {
-        let _permit = self.acquire(1);
+        let _permit = self.acquire();
         body();
     }
 }

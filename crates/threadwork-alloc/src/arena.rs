@@ -7,7 +7,7 @@
 //! # Memory is used again before more is taken
 //!
 //! The inbox of a heap without a thread may have blocks that were the last of their slabs.
-//! Before the depot asks the backend for a segment, it looks after such heaps, one
+//! Before the arena asks the backend for a segment, it looks after such heaps, one
 //! at a time. Each is out of reach meanwhile, and a thread that begins may need a
 //! new heap instead. So there are never more heaps than twice as many as there were
 //! threads at one time.
@@ -19,19 +19,20 @@ use core::sync::atomic::Ordering;
 
 use threadwork_sync::RawMutex;
 
-use crate::heap::{Heap, HeapRef};
+use crate::heap::{Heap, HeapRef, Slabs};
 use crate::port::Port;
 use crate::primitive::{AtomicUsize, UnsafeCell, const_fn};
-use crate::segment::{METADATA, SEGMENT, SegmentRef, UNIT, WHOLE};
+use crate::segment::{METADATA, Owner, SegmentRef};
 use crate::slab::SlabRef;
 use crate::stats::Stats;
+use crate::units::{SEGMENT, UNIT, WHOLE};
 
 /// Segments by the largest slab that could be taken: none, or one of an order up to
 /// `WHOLE`.
 const LISTS: usize = WHOLE as usize + 2;
 
 /// What all heaps of one backend share.
-pub(crate) struct Depot<B: GlobalAlloc> {
+pub(crate) struct Arena<B: GlobalAlloc> {
     backend: B,
     lock: RawMutex,
     shared: UnsafeCell<Shared>,
@@ -41,9 +42,9 @@ pub(crate) struct Depot<B: GlobalAlloc> {
 
 // SAFETY: `shared` is only used under the lock, and what it leads to is not bound to a
 // thread.
-unsafe impl<B: GlobalAlloc + Sync> Sync for Depot<B> {}
+unsafe impl<B: GlobalAlloc + Sync> Sync for Arena<B> {}
 // SAFETY: as above.
-unsafe impl<B: GlobalAlloc + Send> Send for Depot<B> {}
+unsafe impl<B: GlobalAlloc + Send> Send for Arena<B> {}
 
 /// What the lock guards.
 struct Shared {
@@ -54,10 +55,10 @@ struct Shared {
     idle: Cell<Option<HeapRef>>,
 }
 
-impl<B: GlobalAlloc> Depot<B> {
+impl<B: GlobalAlloc> Arena<B> {
     const_fn! {
         pub(crate) fn new(backend: B) -> Self {
-            Depot {
+            Arena {
                 backend,
                 lock: RawMutex::new(),
                 shared: UnsafeCell::new(Shared {
@@ -109,18 +110,8 @@ impl<B: GlobalAlloc> Depot<B> {
         unsafe { lock.write(RawMutex::new()) };
     }
 
-    /// A slab for a heap. `None` if there is no memory.
-    pub(crate) fn take(&self, order: u32, owner: HeapRef) -> Option<SlabRef> {
-        loop {
-            let slab = self.with(|shared| shared.take(order, owner));
-            if slab.is_some() || !self.look_after_one() {
-                return slab.or_else(|| self.take_new(order, owner));
-            }
-        }
-    }
-
     /// A slab of a new segment.
-    fn take_new(&self, order: u32, owner: HeapRef) -> Option<SlabRef> {
+    fn take_new(&self, order: u32, owner: Owner) -> Option<SlabRef> {
         let segment = SegmentRef::allocate(&self.backend)?;
         self.with(|shared| {
             shared.insert(segment);
@@ -129,22 +120,13 @@ impl<B: GlobalAlloc> Depot<B> {
     }
 
     /// Takes home what was freed for a heap without a thread. False if there is no such heap.
-    fn look_after_one(&self) -> bool {
-        let heap = self.with(|shared| shared.adopt_if(HeapRef::has_mail));
+    fn collect_idle_heap(&self) -> bool {
+        let heap = self.with(|shared| shared.adopt_if(HeapRef::has_remote_frees));
         if let Some(heap) = heap {
             heap.tidy(self);
             self.leave(heap);
         }
         heap.is_some()
-    }
-
-    /// Takes a slab back, whose blocks are all unused. A segment that is whole goes back to
-    /// the backend if there is another one.
-    pub(crate) fn give(&self, slab: SlabRef) {
-        if let Some(segment) = self.with(|shared| shared.give(slab)) {
-            // SAFETY: it came from there, has no slab in use, and is in no list any more.
-            unsafe { segment.deallocate(&self.backend) };
-        }
     }
 
     /// A heap for a thread: one that waits, or a new one. `None` if there is no memory.
@@ -157,7 +139,7 @@ impl<B: GlobalAlloc> Depot<B> {
         let memory = NonNull::new(unsafe { self.backend.alloc(layout) })?.cast::<Heap>();
         // SAFETY: it is large enough, aligned, and ours.
         unsafe { memory.write(Heap::new()) };
-        // SAFETY: heaps go back to the backend when the depot is dropped.
+        // SAFETY: heaps go back to the backend when the arena is dropped.
         let heap = unsafe { HeapRef::new(memory) };
         self.with(|shared| {
             heap.listed.next.set(shared.heaps.replace(Some(heap)));
@@ -176,7 +158,7 @@ impl<B: GlobalAlloc> Depot<B> {
         if let Some(own) = own {
             own.collect(self);
         }
-        while self.look_after_one() {}
+        while self.collect_idle_heap() {}
         // Ordering: Relaxed; the answer may be old when it arrives.
         let large = self.large.load(Ordering::Relaxed);
         self.with(|shared| {
@@ -189,6 +171,8 @@ impl<B: GlobalAlloc> Depot<B> {
                 stats.metadata += METADATA;
                 stats.unused += segment.free_units() * UNIT;
                 for (slab, units, owner) in segment.slabs() {
+                    // SAFETY: these are taken, under the lock, which only heaps do.
+                    let owner = unsafe { HeapRef::of(owner) };
                     if Some(owner) == own || owner.listed.is_idle.get() {
                         stats.used += owner.live(slab) * slab.class().size();
                     } else {
@@ -273,9 +257,28 @@ impl<B: GlobalAlloc> Depot<B> {
     }
 }
 
-impl<B: GlobalAlloc> Drop for Depot<B> {
+impl<B: GlobalAlloc> Slabs for Arena<B> {
+    fn take(&self, order: u32, owner: Owner) -> Option<SlabRef> {
+        loop {
+            let slab = self.with(|shared| shared.take(order, owner));
+            if slab.is_some() || !self.collect_idle_heap() {
+                return slab.or_else(|| self.take_new(order, owner));
+            }
+        }
+    }
+
+    /// A segment that is whole goes back to the backend if there is another one.
+    fn give(&self, slab: SlabRef) {
+        if let Some(segment) = self.with(|shared| shared.give(slab)) {
+            // SAFETY: it came from there, has no slab in use, and is in no list any more.
+            unsafe { segment.deallocate(&self.backend) };
+        }
+    }
+}
+
+impl<B: GlobalAlloc> Drop for Arena<B> {
     /// Gives everything back. Nobody has a heap or a block any more: heaps borrow the
-    /// depot, and blocks are no better than their allocator.
+    /// arena, and blocks are no better than their allocator.
     fn drop(&mut self) {
         while let Some(segment) = self.with(Shared::forget_segment) {
             // SAFETY: it came from there, and nobody has anything of it.
@@ -292,7 +295,7 @@ impl<B: GlobalAlloc> Drop for Depot<B> {
 }
 
 impl Shared {
-    fn take(&self, order: u32, owner: HeapRef) -> Option<SlabRef> {
+    fn take(&self, order: u32, owner: Owner) -> Option<SlabRef> {
         // The fullest segments first, so that the others may become whole.
         let lists = &self.segments[order as usize + 1..];
         let segment = lists.iter().find_map(Cell::get)?;
