@@ -3,14 +3,17 @@
 mod invoke;
 pub(crate) mod node;
 
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use threadwork_engine::{Error, Limits, Module, Output, Process, ProcessBuilder, Stdin};
+use threadwork_engine::{
+    Error, Limits, MAX_MODULE_SIZE, Module, Output, Process, ProcessBuilder, Stdin,
+};
 
 use crate::options::{self, DirMapping, EnvVar};
 use crate::{engine, report, signals};
@@ -198,13 +201,22 @@ impl RunArgs {
     }
 }
 
+/// Bytes of the largest module.
+const LARGEST: u64 = MAX_MODULE_SIZE as u64;
+
 pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let name = file.display();
     if file.is_dir() {
         bail!("{name} is a directory: give the .wasm or .wat file in it");
     }
-    let code = fs::read(file)
+    let mut code = Vec::new();
+    // A device may have no end.
+    File::open(file)
+        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut code))
         .map_err(|error| report::explain(format_args!("cannot read {name}"), error))?;
+    if code.len() as u64 > LARGEST {
+        bail!("{name} has more than {LARGEST} bytes, as no WebAssembly module may have");
+    }
     if code.is_empty() {
         bail!("{name} is empty: did the build that writes it fail?");
     }

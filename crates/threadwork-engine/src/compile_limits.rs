@@ -44,6 +44,10 @@ pub struct CompileLimits {
     /// Results of a function, and values that go into a block or come out of it. Compilers
     /// for C and Rust make at most one.
     pub results: Option<u32>,
+    /// Clauses of all `try_table`s of one function that catch. This is not for compiling: to
+    /// throw an exception the engine looks at each of them, in each frame that it leaves, and
+    /// the thread cannot be stopped meanwhile.
+    pub catches: Option<u32>,
     /// All functions together, in bytes, each weighted by how large it is: one of `n` bytes
     /// counts `n * (1 + n / 2048)`. This is what bounds the time: the worst code that we
     /// know of takes some 10 us for each.
@@ -54,8 +58,8 @@ pub struct CompileLimits {
 const STEP: u64 = 2048;
 
 impl CompileLimits {
-    /// Limits for modules from strangers: 8 MiB, 10,000 functions, each of 32 KiB and 200
-    /// locals, 4 results, and 1,000,000 of work.
+    /// Limits for modules from strangers: 8 MiB, 10,000 functions, each of 32 KiB, 200
+    /// locals and 200 clauses that catch, 4 results, and 1,000,000 of work.
     ///
     /// The worst modules within them that we could make (`docs/untrusted.md` in the
     /// repository has the figures) take some ten seconds of one core, and 200 MB. Programs of
@@ -68,6 +72,7 @@ impl CompileLimits {
             function_bytes: Some(32 << 10),
             locals: Some(200),
             results: Some(4),
+            catches: Some(200),
             work: Some(1_000_000),
         }
     }
@@ -104,6 +109,13 @@ impl CompileLimits {
     #[must_use]
     pub fn results(mut self, count: u32) -> Self {
         self.results = Some(count);
+        self
+    }
+
+    /// At most `count` clauses that catch in each function.
+    #[must_use]
+    pub fn catches(mut self, count: u32) -> Self {
+        self.catches = Some(count);
         self
     }
 
@@ -221,6 +233,7 @@ impl Check<'_> {
         let limit = self.limits.locals.map(u64::from);
         most(limit, locals, what, "locals", "parameters and locals")?;
         self.blocks(body, what)?;
+        self.catches(body, what)?;
         self.bodies += 1;
         let work = length.saturating_mul(STEP + length) / STEP;
         self.work = self.work.saturating_add(work);
@@ -232,6 +245,21 @@ impl Check<'_> {
             "work",
             "weighted bytes of code",
         )
+    }
+
+    fn catches(&self, body: &FunctionBody<'_>, what: impl FnOnce() -> String) -> Result<(), Error> {
+        let Some(limit) = self.limits.catches else {
+            return Ok(());
+        };
+        let operators = body.get_operators_reader().into_iter().flatten();
+        let catches = operators
+            .map_while(Result::ok)
+            .map(|operator| match operator {
+                Operator::TryTable { try_table } => try_table.catches.len() as u64,
+                _ => 0,
+            });
+        let limit = Some(u64::from(limit));
+        most(limit, catches.sum(), what, "catches", "clauses that catch")
     }
 
     /// Blocks may take values as well; only a type of its own says so.

@@ -78,14 +78,13 @@ pub enum Error {
     },
     /// The engine's [`CompilerProcess`](crate::CompilerProcess) did not do its work.
     #[error(
-        "the module cannot be compiled by {}: {reason}: it must call CompilerProcess::serve, of \
-         this version",
+        "the module cannot be compiled by {}: {reason}",
         program.display()
     )]
     CompilerProcess {
         /// The program.
         program: PathBuf,
-        /// What happened.
+        /// What happened, and what to do.
         reason: String,
     },
     /// The module spawns threads, but its memory cannot be shared with them.

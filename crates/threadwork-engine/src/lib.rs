@@ -123,6 +123,7 @@ pub use shared_memory::{
 };
 pub use stats::Stats;
 pub use thread::{Activity, ThreadInfo};
+pub use threadwork_rewrite::MAX_MODULE_SIZE;
 /// What passing a [`SharedBarrier`], and a wait on a word, tell.
 pub use threadwork_sync::{BarrierWaitResult, WaitResult};
 pub use wasi::{Output, Stdin};

@@ -9,10 +9,13 @@ use crate::machine::CodeMap;
 use crate::process::{ThreadContext, define_sync_imports};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use threadwork_rewrite::{
-    OffsetMap, Options, Rewritten, SharedMemoryImport, SyncImport, SyncOp, rewrite_with,
+    MAX_MODULE_SIZE, OffsetMap, Options, Rewritten, SharedMemoryImport, SyncImport, SyncOp,
+    rewrite_with,
 };
 use wasmtime::{ExternType, Linker, ValType};
 
@@ -106,7 +109,14 @@ impl Module {
     /// As for [`new`](Self::new), and if the file cannot be read.
     pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|source| Error::Read {
+        let read = || {
+            let mut bytes = Vec::new();
+            // A device may have no end. What is longer than this is refused.
+            let most = MAX_MODULE_SIZE as u64 + 1;
+            File::open(path)?.take(most).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes = read().map_err(|source| Error::Read {
             path: path.to_owned(),
             source,
         })?;

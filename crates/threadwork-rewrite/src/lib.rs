@@ -130,6 +130,7 @@ mod sync_ops;
 mod wrapper;
 
 pub use error::{NotWasm, RewriteError};
+pub use limits::MAX_MODULE_SIZE;
 pub use offset_map::OffsetMap;
 pub use options::{Options, Stopping};
 pub use sync_ops::{SyncImport, SyncOp};

@@ -9,8 +9,8 @@
 
 use crate::RewriteError;
 
-/// Bytes in a module, before and after the rewrite.
-pub(crate) const MAX_MODULE_SIZE: usize = 1 << 30;
+/// Bytes that a module may have, before and after the rewrite: what all engines agreed on.
+pub const MAX_MODULE_SIZE: usize = 1 << 30;
 /// Bytes in the body of a function.
 pub(crate) const MAX_FUNCTION_SIZE: usize = 7_654_321;
 /// Imports and exports together, less the room that the parameters and results of

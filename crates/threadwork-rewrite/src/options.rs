@@ -48,7 +48,8 @@ pub enum Stopping {
     /// on memory are cut into pieces with a poll after each. And there is one after each
     /// call of an imported function, unless that is WASI's: a thread that does
     /// little else would be met in its own code by chance only. Where a table, a reference or a
-    /// tail call leads to one, it leads to a function that calls it and has the poll.
+    /// tail call leads to one, it leads to a function that calls it and has the poll. A throw
+    /// has one in front of it.
     BySignal,
     /// The code itself looks, at *polls*, whether it is to stop: a poll reads a byte of
     /// the memory [`POLL`](crate::POLL). A host that makes its page unreadable stops all

@@ -496,6 +496,12 @@ impl<'a> Scan<'a> {
             (Some(operation @ (Operation::Fill { .. } | Operation::Copy { .. })), _) => {
                 self.bulk.insert(operation);
             }
+            // Nothing follows a throw, and the engine is at it for as long as the stack is deep.
+            (_, Operator::Throw { .. } | Operator::ThrowRef) => {
+                if self.polls.last() != Some(&at) {
+                    self.polls.push(at);
+                }
+            }
             // The host's function is not a library's.
             _ if self.is_sync(operator) => {}
             _ => {
@@ -646,10 +652,10 @@ impl Filter {
             Self::Everything => true,
             Self::ByOpcode => matches!(
                 opcode,
-                // The two calls, global.set, table.set, memory.grow, ref.func, and the
-                // prefixes of bulk memory, of the other operators on tables, and of
+                // The two throws, the two calls, global.set, table.set, memory.grow, ref.func,
+                // and the prefixes of bulk memory, of the other operators on tables, and of
                 // atomics.
-                Some(0x10 | 0x12 | 0x24 | 0x26 | 0x40 | 0xd2 | 0xfc | 0xfe)
+                Some(0x08 | 0x0a | 0x10 | 0x12 | 0x24 | 0x26 | 0x40 | 0xd2 | 0xfc | 0xfe)
             ),
         }
     }

@@ -114,7 +114,7 @@ impl CompilerProcess {
     /// The machine code of `wasm`, for engines whose guests have so much native stack.
     pub(crate) fn compile(&self, max_wasm_stack: usize, wasm: &[u8]) -> Result<Vec<u8>, Error> {
         let deadline = Instant::now().checked_add(self.time);
-        let (socket, mut process) = self.start().map_err(|error| self.failed(&error))?;
+        let (socket, mut process) = self.start().map_err(|error| self.not_started(&error))?;
         let mut request = Vec::with_capacity(24 + wasm.len());
         for number in [max_wasm_stack as u64, self.memory, self.seconds()] {
             request.extend_from_slice(&number.to_le_bytes());
@@ -158,10 +158,20 @@ impl CompilerProcess {
         seconds.saturating_mul(cores as u64)
     }
 
+    fn not_started(&self, error: &io::Error) -> Error {
+        Error::CompilerProcess {
+            program: self.program.clone(),
+            reason: format!(
+                "it cannot be started ({error}): it must be a program, and the system must allow \
+                 another process and its descriptors"
+            ),
+        }
+    }
+
     fn failed(&self, error: &io::Error) -> Error {
         Error::CompilerProcess {
             program: self.program.clone(),
-            reason: error.to_string(),
+            reason: format!("it does not take the module or give the code ({error}): {SERVES}"),
         }
     }
 
@@ -175,7 +185,7 @@ impl CompilerProcess {
             }
             _ => Error::CompilerProcess {
                 program: self.program.clone(),
-                reason: format!("it ended without an answer ({status})"),
+                reason: format!("it ended without an answer ({status}): {SERVES}"),
             },
         }
     }
@@ -219,6 +229,9 @@ impl CompilerProcess {
         socket.write_all(&answer)
     }
 }
+
+/// What every program has to do that compiles.
+const SERVES: &str = "it must call CompilerProcess::serve, of this version";
 
 /// Lowers a limit of this process, unless it is lower already.
 fn bound(resource: Resource, most: u64) -> io::Result<()> {

@@ -544,7 +544,7 @@ impl SharedSemaphore {
         &self,
         permits: u32,
     ) -> Result<Option<SharedSemaphorePermit<'_>>, MemoryError> {
-        let taken = self.0.get()?.try_acquire(permits);
+        let taken = self.0.get()?.try_acquire_many(permits);
         Ok(taken.map(|permit| {
             // Given back through the host's futex, not by its own drop.
             permit.forget();

@@ -236,6 +236,8 @@ impl Writer {
              (elem $some func $nothing $count $nothing $count)\n\
              (elem $gone func $nothing)\n\
              (type $nothing (func))\n\
+             (tag $exception)\n\
+             (tag $other)\n\
              (type $tail (func (param i32 i64)))\n\
              (global $one (mut i32) (i32.const 1))\n\
              (global $counter (mut i32) (i32.const 0))\n\
@@ -307,6 +309,7 @@ impl Writer {
             4 => self.straight_line(),
             5 => self.wait(),
             6 => self.loop_of_values(),
+            7 => self.throw(),
             _ => self.loops(),
         };
         // Whatever comes to its end begins again.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use threadwork_engine::{Engine, ExitStatus, Killer, Limits, Module, ProcessBuilder, Stopping};
 
 /// Loops that never end and never call the host.
-const ENDLESS: [(&str, &str); 9] = [
+const ENDLESS: [(&str, &str); 11] = [
     ("an empty loop", "(loop (br 0))"),
     (
         "nested loops, whose inner one a compiler can leave without a look",
@@ -35,6 +35,17 @@ const ENDLESS: [(&str, &str); 9] = [
     ),
     ("tail calls", "(return_call $tail (i32.const 1))"),
     (
+        "exceptions, which the library throws",
+        "(loop (block $h (try_table (catch_all $h) (call $throw (i32.const 0)))) (br 0))",
+    ),
+    (
+        "exceptions that are thrown again, from deep in the stack",
+        "(loop (block $h (try_table (catch_all $h)
+           (throw_ref (block $r (result exnref)
+             (try_table (catch_all_ref $r) (call $throw (i32.const 1000))) (unreachable)))))
+         (br 0))",
+    ),
+    (
         "tail calls that move their frame, since they pass more than they got",
         "(return_call $few)",
     ),
@@ -53,6 +64,10 @@ fn text(body: &str) -> String {
              (import "host" "begun" (func $begun))
              (memory 4096)
              (global $n (mut i32) (i32.const 1))
+             (tag $exception)
+             (func $throw (param i32)
+               (if (local.get 0) (then (call $throw (i32.sub (local.get 0) (i32.const 1)))))
+               (throw $exception))
              (func $leaf (global.set $n (i32.xor (i32.const 1) (global.get $n))))
              (func $deep (param i32) (result i32)
                (if (result i32) (i32.eqz (local.get 0))

@@ -337,6 +337,18 @@ fn what_costs_too_much_to_compile_is_refused_before() {
     let raised = CompileLimits::untrusted().results(5);
     let raised = Engine::builder().compile_limits(raised).build().unwrap();
     assert!(Module::new(&raised, wide.as_bytes()).is_ok());
+    let clauses = "(catch $t 0) ".repeat(201);
+    let catching = format!("(module (tag $t) (func (try_table {clauses})))");
+    assert!(matches!(
+        Module::new(&strict, catching.as_bytes()),
+        Err(Error::CompileLimit {
+            name: "catches",
+            found: 201,
+            limit: 200,
+            ..
+        })
+    ));
+    assert!(Module::new(engine(), catching.as_bytes()).is_ok());
 }
 
 // ---- Stacks ----

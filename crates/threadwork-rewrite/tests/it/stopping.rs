@@ -35,7 +35,15 @@ pub(crate) fn check(wasm: &[u8]) -> bool {
     for body in code.kept(wasm) {
         for at in positions(body, |o| matches!(o, Operator::Loop { .. })) {
             loops += 1;
-            assert!(!code.polls(body, at + 1), "a poll in a loop");
+            let throws = body.get(at + 4).is_some_and(is_throw);
+            assert!(throws || !code.polls(body, at + 1), "a poll in a loop");
+        }
+        for at in positions(body, is_throw) {
+            let poll = at.checked_sub(3);
+            assert!(
+                poll.is_some_and(|at| code.polls(body, at)),
+                "no poll before a throw"
+            );
         }
     }
     let defines = !Code::of(wasm).bodies.is_empty();
@@ -71,6 +79,10 @@ pub(crate) fn check(wasm: &[u8]) -> bool {
         }
     }
     polled.has_poll
+}
+
+fn is_throw(operator: &Operator<'_>) -> bool {
+    matches!(operator, Operator::Throw { .. } | Operator::ThrowRef)
 }
 
 fn is_call(operator: &Operator<'_>) -> bool {

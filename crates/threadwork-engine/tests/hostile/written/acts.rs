@@ -20,7 +20,7 @@ impl Writer {
             writer.note(name);
             text.replace("AT", &at)
         };
-        match self.numbers.below(28) {
+        match self.numbers.below(30) {
             0 => simple(
                 self,
                 "add",
@@ -72,6 +72,7 @@ impl Writer {
             ),
             24 | 25 => self.host_call(),
             26 => self.spawn(),
+            27 | 28 => self.throw(),
             _ => simple(self, "nop", "(nop)"),
         }
     }
@@ -219,6 +220,34 @@ impl Writer {
         let (name, call) = calls[self.numbers.below(calls.len())];
         self.note(name);
         format!("(drop (call {call}))")
+    }
+
+    /// Throws an exception, from so many calls down, each with so many clauses that do not catch
+    /// it, and catches it; perhaps after it was thrown once more.
+    pub(super) fn throw(&mut self) -> String {
+        let depth = [0, 0, 1, 30, 1000][self.numbers.below(5)];
+        let clauses = [0, 0, 1, 100][self.numbers.below(4)];
+        self.note(&format!("throw({depth}, {clauses})"));
+        let name = self.name();
+        let call = format!("(call {name} (i32.sub (local.get $d) (i32.const 1)))");
+        let others = "(catch $other $past)".repeat(clauses);
+        writeln!(
+            self.functions,
+            "(func {name} (param $d i32)\n\
+               (if (local.get $d) (then\n\
+                 (block $past (try_table {others} {call})))\n\
+               (else (throw $exception))))"
+        )
+        .unwrap();
+        let thrown = format!("(call {name} (i32.const {depth}))");
+        let thrown = match self.numbers.below(3) {
+            0 => format!(
+                "(throw_ref (block $again (result exnref)\n\
+                   (try_table (catch_all_ref $again) {thrown}) (unreachable)))"
+            ),
+            _ => thrown,
+        };
+        format!("(block $caught (try_table (catch_all $caught) {thrown}))")
     }
 
     /// Starts a thread that runs a shape, or ends at once.
