@@ -363,8 +363,10 @@ mod other_runtime {
     }
 
     extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+        // SAFETY: the system passes what it says of the signal.
+        let what = unsafe { &*info };
         // SAFETY: a fault has this field.
-        let at = || unsafe { (*info).si_addr() }.addr();
+        let at = || unsafe { what.si_addr() }.addr();
         if signal == libc::SIGSEGV && at() == PAGE.load(Ordering::SeqCst) {
             FAULTS.fetch_add(1, Ordering::SeqCst);
             return protect(libc::PROT_READ);

@@ -89,7 +89,7 @@ fn an_instance_that_does_not_fit() {
            (func (export "answer") (result i32) (i32.const 42))"#,
     );
     let limits = Limits::default().memory(14 << 20);
-    let workers = |count| workers_of(&module, count, 8).limits(limits.clone());
+    let workers = |count| workers_of(&module, count, 8).limits(limits);
     let error = workers(3).build().unwrap_err();
     assert!(
         matches!(error, Error::Instantiate { .. }) && error.to_string().contains("14680064 bytes"),
