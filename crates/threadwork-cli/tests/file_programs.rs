@@ -113,7 +113,7 @@ fn explain(host: &[&str]) {
         let mut native = Guests::build().native(GUEST);
         native.stdin(fs::File::open(&output).expect("it was written"));
         native.arg("--explain").current_dir(another.path());
-        let explained = finish(native);
+        let explained = finish(&mut native);
         assert_eq!(explained.code(), Some(0), "{host:?}: {}", explained.stdout);
     }
 }

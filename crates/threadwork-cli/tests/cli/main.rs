@@ -1,5 +1,8 @@
 //! The specification of the `threadwork` command, run on the real binary.
 
+#[cfg(target_os = "linux")]
+#[expect(dead_code, reason = "the other tests use the rest")]
+mod guests;
 mod http;
 mod support;
 
@@ -13,6 +16,9 @@ mod endings;
 
 #[cfg(target_os = "linux")]
 mod signals;
+
+#[cfg(target_os = "linux")]
+mod listen;
 
 mod refusals;
 
