@@ -1,8 +1,11 @@
-//! Random programs of file calls, run natively and on each host in equal folders: each call
-//! must return the same, and the same files must be left.
+//! Random programs of file calls. Those with one thread run natively and on each host in equal
+//! folders: each call must return the same, and the same files must be left. Of those with
+//! several threads there must be an order of their calls in which Linux itself returns the same
+//! and leaves the same.
 //!
-//! `FILE_PROGRAMS=A..B` runs these seeds, `THREADWORK_FULL=1` a hundred thousand. A failure
-//! names the seed and the fewest of its calls that show it.
+//! `FILE_PROGRAMS=A..B` runs these seeds, `THREADWORK_FULL=1` a hundred thousand, or ten
+//! thousand with threads. A failure names the seed, and the fewest calls that show it or, with
+//! threads, all of them.
 
 #![cfg(target_os = "linux")]
 
@@ -27,8 +30,11 @@ const GUEST: &str = "file-programs";
 /// How many programs run one after another in one folder.
 const BATCH: u64 = 500;
 
-const SAMPLE: Range<u64> = 0..300;
-const FULL: Range<u64> = 0..100_000;
+/// Seeds of an ordinary run and of a long one.
+type Lengths = [Range<u64>; 2];
+
+const ALONE: Lengths = [0..300, 0..100_000];
+const TOGETHER: Lengths = [0..100, 0..10_000];
 
 /// What differs on both hosts, for a reason: the call, what Linux says natively (any of
 /// these; of none it is whatever it says), and what a host says.
@@ -75,29 +81,56 @@ fn node_does_what_linux_does() {
     compare(&["run", "--host", "node"]);
 }
 
+#[test]
+fn threads_on_the_engine_do_what_one_could_in_some_order() {
+    explain(&["run"]);
+}
+
+#[test]
+fn threads_in_node_do_what_one_could_in_some_order() {
+    explain(&["run", "--host", "node"]);
+}
+
 fn compare(host: &[&str]) {
-    let Range { start, end } = seeds();
-    let mut from = start;
-    while from < end {
-        let to = end.min(from + BATCH);
-        let seeds = format!("{from}..{to}");
+    for seeds in batches(ALONE) {
         if let Some((seed, _)) = difference(host, &[&seeds]) {
             panic!("{}", shrunk(host, seed));
         }
-        from = to;
     }
 }
 
-fn seeds() -> Range<u64> {
-    match env::var("FILE_PROGRAMS") {
+/// Runs programs with threads, and looks for the orders.
+fn explain(host: &[&str]) {
+    for seeds in batches(TOGETHER) {
+        let (folder, another) = (temporary_folder(), temporary_folder());
+        let mut command = threadwork();
+        command.args(host).args(["--dir", "."]);
+        command.arg(Guests::build().wasm(GUEST));
+        command.args(["--together", &seeds]);
+        let done = finish(command.current_dir(folder.path())).expect_code(0);
+        let output = folder.path().join("output");
+        fs::write(&output, done.stdout).expect("the folder can be written to");
+        let mut native = Guests::build().native(GUEST);
+        native.stdin(fs::File::open(&output).expect("it was written"));
+        native.arg("--explain").current_dir(another.path());
+        let explained = finish(&mut native);
+        assert_eq!(explained.code(), Some(0), "{host:?}: {}", explained.stdout);
+    }
+}
+
+/// The seeds to run, some at a time.
+fn batches([sample, full]: Lengths) -> impl Iterator<Item = String> {
+    let Range { start, end } = match env::var("FILE_PROGRAMS") {
         Ok(range) => {
             let (from, to) = range.split_once("..").expect("FILE_PROGRAMS=A..B");
             let number = |text: &str| text.parse().expect("a seed is a number");
             number(from)..number(to)
         }
-        Err(_) if env::var_os("THREADWORK_FULL").is_some() => FULL,
-        Err(_) => SAMPLE,
-    }
+        Err(_) if env::var_os("THREADWORK_FULL").is_some() => full,
+        Err(_) => sample,
+    };
+    let starts = (start..end).step_by(BATCH as usize);
+    starts.map(move |from| format!("{from}..{}", end.min(from + BATCH)))
 }
 
 /// The first program that is not the same on the host, and what is not.

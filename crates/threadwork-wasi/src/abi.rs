@@ -182,7 +182,7 @@ impl From<cap_primitives::fs::Metadata> for Filestat {
 }
 
 /// Nanoseconds since 1970; 0 for what was before.
-fn nanoseconds(seconds: i64, nanoseconds: i64) -> u64 {
+pub(crate) fn nanoseconds(seconds: i64, nanoseconds: i64) -> u64 {
     let seconds = u64::try_from(seconds).unwrap_or(0);
     let rest = u64::try_from(nanoseconds).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(rest)

@@ -38,6 +38,8 @@ pub(crate) struct Channel {
     pub(crate) can_seek: bool,
     /// What the guest has asked for, of `fdflags`.
     flags: AtomicU16,
+    /// Held while they change, since the system has some of them, too.
+    changing: Mutex<()>,
     /// One thread at a time reads what cannot be told not to wait: another could take what a
     /// poll had promised.
     reading: Mutex<()>,
@@ -88,6 +90,9 @@ enum Waiting {
     /// It does not wait but says `EAGAIN`: an open file description of our own, with
     /// `O_NONBLOCK`.
     Told,
+    /// As `Told`: a FIFO that is read from. Before its first writer comes, which a poll waits
+    /// for, a read would say that it is at its end. Holds whether one has come.
+    Fifo(AtomicBool),
     /// It does not wait if each call says so: a socket.
     Socket,
     /// It waits, because others use the same open file description, or because the system
@@ -151,6 +156,7 @@ impl Channel {
             is_writable: false,
             waiting,
             flags: AtomicU16::new(0),
+            changing: Mutex::default(),
             reading: Mutex::default(),
         }
     }
@@ -160,6 +166,9 @@ impl Channel {
         self.is_readable = reading;
         self.is_writable = writing;
         self.flags = AtomicU16::new(flags);
+        if reading && !writing && self.filetype == Filetype::Unknown {
+            self.waiting = Waiting::Fifo(AtomicBool::new(false));
+        }
         if reading && !writing && self.is_empty {
             self.waiting = Waiting::Shared(AtomicBool::new(false));
         }
@@ -218,6 +227,7 @@ impl Channel {
         if flags & !(fdflags::APPEND | fdflags::NONBLOCK) != 0 {
             return Err(Errno::INVAL.into());
         }
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.flags();
         if (flags ^ before) & fdflags::APPEND != 0 {
             self.set_append(flags & fdflags::APPEND != 0)?;
@@ -247,9 +257,16 @@ impl Channel {
     pub(crate) fn read(&self, host: &impl Host, vectors: &mut Vectors<'_>) -> Result<usize> {
         match &self.waiting {
             Waiting::Never => self.read_file(host, vectors, None),
-            Waiting::Told => self.when_ready(host, PollFlags::IN, || {
-                vectors::read(self.fd(), vectors, PIECE, How::Plain)
-            }),
+            Waiting::Told => self.read_told(host, vectors),
+            Waiting::Fifo(is_met) => {
+                // Ordering: Relaxed; a thread that does not know it yet polls once more.
+                if !self.is_nonblocking() && !is_met.load(Ordering::Relaxed) {
+                    let _call = LongCall::begin(host);
+                    until_ready(host, self.fd(), PollFlags::IN)?;
+                    is_met.store(true, Ordering::Relaxed);
+                }
+                self.read_told(host, vectors)
+            }
             Waiting::Socket => Ok(self.receive(host, vectors, 0)?.bytes),
             Waiting::Shared(no_wait) => {
                 let read = self.try_without_waiting(host, no_wait, PollFlags::IN, || {
@@ -261,6 +278,12 @@ impl Channel {
                 }
             }
         }
+    }
+
+    fn read_told(&self, host: &impl Host, vectors: &mut Vectors<'_>) -> Result<usize> {
+        self.when_ready(host, PollFlags::IN, || {
+            vectors::read(self.fd(), vectors, PIECE, How::Plain)
+        })
     }
 
     /// Reads a file; at its position if there is no `offset`. A file gives all that there is:
@@ -305,7 +328,7 @@ impl Channel {
     pub(crate) fn write(&self, host: &impl Host, vectors: &mut Vectors<'_>) -> Result<usize> {
         match &self.waiting {
             Waiting::Never => self.write_file(host, vectors, None),
-            Waiting::Told => self.write_all(host, vectors, |vectors| {
+            Waiting::Told | Waiting::Fifo(_) => self.write_all(host, vectors, |vectors| {
                 self.when_ready(host, PollFlags::OUT, || {
                     vectors::write(self.fd(), vectors, PIECE, How::Plain)
                 })

@@ -17,7 +17,8 @@
 //! - A new descriptor is the lowest that is free.
 //! - Rights can be given up ([`fd_fdstat_set_rights`]) and are gone then; what a file may be
 //!   used for is said by how it was opened.
-//! - FIFOs are not opened (ENOTSUP).
+//! - Opening a FIFO for reading does not wait for a writer; the first read does, and whoever
+//!   opens one for writing waits for a reader.
 //!
 //! It is tested on Linux. It needs a Unix; Windows has no such descriptors.
 //!

@@ -129,6 +129,7 @@ fn with_call<H: Host>(
 }
 
 /// Where the memory is that WASI works on, and how long.
+#[inline]
 fn bytes<H: Host>(caller: &mut Caller<'_, H>) -> Option<(*mut u8, usize)> {
     let shared = |memory: &wasmtime::SharedMemory| {
         let bytes = memory.data();

@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Buffers or subscriptions that one call may have.
+/// Buffers that one call may have.
 pub(crate) const MOST_VECTORS: u32 = 1024;
 
 /// Bytes that one call moves at most, as on Linux.

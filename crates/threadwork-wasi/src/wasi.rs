@@ -1,5 +1,6 @@
 //! [`Wasi`], the WASI side of a process, and [`WasiBuilder`], what it is granted.
 
+use crate::abi::nanoseconds;
 use crate::channel::Channel;
 use crate::descriptor::{Descriptor, Directory, Kind, Listener};
 use crate::ending::Ending;
@@ -7,11 +8,11 @@ use crate::limits::{FileBytes, Limits, OpenFiles};
 use crate::streams::{Bytes, Input, Output};
 use crate::table::Table;
 use rustix::fs::{Mode, OFlags};
+use rustix::time::ClockId;
 use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 /// The WASI side of a process: one for all its threads.
 pub struct Wasi {
@@ -21,7 +22,8 @@ pub struct Wasi {
     open_files: OpenFiles,
     file_bytes: FileBytes,
     ending: Ending,
-    started: Instant,
+    /// Of the system's monotonic clock.
+    started: u64,
 }
 
 /// Texts that end with a NUL each, one after the other, and where each begins.
@@ -175,7 +177,7 @@ impl WasiBuilder {
             open_files: OpenFiles::new(self.limits.open_files),
             file_bytes: FileBytes::new(self.limits.file_bytes),
             ending: Ending::default(),
-            started: Instant::now(),
+            started: clock(ClockId::Monotonic),
         };
         wasi.grant(input(self.stdin)?)?;
         wasi.grant(output(self.stdout, rustix::stdio::stdout())?)?;
@@ -285,10 +287,16 @@ impl Wasi {
         &self.ending
     }
 
-    /// The guest's monotonic clock: time since the process started.
-    pub(crate) fn monotonic(&self) -> Duration {
-        self.started.elapsed()
+    /// The guest's monotonic clock: nanoseconds since the process started.
+    pub(crate) fn monotonic(&self) -> u64 {
+        clock(ClockId::Monotonic).saturating_sub(self.started)
     }
+}
+
+/// A clock of the system, in nanoseconds; 0 for what is before its beginning.
+pub(crate) fn clock(id: ClockId) -> u64 {
+    let time = rustix::time::clock_gettime(id);
+    nanoseconds(time.tv_sec, time.tv_nsec)
 }
 
 impl std::fmt::Debug for Wasi {

@@ -10,6 +10,7 @@ use libc::{c_int, c_void};
 
 use crate::errno;
 use crate::program::{Access, At, Call, Open, PLACES, Place, Time, Whence};
+use crate::tree;
 
 /// The state of a program: its folder, and what its places have.
 pub(crate) struct Calls {
@@ -150,12 +151,42 @@ impl Calls {
         }
     }
 
-    /// Closes what the places have.
-    pub(crate) fn end(self) {
-        for fd in self.places.into_iter().flatten().chain([self.root]) {
+    /// The same folder and descriptors, for another thread.
+    pub(crate) fn shared(&self) -> Self {
+        Self { ..*self }
+    }
+
+    /// Closes what the places from this one on have.
+    pub(crate) fn close_own(&mut self, from: Place) {
+        for fd in self.places[from..].iter_mut().filter_map(Option::take) {
             // SAFETY: nobody else has the descriptor.
             unsafe { libc::close(fd) };
         }
+    }
+
+    /// Closes all descriptors.
+    pub(crate) fn end(&mut self) {
+        self.close_own(0);
+        // SAFETY: nobody else has the descriptor.
+        unsafe { libc::close(self.root) };
+    }
+
+    /// What the descriptors have: the number of the file, its position and flags.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn state(&self) -> Vec<Option<(u64, i64, c_int)>> {
+        let state = |fd: &Option<c_int>| {
+            let fd = (*fd)?;
+            // SAFETY: of integers, which may all be zero.
+            let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+            // SAFETY: the record is there; no precondition.
+            let at = unsafe {
+                libc::fstat(fd, &raw mut stat);
+                libc::lseek(fd, 0, libc::SEEK_CUR)
+            };
+            // SAFETY: no precondition.
+            Some((stat.st_ino, at, unsafe { libc::fcntl(fd, libc::F_GETFL) }))
+        };
+        self.places.iter().map(state).collect()
     }
 
     /// What a place has; a number that no descriptor has if it is empty.
@@ -392,12 +423,7 @@ fn got(read: isize, bytes: &[u8]) -> String {
     let Ok(length) = usize::try_from(read) else {
         return errno::last();
     };
-    let mut text = format!("{length} bytes:");
-    let runs = bytes[..length].chunk_by(|a, b| a == b);
-    for run in runs {
-        let _ = write!(text, " {}*{}", run.len(), run[0].escape_ascii());
-    }
-    text
+    format!("{length} bytes:{}", tree::runs(&bytes[..length]))
 }
 
 fn stat(call: impl FnOnce(*mut libc::stat) -> c_int) -> String {

@@ -4,8 +4,11 @@
 //! file-programs SEED..END                  runs these, each in a folder that is named after it
 //!               --steps N                  each with so many calls (60)
 //!               --only N,N,...             of the calls only these, to find which matter
-//!               --tree                   then prints what is in each folder, and what it is
-//! file-programs --tree                     prints only that
+//!               --tree                     then prints what is in each folder, and what it is
+//! file-programs --together SEED..END       runs programs of several threads
+//! file-programs --explain < OUTPUT         natively: finds an order of the calls for each
+//!                                          of them, or says for which there is none
+//! file-programs --tree                     prints only what is in each folder
 //! ```
 //!
 //! A program is decided by its seed alone: what its calls return changes nothing of what
@@ -18,8 +21,11 @@
 
 mod calls;
 mod errno;
+#[cfg(not(target_family = "wasm"))]
+mod order;
 mod program;
 mod random;
+mod together;
 mod tree;
 
 use std::process::ExitCode;
@@ -30,21 +36,24 @@ use program::Call;
 const STEPS: usize = 60;
 
 /// What the command line asks for.
-struct Command {
-    seeds: std::ops::Range<u64>,
-    steps: usize,
-    only: Option<Vec<usize>>,
-    tree: bool,
+enum Command {
+    Run { seeds: std::ops::Range<u64>, steps: usize, only: Option<Vec<usize>>, tree: bool },
+    Together(std::ops::Range<u64>),
+    Explain,
 }
 
 fn main() -> ExitCode {
     match parse(std::env::args().skip(1)) {
-        Ok(Command { seeds, steps, only, tree }) => {
+        Ok(Command::Together(seeds)) => seeds.for_each(together::run),
+        Ok(Command::Explain) => return explain(),
+        Ok(Command::Run { seeds, steps, only, tree }) => {
             for seed in seeds {
                 run(seed, steps, only.as_deref());
             }
             if tree {
-                tree::print();
+                for line in tree::of(".".as_ref()) {
+                    println!("{line}");
+                }
             }
         }
         Err(message) => {
@@ -67,6 +76,34 @@ fn run(seed: u64, steps: usize, only: Option<&[usize]>) {
     calls.end();
 }
 
+/// Looks for an order of the calls of each program whose output is on standard input.
+#[cfg(not(target_family = "wasm"))]
+fn explain() -> ExitCode {
+    let text = std::io::read_to_string(std::io::stdin()).expect("the output can be read");
+    let mut is_explained = true;
+    for output in text.split("program ").filter(|output| !output.is_empty()) {
+        let mut lines = output.lines();
+        let seed = lines.next().and_then(|seed| seed.parse().ok());
+        let record = together::Record::parse(&lines.collect::<Vec<_>>());
+        let (Some(seed), Some(record)) = (seed, record) else {
+            println!("this is no output of a program: {output}");
+            return ExitCode::from(2);
+        };
+        let program = together::of_seed(seed);
+        if let Err(why) = order::explain(&program, &record) {
+            println!("program {seed}: {why}\n{}", program.with(&record));
+            is_explained = false;
+        }
+    }
+    ExitCode::from(u8::from(!is_explained))
+}
+
+#[cfg(target_family = "wasm")]
+fn explain() -> ExitCode {
+    eprintln!("error: only the system itself explains what it does: run this natively");
+    ExitCode::from(2)
+}
+
 /// A call in one line; long names in short.
 fn show(call: &Call) -> String {
     let text = format!("{call:?}");
@@ -77,11 +114,14 @@ fn show(call: &Call) -> String {
 }
 
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> {
-    let (mut seeds, mut steps, mut only, mut tree) = (None, STEPS, None, false);
+    let (mut seeds, mut steps, mut only) = (None, STEPS, None);
+    let (mut tree, mut together) = (false, false);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value"));
         match arg.as_str() {
             "--tree" => tree = true,
+            "--explain" => return Ok(Command::Explain),
+            "--together" => together = true,
             "--steps" => steps = number(&value()?)?,
             "--only" => {
                 let list = value()?;
@@ -98,7 +138,10 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> {
         None if tree => 0..0,
         seeds => seeds.ok_or("which seeds? for example 0..10")?,
     };
-    Ok(Command { seeds, steps, only, tree })
+    match together {
+        true => Ok(Command::Together(seeds)),
+        false => Ok(Command::Run { seeds, steps, only, tree }),
+    }
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {

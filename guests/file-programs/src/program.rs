@@ -177,7 +177,7 @@ impl Random {
         self.one_in(4).then(|| self.place())
     }
 
-    fn byte(&mut self) -> u8 {
+    pub(crate) fn byte(&mut self) -> u8 {
         b'a' + self.below(26) as u8
     }
 

@@ -58,7 +58,9 @@ fn serve(mut connection: &TcpStream) -> std::io::Result<()> {
         }
         let body = format!("hello {}\n", REQUESTS.fetch_add(1, Ordering::Relaxed));
         let length = body.len();
-        write!(connection, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}")?;
+        // In one piece: the system would keep a second one until the first has arrived.
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+        connection.write_all(answer.as_bytes())?;
         if ends {
             std::process::exit(0);
         }

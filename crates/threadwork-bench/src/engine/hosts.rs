@@ -2,7 +2,7 @@
 //!
 //! A contestant is a child process: this binary, as `threadwork-bench host NAME
 //! PROGRAM ARGS...`, which runs the program under that host with its own standard
-//! streams. So each runtime has a process of its own, with its own memory to be
+//! streams, and may use the folder of the workloads. So each runtime has a process of its own, with its own memory to be
 //! weighed and its own CPU time to be counted, a crash or a hang of one of them is
 //! a line in the table, and every family is written once for all of them.
 //!
@@ -103,6 +103,7 @@ fn threadwork(program: &Path, args: &[String], stopping: Stopping) -> Result<u8>
     let module = Module::from_file(&engine, program)?;
     let status = ProcessBuilder::new(&module)
         .args(args)
+        .preopen_dir(".", ".")
         .stdin(Stdin::Inherit)
         .stdout(Output::Inherit)
         .stderr(Output::Inherit)

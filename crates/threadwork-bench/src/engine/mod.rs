@@ -9,6 +9,7 @@ use crate::case::{Effort, Suite};
 
 mod batch;
 mod compute;
+mod files;
 pub mod hosts;
 mod kill;
 mod memory;
@@ -28,6 +29,7 @@ pub fn suite(effort: Effort) -> Suite {
         sync::cases,
         compute::cases,
         compute::interruption,
+        files::cases,
         memory::cases,
         kill::cases,
         startup::cases,

@@ -311,6 +311,7 @@ fn start(host: &Host, program: Program, cores: Option<u32>, args: &[&str]) -> Re
     let cores = cores.map(|cores| format!("--cores={cores}"));
     Child::start(
         Command::new(own)
+            .current_dir(folder())
             .arg("host")
             .args(cores)
             .arg(host.name)

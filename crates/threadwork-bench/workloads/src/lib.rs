@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 mod blocked;
 mod compute;
 pub mod contest;
+mod files;
 #[cfg(all(
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")
@@ -82,6 +83,13 @@ const WORKLOADS: &[(&str, Workload)] = &[
     ("pi", compute::pi),
     ("sort", compute::sort),
     ("queens", compute::queens),
+    ("file-read", files::read),
+    ("file-read-bytes", files::read_bytes),
+    ("file-list", files::list),
+    ("file-list-paths", files::list_paths),
+    ("file-open", files::open),
+    ("clock", files::clock),
+    ("random", files::random),
 ];
 
 /// The names of the workloads that this target has.

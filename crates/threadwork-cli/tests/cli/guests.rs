@@ -24,7 +24,7 @@ impl Guests {
                 host: host(),
             };
             // One by one: together they would share their features.
-            for package in ["validation", "programs", "file-programs"] {
+            for package in ["validation", "programs", "file-programs", "http-server"] {
                 let status = Command::new(env!("CARGO"))
                     .current_dir(root.join("guests"))
                     .args(["build", "--release", "--package", package, "--target-dir"])

@@ -1,5 +1,8 @@
 //! The specification of the `threadwork` command, run on the real binary.
 
+#[cfg(target_os = "linux")]
+#[expect(dead_code, reason = "the other tests use the rest")]
+mod guests;
 mod http;
 mod support;
 
@@ -16,6 +19,9 @@ mod signals;
 
 #[cfg(target_os = "linux")]
 mod host_limits;
+
+#[cfg(target_os = "linux")]
+mod listen;
 
 mod refusals;
 

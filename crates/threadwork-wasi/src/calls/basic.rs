@@ -3,8 +3,9 @@
 use super::Call;
 use crate::errno::{Errno, Result};
 use crate::host::Host;
-use crate::wasi::Texts;
-use std::time::{Duration, SystemTime};
+use crate::wasi::{Texts, clock};
+use rustix::time::ClockId;
+use std::time::Duration;
 
 pub(crate) fn args_get<H: Host>(call: &Call<'_, H>, pointers: u32, bytes: u32) -> Result {
     texts(call, call.host.wasi().args(), pointers, bytes)
@@ -59,14 +60,14 @@ impl Clock {
         })
     }
 
-    pub(super) fn now(self, host: &impl Host) -> Duration {
+    /// Its time, in nanoseconds.
+    pub(super) fn now(self, host: &impl Host) -> u64 {
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         match self {
-            Self::Realtime => SystemTime::now()
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .unwrap_or_default(),
+            Self::Realtime => clock(ClockId::Realtime),
             Self::Monotonic => host.wasi().monotonic(),
-            Self::Process => host.process_cpu_time(),
-            Self::Thread => host.thread_cpu_time(),
+            Self::Process => nanoseconds(host.process_cpu_time()),
+            Self::Thread => nanoseconds(host.thread_cpu_time()),
         }
     }
 }
@@ -82,9 +83,8 @@ pub(crate) fn clock_time_get<H: Host>(
     _precision: u64,
     result: u32,
 ) -> Result {
-    let now = Clock::new(id)?.now(call.host).as_nanos();
-    let nanoseconds = u64::try_from(now).unwrap_or(u64::MAX);
-    Ok(call.memory.write_u64(result, nanoseconds)?)
+    let now = Clock::new(id)?.now(call.host);
+    Ok(call.memory.write_u64(result, now)?)
 }
 
 pub(crate) fn random_get<H: Host>(call: &Call<'_, H>, mut at: u32, length: u32) -> Result {

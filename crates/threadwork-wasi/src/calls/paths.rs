@@ -6,13 +6,15 @@ use crate::abi::{Filestat, Filetype, checked, fdflags, lookupflags, oflags, righ
 use crate::below::{self, Parent};
 use crate::channel::{Channel, What};
 use crate::descriptor::{Directory, Kind};
+use crate::ending::sleep;
 use crate::errno::{Errno, Result};
-use crate::host::Host;
+use crate::host::{Host, LongCall};
 use cap_primitives::fs::{self, FollowSymlinks, OpenOptions, OpenOptionsExt};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 fn follow(flags: u32) -> Result<FollowSymlinks> {
     Ok(match checked(flags, lookupflags::ALL)? {
@@ -48,7 +50,9 @@ pub(crate) fn path_open<H: Host>(
     descriptor.require(opening.needed())?;
     descriptor.require_inheriting(base & (rights::FD_READ | rights::FD_WRITE))?;
     call.memory.locate(result, 4)?;
-    let opened = call.open(&descriptor, || opening.open(directory, Path::new(&path)))?;
+    let opened = call.open(&descriptor, || {
+        opening.open(call.host, directory, Path::new(&path))
+    })?;
     Ok(call.memory.write_u32(result, opened)?)
 }
 
@@ -107,44 +111,51 @@ impl Opening {
         options
     }
 
-    fn open(&self, directory: &Directory, path: &Path) -> Result<Kind> {
+    fn open(&self, host: &impl Host, directory: &Directory, path: &Path) -> Result<Kind> {
         if self.has(oflags::DIRECTORY) && self.has(oflags::CREAT | oflags::EXCL) {
             return Err(Errno::INVAL.into());
         }
-        let opened = fs::open(&directory.dir, path, &self.options());
-        let opened = opened.map_err(|error| self.explain(directory, path, error.into()))?;
+        let opened = self.open_file(host, directory, path)?;
         let stat = rustix::fs::fstat(&opened)?;
         let what = What::from(stat);
-        match what.filetype {
-            Filetype::Directory => {
-                let directory = Directory::new(opened, None);
-                directory.set_flags(self.descriptor_flags);
-                Ok(Kind::Directory(directory))
+        if what.filetype == Filetype::Directory {
+            let directory = Directory::new(opened, None);
+            directory.set_flags(self.descriptor_flags);
+            return Ok(Kind::Directory(directory));
+        }
+        let channel = Channel::owned(OwnedFd::from(opened), what);
+        let flags = self.descriptor_flags;
+        Ok(Kind::File(channel.opened_for(
+            self.reads(),
+            self.writes(),
+            flags,
+        )))
+    }
+
+    /// Opens what is there. Who writes to a FIFO waits for a reader, as on Linux; who reads from
+    /// one waits for a writer when it reads: nothing of the system tells of a writer that has
+    /// not written yet.
+    fn open_file(&self, host: &impl Host, directory: &Directory, path: &Path) -> Result<File> {
+        /// Nobody tells of readers either.
+        const LOOK: Duration = Duration::from_millis(5);
+        let mut long_call = None;
+        loop {
+            let errno = match fs::open(&directory.dir, path, &self.options()) {
+                Ok(opened) => return Ok(opened),
+                Err(error) => Errno::from(error),
+            };
+            let waits = errno == Errno::NXIO && self.descriptor_flags & fdflags::NONBLOCK == 0;
+            if !waits || !self.is_fifo(directory, path) {
+                return Err(errno.into());
             }
-            // A FIFO.
-            Filetype::Unknown => Err(Errno::NOTSUP.into()),
-            _ => {
-                let channel = Channel::owned(OwnedFd::from(opened), what);
-                let flags = self.descriptor_flags;
-                Ok(Kind::File(channel.opened_for(
-                    self.reads(),
-                    self.writes(),
-                    flags,
-                )))
-            }
+            long_call.get_or_insert_with(|| LongCall::begin(host));
+            sleep(host, Instant::now().checked_add(LOOK))?;
         }
     }
 
-    /// Nobody reads a FIFO: that is no other error than that it is one.
-    fn explain(&self, directory: &Directory, path: &Path, error: Errno) -> Errno {
-        if error != Errno::NXIO {
-            return error;
-        }
+    fn is_fifo(&self, directory: &Directory, path: &Path) -> bool {
         let stat = fs::stat(&directory.dir, path, self.follow).map(Filestat::from);
-        match stat {
-            Ok(stat) if stat.filetype == Filetype::Unknown => Errno::NOTSUP,
-            _ => error,
-        }
+        stat.is_ok_and(|stat| stat.filetype == Filetype::Unknown)
     }
 }
 

@@ -7,8 +7,8 @@ use crate::descriptor::{Descriptor, Kind};
 use crate::ending::{sleep, wait};
 use crate::errno::{Errno, Result};
 use crate::host::{Host, LongCall};
-use crate::vectors::MOST_VECTORS;
 use rustix::event::PollFlags;
+use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +16,10 @@ use std::time::{Duration, Instant};
 /// Sizes of the records.
 const SUBSCRIPTION: usize = 48;
 const EVENT: usize = 32;
+
+/// Subscriptions of one call: both ways of some thirty thousand descriptors. Each takes a
+/// hundred bytes of the host as long as the call lasts.
+const MOST: u32 = 1 << 16;
 
 /// One thing that is waited for.
 struct Interest {
@@ -38,7 +42,7 @@ enum Wait {
     For(Arc<Descriptor>, PollFlags),
     /// What never blocks.
     Ready(Arc<Descriptor>),
-    /// A descriptor that is not open, or not for that.
+    /// A descriptor that is not open, or must not be polled.
     Failed(Errno),
 }
 
@@ -49,7 +53,7 @@ pub(crate) fn poll_oneoff<H: Host>(
     count: u32,
     result: u32,
 ) -> Result {
-    if count == 0 || count > MOST_VECTORS {
+    if count == 0 || count > MOST {
         return Err(Errno::INVAL.into());
     }
     let room = count as usize;
@@ -107,7 +111,7 @@ fn deadline<H: Host>(
     let time = Duration::from_nanos(timeout);
     let left = match flags & subclockflags::ABSTIME {
         0 => time,
-        _ => time.saturating_sub(clock.now(call.host)),
+        _ => time.saturating_sub(Duration::from_nanos(clock.now(call.host))),
     };
     Ok(Instant::now().checked_add(left))
 }
@@ -139,9 +143,12 @@ fn waits_for<H: Host>(
             Wait::Ready(descriptor)
         }
         Kind::Directory(_) => Wait::Ready(descriptor),
-        _ if !is_for_that(&descriptor) => Wait::Failed(Errno::BADF),
-        _ if descriptor.can_block() => Wait::For(descriptor, flags),
-        _ => Wait::Ready(descriptor),
+        // What is not for that never is, but its other end can be gone. Programs ask that of
+        // listeners (mio has them polled for writing, too).
+        _ if descriptor.can_block() && is_for_that(&descriptor) => Wait::For(descriptor, flags),
+        _ if descriptor.can_block() => Wait::For(descriptor, PollFlags::empty()),
+        _ if is_for_that(&descriptor) => Wait::Ready(descriptor),
+        _ => Wait::Until(None),
     }
 }
 
@@ -160,15 +167,17 @@ fn happened(host: &impl Host, interests: &[Interest]) -> Result<Vec<[u8; EVENT]>
         true => Some(Instant::now()),
         false => clocks.min(),
     };
-    let fds: Vec<_> = interests.iter().filter_map(poll_fd).collect();
+    let mut polled = Polled::default();
+    for interest in interests {
+        polled.add(interest);
+    }
     let mut found = Vec::new();
-    if !fds.is_empty() {
-        found = wait(host, &fds, deadline)?;
+    if !polled.fds.is_empty() {
+        found = wait(host, &polled.fds, deadline)?;
     } else if !is_immediate {
         sleep(host, deadline)?;
     }
     let now = Instant::now();
-    let mut found = found.into_iter();
     let event = |interest: &Interest| match &interest.wait {
         Wait::Until(Some(at)) if *at <= now => Some(event(interest, Ok((0, 0)))),
         Wait::Until(_) => None,
@@ -177,8 +186,8 @@ fn happened(host: &impl Host, interests: &[Interest]) -> Result<Vec<[u8; EVENT]>
             Ok((ready_bytes(descriptor, interest.kind), 0)),
         )),
         Wait::Failed(errno) => Some(event(interest, Err(*errno))),
-        Wait::For(descriptor, _) => {
-            let found = found.next().unwrap_or(PollFlags::empty());
+        Wait::For(descriptor, flags) => {
+            let found = polled.found(descriptor, &found) & (*flags | always());
             let told = told(descriptor, interest.kind, found)?;
             Some(event(interest, told))
         }
@@ -186,11 +195,40 @@ fn happened(host: &impl Host, interests: &[Interest]) -> Result<Vec<[u8; EVENT]>
     Ok(interests.iter().filter_map(event).collect())
 }
 
-fn poll_fd(interest: &Interest) -> Option<(BorrowedFd<'_>, PollFlags)> {
-    match &interest.wait {
-        Wait::For(descriptor, flags) => Some((descriptor.channel()?.fd(), *flags)),
-        _ => None,
+/// What the system is asked to poll: each descriptor once, as it takes no more than there may
+/// be open.
+#[derive(Default)]
+struct Polled<'a> {
+    fds: Vec<(BorrowedFd<'a>, PollFlags)>,
+    places: HashMap<*const Descriptor, usize>,
+}
+
+impl<'a> Polled<'a> {
+    fn add(&mut self, interest: &'a Interest) {
+        let Wait::For(descriptor, flags) = &interest.wait else {
+            return;
+        };
+        let Some(channel) = descriptor.channel() else {
+            return;
+        };
+        let next = self.fds.len();
+        match *self.places.entry(Arc::as_ptr(descriptor)).or_insert(next) {
+            place if place == next => self.fds.push((channel.fd(), *flags)),
+            place => self.fds[place].1 |= *flags,
+        }
     }
+
+    /// What was found of a descriptor.
+    fn found(&self, descriptor: &Arc<Descriptor>, found: &[PollFlags]) -> PollFlags {
+        let place = self.places.get(&Arc::as_ptr(descriptor));
+        let found = place.and_then(|place| found.get(*place));
+        found.copied().unwrap_or(PollFlags::empty())
+    }
+}
+
+/// What a poll tells without being asked.
+fn always() -> PollFlags {
+    PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL
 }
 
 /// The bytes and flags of an event, or its error.

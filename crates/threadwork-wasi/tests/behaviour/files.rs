@@ -156,16 +156,84 @@ fn paths_lead_nowhere_else() {
     assert_eq!(guest.call("path_create_directory", &arguments), NAMETOOLONG);
 }
 
-#[test]
-fn a_fifo_is_not_opened_and_blocks_nobody() {
-    let (folder, mut guest) = with_folder();
+/// A process with a directory in which `p` is a FIFO.
+fn with_fifo() -> (tempfile::TempDir, Guest) {
+    let (folder, guest) = with_folder();
     let made = std::process::Command::new("mkfifo")
         .arg(folder.path().join("p"))
         .status();
     assert!(made.unwrap().success());
-    for rights in [READ, WRITE, READ | WRITE] {
-        assert_eq!(guest.open_with(3, "p", [0, 0, rights, 0]), Err(NOTSUP));
-    }
+    (folder, guest)
+}
+
+#[test]
+fn who_reads_a_fifo_waits_for_its_writers() {
+    let (folder, mut guest) = with_fifo();
+    let reader = guest.open_with(3, "p", [0, 0, READ, 0]).unwrap();
+    let reading = guest.asleep(move |guest| guest.read_from(reader, 100));
+    let path = folder.path().join("p");
+    fs::write(&path, "first").unwrap();
+    assert_eq!(reading.join().unwrap(), Ok(b"first".to_vec()));
+    // Whoever wrote has gone; another may come.
+    assert_eq!(guest.read_from(reader, 100), Ok(Vec::new()));
+    let writer = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let reading = guest.asleep(move |guest| guest.read_from(reader, 100));
+    std::io::Write::write_all(&mut &writer, b"second").unwrap();
+    assert_eq!(reading.join().unwrap(), Ok(b"second".to_vec()));
+
+    // Who does not want to wait is told that nobody writes.
+    let impatient = guest.open_with(3, "p", [0, 0, READ, NONBLOCK.into()]);
+    drop(writer);
+    assert_eq!(guest.read_from(impatient.unwrap(), 1), Ok(Vec::new()));
+}
+
+#[test]
+fn who_writes_to_a_fifo_waits_for_a_reader() {
+    let (folder, mut guest) = with_fifo();
+    let nobody = guest.open_with(3, "p", [0, 0, WRITE, NONBLOCK.into()]);
+    assert_eq!(nobody, Err(NXIO));
+    let opening = guest.asleep(|guest| guest.open_with(3, "p", [0, 0, WRITE, 0]));
+    // It does not wait for a writer.
+    let options = fs::OpenOptions::new().read(true).clone();
+    let path = folder.path().join("p");
+    let reading = std::thread::spawn(move || {
+        let mut text = String::new();
+        let mut file = options.open(path).unwrap();
+        std::io::Read::read_to_string(&mut file, &mut text).unwrap();
+        text
+    });
+    let writer = opening.join().unwrap().unwrap();
+    assert_eq!(guest.write_to(writer, b"hello"), Ok(5));
+    assert_eq!(guest.call("fd_close", &[writer.into()]), 0);
+    assert_eq!(reading.join().unwrap(), "hello");
+
+    // Both at once wait for nobody.
+    let both = guest.open_with(3, "p", [0, 0, READ | WRITE, 0]).unwrap();
+    assert_eq!(guest.write_to(both, b"self"), Ok(4));
+    assert_eq!(guest.read_from(both, 100), Ok(b"self".to_vec()));
+}
+
+#[test]
+fn who_waits_in_a_fifo_ends_with_the_process() {
+    let (_folder, guest) = with_fifo();
+    let opening = guest.asleep(|guest| {
+        let (name, result) = (guest.put(b"p"), guest.room(4));
+        let arguments = [3, 0, name.0.into(), 1, 0, WRITE, WRITE, 0, result.0.into()];
+        guest.try_call("path_open", &arguments).is_none()
+    });
+    guest.end(&[&opening]);
+    assert!(opening.join().unwrap());
+
+    let (_folder, mut guest) = with_fifo();
+    let reader = guest.open_with(3, "p", [0, 0, READ, 0]).unwrap();
+    let reading = guest.asleep(move |guest| guest.try_read(reader, 1).is_none());
+    guest.end(&[&reading]);
+    assert!(reading.join().unwrap());
+}
+
+#[test]
+fn a_fifo_has_times_without_being_opened() {
+    let (folder, mut guest) = with_fifo();
     let name = u64::from(guest.put(b"p").0);
     let arguments = [3, 1, name, 1, 1_000_000_000, 2_000_000_000, 5];
     assert_eq!(guest.call("path_filestat_set_times", &arguments), 0);
