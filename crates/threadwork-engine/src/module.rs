@@ -313,6 +313,7 @@ fn prepare(engine: &Engine, wasm: &[u8]) -> Result<Rewritten, Error> {
     let options = Options {
         stopping,
         stack_check: engine.checks_stacks(),
+        locked_barriers: cfg!(target_arch = "x86_64"),
     };
     Ok(rewrite_with(wasm, options)?)
 }

@@ -8,11 +8,11 @@
 //! edited index is padded to the width that it had: then nothing behind it moves,
 //! and the offset map stays a handful of runs.
 
-use wasm_encoder::{Encode, Function, Instruction, reencode::Reencode};
+use wasm_encoder::{Encode, Function, Instruction, MemArg, reencode::Reencode};
 use wasmparser::Operator;
 
 use crate::{
-    OffsetMap, RewriteError,
+    OffsetMap, RewriteError, barriers,
     limits::{self, MAX_FUNCTION_SIZE, MAX_MODULE_SIZE},
     pieces::Operation,
     plan::{DropEdit, InitEdit, Plan, Renumber},
@@ -175,6 +175,9 @@ impl Writer<'_> {
     /// begins in the original.
     fn edit(&mut self, site: usize) -> Result<usize, RewriteError> {
         let (operator, next) = operator_at(self.wasm, site)?;
+        if self.scan.is_barrier(site) && self.barrier(site, &operator) {
+            return Ok(next);
+        }
         match operator {
             Operator::Call { function_index }
             | Operator::ReturnCall { function_index }
@@ -253,6 +256,31 @@ impl Writer<'_> {
         let instruction = self.renumber.instruction(operator)?;
         self.put(&instruction);
         Ok(next)
+    }
+
+    /// Writes what stands for a slow barrier, if it has a place.
+    fn barrier(&mut self, site: usize, operator: &Operator<'_>) -> bool {
+        let place = |memarg: wasmparser::MemArg| MemArg {
+            offset: memarg.offset,
+            align: memarg.align.into(),
+            memory_index: self.plan.renumber.memory(memarg.memory),
+        };
+        if let Some((memarg, exchange)) = barriers::exchange(operator) {
+            self.mark(site, true);
+            self.put(&exchange(place(memarg)));
+            self.put(&Instruction::Drop);
+        } else if let Some((memarg, addition)) = barriers::addition(operator) {
+            self.mark(site, true);
+            self.put(&addition(place(memarg)));
+        } else if let Some(stack) = self.scan.checked_stack() {
+            self.mark(site, true);
+            for instruction in barriers::fence(stack, self.plan.renumber.memory(0)) {
+                self.put(&instruction);
+            }
+        } else {
+            return false;
+        }
+        true
     }
 }
 

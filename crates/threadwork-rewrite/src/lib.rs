@@ -28,6 +28,9 @@
 //!   with Options::stack_check:
 //!   global.set $__stack_pointer       ──►      the same, and if it is below STACK_LOW
 //!                                              call $threadwork:stack-overflow
+//!   with Options::locked_barriers:
+//!   i32.atomic.store                  ──►      i32.atomic.rmw.xchg, drop
+//!   atomic.fence                      ──►      i32.atomic.rmw8.add_u of 0 on the stack, drop
 //! ```
 //!
 //! # What is rewritten
@@ -60,6 +63,8 @@
 //! * **Where the stack in linear memory grows**, if the host asks for it with
 //!   [`Options::stack_check`]: functions that lower the stack pointer trap in
 //!   [`STACK_OVERFLOW`] if they lower it below [`STACK_LOW`].
+//! * **Atomic operators that are slow barriers**, if the host asks for it with
+//!   [`Options::locked_barriers`]: they become others that mean the same.
 //! * **Custom sections** are kept as they are, and the `name` section under its
 //!   new indices, with names for what was added. Left out are `.debug_*`,
 //!   `reloc.*` and `metadata.code.*`: they speak of offsets that have moved. A host
@@ -94,6 +99,7 @@
 //! | `reset`      | what undoes an instance's state, and flags for segments |
 //! | `names`      | the `name` section                                      |
 //! | `stack`      | the check of the stack in linear memory                 |
+//! | `barriers`   | atomic operators that compilers make slow barriers of   |
 //! | `options`    | what a host may ask for                                 |
 //! | `offset_map` | where each instruction came from                        |
 //! | `error`      | the refusals                                            |
@@ -102,6 +108,7 @@
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
+mod barriers;
 mod code;
 mod enter;
 mod error;

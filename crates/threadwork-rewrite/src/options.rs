@@ -7,6 +7,7 @@
 ///
 /// assert_eq!(Options::default().stopping, Stopping::None);
 /// assert!(!Options::default().stack_check);
+/// assert!(!Options::default().locked_barriers);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -19,6 +20,12 @@ pub struct Options {
     /// whose stack is not known are not checked: see
     /// [`Rewritten::stack_overflow`](crate::Rewritten::stack_overflow).
     pub stack_check: bool,
+    /// Whether atomic stores, fences, and additions of zero are written as read-modify-writes
+    /// that mean the same, for a compiler that would make an `mfence` or a loop of them.
+    ///
+    /// Only where each atomic read-modify-write is a full barrier, as on x86-64. A fence needs
+    /// [`stack_check`](Self::stack_check), and stays as it is in modules that are not checked.
+    pub locked_barriers: bool,
 }
 
 /// How a host stops a thread that computes and calls nothing.

@@ -361,6 +361,7 @@ impl Plan {
             || !self.functions.is_empty()
             || self.exported_memory.is_some()
             || self.poll_memory.is_some()
+            || scan.has_barriers()
     }
 
     /// What the additions to imports and exports count for.

@@ -21,7 +21,7 @@ use wasmparser::{
 };
 
 use crate::{
-    ATOMIC_BATCH, FEATURES, HOST_MODULE, Options, RESERVED, RewriteError, Stopping,
+    ATOMIC_BATCH, FEATURES, HOST_MODULE, Options, RESERVED, RewriteError, Stopping, barriers,
     limits::{self, MAX_MODULE_SIZE},
     pieces::{self, Operation},
     polls::{self, Distance},
@@ -73,6 +73,10 @@ pub(crate) struct Scan<'a> {
     lowers_stack: bool,
     /// Whether any code switches to another stack.
     switches_stack: bool,
+    /// Whether barriers are to be replaced.
+    locked_barriers: bool,
+    /// Offsets, ascending, of those that are.
+    barriers: Vec<usize>,
     /// `(segment, memory)` of every `memory.init`.
     pub(crate) inits: BTreeSet<(u32, u32)>,
     /// Segments of every `data.drop`.
@@ -153,6 +157,7 @@ impl<'a> Scan<'a> {
         let mut scan = Self {
             stopping: options.stopping,
             stack: options.stack_check.then(|| Stack::find(wasm)).flatten(),
+            locked_barriers: options.locked_barriers,
             ..Self::default()
         };
         let mut validator = Validator::new_with_features(FEATURES);
@@ -197,6 +202,16 @@ impl<'a> Scan<'a> {
     /// Whether the `memory.copy` or `memory.fill` at this offset stays as it is.
     pub(crate) fn is_inline(&self, at: usize) -> bool {
         self.inline.binary_search(&at).is_ok()
+    }
+
+    /// Whether there are barriers to replace.
+    pub(crate) fn has_barriers(&self) -> bool {
+        !self.barriers.is_empty()
+    }
+
+    /// Whether the operator at this offset is a barrier that is to be replaced.
+    pub(crate) fn is_barrier(&self, at: usize) -> bool {
+        self.barriers.binary_search(&at).is_ok()
     }
 
     /// The memory that a segment is applied to, if it is active.
@@ -419,7 +434,13 @@ impl<'a> Scan<'a> {
                 let operator = reader.peek_operator(&validator.visitor(at))?;
                 self.note_stops(wasm, at, &operator, &mut walk);
                 self.note_stack(wasm, at, &operator, walk.previous, (entry, params));
-                self.note(at, operator)?;
+                let previous = walk.previous[0];
+                if self.locked_barriers && barriers::is_slow(wasm, &operator, previous) {
+                    self.barriers.push(at);
+                    self.sites.push(at);
+                } else {
+                    self.note(at, operator)?;
+                }
             }
             let [one, two, three, _] = walk.previous;
             walk.previous = [at, one, two, three];

@@ -28,6 +28,7 @@ fn try_one(bytes: &[u8]) -> bool {
     let options = [Stopping::BySignal, Stopping::ByPoll].map(|stopping| Options {
         stopping,
         stack_check: true,
+        locked_barriers: true,
     });
     let others = options.map(|options| rewrite_with(bytes, options));
     match rewrite(bytes) {

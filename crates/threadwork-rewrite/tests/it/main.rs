@@ -7,6 +7,7 @@
 //! | [`limits`]         | modules that are filled to the brim                      |
 //! | [`offsets`]        | the offset map when indices change their width            |
 //! | [`names`]          | `name` sections that are not as they should be           |
+//! | [`barriers`]       | slow atomic operators, and nothing else, are replaced    |
 //! | [`stopping`]       | polls and pieces, run by an interpreter                  |
 //! | [`stack`]          | the end of the stack is seen                             |
 //! | [`random_modules`] | what holds of every module: see [`check`]                |
@@ -19,6 +20,7 @@
 // In helpers as in tests, an `unwrap` is an assertion.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod barriers;
 mod check;
 mod damaged_files;
 mod interpreter;

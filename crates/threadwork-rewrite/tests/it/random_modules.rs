@@ -3,6 +3,7 @@
 //! 1,000 seeds, or 10,000 with `THREADWORK_FULL=1`.
 
 use crate::{
+    barriers,
     check::check,
     numbers::{Numbers, seeds},
     stopping,
@@ -75,6 +76,7 @@ fn rewritten_modules_are_valid_and_mapped() {
     let seeds = seeds(1_000, 10_000);
     let (mut accepted, mut shared, mut enter, mut reset, mut polled) = (0, 0, 0, 0, 0);
     let (mut sync, mut promoted, mut untouched, mut dropped) = (0, 0, 0, 0);
+    let mut replaced = 0;
     let total = seeds.end;
     for seed in seeds {
         let Some(wasm) = module(seed) else { continue };
@@ -87,6 +89,7 @@ fn rewritten_modules_are_valid_and_mapped() {
         let named = OnPanic(seed);
         check(&wasm, &new);
         let polls = stopping::check(&wasm);
+        replaced += u64::from(barriers::check(&wasm) > 0);
         polled += u64::from(polls);
         drop(named);
         accepted += 1;
@@ -100,7 +103,7 @@ fn rewritten_modules_are_valid_and_mapped() {
     }
     // A test of nothing passes too: all kinds of modules must have been there.
     let often = [accepted, shared, enter, reset, sync, promoted, polled];
-    let rarely = [untouched, dropped];
+    let rarely = [untouched, dropped, replaced];
     println!("of {total}: {often:?}, {rarely:?}");
     assert!(often.iter().all(|&count| count * 10 > total), "{often:?}");
     assert!(rarely.iter().all(|&count| count > 0), "{rarely:?}");

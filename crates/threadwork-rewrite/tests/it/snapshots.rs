@@ -3,8 +3,8 @@
 //! `tests/snapshots/<name>.wat` is rewritten and must print as
 //! `tests/snapshots/<name>.out.wat`; those whose name begins with `poll` are to be
 //! stopped by polls, those with `signal` by a signal; those with `stack` have their stack
-//! checked. After a change that is meant, run with
-//! `UPDATE_SNAPSHOTS=1` and read the difference.
+//! checked, those with `barriers` their barriers replaced. After a change that is meant, run
+//! with `UPDATE_SNAPSHOTS=1` and read the difference.
 
 use std::{fs, path::Path};
 
@@ -32,7 +32,8 @@ fn modules_are_rewritten_as_shown() {
         };
         let options = Options {
             stopping,
-            stack_check: name.starts_with("stack"),
+            stack_check: name.starts_with("stack") || name.starts_with("barriers_stack"),
+            locked_barriers: name.starts_with("barriers"),
         };
         let new = rewrite_with(&wasm, options).unwrap_or_else(|error| panic!("{name}: {error}"));
         Validator::new_with_features(FEATURES)
