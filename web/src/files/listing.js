@@ -51,9 +51,10 @@ export class Listing {
   *write(room, cookie, directory) {
     let used = 0;
     const put = (next, entry) => {
-      const part = encode(next, entry).subarray(0, room.length - used);
-      room.set(part, used);
-      used += part.length;
+      const length = encode(next, entry);
+      const count = Math.min(length, room.length - used);
+      for (let n = 0; n < count; n++) room[used + n] = encoded[n];
+      used += count;
     };
     for (let n = Number(cookie); n < 2 && used < room.length; n++) put(n + 1, this.#own[n]);
     for (let n = this.#after(Number(cookie)); n < this.#keys.length && used < room.length; n++) {
@@ -77,15 +78,17 @@ function* inodeOf(directory, name) {
   }
 }
 
-/** A `dirent` and its name. */
+/** The entry that is written; a name has 255 bytes at most, where there are longer ones 255 units. */
+const encoded = new Uint8Array(HEADER + 3 * 255);
+const view = new DataView(encoded.buffer);
+
+/** A `dirent` and its name; how many bytes they are. */
 function encode(next, { name, kind, ino }) {
-  const text = utf8.encode(name);
-  const bytes = new Uint8Array(HEADER + text.length);
-  const view = new DataView(bytes.buffer);
-  view.setBigUint64(0, BigInt(next), true);
+  const { written } = utf8.encodeInto(name, encoded.subarray(HEADER));
+  view.setUint32(0, next % 2 ** 32, true);
+  view.setUint32(4, Math.floor(next / 2 ** 32), true);
   view.setBigUint64(8, ino, true);
-  view.setUint32(16, text.length, true);
-  bytes[20] = FILE_TYPES[kind];
-  bytes.set(text, HEADER);
-  return bytes;
+  view.setUint32(16, written, true);
+  encoded[20] = FILE_TYPES[kind];
+  return HEADER + written;
 }

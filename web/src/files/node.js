@@ -18,7 +18,7 @@ import { Backend, Kind, NONE } from './descriptors.js';
 
 const fs = nodeModule('node:fs');
 const { spawnSync } = nodeModule('node:child_process');
-const { platform } = nodeModule('node:process');
+const { pid, platform } = nodeModule('node:process');
 
 const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_APPEND } = fs.constants;
 // Not every system has all of them.
@@ -28,9 +28,12 @@ const O_PATH = 0o10000000;
 /** The bits that say how a file is read and written. */
 const O_ACCMODE = O_WRONLY | O_RDWR;
 
-const DESCRIPTORS = '/proc/self/fd/';
+const OF_ITSELF = '/proc/self/fd/';
 /** Whether names can be relative to descriptors. */
-export const hasDescriptorPaths = platform === 'linux' && fs.existsSync(DESCRIPTORS);
+export const hasDescriptorPaths = platform === 'linux' && fs.existsSync(OF_ITSELF);
+/** By the number there is one link less to follow; it may be another's, if `/proc` is. */
+const isOurs = hasDescriptorPaths && fs.readlinkSync('/proc/self') === String(pid);
+const DESCRIPTORS = isOurs ? `/proc/${pid}/fd/` : OF_ITSELF;
 
 /** As much as one call of the system's moves. */
 const MOST_BYTES = 0x7ffff000;
@@ -99,7 +102,7 @@ function setTimes(read, write, { atime, mtime }, { fd, name }) {
   for (const [time, is, flag] of [[wanted.atime, now.atimeNs, '-a'], [wanted.mtime, now.mtimeNs, '-m']]) {
     if (is === time) continue;
     const date = `@${time / 1_000_000_000n}.${String(time % 1_000_000_000n).padStart(9, '0')}`;
-    const args = ['-c', flag, '-d', date, ...(name === '' ? [] : ['-h']), DESCRIPTORS + '0' + name];
+    const args = ['-c', flag, '-d', date, ...(name === '' ? [] : ['-h']), OF_ITSELF + '0' + name];
     if (hasDescriptorPaths) spawnSync('touch', args, { stdio: [fd, 'ignore', 'ignore'] });
   }
 }
