@@ -3,11 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
 
 use threadwork::{ThreadPool, blocking, join};
 
-use crate::support::{Event, often, on_pool, up_to};
+use crate::support::{Event, LONG, often, on_pool, up_to};
 
 fn count(nodes: u64) -> u64 {
     if nodes == 0 {
@@ -206,6 +205,6 @@ fn a_half_may_wait_for_a_task_of_its_pool() {
             },
         );
     });
-    let end = root.wait_timeout(Duration::from_secs(60));
+    let end = root.wait_timeout(LONG);
     end.expect("it hangs").unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use threadwork::ThreadPool;
 
@@ -15,10 +15,13 @@ pub(crate) fn on_pool<T: Send + 'static>(
     pool.execute(body).wait().unwrap()
 }
 
-/// The same for something that must not hang: a minute is far longer than it takes.
+/// A thousand times what anything here takes: without it a test that fails would hang.
+pub(crate) const LONG: Duration = Duration::from_secs(if cfg!(miri) { 600 } else { 15 });
+
+/// The same for something that must not hang.
 pub(crate) fn ends_on_pool(workers: usize, body: impl FnOnce() + Send + 'static) {
     let pool = ThreadPool::new(workers).unwrap();
-    let end = pool.execute(body).wait_timeout(Duration::from_secs(60));
+    let end = pool.execute(body).wait_timeout(LONG);
     end.expect("it hangs").unwrap();
 }
 
@@ -48,7 +51,9 @@ impl Event {
     }
 
     pub(crate) fn wait(&self) {
+        let begin = Instant::now();
         while self.0.load(Ordering::Acquire) == 0 {
+            assert!(begin.elapsed() < LONG, "it does not happen");
             // In WebAssembly a yield is nothing, and may share the core with the setter.
             thread::sleep(Duration::from_micros(10));
         }

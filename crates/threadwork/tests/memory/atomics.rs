@@ -1,6 +1,6 @@
 //! The atomic operations: what each returns and leaves, in all widths.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use threadwork::{MemoryError, SharedMemory};
 
@@ -108,25 +108,39 @@ fn views_are_the_same_words() {
     }
 }
 
+/// Threads that have come between each other's steps so often, and not so many steps, make the
+/// test: they may all run one after the other.
 #[test]
 fn no_increment_is_lost() {
     let memory = SharedMemory::new(1, 1).unwrap();
-    let each = rounds(10_000);
+    let between = AtomicU32::new(0);
+    let enough = rounds(1_000);
     // Neighbours in one word, of all widths.
-    together(4, |_| {
-        for _ in 0..each {
-            memory.add(0, 1_i32).unwrap();
+    let counts = together(4, |_| {
+        let (mut count, mut next) = (0_u32, 0);
+        while count < rounds(2_000) || between.load(Ordering::Relaxed) < enough {
+            count += 1;
+            let before = memory.add(0, 1_i32).unwrap();
+            if before != next {
+                between.fetch_add(1, Ordering::Relaxed);
+            }
+            next = before + 1;
             memory.add(4, 1_u16).unwrap();
             memory.add(6, 1_u8).unwrap();
             memory.sub(8, 1_i64).unwrap();
             memory.xor(7, 0x80_u8).unwrap();
+            if count.is_multiple_of(64) {
+                // Where there is one core, this is how others come between.
+                std::thread::yield_now();
+            }
         }
+        count
     });
-    let total = 4 * each;
+    let total: u32 = counts.iter().sum();
     assert_eq!(memory.load::<i32>(0), Ok(total as i32));
     assert_eq!(memory.load::<u16>(4), Ok(total as u16));
     assert_eq!(memory.load::<u8>(6), Ok(total as u8));
-    assert_eq!(memory.load::<u8>(7), Ok(0));
+    assert_eq!(memory.load::<u8>(7), Ok((total % 2) as u8 * 0x80));
     assert_eq!(memory.load::<i64>(8), Ok(-i64::from(total)));
 }
 
