@@ -39,7 +39,7 @@ fn as_many_compute_as_it_has_workers() {
     assert!(name.wait().unwrap().unwrap().starts_with("ours-"));
     assert_eq!(global.workers().len(), 2, "tasks have both workers");
     loops_run_on_two();
-    a_job_that_blocks_leaves_its_seat();
+    a_job_that_blocks_gives_its_permit_back();
     loops_run_on_two();
     tasks_run_on_two();
 }
@@ -72,7 +72,7 @@ fn loops_run_on_two() {
 }
 
 /// A job that blocks has its place taken by another worker, who takes the other job.
-fn a_job_that_blocks_leaves_its_seat() {
+fn a_job_that_blocks_gives_its_permit_back() {
     let (begun, opened, done) = (Latch::new(), Latch::new(), Latch::new());
     let helped = threadwork::scope(|scope| {
         scope.spawn(|_| {

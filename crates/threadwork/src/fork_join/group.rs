@@ -8,14 +8,14 @@
 //! theft costs its owner, who has to wait then. So work that is too small to be shared
 //! is left alone, without anybody measuring it.
 //!
-//! # Seats
+//! # Permits
 //!
 //! A thread of the program's own that comes to a pool, a *visitor*, computes itself. So that no
-//! more threads do than the pool has workers, there are as many *seats*. A visitor takes one
+//! more threads do than the pool has workers, there are as many *permits*. A visitor takes one
 //! when it comes, also when none is free; a worker takes one for each job that it steals, if one
-//! is free, and else sleeps as if there was no job. While that blocks, it has left its seat.
+//! is free, and else sleeps as if there was no job. While that blocks, it has given its permit back.
 //! Tasks, and jobs of those who wait, need none.
-//! A group that nobody visits has no seats, and pays nothing for them.
+//! A group that nobody visits has no permits, and pays nothing for them.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -44,7 +44,7 @@ pub(crate) struct Group {
     expected: usize,
     /// No slot from here on has ever been taken.
     reach: AtomicU32,
-    pub(super) seats: Option<CachePadded<Seats>>,
+    pub(super) permits: Option<CachePadded<Permits>>,
     pub(super) watch: Watch,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Slot {
 }
 
 /// How many may do jobs at once, and how many do: see the head of this file.
-pub(super) struct Seats {
+pub(super) struct Permits {
     most: u32,
     taken: AtomicU32,
 }
@@ -78,8 +78,8 @@ const HOPS: usize = 4;
 pub(crate) struct Member {
     group: Arc<Group>,
     slot: u32,
-    /// It has a seat: a visitor always, a worker for a job.
-    seated: Cell<bool>,
+    /// It has a permit: a visitor always, a worker for a job.
+    has_permit: Cell<bool>,
     /// What the thread was before.
     before: Stack,
 }
@@ -87,21 +87,21 @@ pub(crate) struct Member {
 impl Group {
     /// A group for so many workers, of which some are expected at once.
     pub(crate) fn new(workers: usize, expected: usize) -> Arc<Self> {
-        Self::with_seats(workers, expected, None)
+        Self::with_permits(workers, expected, None)
     }
 
     /// The same, to which visitors come: so many threads do jobs at once.
     pub(crate) fn for_visitors(workers: usize, expected: usize) -> Arc<Self> {
-        Self::with_seats(workers, expected, Some(Seats::new(expected)))
+        Self::with_permits(workers, expected, Some(Permits::new(expected)))
     }
 
-    fn with_seats(workers: usize, expected: usize, seats: Option<Seats>) -> Arc<Self> {
+    fn with_permits(workers: usize, expected: usize, permits: Option<Permits>) -> Arc<Self> {
         Arc::new(Group {
             slots: (0..workers + VISITORS).map(|_| Slot::new()).collect(),
             members: CachePadded::new(AtomicU32::new(0)),
             expected,
             reach: AtomicU32::new(0),
-            seats: seats.map(CachePadded::new),
+            permits: permits.map(CachePadded::new),
             watch: Watch::new(workers),
         })
     }
@@ -116,8 +116,8 @@ impl Group {
     /// too many.
     pub(super) fn visit(self: &Arc<Self>) -> Option<Member> {
         let visitor = self.take_slot(self.slots.len() - VISITORS..self.slots.len())?;
-        self.sit_down();
-        visitor.seated.set(true);
+        self.take_permit();
+        visitor.has_permit.set(true);
         Some(visitor)
     }
 
@@ -131,7 +131,7 @@ impl Group {
         Some(Member {
             group: self.clone(),
             slot: index as u32,
-            seated: Cell::new(false),
+            has_permit: Cell::new(false),
             before: stack::current().enter(self, &self.slots[index]),
         })
     }
@@ -139,8 +139,8 @@ impl Group {
     /// How many members there are, asleep or awake or on their way; or, if that is less, how
     /// many of them do jobs at once.
     pub(super) fn members(&self) -> usize {
-        if let Some(seats) = &self.seats {
-            return seats.most as usize;
+        if let Some(permits) = &self.permits {
+            return permits.most as usize;
         }
         // Ordering: Relaxed; a hint.
         let members = self.members.load(Ordering::Relaxed) as usize;
@@ -189,7 +189,7 @@ impl Group {
     }
 
     /// Takes a job from somebody's steal queue, preferably of who has stolen from `own` last, and
-    /// a seat to do it.
+    /// a permit to do it.
     pub(super) fn steal(&self, own: u32) -> Option<*const Job> {
         let slots = self.used_slots();
         // Ordering: Relaxed; a hint.
@@ -201,11 +201,15 @@ impl Group {
                 return None;
             }
             pause();
-            if self.seats.as_ref().is_some_and(|seats| !seats.try_take()) {
+            if self
+                .permits
+                .as_ref()
+                .is_some_and(|permits| !permits.try_take())
+            {
                 return None;
             }
             let Some(job) = victim.steal_queue.steal(state) else {
-                self.stand_up();
+                self.return_permit();
                 return None;
             };
             // Ordering: Relaxed; a hint.
@@ -215,61 +219,64 @@ impl Group {
     }
 
     /// Somebody computes who is not asked whether there is room.
-    pub(super) fn sit_down(&self) {
-        if let Some(seats) = &self.seats {
+    pub(super) fn take_permit(&self) {
+        if let Some(permits) = &self.permits {
             // Ordering: Relaxed; nothing is published by who takes one.
-            seats.taken.fetch_add(1, Ordering::Relaxed);
+            permits.taken.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Somebody leaves who will not look for another job.
-    pub(super) fn leave_seat(&self) {
-        self.stand_up();
-        self.watch.seat_is_free(self);
+    pub(super) fn release_permit(&self) {
+        self.return_permit();
+        self.watch.permit_is_free(self);
     }
 
     /// A worker that has done a job does a task now: has another look for the next job, if there
-    /// is a seat for that.
+    /// is a permit for that.
     pub(crate) fn leave_jobs(&self) {
-        self.watch.seat_is_free(self);
+        self.watch.permit_is_free(self);
     }
 
     /// A job that `steal` took is done.
-    pub(super) fn stand_up(&self) {
-        if let Some(seats) = &self.seats {
-            seats.give_back();
+    pub(super) fn return_permit(&self) {
+        if let Some(permits) = &self.permits {
+            permits.give_back();
         }
     }
 
-    /// Whether all seats are taken. `false` may be wrong in a moment, and so may `true`, but that
-    /// who gives a seat back sees what the caller did before.
+    /// Whether all permits are taken. `false` may be wrong in a moment, and so may `true`, but that
+    /// who gives a permit back sees what the caller did before.
     pub(super) fn is_full(&self) -> bool {
-        self.seats.as_ref().is_some_and(|seats| {
+        self.permits.as_ref().is_some_and(|permits| {
             // Ordering: AcqRel; pairs with `give_back`, both ways.
-            seats.taken.fetch_add(0, Ordering::AcqRel) >= seats.most
+            permits.taken.fetch_add(0, Ordering::AcqRel) >= permits.most
         })
     }
 
     /// The same, when it need not be so.
     pub(super) fn seems_full(&self) -> bool {
-        self.free_seats() == 0
+        self.free_permits() == 0
     }
 
-    /// How many seats are free.
-    pub(super) fn free_seats(&self) -> usize {
-        self.seats.as_ref().map_or(usize::MAX, |seats| {
+    /// How many permits are free.
+    pub(super) fn free_permits(&self) -> usize {
+        self.permits.as_ref().map_or(usize::MAX, |permits| {
             // Ordering: Relaxed; who must see one that was given back has seen more of that
             // thread.
-            seats
+            permits
                 .most
-                .saturating_sub(seats.taken.load(Ordering::Relaxed)) as usize
+                .saturating_sub(permits.taken.load(Ordering::Relaxed)) as usize
         })
     }
 
-    /// Whether some seats are free and some taken: who has taken one may have jobs for others.
-    pub(super) fn has_free_and_taken_seats(&self) -> bool {
-        let most = self.seats.as_ref().map_or(0, |seats| seats.most as usize);
-        (1..most).contains(&self.free_seats())
+    /// Whether some permits are free and some taken: who has taken one may have jobs for others.
+    pub(super) fn has_free_and_taken_permits(&self) -> bool {
+        let most = self
+            .permits
+            .as_ref()
+            .map_or(0, |permits| permits.most as usize);
+        (1..most).contains(&self.free_permits())
     }
 
     /// Takes a job that descends from what one of `thieves` has stolen: from that one, or
@@ -296,9 +303,9 @@ impl Group {
     }
 }
 
-impl Seats {
+impl Permits {
     fn new(most: usize) -> Self {
-        Seats {
+        Permits {
             most: most as u32,
             taken: AtomicU32::new(0),
         }
@@ -356,32 +363,32 @@ impl Member {
         job.is_some()
     }
 
-    /// Runs a job that [`steal`](Group::steal) took, in the seat that it took.
+    /// Runs a job that [`steal`](Group::steal) took, with the permit that it took.
     ///
     /// # Safety
     ///
     /// As for [`Job::run`].
     pub(super) unsafe fn run_stolen(&self, job: *const Job) {
-        self.seated.set(true);
+        self.has_permit.set(true);
         // SAFETY: the caller's promise.
         unsafe { stack::current().run_stolen(job) };
-        self.seated.set(false);
-        self.group.stand_up();
+        self.has_permit.set(false);
+        self.group.return_permit();
     }
 
-    /// A worker blocks: while it does, another may have its seat. Returns whether it had one.
-    pub(crate) fn leave_seat(&self) -> bool {
-        let seated = self.seated.replace(false);
-        if seated {
-            self.group.leave_seat();
+    /// A worker blocks: while it does, another may have its permit. Returns whether it had one.
+    pub(crate) fn release_permit(&self) -> bool {
+        let has_permit = self.has_permit.replace(false);
+        if has_permit {
+            self.group.release_permit();
         }
-        seated
+        has_permit
     }
 
-    /// A worker that had left its seat goes on, also if there is none for it.
-    pub(crate) fn sit_down_again(&self) {
-        self.group.sit_down();
-        self.seated.set(true);
+    /// A worker that had given its permit back goes on, also if none is free.
+    pub(crate) fn take_permit_again(&self) {
+        self.group.take_permit();
+        self.has_permit.set(true);
     }
 
     pub(super) fn group(&self) -> &Group {
@@ -403,8 +410,8 @@ impl Drop for Member {
         let slot = self.group.slot(self.slot);
         // Ordering: Release; pairs with the acquire in `take`.
         slot.taken.store(FREE, Ordering::Release);
-        if self.seated.get() {
-            self.group.leave_seat();
+        if self.has_permit.get() {
+            self.group.release_permit();
         }
     }
 }
@@ -427,12 +434,12 @@ mod tests {
         members.into_iter().rev().for_each(drop);
     }
 
-    /// Visitors have seats in any case, and leave to the workers what is left.
+    /// Visitors have permits in any case, and leave to the workers what is left.
     #[test]
-    fn there_are_as_many_seats_as_workers() {
+    fn there_are_as_many_permits_as_workers() {
         let group = Group::for_visitors(8, 2);
         let free = |count| {
-            assert_eq!(group.free_seats(), count);
+            assert_eq!(group.free_permits(), count);
             assert_eq!(group.is_full(), count == 0);
             assert_eq!(group.members(), 2);
         };

@@ -98,7 +98,7 @@ impl Member {
                 Duty::Watch => {
                     let survey = watch.survey(group);
                     if survey.old > 0 {
-                        watch.call_searchers(group, (survey.old - 1).min(group.free_seats()));
+                        watch.call_searchers(group, (survey.old - 1).min(group.free_permits()));
                         Duty::Search
                     } else if survey.quiet && watch.join_sleepers_last(group, slot) {
                         *watching = false;

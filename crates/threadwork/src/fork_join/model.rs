@@ -18,16 +18,16 @@ impl Group {
         Group(group::Group::new(workers, 0))
     }
 
-    /// One that has so many seats, all of which are taken.
-    pub fn full(workers: usize, seats: usize) -> Self {
-        let group = group::Group::for_visitors(workers, seats);
-        (0..seats).for_each(|_| group.sit_down());
+    /// One that has so many permits, all of which are taken.
+    pub fn full(workers: usize, permits: usize) -> Self {
+        let group = group::Group::for_visitors(workers, permits);
+        (0..permits).for_each(|_| group.take_permit());
         Group(group)
     }
 
     /// A visitor leaves.
-    pub fn give_seat_back(&self) {
-        self.0.leave_seat();
+    pub fn give_permit_back(&self) {
+        self.0.release_permit();
     }
 
     pub fn enter(&self) -> Member {

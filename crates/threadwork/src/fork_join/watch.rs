@@ -41,14 +41,14 @@
 //! - *Somebody falls asleep* (`join_sleepers`) only in a step that finds it held. If it is
 //!   not, it takes the watch itself.
 //!
-//! A job that nobody may take, since all seats are taken (see [`group`](super::group)), is
-//! looked for when a seat is given back: by the worker who does that, since it searches then;
-//! or (`seat_is_free`) by a visitor that leaves, or a worker that blocks or does a task instead.
-//! A watch is given up for that reason with a read-modify-write of the seats after `held` was
-//! cleared, and a seat is given back by one: either the first sees the seat, and looks at the
+//! A job that nobody may take, since all permits are taken (see [`group`](super::group)), is
+//! looked for when a permit is given back: by the worker who does that, since it searches then;
+//! or (`permit_is_free`) by a visitor that leaves, or a worker that blocks or does a task instead.
+//! A watch is given up for that reason with a read-modify-write of the permits after `held` was
+//! cleared, and a permit is given back by one: either the first sees the permit, and looks at the
 //! steal queues, or the second sees that nobody watches, and does. An offer that calls nobody
 //! for that reason is before the second's stamps, and is found; or after, and then it sees the
-//! seat.
+//! permit.
 //!
 //! Loads instead of the stamps are not enough, even sequentially consistent ones, while the
 //! offer is not followed by a fence (tokio #1788).
@@ -150,10 +150,10 @@ impl Watch {
         }
     }
 
-    /// A seat is free, and who has left it does not search: wakes another for the jobs of others,
+    /// A permit is free, and who has given it back does not search: wakes another for the jobs of others,
     /// if nobody watches.
-    pub(super) fn seat_is_free(&self, group: &Group) {
-        if self.is_needed() && group.has_free_and_taken_seats() && group.stamp_all() {
+    pub(super) fn permit_is_free(&self, group: &Group) {
+        if self.is_needed() && group.has_free_and_taken_permits() && group.stamp_all() {
             self.call_watch(group, Call::Alarm);
         }
     }

@@ -36,8 +36,8 @@ pub(super) struct Worker {
     depth: Cell<u32>,
     /// It has said that it blocks.
     is_blocked: Cell<bool>,
-    /// It has left a seat of its group while it blocks.
-    left_seat: Cell<bool>,
+    /// It has given back its permit of the group while it blocks.
+    released_permit: Cell<bool>,
     /// How many children its tasks have, and how many they may have before those that are
     /// over are forgotten.
     children: Cell<usize>,
@@ -83,7 +83,7 @@ impl Worker {
             top: Cell::new(ptr::null()),
             depth: Cell::new(0),
             is_blocked: Cell::new(false),
-            left_seat: Cell::new(false),
+            released_permit: Cell::new(false),
             children: Cell::new(0),
             enough_children: Cell::new(FEW_CHILDREN),
         }
@@ -342,7 +342,7 @@ impl Worker {
             return None;
         }
         self.shared.substitute();
-        self.left_seat.set(self.member.leave_seat());
+        self.released_permit.set(self.member.release_permit());
         Some(Blocked(PhantomData))
     }
 }
@@ -354,8 +354,8 @@ impl Drop for Blocked {
     fn drop(&mut self) {
         Worker::with(|worker| {
             if let Some(worker) = worker {
-                if worker.left_seat.take() {
-                    worker.member.sit_down_again();
+                if worker.released_permit.take() {
+                    worker.member.take_permit_again();
                 }
                 worker.is_blocked.set(false);
                 worker.shared.thread_counts.unblock();

@@ -112,7 +112,7 @@ fn threads_outside_of_any_pool_take_part() {
 /// More than there are slots: those that get none do it alone.
 #[test]
 #[cfg_attr(miri, ignore = "many threads")]
-fn more_threads_than_seats_get_it_done() {
+fn more_threads_than_permits_get_it_done() {
     const THREADS: usize = 80;
     let inside = AtomicU64::new(0);
     thread::scope(|threads| {

@@ -226,10 +226,10 @@ fn the_watch_is_not_left_for_a_job() {
     });
 }
 
-/// All seats are taken, so the watch is given up, while a visitor offers a job and another gives
-/// its seat back: who gives up the watch sees the seat and the job, or who leaves calls it.
+/// All permits are taken, so the watch is given up, while a visitor offers a job and another gives
+/// its permit back: who gives up the watch sees the permit and the job, or who leaves calls it.
 #[test]
-fn a_free_seat_is_found() {
+fn a_free_permit_is_found() {
     const WATCH: u32 = 1;
     model(3, || {
         let group = Arc::new(Group::full(2, 2));
@@ -241,7 +241,7 @@ fn a_free_seat_is_found() {
         });
         let leaver = thread::spawn({
             let group = group.clone();
-            move || group.give_seat_back()
+            move || group.give_permit_back()
         });
         group.offer(0);
         leaver.join().unwrap();

@@ -144,35 +144,35 @@ pub(crate) const LOOM: &[Bug] = &[
         "sleep::a_search_is_not_ended_for_a_task",
     ),
     bug(
-        "who gives a seat back calls nobody",
+        "who gives a permit back calls nobody",
         WATCH,
-        "group.has_free_and_taken_seats() && group.stamp_all()",
-        "group.has_free_and_taken_seats() && false",
-        "sleep::a_free_seat_is_found",
+        "group.has_free_and_taken_permits() && group.stamp_all()",
+        "group.has_free_and_taken_permits() && false",
+        "sleep::a_free_permit_is_found",
     ),
     bug(
-        "a watch that is given up does not look for a seat again",
+        "a watch that is given up does not look for a permit again",
         WATCH,
         "let stays_awake = !group.is_full()",
         "let stays_awake = !group.seems_full()",
-        "sleep::a_free_seat_is_found",
+        "sleep::a_free_permit_is_found",
     ),
 ];
 
 /// What the global pool shows.
 pub(crate) const GLOBAL: &[Bug] = &[
     bug(
-        "there is a seat too many",
+        "there is a permit too many",
         GROUP,
-        "Some(Seats::new(expected))",
-        "Some(Seats::new(expected + 1))",
+        "Some(Permits::new(expected))",
+        "Some(Permits::new(expected + 1))",
         "as_many_compute_as_it_has_workers",
     ),
     bug(
-        "who blocks keeps its seat",
+        "who blocks keeps its permit",
         "pool/worker.rs",
-        "self.left_seat.set(self.member.leave_seat());",
-        "self.left_seat.set(false);",
+        "self.released_permit.set(self.member.release_permit());",
+        "self.released_permit.set(false);",
         "as_many_compute_as_it_has_workers",
     ),
     bug(
