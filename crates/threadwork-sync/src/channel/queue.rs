@@ -126,10 +126,8 @@ impl<'a, T> Waiter<'a> for Popping<'a, T> {
     }
 
     fn cancel(&mut self, woken: bool) -> Option<Self::Output> {
-        // What it was notified of is still in the queue, for the next.
-        if self.wait.as_mut()?.cancel(woken).is_some() {
-            self.queue.arrived.notify_one();
-        }
+        // What it was notified of is still in the queue, and the notify goes to the next.
+        let _unused = self.wait.as_mut()?.cancel(woken);
         None
     }
 }

@@ -105,6 +105,13 @@ pub(crate) const BUGS: &[Bug] = &[
         "futures::an_unpolled_future_keeps_one_message_from_the_others",
     ),
     bug(
+        "a message can be put into a closed queue",
+        "channel/queue.rs",
+        "if inside.is_closed {",
+        "if false {",
+        "channel::who_closes_ends_both_sides",
+    ),
+    bug(
         "a timeout passes unseen by an executor",
         "select.rs",
         "        if !unpark.0.park_timeout(left) {\n            return None;\n        }",
