@@ -92,13 +92,20 @@ export class Environment {
     return words[first] === fd ? INPUT : -1;
   }
 
-  hasInput() {
+  /** The ring of standard input; the host, which may leave its source alone until then, hears of it. */
+  get inputRing() {
     const ring = this.control.rings[INPUT];
+    if (ring.want()) this.ringHost();
+    return ring;
+  }
+
+  hasInput() {
+    const ring = this.inputRing;
     return ring.filled > 0 || ring.isFinished;
   }
 
   input() {
-    const { filled, isFinished } = this.control.rings[INPUT];
+    const { filled, isFinished } = this.inputRing;
     return { filled, isFinished };
   }
 
@@ -107,11 +114,11 @@ export class Environment {
   }
 
   waitForInput(milliseconds) {
-    this.blocking(() => this.control.rings[INPUT].waitFilled(milliseconds));
+    this.blocking(() => this.inputRing.waitFilled(milliseconds));
   }
 
   read(vectors) {
-    const ring = this.control.rings[INPUT];
+    const ring = this.inputRing;
     if (vectors.every(({ length }) => length === 0)) return 0;
     if (this.isNonblocking(INPUT) && !this.hasInput()) throw new Errno(E.AGAIN);
     if (!ring.readers.acquire()) throw ENDED;

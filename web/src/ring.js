@@ -8,6 +8,7 @@
 //   word 4  changes when bytes were written, or the writing end was closed
 //   word 5  changes when bytes were read, or the ring was closed
 //   word 6  1: nothing more will be written; 2: the process ends, too
+//   word 7  1 once somebody has looked for something to read
 
 import { Lock } from './lock.js';
 
@@ -16,6 +17,7 @@ const READ = 1;
 const FILLED = 4;
 const DRAINED = 5;
 const CLOSED = 6;
+const WANTED = 7;
 const WORDS = 8;
 
 export class Ring {
@@ -36,6 +38,15 @@ export class Ring {
 
   get isFinished() {
     return Atomics.load(this.words, CLOSED) !== 0;
+  }
+
+  /** Notes that somebody looks for something to read; true the first time. */
+  want() {
+    return Atomics.load(this.words, WANTED) === 0 && Atomics.exchange(this.words, WANTED, 1) === 0;
+  }
+
+  get isWanted() {
+    return Atomics.load(this.words, WANTED) !== 0;
   }
 
   /** Nothing more will be written: who reads gets the rest, then nothing. */

@@ -135,6 +135,8 @@ export class Input {
   #isFinished = false;
   #isOver = false;
   #stop = () => {};
+  /** Takes up a source that others may want, once the guest does. */
+  #begin = null;
 
   /**
    * @param {string | object} source
@@ -146,7 +148,7 @@ export class Input {
     if (typeof Blob === 'function' && source instanceof Blob) source = source.stream();
     if (source === 'null') this.#end();
     else if (source === 'pipe') this.#pipe();
-    else if (source === 'inherit') this.#inherit();
+    else if (source === 'inherit') this.#begin = () => this.#inherit();
     else if (typeof source?.getReader === 'function') this.#pump(source.getReader(), broken);
     else {
       this.#send(bytesOf(typeof source === 'string' ? undefined : (source?.text ?? source)));
@@ -186,7 +188,7 @@ export class Input {
     });
   }
 
-  /** Node's own standard input, read while the process runs. */
+  /** Node's own standard input, read from the guest's first look at it until the process ends. */
   #inherit() {
     const { stdin } = globalThis.process ?? {};
     if (!stdin || stdin.readableEnded || stdin.destroyed) return this.#end();
@@ -226,6 +228,11 @@ export class Input {
 
   /** Moves what fits into the ring. */
   fill() {
+    if (this.#begin && this.#ring.isWanted) {
+      const begin = this.#begin;
+      this.#begin = null;
+      begin();
+    }
     while (this.#queue.length > 0) {
       const [first] = this.#queue;
       first.bytes = first.bytes.subarray(this.#ring.write(first.bytes));

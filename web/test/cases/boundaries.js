@@ -505,6 +505,20 @@ test('boundaries: what two programs read of Node\'s input, and what the encoding
   }
 }, nodeOnly);
 
+test('boundaries: Node\'s input is left alone by a program that does not look at it', async () => {
+  const { execFile } = await import('node:child_process');
+  const index = new URL('../../index.js', import.meta.url).href;
+  const source = `import { load, Process } from ${JSON.stringify(index)};
+    await new Process(await load(${JSON.stringify(guest('hello'))}), { stdin: 'inherit', stdout: 'null' }).run();`;
+  // A loop over lines whose programs have the same input.
+  const loop = 'n=0; while read -r _; do "$0" --input-type=module -e "$1" || exit; n=$((n+1)); done; echo $n';
+  const out = await new Promise((done) => {
+    const child = execFile('sh', ['-c', loop, globalThis.process.execPath, source], (error, out) => done(error ?? out));
+    child.stdin.end('a\nb\nc\n');
+  });
+  equal(out, '3\n');
+}, nodeOnly);
+
 test('boundaries: Node ends although a message could not be sent', async () => {
   const { execFile } = await import('node:child_process');
   const index = new URL('../../index.js', import.meta.url).href;
