@@ -23,7 +23,7 @@ import { describe, NO_SHARED_MEMORY, ThreadworkError } from './errors.js';
 import { absolute, bytesOf, callOut, checkCount, checkSignal, checkTime, onAbort, textOf } from './foreign.js';
 import { withZero } from './guest-memory.js';
 import { layOut, take } from './host-area.js';
-import { asyncDispose, canShare, canWaitAsync, cores, monotonic } from './platform.js';
+import { asyncDispose, canShare, canWaitAsync, cores, isNode, monotonic } from './platform.js';
 import { PageFunctions } from './page-functions.js';
 import { preopensOf } from './preopens.js';
 import { unshare } from './sections.js';
@@ -370,7 +370,8 @@ export class Process {
 
   /** @internal Closes what the workers have not closed, once they are gone. */
   async closeFiles() {
-    if (!this.#table) return;
+    // Elsewhere nothing is the system's.
+    if (!this.#table || !isNode) return;
     const { Descriptors } = await import('./files/descriptors.js');
     const { revive } = await import('./files/node.js');
     new Descriptors(this.#table, { revive: [undefined, revive], isOwner: false }).closeAll();

@@ -116,7 +116,9 @@ export class Descriptors {
   /** Memory for a table; the same for all workers that use it. */
   static create(isShared) {
     const bytes = (OWN_SLOTS + MOST_SLOTS * SLOT_WORDS) * 4;
-    return isShared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
+    // One that may grow is mapped, and what nobody touches takes no memory. The others are allocated,
+    // in Node by an allocator that fills those with zeros which it uses again.
+    return isShared ? new SharedArrayBuffer(bytes, { maxByteLength: bytes }) : new ArrayBuffer(bytes);
   }
 
   /**

@@ -43,8 +43,9 @@ test('signals: a load is broken with the reason, whatever it waits for', async (
     abort(reason);
     check((await failure(loads)) === reason, 'another reason');
   }
+  // From bytes: `fetch` listens by itself, in Node until it is collected.
   const { signal, listeners } = counted();
-  const program = await load(guest('hello'), { signal });
+  const program = await load(await (await fetch(guest('hello'))).arrayBuffer(), { signal });
   await until(() => listeners.size === 0);
   equal(await new Process(program, { stdout: 'null' }).run(), { kind: 'exited', code: 0 });
 });
