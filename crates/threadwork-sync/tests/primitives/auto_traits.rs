@@ -287,8 +287,10 @@ fn futures_of_the_others() {
     });
 }
 
-/// Data that may be shared and not sent. Leaked: this is about types.
+/// Data that may be shared and not sent. Its mutex is kept for ever: this is about types.
 fn std_guard() -> Shared {
+    static KEPT: std::sync::Mutex<Vec<&std::sync::Mutex<u32>>> = std::sync::Mutex::new(Vec::new());
     let mutex: &'static std::sync::Mutex<u32> = Box::leak(Box::new(std::sync::Mutex::new(1)));
+    KEPT.lock().unwrap().push(mutex);
     mutex.lock().unwrap()
 }

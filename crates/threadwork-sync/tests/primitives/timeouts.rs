@@ -2,6 +2,7 @@
 //! port of the test's own, where time passes when the test says so.
 
 use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
@@ -57,36 +58,39 @@ impl Futex for Script<'_> {
 /// One watch that takes longer than the timeout is the last.
 #[test]
 fn a_watch_that_takes_too_long_is_the_last() {
-    fn check<'a, W: Waiter<'a>>(waiter: impl FnOnce(&'a Script<'a>) -> W) {
-        let port: &'a Script<'a> = Box::leak(Box::default());
+    fn check<'a, W: Waiter<'a>>(port: &'a Script<'a>, waiter: impl FnOnce(&'a Script<'a>) -> W) {
         assert!(block(port, waiter(port), Some(LIMIT)).is_none());
         assert!(port.watches.get() <= 1);
     }
+    // What borrows for as long as it lives itself must not be dropped.
+    let ports: [ManuallyDrop<Script<'_>>; 12] = Default::default();
+    let mut ports = ports.iter();
+    let mut port = || &**ports.next().unwrap();
     let mutex = RawMutex::new();
     assert!(mutex.try_lock());
-    check(|port| mutex.acquire(port));
+    check(port(), |port| mutex.acquire(port));
     let rwlock = RawRwLock::new();
     assert!(rwlock.try_write());
-    check(|port| rwlock.acquire_read(port));
-    check(|port| rwlock.acquire_write(port));
+    check(port(), |port| rwlock.acquire_read(port));
+    check(port(), |port| rwlock.acquire_write(port));
     let ranked = RawPriorityMutex::new();
     assert!(ranked.try_lock(Contender::default()));
-    check(|port| ranked.acquire(port, Contender::default()));
+    check(port(), |port| ranked.acquire(port, Contender::default()));
     assert_eq!(ranked.waiting(Contender::default().priority), 0);
     let barrier = Barrier::new(2);
-    check(|port| barrier.waiter(port));
+    check(port(), |port| barrier.waiter(port));
     let semaphore = Semaphore::new(0);
-    check(|port| semaphore.waiter(1, port));
-    check(|port| semaphore.waiter(2, port));
+    check(port(), |port| semaphore.waiter(1, port));
+    check(port(), |port| semaphore.waiter(2, port));
     let condvar = Condvar::new();
-    check(|port| condvar.waiter(port));
+    check(port(), |port| condvar.waiter(port));
     let (latch, group, once) = (Latch::new(), WaitGroup::new(), Once::new());
     group.add(1);
-    check(|_| latch.waiter());
-    check(|_| group.waiter());
-    check(|_| once.completion());
+    check(port(), |_| latch.waiter());
+    check(port(), |_| group.waiter());
+    check(port(), |_| once.completion());
     let parker = Parker::new();
-    check(|_| parker.waiter());
+    check(port(), |_| parker.waiter());
     // Who gave up is not there any more.
     parker.unpark();
     assert!(parker.try_park());
