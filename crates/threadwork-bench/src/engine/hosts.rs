@@ -103,7 +103,7 @@ fn threadwork(program: &Path, args: &[String], stopping: Stopping) -> Result<u8>
     let module = Module::from_file(&engine, program)?;
     let status = ProcessBuilder::new(&module)
         .args(args)
-        .preopen_dir(".", ".")
+        .preopen_dir(".", "/")
         .stdin(Stdin::Inherit)
         .stdout(Output::Inherit)
         .stderr(Output::Inherit)

@@ -68,7 +68,7 @@ fn run_main(path: &Path, args: &[String]) -> Result<i32> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let wasi = WasiBuilder::new()
         .args([name.into_owned()].into_iter().chain(args.iter().cloned()))
-        .preopen_dir(".", ".")
+        .preopen_dir(".", "/")
         .stdin(Input::Inherit)
         .stdout(Output::Inherit)
         .stderr(Output::Inherit)

@@ -10,7 +10,13 @@ use std::time::{Instant, SystemTime};
 
 use crate::{Measured, share, timed};
 
-const FOLDER: &str = "target/files";
+/// As WebAssembly the working directory is granted as the root, and named from there: wasi-libc puts
+/// relative paths of all threads together in one buffer, so that now and then a thread opens what
+/// another has named.
+const FOLDER: &str = match cfg!(target_family = "wasm") {
+    true => "/target/files",
+    false => "target/files",
+};
 
 /// Bytes of one piece that is read or written.
 const PIECE: usize = 64 << 10;
