@@ -131,8 +131,8 @@ export class PageFunctions {
   constructor(functions, handlers, control, broken) {
     for (const [module, names] of Object.entries(functions)) {
       for (const [name, given] of Object.entries(names)) {
-        const { call = given, waits = true } = given ?? {};
-        this.#functions.push({ module, name, waits, call: checkFunction(`functions.${module}.${name}`, own(given, call)) });
+        const { call, waits = true } = typeof given === 'function' ? { call: given } : (given ?? {});
+        this.#functions.push({ module, name, waits, call: checkFunction(`functions.${module}.${name}`, call) });
       }
     }
     for (const [name, handler] of Object.entries(handlers)) checkFunction(`handlers.${name}`, handler);
@@ -244,9 +244,6 @@ export class PageFunctions {
     this.#errors.clear();
   }
 }
-
-/** A function that is given by itself, or as `{ call }`. */
-const own = (given, call) => (typeof given === 'function' ? given : call);
 
 /** The results that a function's value is. */
 function valuesOf(value) {

@@ -556,7 +556,7 @@ test('boundaries: the service worker isolates the pages that it is told to, leav
   answers.close();
 }, browsers);
 
-// Not in Firefox: there a worklet ends with the rendering, mostly before its wait of 5 ms is over.
+// Not in Firefox, where its answer mostly does not come once the rendering is over; it is not known why.
 test('boundaries: an AudioWorklet, which may not block and has no timers, is told so', async () => {
   const memory = new SharedMemory(1, 16);
   const mutex = new Mutex(memory);
