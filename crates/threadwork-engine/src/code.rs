@@ -26,8 +26,8 @@ pub(crate) struct Code {
     pub(crate) has_poll: bool,
     /// Native stack that its threads have.
     pub(crate) max_wasm_stack: usize,
-    /// Where a signal may stop its threads; `None` if it has no code, or none does.
-    pub(crate) map: Option<CodeMap>,
+    /// Where its functions lie.
+    pub(crate) map: Arc<CodeMap>,
     /// The function that a thread calls when its stack in linear memory is used up; `None`
     /// if that is not looked at.
     pub(crate) stack_overflow: Option<u32>,

@@ -159,12 +159,10 @@ impl Module {
         if spawns {
             check_thread_start(&wasmtime, &program)?;
         }
-        let map = program.stop_function.map(|stop| {
-            CodeMap::new(&wasmtime, stop).ok_or_else(|| Error::Compile {
-                message: "the compiler made no trap where the rewriter asked for one".to_owned(),
-            })
-        });
-        let map = map.transpose()?;
+        let map = CodeMap::new(&wasmtime, program.stop_function);
+        let map = map.ok_or_else(|| Error::Compile {
+            message: "the compiler made no trap where the rewriter asked for one".to_owned(),
+        })?;
         let mut linker = engine.linker().clone();
         define_sync_imports(&mut linker, &program.memories, &program.sync).map_err(|error| {
             Error::Linker {
@@ -183,7 +181,7 @@ impl Module {
                 memories: program.memories,
                 is_reusable: program.has_reset,
                 has_poll: program.has_poll,
-                map,
+                map: Arc::new(map),
                 stack_overflow: program.stack_overflow,
                 spawns,
                 thread_data: thread_data(original),

@@ -6,6 +6,7 @@
 //!
 //! Invariant: compiling ends no program that is short of threads, and leaves none behind.
 
+use super::frames::KEPT;
 use super::os_thread;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use wasmtime::{Config, Engine, Module, Result, WasmBacktraceDetails};
@@ -25,6 +26,7 @@ pub(crate) fn config(max_wasm_stack: usize) -> Config {
         .max_wasm_stack(max_wasm_stack)
         // Of fibers, which there are none of; Wasmtime wants it to be no less.
         .async_stack_size(max_wasm_stack)
+        .wasm_backtrace_max_frames(Some(KEPT))
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_tail_call(true)
         .wasm_multi_memory(true)

@@ -7,6 +7,7 @@
 //! | `code_map` | where a module's functions lie in the host's memory |
 //! | `os_thread` | operating-system threads that guests can run on |
 //! | `stop_signal` | stops a thread in the middle of guest code |
+//! | `frames` | what it costs to end a guest that is deep in a recursion |
 //! | `compiler` | compiles, on threads that live as long as the compile |
 //! | `compile_process` | compiles in a process of its own |
 //! | `system_limits` | how many threads and mappings the system has for an engine |
@@ -17,6 +18,7 @@ mod code_map;
 mod compile_process;
 mod compiler;
 mod cpu_clock;
+mod frames;
 mod os_thread;
 mod stop_signal;
 mod system_limits;
@@ -27,6 +29,8 @@ pub(crate) use code_map::CodeMap;
 pub use compile_process::CompilerProcess;
 pub(crate) use compiler::{Compiler, config};
 pub(crate) use cpu_clock::{CpuClock, SUPPORTED as HAS_CPU_CLOCKS};
+use frames::NoFrames;
+pub(crate) use frames::shorten_in;
 pub(crate) use os_thread::{run_apart, with_traps};
 pub(crate) use stop_signal::{
     Reasons, Receiver, SUPPORTED as CAN_SIGNAL, install as install_signal, stoppable,
@@ -48,6 +52,7 @@ pub(crate) struct Machine {
     workers: Workers,
     mappings: Arc<Mappings>,
     watchdog: Watchdog,
+    no_frames: NoFrames,
 }
 
 impl Machine {
@@ -63,6 +68,7 @@ impl Machine {
         let parallelism = u32::try_from(parallelism).unwrap_or(u32::MAX);
         let cores = Arc::new(Cores::new(parallelism));
         Self {
+            no_frames: NoFrames::new(&wasmtime),
             wasmtime,
             compiler,
             signal,
@@ -103,6 +109,11 @@ impl Machine {
     /// What instances take for memories of their own.
     pub(crate) fn mappings(&self) -> &Arc<Mappings> {
         &self.mappings
+    }
+
+    /// The error, by which a host call ends its guest, without the guest's frames.
+    pub(crate) fn without_frames(&self, error: wasmtime::Error) -> wasmtime::Error {
+        self.no_frames.mark(error)
     }
 
     pub(crate) fn watchdog(&self) -> &Watchdog {

@@ -163,6 +163,9 @@ mod linux {
             // SAFETY: as above.
             let code = unsafe { &*self.code };
             let pc = registers[libc::REG_RIP as usize] as usize;
+            let Some(trap) = code.trap() else {
+                return;
+            };
             if !code.has(pc) || moves_frame(pc) {
                 return;
             }
@@ -176,7 +179,7 @@ mod linux {
             unsafe { frame.write([registers[libc::REG_RBP as usize] as usize, pc]) };
             registers[libc::REG_RSP as usize] = fp as libc::greg_t;
             registers[libc::REG_RBP as usize] = fp as libc::greg_t;
-            registers[libc::REG_RIP as usize] = code.trap() as libc::greg_t;
+            registers[libc::REG_RIP as usize] = trap as libc::greg_t;
         }
     }
 

@@ -4,7 +4,7 @@
 use super::state::{State, ThreadContext};
 use crate::limits::Limit;
 use crate::linear_memory::Reserved;
-use crate::thread::{Ended, ThreadState};
+use crate::thread::ThreadState;
 use std::sync::Arc;
 use std::time::Duration;
 use threadwork_rewrite::MEMORY;
@@ -40,7 +40,7 @@ impl ThreadContext {
     /// Fails if the process is ending or the thread's task was cancelled.
     pub(super) fn check_running(&self) -> wasmtime::Result<()> {
         match self.thread.is_cancelled() {
-            true => Err(wasmtime::Error::new(Ended)),
+            true => Err(self.process.ended()),
             false => self.process.check_running(),
         }
     }
@@ -54,6 +54,11 @@ impl Host for ThreadContext {
 
     fn check_running(&self) -> wasmtime::Result<()> {
         self.check_running()
+    }
+
+    fn exit(&self, code: i32) -> wasmtime::Error {
+        let exit = wasmtime::Error::new(threadwork_wasi::Exit(code));
+        self.process.machine().without_frames(exit)
     }
 
     fn shared_memory(&self) -> Option<&SharedMemory> {

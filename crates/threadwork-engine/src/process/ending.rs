@@ -14,7 +14,6 @@ use crate::backtrace::Backtrace;
 use crate::exit_status::{DeadlockReport, ExitStatus, LimitExceeded, Sleeper, Trap};
 use crate::limits::Limit;
 use crate::lock::lock;
-use crate::thread::Ended;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
@@ -63,14 +62,6 @@ impl Ending {
         self.is_ending.load(Ordering::SeqCst)
     }
 
-    /// Fails if the process is ending.
-    pub(super) fn check_running(&self) -> wasmtime::Result<()> {
-        match self.is_ending() {
-            true => Err(wasmtime::Error::new(Ended)),
-            false => Ok(()),
-        }
-    }
-
     /// True once it is ending; for a signal handler, which looks at nothing else.
     pub(super) fn flag(&self) -> &AtomicBool {
         &self.is_ending
@@ -92,6 +83,11 @@ impl Ending {
     /// Whether the cause is that all slept.
     pub(super) fn is_deadlock(&self) -> bool {
         matches!(*lock(&self.cause), Some(Cause::Deadlock))
+    }
+
+    /// Whether [`report`](Self::report) would show the frames of one more thread.
+    pub(super) fn shows_frames(&self) -> bool {
+        self.is_deadlock() && lock(&self.sleepers).len() < MOST_BACKTRACES
     }
 
     /// For the report of a deadlock.

@@ -12,7 +12,7 @@
 
 use super::state::{State, ThreadContext};
 use super::threads::InstanceSlot;
-use crate::machine::{Taken, Worker};
+use crate::machine::{Taken, Worker, shorten_in};
 use crate::thread::{Ended, StackOverflow, ThreadState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -52,6 +52,7 @@ impl PooledInstance {
         let context = ThreadContext::new(process, thread);
         let mut store = Store::new(process.machine().wasmtime(), context);
         store.limiter(|context| context);
+        shorten_in(&mut store, Arc::clone(&code.map));
         let instance = instantiate(&mut store)?;
         let mut function = |name| instance.get_func(&mut store, name);
         let [enter, reset, start] = [ENTER, RESET, "wasi_thread_start"].map(&mut function);

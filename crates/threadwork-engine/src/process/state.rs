@@ -274,10 +274,8 @@ impl State {
 
     /// Runs `body` so that a signal can stop the guest code in it, called by `thread`.
     pub(crate) fn stoppable<R>(&self, thread: &ThreadState, body: impl FnOnce() -> R) -> R {
-        match &self.code.map {
-            Some(map) => stoppable(map, &thread.reasons(self.record.ending.flag()), body),
-            None => body(),
-        }
+        let reasons = thread.reasons(self.record.ending.flag());
+        stoppable(&self.code.map, &reasons, body)
     }
 
     /// Sends a thread that was cancelled the signal that stops it, if one does. The program
@@ -313,7 +311,24 @@ impl State {
     /// Fails if the process is ending: called where a host call is about to block
     /// or has been woken.
     pub(crate) fn check_running(&self) -> wasmtime::Result<()> {
-        self.record.ending.check_running()
+        match self.is_ending() {
+            true => Err(self.ended()),
+            false => Ok(()),
+        }
+    }
+
+    /// The error that ends a host call and its guest, because the process or the task ends.
+    pub(super) fn ended(&self) -> wasmtime::Error {
+        self.machine.without_frames(wasmtime::Error::new(Ended))
+    }
+
+    /// As [`ended`](Self::ended), for a thread that waited: with its frames if the report of
+    /// a deadlock may show them.
+    pub(super) fn wait_ended(&self, ended: Ended) -> wasmtime::Error {
+        match self.record.ending.shows_frames() {
+            true => wasmtime::Error::new(ended),
+            false => self.ended(),
+        }
     }
 
     /// Ends the process, unless something else has already.

@@ -177,7 +177,7 @@ fn wait(
     // A negative timeout is none.
     let timeout = u64::try_from(timeout).ok().map(Duration::from_nanos);
     let result = process.wait_on_word(thread, address, key, timeout, expected, load);
-    Ok(match result.map_err(Error::new)? {
+    Ok(match result.map_err(|ended| process.wait_ended(ended))? {
         WaitResult::NotEqual => 1,
         WaitResult::TimedOut => 2,
         _ => 0,

@@ -15,6 +15,7 @@ mod bad_input;
 mod cache;
 mod compile_process;
 mod deadlock;
+mod deep;
 mod descriptors;
 mod ending;
 mod flat;

@@ -13,6 +13,8 @@ pub(crate) fn alone(name: &str) {
     let _watch = Watch::with(Duration::from_secs(1200));
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--ignored", "--nocapture"])
+        // As servers have it: an error may then cost a walk over the stack.
+        .env("RUST_BACKTRACE", "1")
         .output()
         .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
