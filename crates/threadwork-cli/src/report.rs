@@ -54,7 +54,7 @@ pub(crate) fn ending(status: &ExitStatus) {
         ExitStatus::Exited(own) if *own != code => print(format_args!(
             "threadwork: the program {status}, which does not fit into 0 to 255: this is {code}"
         )),
-        ExitStatus::Exited(_) | ExitStatus::Killed => {}
+        ExitStatus::Exited(_) | ExitStatus::Killed { .. } => {}
         ExitStatus::LimitExceeded(exceeded) => {
             print(format_args!("threadwork: {status}"));
             print(format_args!(

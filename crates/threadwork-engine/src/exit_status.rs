@@ -18,7 +18,10 @@ pub enum ExitStatus {
     /// A limit ended the process, or made it trap.
     LimitExceeded(LimitExceeded),
     /// [`Process::kill`](crate::Process::kill), or the [`Process`](crate::Process) was dropped.
-    Killed,
+    Killed {
+        /// What [`Process::kill_with`](crate::Process::kill_with) said.
+        reason: Option<String>,
+    },
 }
 
 /// A trap and the thread that had it.
@@ -98,7 +101,7 @@ impl ExitStatus {
     ///
     /// assert_eq!(ExitStatus::Exited(3).code(), 3);
     /// assert_eq!(ExitStatus::Exited(256).code(), 255);
-    /// assert_eq!(ExitStatus::Killed.code(), 130);
+    /// assert_eq!(ExitStatus::Killed { reason: None }.code(), 130);
     /// ```
     #[must_use]
     pub fn code(&self) -> i32 {
@@ -115,7 +118,7 @@ impl ExitStatus {
                 Limit::CpuTime(_) => 152,
                 Limit::FileBytes(_) => 153,
             },
-            Self::Killed => 130,
+            Self::Killed { .. } => 130,
         }
     }
 }
@@ -128,7 +131,10 @@ impl fmt::Display for ExitStatus {
             Self::Trapped(trap) => trap.fmt(f),
             Self::Deadlock(report) => report.fmt(f),
             Self::LimitExceeded(exceeded) => exceeded.fmt(f),
-            Self::Killed => write!(f, "killed"),
+            Self::Killed { reason: None } => write!(f, "killed"),
+            Self::Killed {
+                reason: Some(reason),
+            } => write!(f, "killed: {reason}"),
         }
     }
 }

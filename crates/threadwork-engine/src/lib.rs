@@ -106,7 +106,7 @@ pub use compile_limits::CompileLimits;
 pub use engine::{Engine, EngineBuilder, Stopping};
 pub use error::Error;
 pub use exit_status::{DeadlockReport, ExitStatus, LimitExceeded, Sleeper, Trap};
-pub use launch::{CallError, Killer, Process, ProcessBuilder};
+pub use launch::{CallError, Exited, Killer, Process, ProcessBuilder};
 pub use limits::{Limit, Limits};
 pub use linear_memory::{Integer, Number};
 pub use machine::CompilerProcess;

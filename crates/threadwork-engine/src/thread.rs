@@ -3,6 +3,7 @@
 use crate::limits::Limit;
 use crate::lock::lock;
 use crate::machine::{CpuClock, Reasons, Receiver};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, Thread};
@@ -88,8 +89,13 @@ pub(crate) struct ThreadState {
     /// The limit that refused it something last, unless something of that kind was granted
     /// afterwards.
     limit_met: Mutex<Option<Limit>>,
+    /// What wakes it out of a host function of the embedder's that blocks.
+    wake: Mutex<Option<Wake>>,
     worker: OnceLock<Attachment>,
 }
+
+/// Wakes a thread out of a host function of the embedder's.
+pub(crate) type Wake = Box<dyn FnOnce() + Send>;
 
 /// The worker that runs the thread.
 struct Attachment {
@@ -136,6 +142,22 @@ impl ThreadState {
     pub(crate) fn unpark(&self) {
         if let Some(worker) = self.worker.get() {
             worker.thread.unpark();
+        }
+    }
+
+    /// What is to be called where it must be woken, from now on until it is woken; what was
+    /// before is returned.
+    pub(crate) fn wake_with(&self, wake: Option<Wake>) -> Option<Wake> {
+        std::mem::replace(&mut *lock(&self.wake), wake)
+    }
+
+    /// Wakes it out of a host function of the embedder's, whose code this calls: without a
+    /// lock.
+    pub(crate) fn wake(&self) {
+        let wake = lock(&self.wake).take();
+        if let Some(wake) = wake {
+            // What a panic in it may have left half done is the embedder's.
+            let _ = catch_unwind(AssertUnwindSafe(wake));
         }
     }
 

@@ -114,7 +114,7 @@ fn kill(module: &Module, victim: &Victim) -> Result<f64> {
     let status = process.wait();
     let elapsed = start.elapsed();
     ensure!(
-        matches!(status, ExitStatus::Killed),
+        matches!(status, ExitStatus::Killed { .. }),
         "it was killed, but: {status}"
     );
     Ok(elapsed.as_nanos() as f64)

@@ -213,8 +213,9 @@ impl ProcessBuilder {
     }
 
     /// Adds host functions of the embedder's own, which the guest can import. They
-    /// run on the worker of the thread that calls; one that blocks cannot be
-    /// cancelled, so the process ends only when it returns.
+    /// run on the worker of the thread that calls. The process ends only when they return: one
+    /// that blocks does so in [`ThreadContext::blocking`], which is woken, and one that
+    /// computes for long looks at [`ThreadContext::is_ending`].
     ///
     /// The caller's memory is [`ThreadContext::memory`]. Its waits and notifies meet the
     /// guest's, and a wait ends when the process does. Those of the `SharedMemory` of
@@ -255,7 +256,7 @@ impl ProcessBuilder {
     #[must_use]
     pub fn linker(
         mut self,
-        define: impl FnOnce(&mut Linker<ThreadContext>) -> wasmtime::Result<()> + 'static,
+        define: impl FnOnce(&mut Linker<ThreadContext>) -> wasmtime::Result<()> + Send + 'static,
     ) -> Self {
         self.define = Some(Box::new(define));
         self

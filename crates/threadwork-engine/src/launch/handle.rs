@@ -1,6 +1,7 @@
 //! [`Process`]: the embedder's handle.
 
 use super::calls::{CallError, Calls};
+use super::exited::Exited;
 use crate::exit_status::ExitStatus;
 use crate::lock::lock;
 use crate::process::{Cause, Record, State};
@@ -28,7 +29,7 @@ use wasmtime::Val;
 /// let process = ProcessBuilder::new(&Module::new(&engine, forever)?).spawn()?;
 /// assert!(process.try_wait().is_none());
 /// process.kill();
-/// assert!(matches!(process.wait(), ExitStatus::Killed));
+/// assert!(matches!(process.wait(), ExitStatus::Killed { .. }));
 /// # Ok(())
 /// # }
 /// ```
@@ -72,7 +73,9 @@ impl Process {
     #[must_use]
     pub fn wait(&self) -> ExitStatus {
         // Without a deadline there is always a status in the end.
-        self.record.wait(None).unwrap_or(ExitStatus::Killed)
+        self.record
+            .wait(None)
+            .unwrap_or(ExitStatus::Killed { reason: None })
     }
 
     /// Like [`wait`](Self::wait), for at most `time`.
@@ -90,14 +93,69 @@ impl Process {
         self.record.wait(Some(Instant::now()))
     }
 
+    /// The status as a future, for a host that has no thread to spare for each process. It
+    /// keeps nothing of the process running, and needs no executor of any kind. As with
+    /// [`wait`](Self::wait), all threads of the process are gone then.
+    ///
+    /// ```
+    /// # use std::pin::pin;
+    /// # use std::task::{Context, Poll, Waker};
+    /// use threadwork_engine::{Engine, Module, ProcessBuilder};
+    ///
+    /// # fn main() -> Result<(), threadwork_engine::Error> {
+    /// # let engine = Engine::new()?;
+    /// let module = Module::new(&engine, br#"(module (func (export "_start")))"#)?;
+    /// let process = ProcessBuilder::new(&module).spawn()?;
+    /// let job = async { process.exited().await.code() };
+    /// # let mut job = pin!(job);
+    /// # let code = loop {
+    /// #     match job.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    /// #         Poll::Ready(code) => break code,
+    /// #         Poll::Pending => std::thread::yield_now(),
+    /// #     }
+    /// # };
+    /// # assert_eq!(code, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use = "a future does nothing unless it is awaited"]
+    pub fn exited(&self) -> Exited {
+        Exited::new(Arc::clone(&self.record))
+    }
+
+    /// Calls `then` with the status when the process has ended and all its threads are gone;
+    /// at once, on the calling thread, if it has. Otherwise it is called by a worker of the
+    /// engine's, which should not be kept for long. If it panics, that ends nothing.
+    ///
+    /// ```
+    /// use std::sync::mpsc::channel;
+    /// use threadwork_engine::{Engine, Module, ProcessBuilder};
+    ///
+    /// # fn main() -> Result<(), threadwork_engine::Error> {
+    /// # let engine = Engine::new()?;
+    /// let module = Module::new(&engine, br#"(module (func (export "_start") unreachable))"#)?;
+    /// let process = ProcessBuilder::new(&module).spawn()?;
+    /// let (ended, end) = channel();
+    /// process.on_exit(move |status| drop(ended.send(status.code())));
+    /// assert_eq!(end.recv(), Ok(134));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_exit(&self, then: impl FnOnce(ExitStatus) + Send + 'static) {
+        self.record.on_exit(Box::new(then));
+    }
+
     /// Ends the process: waits and blocking host calls are cancelled, computing
     /// threads are stopped as [`Stopping`](crate::Stopping) says. Returns at once;
     /// [`wait`](Self::wait) returns when they are gone. Does nothing if the process
     /// is ending or has ended.
     pub fn kill(&self) {
-        if let Some(state) = self.state.upgrade() {
-            state.end(Cause::Killed);
-        }
+        self.killer().kill();
+    }
+
+    /// As [`kill`](Self::kill), with a reason that the status repeats.
+    pub fn kill_with(&self, reason: impl Into<String>) {
+        self.killer().kill_with(reason);
     }
 
     /// A handle that can only kill.
@@ -229,8 +287,30 @@ impl Drop for Process {
 impl Killer {
     /// As [`Process::kill`].
     pub fn kill(&self) {
+        self.end(None);
+    }
+
+    /// As [`Process::kill_with`].
+    ///
+    /// ```
+    /// use threadwork_engine::{Engine, Module, ProcessBuilder};
+    ///
+    /// # fn main() -> Result<(), threadwork_engine::Error> {
+    /// # let engine = Engine::new()?;
+    /// let forever = br#"(module (func (export "_start") (loop (br 0))))"#;
+    /// let process = ProcessBuilder::new(&Module::new(&engine, forever)?).spawn()?;
+    /// process.killer().kill_with("the client has gone");
+    /// assert_eq!(process.wait().to_string(), "killed: the client has gone");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn kill_with(&self, reason: impl Into<String>) {
+        self.end(Some(reason.into()));
+    }
+
+    fn end(&self, reason: Option<String>) {
         if let Some(state) = self.state.upgrade() {
-            state.end(Cause::Killed);
+            state.end(Cause::Killed(reason));
         }
     }
 }

@@ -10,7 +10,7 @@ use threadwork_rewrite::{HOST_MODULE, POLL};
 use wasmtime::{ExternType, Linker, Store, UnknownImportError};
 
 /// Adds an embedder's host functions to a linker.
-pub(super) type Define = Box<dyn FnOnce(&mut Linker<ThreadContext>) -> wasmtime::Result<()>>;
+pub(super) type Define = Box<dyn FnOnce(&mut Linker<ThreadContext>) -> wasmtime::Result<()> + Send>;
 
 /// Resolves the imports of the process's module.
 pub(super) fn link(

@@ -4,7 +4,7 @@
 use super::state::{State, ThreadContext};
 use crate::limits::Limit;
 use crate::linear_memory::Reserved;
-use crate::thread::ThreadState;
+use crate::thread::{ThreadState, Wake};
 use std::sync::Arc;
 use std::time::Duration;
 use threadwork_rewrite::MEMORY;
@@ -37,11 +37,92 @@ impl ThreadContext {
         self.thread.id
     }
 
+    /// Whether the calling thread is to end, because its process or its task does. A host
+    /// function that computes for long looks at it now and then.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.thread.is_cancelled() || self.process.is_ending()
+    }
+
+    /// Runs `body`, which may block or take long, in a host function: the thread is shown as
+    /// [`Activity::InHostCall`](crate::Activity::InHostCall), its core is free for others, and
+    /// `wake` is called as soon as the process or the task is to end, whatever the reason
+    /// (a kill, a limit, the exit of another thread, a cancelled task), so that `body` returns.
+    ///
+    /// `wake` is called once at most, by the thread that ends the process, perhaps before
+    /// `body` has begun: it should leave a sign that stays, such as a message in the channel
+    /// that `body` receives from, or a flag under the lock of its condition variable. It must
+    /// not block. If it panics, that ends nothing.
+    ///
+    /// A thread in here does not count as asleep: while it blocks, no deadlock is found. To wait
+    /// for the guest's own threads, use [`memory`](Self::memory).
+    ///
+    /// # Errors
+    ///
+    /// That the process or the task ends, which the host function should pass on; what `body`
+    /// returned is dropped then.
+    ///
+    /// ```
+    /// use std::sync::mpsc::channel;
+    /// use threadwork_engine::{Engine, ExitStatus, Module, ProcessBuilder, ThreadContext};
+    /// use wasmtime::Caller;
+    ///
+    /// # fn main() -> Result<(), threadwork_engine::Error> {
+    /// # let engine = Engine::new()?;
+    /// let module = Module::new(&engine, br#"
+    ///     (module (import "host" "next" (func $next (result i32)))
+    ///       (func (export "_start") (drop (call $next))))
+    /// "#)?;
+    /// let process = ProcessBuilder::new(&module).linker(|linker| {
+    ///     linker.func_wrap("host", "next", |caller: Caller<'_, ThreadContext>| {
+    ///         // Nobody ever sends a number.
+    ///         let (numbers, next) = channel();
+    ///         let wake = move || drop(numbers.send(None));
+    ///         caller.data().blocking(wake, || next.recv().ok().flatten().unwrap_or(0))
+    ///     })?;
+    ///     Ok(())
+    /// });
+    /// let process = process.spawn()?;
+    /// process.kill();
+    /// assert!(matches!(process.wait(), ExitStatus::Killed { .. }));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn blocking<R>(
+        &self,
+        wake: impl FnOnce() + Send + 'static,
+        body: impl FnOnce() -> R,
+    ) -> wasmtime::Result<R> {
+        /// However `body` ends. Of this thread, with what wakes it out of what is around.
+        struct Leave<'a>(&'a ThreadContext, Option<Wake>);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                let Self(context, around) = self;
+                drop(context.thread.wake_with(around.take()));
+                if context.is_ending() {
+                    context.thread.wake();
+                }
+                context.sleep_ends();
+                context.long_call_ends();
+            }
+        }
+        let around = self.thread.wake_with(Some(Box::new(wake)));
+        self.long_call_begins();
+        self.sleep_begins();
+        let leave = Leave(self, around);
+        // Whoever ends it from now on finds what wakes it.
+        self.check_running()?;
+        let result = body();
+        drop(leave);
+        self.check_running()?;
+        Ok(result)
+    }
+
     /// Fails if the process is ending or the thread's task was cancelled.
     pub(super) fn check_running(&self) -> wasmtime::Result<()> {
-        match self.thread.is_cancelled() {
+        match self.is_ending() {
             true => Err(self.process.ended()),
-            false => self.process.check_running(),
+            false => Ok(()),
         }
     }
 }

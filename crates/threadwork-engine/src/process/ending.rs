@@ -14,8 +14,11 @@ use crate::backtrace::Backtrace;
 use crate::exit_status::{DeadlockReport, ExitStatus, LimitExceeded, Sleeper, Trap};
 use crate::limits::Limit;
 use crate::lock::lock;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::task::Waker;
 use std::time::Instant;
 
 /// Threads whose backtraces the report of a deadlock has. Of the others it says where they
@@ -29,7 +32,8 @@ pub(crate) enum Cause {
     Trapped(Trap, Option<Limit>),
     Deadlock,
     Limit(Limit),
-    Killed,
+    /// With the reason, if there is one.
+    Killed(Option<String>),
 }
 
 /// See the module's documentation.
@@ -39,9 +43,27 @@ pub(super) struct Ending {
     cause: Mutex<Option<Cause>>,
     /// Who slept where when all did.
     sleepers: Mutex<Vec<Sleeper>>,
-    status: Mutex<Option<ExitStatus>>,
+    outcome: Mutex<Outcome>,
     ended: Condvar,
 }
+
+/// What a process has come to, and who wants to know.
+#[derive(Default)]
+struct Outcome {
+    status: Option<ExitStatus>,
+    /// Nobody once there is a status.
+    watchers: HashMap<u64, Watcher>,
+    next_watcher: u64,
+}
+
+/// Somebody who is told of the end.
+enum Watcher {
+    Call(OnExit),
+    Wake(Waker),
+}
+
+/// What an embedder wants to be called at the end.
+pub(crate) type OnExit = Box<dyn FnOnce(ExitStatus) + Send>;
 
 impl Ending {
     /// Of a process that has one store: its main thread's.
@@ -51,7 +73,7 @@ impl Ending {
             is_ending: AtomicBool::new(false),
             cause: Mutex::new(None),
             sleepers: Mutex::default(),
-            status: Mutex::new(None),
+            outcome: Mutex::default(),
             ended: Condvar::new(),
         }
     }
@@ -120,6 +142,7 @@ impl Ending {
     pub(super) fn conclude(&self) -> ExitStatus {
         match lock(&self.cause).take() {
             Some(Cause::Exited(code)) => ExitStatus::Exited(code),
+            Some(Cause::Killed(reason)) => ExitStatus::Killed { reason },
             Some(Cause::Trapped(trap, Some(limit))) => ExitStatus::LimitExceeded(LimitExceeded {
                 limit,
                 trap: Some(trap),
@@ -134,35 +157,94 @@ impl Ending {
                 ExitStatus::Deadlock(DeadlockReport { threads })
             }
             // Invariant 2: without a cause there is a store left.
-            Some(Cause::Killed) | None => ExitStatus::Killed,
+            None => ExitStatus::Killed { reason: None },
         }
     }
 
     /// The process has ended.
     pub(super) fn publish(&self, status: ExitStatus) {
-        *lock(&self.status) = Some(status);
+        let mut outcome = lock(&self.outcome);
+        outcome.status = Some(status.clone());
+        let watchers = std::mem::take(&mut outcome.watchers);
+        drop(outcome);
         self.ended.notify_all();
+        for watcher in watchers.into_values() {
+            watcher.tell(&status);
+        }
+    }
+
+    /// Calls `on_exit` when the process has ended; at once if it has.
+    pub(super) fn on_exit(&self, on_exit: OnExit) {
+        let mut outcome = lock(&self.outcome);
+        match outcome.status.clone() {
+            None => drop(outcome.watch(Watcher::Call(on_exit))),
+            Some(status) => {
+                drop(outcome);
+                on_exit(status);
+            }
+        }
+    }
+
+    /// The status; `None` if the process has not ended: `waker` is woken then, unless it is
+    /// forgotten by `key` before.
+    pub(super) fn poll(&self, key: &mut Option<u64>, waker: &Waker) -> Option<ExitStatus> {
+        let mut outcome = lock(&self.outcome);
+        if outcome.status.is_none() {
+            let watcher = Watcher::Wake(waker.clone());
+            match *key {
+                Some(key) => drop(outcome.watchers.insert(key, watcher)),
+                None => *key = Some(outcome.watch(watcher)),
+            }
+        }
+        outcome.status.clone()
+    }
+
+    /// Nobody asks for this one any more.
+    pub(super) fn forget(&self, key: u64) {
+        let forgotten = lock(&self.outcome).watchers.remove(&key);
+        // The lock is free: a waker is code of somebody else's.
+        drop(forgotten);
     }
 
     /// The status, as soon as the process has ended; `None` if `deadline` comes first.
     pub(super) fn wait(&self, deadline: Option<Instant>) -> Option<ExitStatus> {
-        let mut status = lock(&self.status);
-        while status.is_none() {
-            status = match deadline {
+        let mut outcome = lock(&self.outcome);
+        while outcome.status.is_none() {
+            outcome = match deadline {
                 None => self
                     .ended
-                    .wait(status)
+                    .wait(outcome)
                     .unwrap_or_else(PoisonError::into_inner),
                 Some(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
                         return None;
                     }
-                    let wait = self.ended.wait_timeout(status, left);
+                    let wait = self.ended.wait_timeout(outcome, left);
                     wait.unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }
-        status.clone()
+        outcome.status.clone()
+    }
+}
+
+impl Outcome {
+    fn watch(&mut self, watcher: Watcher) -> u64 {
+        let key = self.next_watcher;
+        self.next_watcher += 1;
+        self.watchers.insert(key, watcher);
+        key
+    }
+}
+
+impl Watcher {
+    fn tell(self, status: &ExitStatus) {
+        let status = status.clone();
+        // What a panic in it may have left half done is the embedder's.
+        let _ = catch_unwind(AssertUnwindSafe(|| match self {
+            Self::Call(on_exit) => on_exit(status),
+            Self::Wake(waker) => waker.wake(),
+        }));
     }
 }

@@ -3,7 +3,7 @@
 //! Invariant: it holds nothing of the guest's, neither memories nor code, so a handle of a
 //! process that has ended keeps next to nothing.
 
-use super::ending::Ending;
+use super::ending::{Ending, OnExit};
 use super::limits::Limiter;
 use super::threads::Threads;
 use crate::exit_status::ExitStatus;
@@ -12,6 +12,7 @@ use crate::stats::Stats;
 use crate::thread::ThreadInfo;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
 use std::time::Instant;
 
 /// See the module's documentation.
@@ -49,6 +50,21 @@ impl Record {
     /// The status, as soon as the process has ended; `None` if `deadline` comes first.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<ExitStatus> {
         self.ending.wait(deadline)
+    }
+
+    /// Calls `on_exit` when the process has ended; at once if it has.
+    pub(crate) fn on_exit(&self, on_exit: OnExit) {
+        self.ending.on_exit(on_exit);
+    }
+
+    /// The status, if the process has ended; else `waker` is woken when it has, unless it is
+    /// [forgotten](Self::forget) before.
+    pub(crate) fn poll(&self, key: &mut Option<u64>, waker: &Waker) -> Option<ExitStatus> {
+        self.ending.poll(key, waker)
+    }
+
+    pub(crate) fn forget(&self, key: u64) {
+        self.ending.forget(key);
     }
 
     /// The process has ended, and has so many bytes of shared memory.

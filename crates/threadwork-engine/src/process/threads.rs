@@ -293,8 +293,11 @@ impl Threads {
         for instance in table.idle.drain(..) {
             instance.dismiss();
         }
-        for thread in table.live.values() {
+        let live: Vec<_> = table.live.values().map(Arc::clone).collect();
+        drop(table);
+        for thread in live {
             thread.unpark();
+            thread.wake();
         }
     }
 

@@ -71,6 +71,17 @@ impl TaskHandle {
         self.task.done.wait_timeout(time).then(|| self.result())
     }
 
+    /// As [`wait`](Self::wait), for a host that has no thread to spare for each task. If the
+    /// future is dropped, the task goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError`].
+    pub async fn wait_async(&self) -> Result<Vec<Val>, TaskError> {
+        self.task.done.wait_async().await;
+        self.result()
+    }
+
     /// The results, if the task is done. Does not block.
     #[must_use]
     pub fn try_wait(&self) -> Option<Result<Vec<Val>, TaskError>> {

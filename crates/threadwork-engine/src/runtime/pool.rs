@@ -471,7 +471,11 @@ impl Pool {
             running.is_some_and(|running| Arc::ptr_eq(&running.task, task))
         };
         if let Some(slot) = board.slots.iter_mut().find(|slot| runs(slot)) {
-            slot.stop(process, Stop::Cancelled);
+            let stopped = slot.stop(process, Stop::Cancelled);
+            drop(board);
+            if let Some(thread) = stopped {
+                thread.wake();
+            }
             return true;
         }
         // It is queued. Whoever comes to it passes it by.
@@ -573,18 +577,23 @@ impl Program for Pool {
     fn visit(&self, process: &State, now: Instant) -> Option<Instant> {
         let mut board = self.board.lock();
         let mut next: Option<Instant> = None;
+        let mut stopped = Vec::new();
         for slot in &mut board.slots {
             let Some(running) = &slot.running else {
                 continue;
             };
             match running.deadline {
-                Some(deadline) if deadline <= now => slot.stop(process, Stop::TimedOut),
+                Some(deadline) if deadline <= now => {
+                    stopped.extend(slot.stop(process, Stop::TimedOut));
+                }
                 Some(deadline) => next = Some(next.map_or(deadline, |next| next.min(deadline))),
                 // It is still there.
                 None if running.stop.is_some() => process.interrupt(&slot.thread),
                 None => {}
             }
         }
+        drop(board);
+        stopped.iter().for_each(|thread| thread.wake());
         next
     }
 
@@ -688,14 +697,13 @@ impl Slot {
         });
     }
 
-    /// Stops the task that runs here. The caller holds the board's lock.
-    fn stop(&mut self, process: &State, why: Stop) {
-        let Some(running) = &mut self.running else {
-            return;
-        };
+    /// Stops the task that runs here. The caller holds the board's lock; what this returns
+    /// it has to wake when it does not.
+    fn stop(&mut self, process: &State, why: Stop) -> Option<Arc<ThreadState>> {
+        let running = self.running.as_mut()?;
         running.deadline = None;
         if running.stop.replace(why).is_some() {
-            return;
+            return None;
         }
         self.thread.cancel(true);
         self.page.iter().for_each(|page| page.close());
@@ -703,6 +711,7 @@ impl Slot {
         process.lot().cancel(|thread| thread == id);
         self.thread.unpark();
         process.interrupt(&self.thread);
+        Some(Arc::clone(&self.thread))
     }
 }
 

@@ -98,7 +98,7 @@ impl RuntimeBuilder {
     #[must_use]
     pub fn linker(
         self,
-        define: impl FnOnce(&mut Linker<ThreadContext>) -> wasmtime::Result<()> + 'static,
+        define: impl FnOnce(&mut Linker<ThreadContext>) -> wasmtime::Result<()> + Send + 'static,
     ) -> Self {
         self.process(|process| process.linker(define))
     }
@@ -383,7 +383,7 @@ impl ThreadRuntime {
     /// Ends the runtime at once: tasks that are queued are never run, those that run are
     /// stopped. Blocks until the workers are gone.
     pub fn shutdown_now(&self) -> ExitStatus {
-        self.end(Cause::Killed)
+        self.end(Cause::Killed(None))
     }
 
     fn end(&self, cause: Cause) -> ExitStatus {

@@ -17,12 +17,12 @@ const ENDS: [(&str, fn(&Process), fn(&ExitStatus) -> bool); 4] = [
     (
         "(loop (br 0))",
         |process| process.kill(),
-        |status| matches!(status, ExitStatus::Killed),
+        |status| matches!(status, ExitStatus::Killed { .. }),
     ),
     (
         "(drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1)))",
         |process| process.kill(),
-        |status| matches!(status, ExitStatus::Killed),
+        |status| matches!(status, ExitStatus::Killed { .. }),
     ),
     (
         "(if (local.get 0) (then (call $exit (i32.const 7))) (else (loop (br 0))))",

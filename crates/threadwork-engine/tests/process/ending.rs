@@ -61,7 +61,7 @@ fn busy_crowd(what: i32) -> (Running, Stage, impl Sized) {
 }
 
 fn is_killed(status: &ExitStatus) -> bool {
-    matches!(status, ExitStatus::Killed)
+    matches!(status, ExitStatus::Killed { .. })
 }
 
 #[track_caller]

@@ -12,12 +12,14 @@
 
 mod backtrace;
 mod bad_input;
+mod blocking;
 mod cache;
 mod compile_process;
 mod deadlock;
 mod deep;
 mod descriptors;
 mod ending;
+mod exits;
 mod flat;
 #[path = "../shared/holdings.rs"]
 mod holdings;

@@ -27,7 +27,7 @@ fn calls_have_arguments_results_and_state() {
     assert_eq!(number(&process, "wait_for", &[2]), 2);
     assert!(process.try_wait().is_none());
     process.kill();
-    assert!(matches!(process.wait(), ExitStatus::Killed));
+    assert!(matches!(process.wait(), ExitStatus::Killed { .. }));
     assert!(matches!(process.call("next", &[]), Err(CallError::Ended)));
 }
 
@@ -197,6 +197,6 @@ fn a_kill_ends_a_call() {
             process.kill();
             assert!(matches!(call.join().unwrap(), Err(CallError::Ended)));
         });
-        assert!(matches!(process.wait(), ExitStatus::Killed));
+        assert!(matches!(process.wait(), ExitStatus::Killed { .. }));
     }
 }

@@ -385,7 +385,7 @@ fn the_start_function_of_a_program_without_threads_is_part_of_the_program() {
     );
     let process = start(ProcessBuilder::new(&text("(loop (br 0))")));
     process.kill();
-    assert!(matches!(process.wait(), ExitStatus::Killed));
+    assert!(matches!(process.wait(), ExitStatus::Killed { .. }));
 }
 
 /// As clang makes of C++ exceptions and of setjmp, across calls and in each thread.

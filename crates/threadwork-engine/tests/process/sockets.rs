@@ -91,7 +91,7 @@ fn a_server_is_killed_while_it_waits() {
                 .all(|thread| thread.activity == Activity::InHostCall)
     });
     process.kill();
-    assert!(matches!(process.wait(), ExitStatus::Killed));
+    assert!(matches!(process.wait(), ExitStatus::Killed { .. }));
     for client in clients {
         let mut rest = Vec::new();
         // Its end was closed.

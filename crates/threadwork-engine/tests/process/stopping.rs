@@ -118,7 +118,10 @@ fn a_kill_ends_every_loop() {
                 thread::sleep(Duration::from_micros(round * 37 % 500));
                 process.kill();
                 let status = process.wait();
-                assert!(matches!(status, ExitStatus::Killed), "{name}: {status}");
+                assert!(
+                    matches!(status, ExitStatus::Killed { .. }),
+                    "{name}: {status}"
+                );
             }
         }
     });
@@ -201,7 +204,7 @@ fn stopped_at_the_first_call(engine: &Engine, call: &str) {
         });
         let process = builder.spawn().unwrap();
         killer.set(process.killer()).unwrap();
-        assert!(matches!(process.wait(), ExitStatus::Killed));
+        assert!(matches!(process.wait(), ExitStatus::Killed { .. }));
         assert_eq!(calls.load(Ordering::SeqCst), 1, "{call}");
     }
 }
@@ -254,7 +257,7 @@ fn forks() {
         assert!(guest.try_wait().is_none());
     }
     guest.kill();
-    assert!(matches!(guest.wait(), ExitStatus::Killed));
+    assert!(matches!(guest.wait(), ExitStatus::Killed { .. }));
 }
 
 /// Of the host program's handler in the next test.
@@ -287,7 +290,7 @@ fn host_handler() {
         // SAFETY: it has no precondition.
         unsafe { libc::kill(std::process::id().cast_signed(), signal) };
         process.kill();
-        assert!(matches!(process.wait(), ExitStatus::Killed));
+        assert!(matches!(process.wait(), ExitStatus::Killed { .. }));
     }
     until(|| HEARD.load(Ordering::SeqCst) > 1);
     // Signals of one kind that come at once are one; none was the engine's own.
@@ -433,7 +436,7 @@ fn beside_another_runtime(engine: &Engine) {
                 until(|| begun.load(Ordering::SeqCst) > 0);
                 if body.contains("loop") {
                     process.kill();
-                    assert!(matches!(process.wait(), ExitStatus::Killed));
+                    assert!(matches!(process.wait(), ExitStatus::Killed { .. }));
                 } else {
                     assert_eq!(process.wait().code(), 134, "{body}");
                 }

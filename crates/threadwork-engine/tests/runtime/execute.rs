@@ -328,7 +328,7 @@ fn tasks_can_start_threads_up_to_the_limit() {
         "{ids:?}"
     );
     assert_eq!(runtime.process().threads().len(), 5);
-    assert!(matches!(runtime.shutdown_now(), ExitStatus::Killed));
+    assert!(matches!(runtime.shutdown_now(), ExitStatus::Killed { .. }));
 }
 
 #[test]

@@ -199,11 +199,11 @@ fn an_immediate_shutdown_does_not() {
         let tasks: Vec<_> = (0..10).map(|_| execute(&runtime, way, [])).collect();
         begun(&runtime, 2);
         let memory = runtime.memory();
-        assert!(matches!(runtime.shutdown_now(), ExitStatus::Killed));
+        assert!(matches!(runtime.shutdown_now(), ExitStatus::Killed { .. }));
         for task in tasks {
             match task.try_wait() {
                 Some(Err(TaskError::Ended(status))) => {
-                    assert!(matches!(*status, ExitStatus::Killed));
+                    assert!(matches!(*status, ExitStatus::Killed { .. }));
                 }
                 other => panic!("{way}: {other:?}"),
             }
@@ -256,7 +256,7 @@ fn a_killer_ends_it_from_elsewhere() {
     let killer = runtime.process().killer();
     std::thread::spawn(move || killer.kill());
     assert!(matches!(task.wait(), Err(TaskError::Ended(_))));
-    assert!(matches!(runtime.shutdown(), ExitStatus::Killed));
+    assert!(matches!(runtime.shutdown(), ExitStatus::Killed { .. }));
 }
 
 #[test]
