@@ -10,6 +10,7 @@
 //!   │      │             └─ children   what ends together with us
 //!   │      ├───────── report       whatever the user reads on standard error
 //!   │      └───────── node         the same under Node
+//!   ├──── compile                  machine code to ship
 //!   ├──── serve ───── site         a page, the runtime of the web, a program
 //!   ├──── bundle ─────┘            the same as a folder
 //!   ├──── demo ────── guests       run the example programs
@@ -23,6 +24,7 @@
 
 mod bundle;
 mod children;
+mod compile;
 mod demo;
 mod engine;
 mod exit_codes;
@@ -65,6 +67,8 @@ struct Cli {
 enum Command {
     /// Run a WebAssembly program (.wasm or .wat)
     Run(run::RunArgs),
+    /// Compile a program to machine code for `run --allow-precompiled`
+    Compile(compile::CompileArgs),
     /// Build the example programs and compare WebAssembly with native code
     Demo(demo::DemoArgs),
     /// Run a program in a browser on this machine
@@ -75,7 +79,7 @@ enum Command {
     Selftest(selftest::SelftestArgs),
     /// Compile for the process at the other end of standard input, which has started this
     #[command(hide = true, name = engine::COMPILE)]
-    Compile,
+    CompileChild,
 }
 
 /// Bytes of stack of the thread that a command runs on, at least.
@@ -110,11 +114,12 @@ fn command(prepared: anyhow::Result<()>) -> i32 {
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     let outcome = prepared.and_then(|()| match &cli.command {
         Command::Run(args) => run::run(args),
+        Command::Compile(args) => compile::compile(args),
         Command::Demo(args) => demo::demo(args),
         Command::Serve(args) => serve::serve(args),
         Command::Bundle(args) => bundle::bundle(args),
         Command::Selftest(args) => selftest::selftest(args, cli.verbose),
-        Command::Compile => Ok(engine::compile()),
+        Command::CompileChild => Ok(engine::compile()),
     });
     outcome.unwrap_or_else(|error| {
         report::error(&error, cli.verbose);

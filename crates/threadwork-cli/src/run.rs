@@ -101,6 +101,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SIZE", value_parser = options::parse_size)]
     max_file_bytes: Option<u64>,
 
+    /// Let FILE be machine code that `threadwork compile` has made: nothing checks what it does
+    #[arg(long)]
+    allow_precompiled: bool,
+
     /// Print at the end what the program used
     #[arg(long)]
     stats: bool,
@@ -148,10 +152,17 @@ fn prepare(args: &RunArgs, file: &Path) -> anyhow::Result<ProcessBuilder> {
     let cannot_run = |error| cannot_run(file, error);
     let time = args.compile_time();
     let engine = engine::build_with(!args.no_cache, args.stack, time).map_err(cannot_run)?;
-    let module = Module::new(&engine, &code).map_err(|error| match error {
-        Error::CompileTime { limit } => takes_too_long(file, limit),
-        error => cannot_run(error),
-    })?;
+    let module = match Module::is_precompiled(&code) {
+        false => Module::new(&engine, &code),
+        // SAFETY: the user has said that it may run as it is.
+        true if args.allow_precompiled => unsafe { Module::deserialize(&engine, &code) },
+        true => bail!(
+            "{} is machine code, which could do whatever you can: run it with \
+             --allow-precompiled if you trust where it comes from",
+            file.display()
+        ),
+    };
+    let module = module.map_err(|error| cannot_compile("run", file, error))?;
     let builder = ProcessBuilder::new(&module)
         .arg0(program_name(file))
         .stdin(Stdin::Inherit)
@@ -163,16 +174,20 @@ fn prepare(args: &RunArgs, file: &Path) -> anyhow::Result<ProcessBuilder> {
     args.listen.iter().try_fold(builder, give_listener)
 }
 
-fn cannot_run(file: &Path, error: threadwork_engine::Error) -> anyhow::Error {
-    report::explain(format_args!("cannot run {}", file.display()), error)
+/// Why the file could not be run, or compiled.
+pub(crate) fn cannot_compile(what: &str, file: &Path, error: Error) -> anyhow::Error {
+    let file = file.display();
+    match error {
+        Error::CompileTime { limit } => anyhow::Error::new(error).context(format!(
+            "cannot {what} {file}: compiling it takes longer than {limit:?}: raise --max-compile, \
+             or make the program smaller (optimize, strip, split)"
+        )),
+        error => report::explain(format_args!("cannot {what} {file}"), error),
+    }
 }
 
-fn takes_too_long(file: &Path, limit: Duration) -> anyhow::Error {
-    let file = file.display();
-    anyhow::Error::new(Error::CompileTime { limit }).context(format!(
-        "cannot run {file}: compiling it takes longer than {limit:?}: raise --max-compile, or make \
-         the program smaller (optimize, strip, split)"
-    ))
+fn cannot_run(file: &Path, error: Error) -> anyhow::Error {
+    cannot_compile("run", file, error)
 }
 
 impl RunArgs {

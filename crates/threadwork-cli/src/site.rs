@@ -161,6 +161,10 @@ impl Site {
     /// The program as the page runs it.
     fn program(&self) -> anyhow::Result<Vec<u8>> {
         let code = run::read(&self.program)?;
+        if Module::is_precompiled(&code) {
+            let name = self.program.display();
+            bail!("{name} is machine code for the engine: give the .wasm file");
+        }
         Module::rewrite(&code).map_err(|error| {
             report::explain(format_args!("cannot run {}", self.program.display()), error)
         })

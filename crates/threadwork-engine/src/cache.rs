@@ -1,7 +1,8 @@
 //! Compiled modules on disk.
 //!
 //! An entry is one file, named after everything that its contents depend on: the
-//! module's bytes, Wasmtime's settings and version, this crate's version. It holds
+//! module's bytes, Wasmtime's settings and version, this crate's version and the rewriter's
+//! sources. It holds
 //! a checksum, so that a file that was cut short or damaged is compiled again. A
 //! cache never makes a load fail: whatever goes wrong, the module is compiled.
 //!
@@ -23,23 +24,30 @@ const CHECKSUM: usize = blake3::OUT_LEN;
 /// Bytes of stack of the thread that writes.
 const STACK: usize = 256 << 10;
 
-/// To be raised whenever the rewriter makes something else of the same module.
-const FORMAT: u32 = 8;
+/// To be raised whenever what is kept has another form.
+const FORMAT: u32 = 9;
 
 /// The file of a module in `dir`.
 pub(crate) fn entry(dir: &Path, wasm: &[u8], engine: &Engine) -> PathBuf {
+    let mut name = identity(engine);
+    name.update(wasm);
+    dir.join(format!("{}.twc", name.finalize().to_hex()))
+}
+
+/// What machine code depends on, beside the module that it was made of.
+pub(crate) fn identity(engine: &Engine) -> blake3::Hasher {
     let mut settings = Settings::default();
     std::hash::Hash::hash(
         &engine.machine().wasmtime().precompile_compatibility_hash(),
         &mut settings,
     );
-    let mut name = blake3::Hasher::new();
-    name.update(env!("CARGO_PKG_VERSION").as_bytes());
-    name.update(&FORMAT.to_le_bytes());
-    name.update(&settings.0);
-    name.update(&[engine.stopping() as u8, u8::from(engine.checks_stacks())]);
-    name.update(wasm);
-    dir.join(format!("{}.twc", name.finalize().to_hex()))
+    let mut identity = blake3::Hasher::new();
+    identity.update(env!("CARGO_PKG_VERSION").as_bytes());
+    identity.update(threadwork_rewrite::FINGERPRINT.as_bytes());
+    identity.update(&FORMAT.to_le_bytes());
+    identity.update(&settings.0);
+    identity.update(&[engine.stopping() as u8, u8::from(engine.checks_stacks())]);
+    identity
 }
 
 /// Collects what is hashed, since the standard hashers promise no stable result.

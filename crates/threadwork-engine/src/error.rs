@@ -87,6 +87,20 @@ pub enum Error {
         /// What happened, and what to do.
         reason: String,
     },
+    /// [`Module::deserialize`](crate::Module::deserialize) was given something else.
+    #[error(
+        "this is not machine code as Module::precompile makes it (threadwork compile): {reason}"
+    )]
+    NotPrecompiled {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Machine code for another engine.
+    #[error(
+        "the machine code was made by another version, with other settings or for another \
+         processor: precompile the module again, where it is to run"
+    )]
+    PrecompiledElsewhere,
     /// The module spawns threads, but its memory cannot be shared with them.
     #[error(
         "the module imports wasi.thread-spawn, but it has no shared memory: \

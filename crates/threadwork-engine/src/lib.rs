@@ -52,6 +52,7 @@
 //! | | `process` | what the threads of a process share: their ending, their table, their limits, their instances |
 //! | module | `engine` | [`Engine`]: compiler settings, host functions, the machine |
 //! | | `cache` | compiled modules on disk |
+//! | | `precompiled` | machine code in a file of its own |
 //! | | `module` | [`Module`]: checked, rewritten, compiled |
 //! | embedder | [`shared_memory`] | [`SharedMemory`]: what the host does with a guest's memory |
 //! | | `launch` | [`ProcessBuilder`], [`Process`], and the main thread of a program |
@@ -94,6 +95,7 @@ mod lock;
 mod machine;
 mod module;
 mod poll_page;
+mod precompiled;
 mod process;
 pub mod runtime;
 pub mod shared_memory;

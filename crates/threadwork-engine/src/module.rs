@@ -6,6 +6,7 @@ use crate::code::{Code, OwnSize, ThreadData};
 use crate::engine::{Engine, Stopping};
 use crate::error::{Error, one_line};
 use crate::machine::CodeMap;
+use crate::precompiled;
 use crate::process::{ThreadContext, define_sync_imports};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -34,7 +35,7 @@ struct Inner {
     linker: Linker<ThreadContext>,
 }
 
-/// What the cache keeps beside the compiled code.
+/// What the cache, and a precompiled module, keeps beside the compiled code.
 #[derive(Serialize, Deserialize)]
 struct Cached<'a> {
     memories: Vec<CachedMemory>,
@@ -145,6 +146,77 @@ impl Module {
             ..Options::default()
         };
         Ok(rewrite_with(&binary(bytes)?, options)?.wasm)
+    }
+
+    /// Machine code of a module in the binary or the text format, to be shipped: for
+    /// [`deserialize`](Self::deserialize), which needs no compiler. It holds the module, too,
+    /// for backtraces.
+    ///
+    /// It is for engines of this very version with the same settings, on a processor that has
+    /// what this one has.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new), but for what only shows when the module is linked.
+    ///
+    /// ```
+    /// use threadwork_engine::{Engine, Module, ProcessBuilder};
+    ///
+    /// # fn main() -> Result<(), threadwork_engine::Error> {
+    /// let engine = Engine::new()?;
+    /// let code = Module::precompile(&engine, br#"(module (func (export "_start")))"#)?;
+    /// // SAFETY: it has not been anywhere.
+    /// let module = unsafe { Module::deserialize(&engine, &code)? };
+    /// assert!(ProcessBuilder::new(&module).run()?.success());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn precompile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, Error> {
+        let wasm = binary(bytes)?;
+        let rewritten = prepare(engine, &wasm)?;
+        let code = compile(engine, &rewritten)?;
+        let frozen = freeze(&code, &Program::from(rewritten));
+        let frozen = frozen.ok_or_else(|| Error::Compile {
+            message: "its machine code cannot be written".to_owned(),
+        })?;
+        Ok(precompiled::pack(engine, &wasm, &frozen))
+    }
+
+    /// The module of what [`precompile`](Self::precompile) has returned.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotPrecompiled`] if it is something else, or was changed by accident;
+    /// [`Error::PrecompiledElsewhere`] if it is for another engine. Otherwise as
+    /// [`new`](Self::new).
+    ///
+    /// # Safety
+    ///
+    /// Machine code is run as it is: nothing checks what it does, and a guest may then do
+    /// whatever the host program may. The bytes must come from `precompile`, by a way on
+    /// which nobody could change them whom you would not let write your own program.
+    pub unsafe fn deserialize(engine: &Engine, bytes: &[u8]) -> Result<Self, Error> {
+        let (wasm, frozen) = precompiled::unpack(engine, bytes)?;
+        let thawed = thaw(engine, frozen);
+        // The same settings, but for the processor.
+        let (code, program) = thawed.ok_or(Error::PrecompiledElsewhere)?;
+        Self::assemble(engine, wasm, code, program)
+    }
+
+    /// Whether these bytes begin as what [`precompile`](Self::precompile) returns.
+    ///
+    /// ```
+    /// use threadwork_engine::{Engine, Module};
+    ///
+    /// # fn main() -> Result<(), threadwork_engine::Error> {
+    /// let code = Module::precompile(&Engine::new()?, b"(module)")?;
+    /// assert!(Module::is_precompiled(&code) && !Module::is_precompiled(b"(module)"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn is_precompiled(bytes: &[u8]) -> bool {
+        bytes.starts_with(precompiled::MAGIC)
     }
 
     fn assemble(
@@ -444,9 +516,9 @@ fn freeze(code: &wasmtime::Module, program: &Program) -> Option<Vec<u8>> {
 
 fn thaw(engine: &Engine, bytes: &[u8]) -> Option<(wasmtime::Module, Program)> {
     let cached: Cached<'_> = postcard::from_bytes(bytes).ok()?;
-    // SAFETY: the entry's name and checksum say that this very engine wrote it, in a
-    // directory that only its owner may write to; `EngineBuilder::cache_dir` asks
-    // the embedder for one.
+    // SAFETY: of the cache, the entry's name and checksum say that this very engine wrote it,
+    // in a directory that only its owner may write to, which `EngineBuilder::cache_dir` asks
+    // the embedder for; `Module::deserialize` asks its caller for bytes that are trusted.
     let code =
         unsafe { wasmtime::Module::deserialize(engine.machine().wasmtime(), &cached.code) }.ok()?;
     let sync = cached.sync.into_iter().map(|import| {

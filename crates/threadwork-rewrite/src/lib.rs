@@ -139,6 +139,10 @@ use plan::Plan;
 use scan::Scan;
 use wasmparser::WasmFeatures;
 
+/// Another one whenever the sources of this crate are others, so that what was made by one
+/// is not taken for what another would make.
+pub const FINGERPRINT: &str = env!("SOURCES");
+
 /// The import module of everything that the rewriter adds.
 pub const HOST_MODULE: &str = "threadwork";
 

@@ -71,7 +71,14 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<i32> {
     }
     let (file, guest_args) = args.command.split_first().context("no file given")?;
     let file = Path::new(file);
-    let wasm = Module::rewrite(&read(file)?)
+    let wasm = read(file)?;
+    if Module::is_precompiled(&wasm) {
+        bail!(
+            "{} is machine code for the engine: give the .wasm file",
+            file.display()
+        );
+    }
+    let wasm = Module::rewrite(&wasm)
         .map_err(|error| report::explain(format_args!("cannot run {}", file.display()), error))?;
     let place = Place::choose(args.no_cache)
         .map_err(|error| report::explain("cannot write the scripts for Node", error))?;

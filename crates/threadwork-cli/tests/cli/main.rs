@@ -25,6 +25,8 @@ mod listen;
 
 mod refusals;
 
+mod compile;
+
 mod cargo_runner;
 
 mod demo;

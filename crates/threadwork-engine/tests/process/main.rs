@@ -27,6 +27,7 @@ mod host_functions;
 mod host_memory;
 mod limits;
 mod machine_code;
+mod precompiled;
 mod reactor;
 mod rules;
 mod sandbox;
