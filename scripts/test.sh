@@ -45,6 +45,7 @@ done
 
 step "tests"
 cargo test --release --workspace
+"$target/release/examples/service"
 
 step "the library under loom"
 RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$target/loom \
