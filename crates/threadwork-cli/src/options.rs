@@ -18,6 +18,8 @@ pub(crate) struct DirMapping {
     pub(crate) host: PathBuf,
     /// What the program calls it.
     pub(crate) guest: String,
+    /// Whether it may only read there.
+    pub(crate) read_only: bool,
 }
 
 /// A variable for the program's environment.
@@ -157,6 +159,20 @@ pub(crate) fn parse_dir(text: &str) -> Result<DirMapping, String> {
     Ok(DirMapping {
         host: host.into(),
         guest: guest.into(),
+        read_only: false,
+    })
+}
+
+/// As [`parse_dir`], and with `:ro` at the end for reading only.
+pub(crate) fn parse_grant(text: &str) -> Result<DirMapping, String> {
+    let (text, read_only) = match text.strip_suffix(":ro") {
+        Some(text) => (text, true),
+        None => (text, false),
+    };
+    let mapping = parse_dir(text)?;
+    Ok(DirMapping {
+        read_only,
+        ..mapping
     })
 }
 
@@ -313,7 +329,21 @@ mod tests {
         let mapping = |host: &str, guest: &str| DirMapping {
             host: host.into(),
             guest: guest.into(),
+            read_only: false,
         };
+        let read_only = |mapping| DirMapping {
+            read_only: true,
+            ..mapping
+        };
+        for (text, expected) in [
+            ("a", mapping("a", "a")),
+            ("a:ro", read_only(mapping("a", "a"))),
+            ("a::b:ro", read_only(mapping("a", "b"))),
+            ("a:ro::b", mapping("a:ro", "b")),
+        ] {
+            assert_eq!(parse_grant(text), Ok(expected));
+        }
+        assert!(parse_grant(":ro").is_err());
         assert_eq!(parse_dir("."), Ok(mapping(".", ".")));
         assert_eq!(parse_dir("/a/b"), Ok(mapping("/a/b", "/a/b")));
         assert_eq!(parse_dir("./data::/data"), Ok(mapping("./data", "/data")));

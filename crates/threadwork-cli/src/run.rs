@@ -56,8 +56,9 @@ pub(crate) struct RunArgs {
     workers: Option<u32>,
 
     /// Let the program use a directory, under its own name or as GUEST; paths that do not
-    /// begin with `/` are looked for in the one called `.` or `/`, the last given of the two
-    #[arg(long = "dir", value_name = "HOST[::GUEST]", value_parser = options::parse_dir)]
+    /// begin with `/` are looked for in the one called `.` or `/`, the last given of the two.
+    /// With `:ro` at the end the program may only read there
+    #[arg(long = "dir", value_name = "HOST[::GUEST][:ro]", value_parser = options::parse_grant)]
     dirs: Vec<DirMapping>,
 
     /// Let the program accept connections to an address: a socket that listens there is its
@@ -274,5 +275,8 @@ fn give_dir(builder: ProcessBuilder, dir: &DirMapping) -> anyhow::Result<Process
     if !dir.host.is_dir() {
         bail!("--dir {}: there is no such directory", dir.host.display());
     }
-    Ok(builder.preopen_dir(&dir.host, &dir.guest))
+    Ok(match dir.read_only {
+        true => builder.preopen_dir_read_only(&dir.host, &dir.guest),
+        false => builder.preopen_dir(&dir.host, &dir.guest),
+    })
 }

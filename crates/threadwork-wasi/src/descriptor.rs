@@ -17,6 +17,8 @@ pub(crate) struct Descriptor {
     /// Rights that the guest has given up: its own, and those of what is opened by it.
     dropped: AtomicU64,
     dropped_inheriting: AtomicU64,
+    /// Whether nothing is changed by it, nor by what is opened by it.
+    pub(crate) read_only: bool,
     /// Counts it as long as it lives, if the guest has opened it.
     _open: Option<OpenFile>,
 }
@@ -51,9 +53,10 @@ pub(crate) struct Listener {
 
 impl Descriptor {
     /// That the process has from its start.
-    pub(crate) fn granted(kind: Kind) -> Self {
+    pub(crate) fn granted(kind: Kind, read_only: bool) -> Self {
         Self {
             kind,
+            read_only,
             dropped: AtomicU64::new(0),
             dropped_inheriting: AtomicU64::new(0),
             _open: None,
@@ -69,6 +72,7 @@ impl Descriptor {
             kind,
             dropped: AtomicU64::new(dropped),
             dropped_inheriting: AtomicU64::new(dropped),
+            read_only: parent.read_only,
             _open: Some(open),
         }
     }
@@ -126,8 +130,11 @@ impl Descriptor {
 
     // ---- What may be done with it ----
 
-    /// Fails if the guest has given up this right.
+    /// Fails if the guest has given up this right, or changes with it what it may only read.
     pub(crate) fn require(&self, right: u64) -> std::result::Result<(), Errno> {
+        if self.read_only && right & CHANGES != 0 {
+            return Err(Errno::ROFS);
+        }
         match self.dropped.load(Ordering::Relaxed) & right {
             0 => Ok(()),
             _ => Err(Errno::NOTCAPABLE),
@@ -136,6 +143,9 @@ impl Descriptor {
 
     /// Fails if the guest has given up this right for what it opens by this descriptor.
     pub(crate) fn require_inheriting(&self, right: u64) -> std::result::Result<(), Errno> {
+        if self.read_only && right & rights::FD_WRITE != 0 {
+            return Err(Errno::ROFS);
+        }
         match self.dropped_inheriting.load(Ordering::Relaxed) & right {
             0 => Ok(()),
             _ => Err(Errno::NOTCAPABLE),
@@ -191,6 +201,23 @@ impl Descriptor {
         Ok(stat)
     }
 }
+
+/// Rights to change something that is there, or what there is. A link to a file in another
+/// directory, where it could be written to, is such a change.
+const CHANGES: u64 = rights::FD_ALLOCATE
+    | rights::FD_FILESTAT_SET_SIZE
+    | rights::FD_FILESTAT_SET_TIMES
+    | rights::PATH_CREATE_DIRECTORY
+    | rights::PATH_CREATE_FILE
+    | rights::PATH_FILESTAT_SET_SIZE
+    | rights::PATH_FILESTAT_SET_TIMES
+    | rights::PATH_LINK_SOURCE
+    | rights::PATH_LINK_TARGET
+    | rights::PATH_REMOVE_DIRECTORY
+    | rights::PATH_RENAME_SOURCE
+    | rights::PATH_RENAME_TARGET
+    | rights::PATH_SYMLINK
+    | rights::PATH_UNLINK_FILE;
 
 const STREAM: u64 = rights::POLL_FD_READWRITE | rights::FD_FILESTAT_GET;
 

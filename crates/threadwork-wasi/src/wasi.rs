@@ -51,12 +51,20 @@ pub(crate) struct Texts {
 pub struct WasiBuilder {
     args: Vec<String>,
     env: Vec<(String, String)>,
-    dirs: Vec<(PathBuf, String)>,
+    dirs: Vec<Grant>,
     listeners: Vec<OwnedFd>,
     stdin: Input,
     stdout: Output,
     stderr: Output,
     limits: Limits,
+}
+
+/// A directory.
+#[derive(Debug)]
+struct Grant {
+    host: PathBuf,
+    guest: String,
+    read_only: bool,
 }
 
 /// Why a process cannot have what it was granted.
@@ -110,8 +118,23 @@ impl WasiBuilder {
     /// Lets the process read and write the directory `host`, and what is below it, under
     /// the name `guest`. The first is descriptor 3.
     #[must_use]
-    pub fn preopen_dir(mut self, host: impl AsRef<Path>, guest: impl Into<String>) -> Self {
-        self.dirs.push((host.as_ref().to_owned(), guest.into()));
+    pub fn preopen_dir(self, host: impl AsRef<Path>, guest: impl Into<String>) -> Self {
+        self.grant_dir(host.as_ref(), guest.into(), false)
+    }
+
+    /// As [`preopen_dir`](Self::preopen_dir), for reading: whatever would change something there
+    /// is `EROFS`, whoever runs the host program and whatever its files' modes are.
+    #[must_use]
+    pub fn preopen_dir_read_only(self, host: impl AsRef<Path>, guest: impl Into<String>) -> Self {
+        self.grant_dir(host.as_ref(), guest.into(), true)
+    }
+
+    fn grant_dir(mut self, host: &Path, guest: String, read_only: bool) -> Self {
+        self.dirs.push(Grant {
+            host: host.to_owned(),
+            guest,
+            read_only,
+        });
         self
     }
 
@@ -182,13 +205,16 @@ impl WasiBuilder {
         wasi.grant(input(self.stdin)?)?;
         wasi.grant(output(self.stdout, rustix::stdio::stdout())?)?;
         wasi.grant(output(self.stderr, rustix::stdio::stderr())?)?;
-        for (path, name) in self.dirs {
-            let directory = |source| BuildError::Directory {
-                path: path.clone(),
-                source,
-            };
-            let dir = open_directory(&path).map_err(directory)?;
-            wasi.grant(Kind::Directory(Directory::new(dir, Some(name))))?;
+        for Grant {
+            host,
+            guest,
+            read_only,
+        } in self.dirs
+        {
+            let dir = open_directory(&host);
+            let dir = dir.map_err(|source| BuildError::Directory { path: host, source })?;
+            let dir = Kind::Directory(Directory::new(dir, Some(guest)));
+            wasi.add(Descriptor::granted(dir, read_only))?;
         }
         for socket in self.listeners {
             let listener = Listener::new(socket).map_err(system("a listener"))?;
@@ -239,7 +265,10 @@ fn stream(channel: Channel, is_input: bool) -> Kind {
 impl Wasi {
     /// Adds what the process has from its start.
     fn grant(&self, kind: Kind) -> Result<(), BuildError> {
-        let descriptor = Descriptor::granted(kind);
+        self.add(Descriptor::granted(kind, false))
+    }
+
+    fn add(&self, descriptor: Descriptor) -> Result<(), BuildError> {
         if descriptor.can_block() {
             self.ending.prepare().map_err(system("a pipe"))?;
         }

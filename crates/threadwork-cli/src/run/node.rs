@@ -218,6 +218,11 @@ fn variables(args: &RunArgs) -> anyhow::Result<BTreeMap<&str, String>> {
 fn directories(args: &RunArgs) -> anyhow::Result<Vec<(&str, PathBuf)>> {
     let place = |dir: &DirMapping| {
         let name = dir.host.display();
+        if dir.read_only {
+            bail!(
+                "--dir {name}:ro: --host node has no read-only directories: run the program on the engine"
+            );
+        }
         if !dir.host.is_dir() {
             bail!("--dir {name}: there is no such directory");
         }

@@ -18,7 +18,7 @@ use crate::process::{
     ELEMENT, Parts, PooledInstance, Program, State, ThreadContext, catch_panic, check_limits,
 };
 use crate::thread::ThreadState;
-use crate::wasi::{Grants, HostEnds, Output, Stdin, Streams};
+use crate::wasi::{Dir, Grants, HostEnds, Output, Stdin, Streams};
 use std::ffi::OsString;
 use std::net::TcpListener;
 use std::path::Path;
@@ -166,10 +166,24 @@ impl ProcessBuilder {
     /// Lets the program read and write the host's directory `host`, and what is
     /// below it, under the name `guest`.
     #[must_use]
-    pub fn preopen_dir(mut self, host: impl AsRef<Path>, guest: impl Into<String>) -> Self {
-        self.grants
-            .dirs
-            .push((host.as_ref().to_owned(), guest.into()));
+    pub fn preopen_dir(self, host: impl AsRef<Path>, guest: impl Into<String>) -> Self {
+        self.grant_dir(host.as_ref(), guest.into(), false)
+    }
+
+    /// As [`preopen_dir`](Self::preopen_dir), for reading only: whatever would change something
+    /// there fails with `EROFS`, also where the host program runs as root, to whom the modes of
+    /// files mean nothing.
+    #[must_use]
+    pub fn preopen_dir_read_only(self, host: impl AsRef<Path>, guest: impl Into<String>) -> Self {
+        self.grant_dir(host.as_ref(), guest.into(), true)
+    }
+
+    fn grant_dir(mut self, host: &Path, guest: String, read_only: bool) -> Self {
+        self.grants.dirs.push(Dir {
+            host: host.to_owned(),
+            guest,
+            read_only,
+        });
         self
     }
 

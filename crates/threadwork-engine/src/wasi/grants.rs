@@ -12,10 +12,17 @@ use threadwork_wasi::{BuildError, Wasi, WasiBuilder};
 pub(crate) struct Grants {
     pub(crate) args: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
-    /// Host directory and the guest's name for it.
-    pub(crate) dirs: Vec<(PathBuf, String)>,
+    pub(crate) dirs: Vec<Dir>,
     /// Sockets that listen.
     pub(crate) listeners: Vec<OwnedFd>,
+}
+
+/// A directory of the host's.
+pub(crate) struct Dir {
+    pub(crate) host: PathBuf,
+    /// The guest's name for it.
+    pub(crate) guest: String,
+    pub(crate) read_only: bool,
 }
 
 impl Grants {
@@ -28,7 +35,7 @@ impl Grants {
         let dirs = self
             .dirs
             .iter()
-            .map(|(_, name)| ("the directory's name", name));
+            .map(|dir| ("the directory's name", &dir.guest));
         for (what, text) in args.chain(names.clone()).chain(values).chain(dirs) {
             refuse(text.contains('\0'), what, text, "it has a NUL character")?;
         }
@@ -51,7 +58,10 @@ impl Grants {
                 open_files: limits.open_files,
                 file_bytes: limits.file_bytes,
             });
-        let grant = |builder: WasiBuilder, (host, guest)| builder.preopen_dir(host, guest);
+        let grant = |builder: WasiBuilder, dir: Dir| match dir.read_only {
+            true => builder.preopen_dir_read_only(dir.host, dir.guest),
+            false => builder.preopen_dir(dir.host, dir.guest),
+        };
         let builder = self.dirs.into_iter().fold(builder, grant);
         let builder = self
             .listeners

@@ -9,6 +9,6 @@
 mod grants;
 mod stdio;
 
-pub(crate) use grants::Grants;
+pub(crate) use grants::{Dir, Grants};
 pub(crate) use stdio::{HostEnds, Kept, Streams};
 pub use stdio::{Output, Stdin};

@@ -7,7 +7,7 @@ use crate::below::{self, Parent};
 use crate::channel::{Channel, What};
 use crate::descriptor::{Directory, Kind};
 use crate::ending::sleep;
-use crate::errno::{Errno, Result};
+use crate::errno::{Errno, Failure, Result};
 use crate::host::{Host, LongCall};
 use cap_primitives::fs::{self, FollowSymlinks, OpenOptions, OpenOptionsExt};
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -38,7 +38,7 @@ pub(crate) fn path_open<H: Host>(
     descriptor_flags: u32,
     result: u32,
 ) -> Result {
-    let opening = Opening {
+    let mut opening = Opening {
         follow: follow(lookup)?,
         flags: checked(flags, oflags::ALL)?,
         base,
@@ -47,11 +47,21 @@ pub(crate) fn path_open<H: Host>(
     let path = call.path(path, length)?;
     let descriptor = call.get_with(fd, rights::PATH_OPEN)?;
     let directory = descriptor.directory()?;
+    // Where nothing is created, what is there can be opened all the same.
+    let would_create = descriptor.read_only && opening.has(oflags::CREAT);
+    if would_create {
+        opening.flags &= !oflags::CREAT;
+    }
     descriptor.require(opening.needed())?;
     descriptor.require_inheriting(base & (rights::FD_READ | rights::FD_WRITE))?;
     call.memory.locate(result, 4)?;
     let opened = call.open(&descriptor, || {
-        opening.open(call.host, directory, Path::new(&path))
+        let exclusive = would_create && opening.has(oflags::EXCL);
+        match opening.open(call.host, directory, Path::new(&path)) {
+            Ok(_) if exclusive => Err(Errno::EXIST.into()),
+            Err(Failure::Errno(Errno::NOENT)) if would_create => Err(Errno::ROFS.into()),
+            opened => opened,
+        }
     })?;
     Ok(call.memory.write_u32(result, opened)?)
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod files;
+mod read_only;
 mod sockets;
 mod streams;
 mod support;
