@@ -88,15 +88,19 @@ export function wasiCalls(env) {
     const left = (want) => want.due - (now(want.clock) - (want.absolute ? 0n : begin));
     const isReady = (want) => {
       if (want.type === CLOCK_EVENT) return left(want) <= 0n;
-      return want.errno !== E.SUCCESS || want.type !== READ_EVENT || want.stream !== 0 || env.hasInput();
+      if (want.errno !== E.SUCCESS || want.stream < 0) return true;
+      // As a pipe that is not open for that: never.
+      if ((want.stream === 0) !== (want.type === READ_EVENT)) return false;
+      return want.stream !== 0 || env.hasInput();
     };
+    const wantsInput = wants.some(({ type, stream }) => type === READ_EVENT && stream === 0);
     let ready = wants.filter(isReady);
     while (ready.length === 0) {
       const timers = wants.filter((want) => want.type === CLOCK_EVENT).map(left);
       const nanoseconds = timers.reduce((least, time) => (time < least ? time : least), 2n ** 62n);
       const milliseconds = Number(nanoseconds) / 1e6;
-      if (timers.length === wants.length) env.sleep(milliseconds);
-      else env.waitForInput(milliseconds);
+      if (wantsInput) env.waitForInput(milliseconds);
+      else env.sleep(milliseconds);
       env.check();
       ready = wants.filter(isReady);
     }
@@ -121,8 +125,7 @@ export function wasiCalls(env) {
     if (type > WRITE_EVENT) throw new Errno(E.INVAL);
     const fd = memory.u32(at + 16);
     const stream = env.stream(fd);
-    const isFitting = stream < 0 ? isOpen(fd) : (stream === 0) === (type === READ_EVENT);
-    return { ...want, stream, errno: isFitting ? E.SUCCESS : E.BADF };
+    return { ...want, stream, errno: stream < 0 && !isOpen(fd) ? E.BADF : E.SUCCESS };
   };
 
   const writeEvent = (at, { userdata, type, stream, errno }) => {

@@ -26,7 +26,7 @@ export async function main(order) {
   try {
     await runToEnd(run);
   } catch (error) {
-    fail(`cannot run ${run.file}: ${error.message}`);
+    throw new Error(`cannot run ${run.file}: ${error.message}`);
   }
 }
 
@@ -148,9 +148,4 @@ function size(bytes) {
 
 function say(text) {
   process.stderr.write(`threadwork: ${text}\n`);
-}
-
-function fail(message) {
-  say(`error: ${message.replace(/\s+/g, ' ')}`);
-  process.exit(CANNOT_RUN);
 }
