@@ -3,7 +3,7 @@
 
 import { W } from './control.js';
 import { nodeModule } from './platform.js';
-import { C, Connection, listenersIn, MOST_CONNECTIONS, Shut, State } from './sockets.js';
+import { C, Connection, Listener, MOST_CONNECTIONS, Shut, State } from './sockets.js';
 import { E } from './wasi/abi.js';
 
 /** How long a program's last bytes have to get away once it has ended, in ms. */
@@ -50,21 +50,34 @@ class Live {
   }
 
   #fill() {
-    const { input } = this.connection;
-    const nobodyReads = this.connection.get(C.STATE) === State.LEFT || this.connection.get(C.SHUT) & Shut.READ;
-    let moved = 0;
-    while (this.#queue.length > 0) {
-      const count = nobodyReads ? this.#queue[0].length : input.write(this.#queue[0]);
-      moved += count;
-      this.#queue[0] = this.#queue[0].subarray(count);
-      if (this.#queue[0].length > 0) break;
-      this.#queue.shift();
+    const { input, words } = this.connection;
+    let moved = this.#move();
+    if (this.#queue.length > 0) {
+      // Who makes room from now on says so; who has made some just now did not.
+      Atomics.store(words, C.MORE, 1);
+      moved += this.#move();
     }
+    if (this.#queue.length === 0) Atomics.store(words, C.MORE, 0);
     if (this.#queue.length > 0) return void (moved > 0 && this.#owner.changed());
     if (this.#socket.isPaused()) this.#socket.resume();
     const ends = this.#isOver && !input.isFinished;
     if (ends) input.finish();
     if (ends || moved > 0) this.#owner.changed();
+  }
+
+  /** Moves from the queue to the ring what there is room for; how much that was. */
+  #move() {
+    const { connection } = this;
+    const nobodyReads = connection.get(C.STATE) === State.LEFT || connection.get(C.SHUT) & Shut.READ;
+    let moved = 0;
+    while (this.#queue.length > 0) {
+      const count = nobodyReads ? this.#queue[0].length : connection.input.write(this.#queue[0]);
+      moved += count;
+      this.#queue[0] = this.#queue[0].subarray(count);
+      if (this.#queue[0].length > 0) break;
+      this.#queue.shift();
+    }
+    return moved;
   }
 
   #drain() {
@@ -105,6 +118,7 @@ export class Listeners {
   #buffer;
   #words;
   #servers = [];
+  #listeners = [];
   #live = new Map();
   #orders = 0;
   /** Sockets for which there is no place yet. */
@@ -121,6 +135,7 @@ export class Listeners {
     for (const [number, source] of sources.entries()) {
       const server = createServer({ allowHalfOpen: true }, (socket) => this.#admit(number, socket));
       this.#servers.push(server);
+      this.#listeners.push(new Listener(this.#buffer, number));
       await new Promise((listens, fails) => {
         server.once('error', fails);
         server.listen(source, listens);
@@ -142,6 +157,7 @@ export class Listeners {
     words[C.ORDER] = this.#orders = (this.#orders + 1) | 0;
     this.#live.set(index, new Live(this, connection, socket));
     Atomics.store(words, C.STATE, State.WAITING);
+    this.#listeners[number].arrived();
     this.changed();
   }
 
@@ -150,7 +166,7 @@ export class Listeners {
     return -1;
   }
 
-  /** Wakes who polls or accepts. */
+  /** Wakes who polls. */
   changed() {
     Atomics.add(this.#words, W.CHANGED, 1);
     Atomics.notify(this.#words, W.CHANGED);
@@ -166,14 +182,13 @@ export class Listeners {
 
   /** Threads have written, read, shut down or closed. */
   look() {
-    const closed = listenersIn(this.#buffer);
     this.#servers.forEach((server, number) => {
-      if (Atomics.load(closed, number) !== 0 && server.listening) server.close();
+      if (this.#listeners[number].isClosed && server.listening) server.close();
     });
     for (const live of [...this.#live.values()]) {
       const { words } = live.connection;
       // Nobody will accept it.
-      const isLost = Atomics.load(closed, words[C.LISTENER]) !== 0;
+      const isLost = this.#listeners[words[C.LISTENER]].isClosed;
       if (isLost && Atomics.compareExchange(words, C.STATE, State.WAITING, State.LEFT) === State.WAITING) live.destroy();
       live.look();
     }
@@ -182,6 +197,7 @@ export class Listeners {
   /** The process ends: wakes all who wait for a socket. */
   wake() {
     for (const server of this.#servers) server.close();
+    for (const listener of this.#listeners) listener.end();
     for (const { connection } of this.#live.values()) {
       connection.input.close();
       connection.output.close();

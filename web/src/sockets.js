@@ -1,11 +1,11 @@
 // The connections of a process as its threads see them: words and rings in shared memory. Node's
 // sockets need an event loop, which a thread has none of, so the supervisor has them (listeners.js): it
-// moves bytes between sockets and rings, and threads sleep on the rings' words, or on W.CHANGED.
+// moves bytes between sockets and rings. Who reads or writes sleeps on a word of the ring's, who accepts
+// on the number of those that wait, and who polls on W.CHANGED.
 //
 // Invariant: a place goes from FREE to WAITING when somebody connects, to TAKEN by one accept, to LEFT
 // when nobody uses its descriptor any more, and to FREE when its socket is gone as well.
 
-import { W } from './control.js';
 import { ENDED } from './environment.js';
 import { letGo, mayHold } from './lock.js';
 import { Backend, Kind } from './files/descriptors.js';
@@ -27,14 +27,17 @@ export const C = {
   SHUT: 4,
   /** 1 when there is no socket any more. */
   GONE: 5,
+  /** 1 while there is more for the input than there was room for. */
+  MORE: 6,
 };
 const WORDS = 8;
 const BYTES = WORDS * 4 + 2 * Ring.BYTES;
 /** As many at one time; others wait in the system. */
 export const MOST_CONNECTIONS = 1024;
 export const MOST_LISTENERS = 64;
-/** At the beginning a word for each listener: 1 when its descriptor is closed. */
-const FIRST = MOST_LISTENERS * 4;
+const FIRST = MOST_LISTENERS * 8;
+/** In the number of those that wait for a listener: the process ends. */
+const OVER = 1 << 30;
 
 const PEEK = 1;
 const WAITALL = 2;
@@ -45,8 +48,53 @@ export function createSockets() {
   return new SharedArrayBuffer(bytes, { maxByteLength: bytes });
 }
 
-/** The words of the listeners. */
-export const listenersIn = (buffer) => new Int32Array(buffer, 0, MOST_LISTENERS);
+/** What listens, at the beginning of that memory. */
+export class Listener {
+  #words;
+  #number;
+
+  constructor(buffer, number) {
+    this.#words = new Int32Array(buffer, 0, 2 * MOST_LISTENERS);
+    this.#number = number;
+  }
+
+  /** Whether nobody has its descriptor any more. */
+  get isClosed() {
+    return Atomics.load(this.#words, this.#number) !== 0;
+  }
+
+  close() {
+    Atomics.store(this.#words, this.#number, 1);
+  }
+
+  get #waiting() {
+    return MOST_LISTENERS + this.#number;
+  }
+
+  get hasWaiting() {
+    return Atomics.load(this.#words, this.#waiting) !== 0;
+  }
+
+  arrived() {
+    Atomics.add(this.#words, this.#waiting, 1);
+    Atomics.notify(this.#words, this.#waiting);
+  }
+
+  taken() {
+    Atomics.sub(this.#words, this.#waiting, 1);
+  }
+
+  /** Sleeps until somebody waits, or the process ends. */
+  wait() {
+    Atomics.wait(this.#words, this.#waiting, 0);
+  }
+
+  /** Wakes who sleeps, and all who will. */
+  end() {
+    Atomics.or(this.#words, this.#waiting, OVER);
+    Atomics.notify(this.#words, this.#waiting);
+  }
+}
 
 export class Connection {
   constructor(buffer, index) {
@@ -99,7 +147,7 @@ export function reviveIn(buffer, ringSupervisor) {
   const connections = new Connections(buffer);
   return ({ kind, handle }) => ({
     close() {
-      if (kind === Kind.LISTENER) Atomics.store(listenersIn(buffer), handle, 1);
+      if (kind === Kind.LISTENER) new Listener(buffer, handle).close();
       else Atomics.store(connections.at(handle).words, C.STATE, State.LEFT);
       ringSupervisor();
     },
@@ -111,6 +159,7 @@ export class Sockets {
   #env;
   #descriptors;
   #connections;
+  #buffer;
 
   /**
    * @param {import('./environment.js').Environment} env
@@ -121,6 +170,7 @@ export class Sockets {
     this.#env = env;
     this.#descriptors = descriptors;
     this.#connections = new Connections(buffer);
+    this.#buffer = buffer;
   }
 
   // ---- Descriptors ----
@@ -166,23 +216,23 @@ export class Sockets {
     if (flags & ~FDFLAGS.NONBLOCK || open.kind !== Kind.LISTENER) throw new Errno(E.INVAL);
     this.#check(open, RIGHTS.ACCEPT);
     this.#descriptors.checkRoom();
-    const { words } = this.#env.control;
+    const listener = new Listener(this.#buffer, open.handle);
     for (;;) {
-      const seen = Atomics.load(words, W.CHANGED);
-      const fd = this.#held(() => this.#take(open, flags));
+      const fd = listener.hasWaiting ? this.#held(() => this.#take(open, listener, flags)) : undefined;
       if (fd !== undefined) return fd;
-      this.#sleep(open, () => Atomics.wait(words, W.CHANGED, seen));
+      this.#sleep(open, () => listener.wait());
     }
   }
 
   /** The descriptor of who has waited longest, if somebody waits. */
-  #take(listener, flags) {
+  #take(open, listener, flags) {
     for (;;) {
-      const first = this.#firstOf(listener.handle);
+      const first = this.#firstOf(open.handle);
       if (!first) return undefined;
       const { words, index } = first;
       if (Atomics.compareExchange(words, C.STATE, State.WAITING, State.TAKEN) !== State.WAITING) continue;
-      const rights = listener.inheriting;
+      listener.taken();
+      const rights = open.inheriting;
       return this.#descriptors.insert({
         kind: Kind.CONNECTION,
         backend: Backend.SOCKET,
@@ -225,7 +275,7 @@ export class Sockets {
         const count = flags & PEEK ? input.peek(vectors) : readSome(input, vectors, moved);
         if (count === 0) break;
         moved += count;
-        this.#env.ringSupervisor();
+        if (connection.get(C.MORE)) this.#env.ringSupervisor();
       }
       if (moved === 0) connection.checkError();
       return moved;
@@ -283,7 +333,7 @@ export class Sockets {
 
   /** Whether a read, or a write, would not wait. */
   isReady(open, isRead) {
-    if (open.kind === Kind.LISTENER) return isRead && this.#firstOf(open.handle) !== undefined;
+    if (open.kind === Kind.LISTENER) return isRead && new Listener(this.#buffer, open.handle).hasWaiting;
     const connection = this.#connections.at(open.handle);
     return isRead ? connection.canRead : connection.canWrite;
   }
