@@ -315,15 +315,15 @@ pub fn poll(subscriptions: &[Subscription]) -> Result<Vec<Event>, Errno> {
 
 // ---- C's listings ----
 
-#[allow(non_camel_case_types, reason = "C calls it so")]
-enum DIR {}
+/// `DIR`.
+enum Stream {}
 
 unsafe extern "C" {
-    fn opendir(path: *const c_char) -> *mut DIR;
-    fn readdir(dir: *mut DIR) -> *mut c_void;
-    fn telldir(dir: *mut DIR) -> c_long;
-    fn seekdir(dir: *mut DIR, position: c_long);
-    fn closedir(dir: *mut DIR) -> c_int;
+    fn opendir(path: *const c_char) -> *mut Stream;
+    fn readdir(dir: *mut Stream) -> *mut c_void;
+    fn telldir(dir: *mut Stream) -> c_long;
+    fn seekdir(dir: *mut Stream, position: c_long);
+    fn closedir(dir: *mut Stream) -> c_int;
 }
 
 /// How many entries follow each position that `telldir` gives in a directory, when `seekdir` goes
