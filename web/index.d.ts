@@ -154,6 +154,11 @@ export interface ProcessOptions {
    * origin-private file system (`navigator.storage.getDirectory()`), or in Node a path.
    */
   preopens?: Record<string, MemoryTree | FileSystemDirectoryHandle | string | URL>;
+  /**
+   * In Node: where the program accepts connections, as `'127.0.0.1:8080'`, or a socket of the system's that
+   * listens. The first is its descriptor after those of the directories, 3 if there are none.
+   */
+  listeners?: readonly (string | { fd: number })[];
   /** 'null' by default. */
   stdin?: InputSource;
   /** 'inherit' by default. */

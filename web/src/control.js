@@ -57,6 +57,8 @@ export const W = {
   RPC_RESULT: 27,
   RPC_COUNT: 36,
   RPC_WIDE: 37,
+  /** Changes when something has happened to a socket, or to standard input where there are sockets. */
+  CHANGED: 44,
   /** How often threads came out of a sleep without a timeout. */
   AWOKEN: 38,
   /** Where the host's own bytes in the memory are free, and where they end: see host-area.js. */
@@ -256,8 +258,10 @@ export class Control {
     Atomics.store(words, W.CAUSE, cause);
     Atomics.add(words, W.END, 1);
     Atomics.notify(words, W.END);
-    Atomics.add(words, W.ENDED, 1);
-    Atomics.notify(words, W.ENDED);
+    for (const word of [W.ENDED, W.CHANGED]) {
+      Atomics.add(words, word, 1);
+      Atomics.notify(words, word);
+    }
     this.setReady();
     this.lock.close();
     this.rpcLock.close();

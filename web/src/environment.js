@@ -33,6 +33,8 @@ export class Environment {
     this.memory = memory;
     this.post = post;
     this.localFiles = localFiles;
+    /** Where there are listeners. */
+    this.sockets = null;
     this.isServed = isServed;
   }
 
@@ -111,6 +113,16 @@ export class Environment {
 
   isNonblocking(stream) {
     return (Atomics.load(this.control.words, W.STREAM_FLAGS + stream) & FDFLAGS.NONBLOCK) !== 0;
+  }
+
+  /** What `waitForChange` compares. */
+  get changes() {
+    return Atomics.load(this.control.words, W.CHANGED);
+  }
+
+  /** Waits until something has happened to sockets or standard input since `changes` was this. */
+  waitForChange(seen, milliseconds) {
+    this.blocking(() => Atomics.wait(this.control.words, W.CHANGED, seen, milliseconds));
   }
 
   waitForInput(milliseconds) {

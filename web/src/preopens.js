@@ -1,10 +1,25 @@
 // What an embedder may give as a directory, in a form that can be sent to a worker.
 
+import { textOf } from './foreign.js';
 import { isNode, nodeModule } from './platform.js';
+
+const MOST_LISTENERS = 64;
 
 /** `[guest's path, source]` for each entry of the option `preopens`. */
 export function preopensOf(preopens) {
   return Object.entries(preopens).map(([guest, given]) => [guest, sourceOf(guest, given)]);
+}
+
+/** What the option `listeners` says, as Node's servers take it. */
+export function listenersOf(listeners) {
+  if (listeners.length > 0 && !isNode) throw new TypeError('listeners are there in Node only');
+  if (listeners.length > MOST_LISTENERS) throw new RangeError(`there can be ${MOST_LISTENERS} listeners`);
+  return listeners.map((given) => {
+    if (Number.isInteger(given?.fd)) return { fd: given.fd };
+    const address = typeof given === 'string' && /^(?:\[(.+)\]|([^:]+)):(\d+)$/.exec(given);
+    if (!address || Number(address[3]) > 65535) throw new TypeError(`"${textOf(given)}" is no address as "127.0.0.1:8080"`);
+    return { host: address[1] ?? address[2], port: Number(address[3]) };
+  });
 }
 
 function sourceOf(guest, given) {

@@ -25,7 +25,7 @@ import { withZero } from './guest-memory.js';
 import { layOut, take } from './host-area.js';
 import { asyncDispose, canShare, canWaitAsync, cores, isNode, monotonic } from './platform.js';
 import { PageFunctions } from './page-functions.js';
-import { preopensOf } from './preopens.js';
+import { listenersOf, preopensOf } from './preopens.js';
 import { unshare } from './sections.js';
 import { Input, Output } from './streams.js';
 import { E } from './wasi/abi.js';
@@ -118,7 +118,8 @@ export class Process {
   #prepare() {
     const { stdin = 'null', stdout = 'inherit', stderr = 'inherit' } = this.#options;
     const trace = (this.#options.trace ?? false) && !this.#isSolo;
-    if (this.#isSolo && (this.#kind === 'pool' || this.#options.requireThreads)) {
+    const { listeners = [] } = this.#options;
+    if (this.#isSolo && (this.#kind === 'pool' || this.#options.requireThreads || listeners.length > 0)) {
       throw new ThreadworkError('NO_SHARED_MEMORY', NO_SHARED_MEMORY);
     }
     const { limits = {}, signal } = this.#options;
@@ -148,7 +149,8 @@ export class Process {
     const fails = (what) => (error) => this.#break(what, error);
     this.#outputs = [new Output(stdout, 1, look, fails('stdout')), new Output(stderr, 2, look, fails('stderr'))];
     // Without a shared ring, the whole input is sent along.
-    this.#stdin = this.#isSolo ? null : new Input(stdin, this.#control.rings[0], fails('stdin'));
+    const filled = () => this.#control.ring(W.CHANGED);
+    this.#stdin = this.#isSolo ? null : new Input(stdin, this.#control.rings[0], fails('stdin'), filled);
   }
 
   /** The memories that it imports, within its limit, by their numbers in the module. */
@@ -243,6 +245,7 @@ export class Process {
       },
       files: {
         preopens: preopensOf(this.#options.preopens ?? {}),
+        listeners: listenersOf(this.#options.listeners ?? []),
         mostMemory: limits.fileMemory,
         terminals: [tty, tty, tty],
         mostOpen: limits.openFiles,

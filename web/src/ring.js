@@ -108,6 +108,18 @@ export class Ring {
     return count;
   }
 
+  /** Copies as much as is there into the targets, and leaves it there; how much that was. */
+  peek(targets) {
+    const { bytes, words } = this;
+    const read = words[READ] >>> 0;
+    const filled = this.filled;
+    let moved = 0;
+    for (const target of targets) {
+      for (let n = 0; n < target.length && moved < filled; n++, moved++) target[n] = bytes[(read + moved) % Ring.CAPACITY];
+    }
+    return moved;
+  }
+
   /** Waits until there is something to read or the writing end is closed; false if not in time. */
   waitFilled(timeout) {
     const seen = Atomics.load(this.words, FILLED);

@@ -251,6 +251,10 @@ export class Seat {
     const env = new Environment(control, at, memory, join.given, post, localFiles.call, wasi !== undefined);
     this.environment = env;
     this.localFiles = localFiles;
+    if (join.files.sockets) {
+      const { Sockets } = await import('./sockets.js');
+      env.sockets = new Sockets(env, localFiles.table.descriptors, join.files.sockets);
+    }
 
     Object.assign(into('wasi_snapshot_preview1'), wasiCalls(env));
     into('wasi')['thread-spawn'] = (argument) => {

@@ -130,7 +130,7 @@ export class Input {
   /** Of 'pipe'. */
   stream = null;
   #ring;
-  #changed;
+  #filled;
   #queue = [];
   #isFinished = false;
   #isOver = false;
@@ -142,9 +142,11 @@ export class Input {
    * @param {string | object} source
    * @param {import('./ring.js').Ring} ring
    * @param {(error: unknown) => void} broken called when the source fails
+   * @param {() => void} filled called when there is more in the ring
    */
-  constructor(source, ring, broken) {
+  constructor(source, ring, broken, filled = () => {}) {
     this.#ring = ring;
+    this.#filled = filled;
     if (typeof Blob === 'function' && source instanceof Blob) source = source.stream();
     if (source === 'null') this.#end();
     else if (source === 'pipe') this.#pipe();
@@ -236,11 +238,15 @@ export class Input {
     while (this.#queue.length > 0) {
       const [first] = this.#queue;
       first.bytes = first.bytes.subarray(this.#ring.write(first.bytes));
+      this.#filled();
       if (first.bytes.length > 0) return;
       this.#queue.shift();
       first.done();
     }
-    if (this.#isFinished && !this.#ring.isFinished) this.#ring.finish();
+    if (this.#isFinished && !this.#ring.isFinished) {
+      this.#ring.finish();
+      this.#filled();
+    }
   }
 
   /** The process is over. */

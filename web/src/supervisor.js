@@ -137,6 +137,7 @@ class SupervisedProcess {
   #report = { sleepers: [] };
   #preopens = [];
   #table = null;
+  #listeners = null;
   #isServing = false;
   #stopClock = () => {};
 
@@ -152,6 +153,11 @@ class SupervisedProcess {
   /** Brings up the workers of the main thread and of threads to come. */
   async begin() {
     const { memories, wasiMemory, files, program, poolSize, wallTime } = this.start;
+    try {
+      if (files.listeners.length > 0) await this.#openListeners(files);
+    } catch (error) {
+      this.fail('FILE', `it cannot listen: ${textOf(error)}`);
+    }
     try {
       const wasi = memories[wasiMemory];
       files.table = await sharedTable(files, wasi !== undefined);
@@ -177,6 +183,14 @@ class SupervisedProcess {
     if (canWaitAsync) this.#listen();
   }
 
+  async #openListeners(files) {
+    const { createSockets } = await import('./sockets.js');
+    const { Listeners } = await import('./listeners.js');
+    files.sockets = createSockets();
+    this.#listeners = new Listeners(files.sockets, this.words);
+    await this.#listeners.open(files.listeners);
+  }
+
   #addSeat(index = this.#freeSeats.pop(), isLater = false) {
     const worker = takeWorker();
     this.#seats.set(worker, index);
@@ -198,6 +212,7 @@ class SupervisedProcess {
     const shortage = claimShortage(this.control, this.#freeSeats.length);
     for (let count = shortage; count > 0; count--) this.#addSeat();
     this.#serveFiles();
+    this.#listeners?.look();
   }
 
   async #serveFiles() {
@@ -290,6 +305,7 @@ class SupervisedProcess {
     this.#isEnding = true;
     this.#stopClock();
     Atomics.notify(this.words, W.SUPERVISOR);
+    this.#listeners?.wake();
     for (const [worker] of this.#seats) {
       if (worker.isStarted) continue;
       this.#seats.delete(worker);
@@ -337,6 +353,7 @@ class SupervisedProcess {
       // A worker that has failed may not be gone.
       if (!this.#hasFailed) giveBack(this.start.files);
     }
+    await this.#listeners?.close(this.words[W.CAUSE] !== Cause.EXITED);
     postToParent({ id: this.id, ended: { ...this.#report, files } });
     processes.delete(this.id);
     refill();

@@ -6,6 +6,7 @@ import './cases/endings.js';
 import './cases/guests.js';
 import './cases/streams.js';
 import './cases/files.js';
+import './cases/sockets.js';
 import './cases/file-programs.js';
 import './cases/sandbox.js';
 import './cases/reactor.js';

@@ -62,7 +62,7 @@ pub(crate) struct RunArgs {
     dirs: Vec<DirMapping>,
 
     /// Let the program accept connections to an address: a socket that listens there is its
-    /// descriptor after those of the directories, 3 if there are none; on --host engine
+    /// descriptor after those of the directories, 3 if there are none
     #[arg(long = "tcplisten", value_name = "ADDRESS")]
     listen: Vec<String>,
 
@@ -172,7 +172,8 @@ fn prepare(args: &RunArgs, file: &Path) -> anyhow::Result<ProcessBuilder> {
         .limits(limits(args));
     let builder = args.variables.iter().try_fold(builder, give_variable)?;
     let builder = args.directories().into_iter().try_fold(builder, give_dir)?;
-    args.listen.iter().try_fold(builder, give_listener)
+    let listeners = args.listeners()?.into_iter();
+    Ok(listeners.fold(builder, ProcessBuilder::preopen_listener))
 }
 
 /// Why the file could not be run, or compiled.
@@ -214,6 +215,15 @@ impl RunArgs {
         };
         let dirs = self.dirs.iter().enumerate().filter(is_last);
         dirs.map(|(_, dir)| dir).collect()
+    }
+
+    /// The sockets that listen for the program.
+    fn listeners(&self) -> anyhow::Result<Vec<TcpListener>> {
+        let listen = |address: &String| {
+            let listener = TcpListener::bind(address);
+            listener.map_err(|error| report::explain(format_args!("--tcplisten {address}"), error))
+        };
+        self.listen.iter().map(listen).collect()
     }
 }
 
@@ -263,12 +273,6 @@ fn give_variable(builder: ProcessBuilder, var: &EnvVar) -> anyhow::Result<Proces
         Some(value) => builder.env(&var.name, value),
         None => builder,
     })
-}
-
-fn give_listener(builder: ProcessBuilder, address: &String) -> anyhow::Result<ProcessBuilder> {
-    let listener = TcpListener::bind(address)
-        .map_err(|error| report::explain(format_args!("--tcplisten {address}"), error))?;
-    Ok(builder.preopen_listener(listener))
 }
 
 fn give_dir(builder: ProcessBuilder, dir: &DirMapping) -> anyhow::Result<ProcessBuilder> {

@@ -266,6 +266,18 @@ pub(crate) fn no_instance(error: &wasmtime::Error, limit: Option<Limit>) -> Stri
     message
 }
 
+/// Why the system has no memory, and what can be done where it is the address space that is short:
+/// of that a memory of any size takes some gigabytes.
+pub(crate) fn no_memory(error: &wasmtime::Error) -> String {
+    let is_full = |cause: &rustix::io::Errno| *cause == rustix::io::Errno::NOMEM;
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref());
+    let remedy = match causes.any(is_full) {
+        true => "; each memory takes 4 GiB of address space: raise the limit on it (ulimit -v)",
+        false => "",
+    };
+    one_line(error) + remedy
+}
+
 /// Wasmtime's errors print their chain on several lines; ours are one line.
 pub(crate) fn one_line(error: &wasmtime::Error) -> String {
     format!("{error:#}")

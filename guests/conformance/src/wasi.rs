@@ -1,5 +1,7 @@
 //! Calls of WASI preview 1, bare: libraries would look at the arguments first, and call again.
 
+use std::ffi::{CStr, c_char, c_int, c_long, c_void};
+
 /// What a call returns; 0 is success.
 pub type Errno = u16;
 
@@ -309,4 +311,43 @@ pub fn poll(subscriptions: &[Subscription]) -> Result<Vec<Event>, Errno> {
         unsafe { poll_oneoff(subscriptions.as_ptr(), events.as_mut_ptr(), count, &raw mut ready) };
     events.truncate(ready);
     if errno == 0 { Ok(events) } else { Err(errno as Errno) }
+}
+
+// ---- C's listings ----
+
+/// `DIR`.
+enum Stream {}
+
+unsafe extern "C" {
+    fn opendir(path: *const c_char) -> *mut Stream;
+    fn readdir(dir: *mut Stream) -> *mut c_void;
+    fn telldir(dir: *mut Stream) -> c_long;
+    fn seekdir(dir: *mut Stream, position: c_long);
+    fn closedir(dir: *mut Stream) -> c_int;
+}
+
+/// How many entries follow each position that `telldir` gives in a directory, when `seekdir` goes
+/// there; `None` if it cannot be opened.
+pub fn entries_behind_positions(path: &CStr) -> Option<Vec<usize>> {
+    // SAFETY: the path ends in a null byte; the stream is open until it is closed here.
+    unsafe {
+        let dir = opendir(path.as_ptr());
+        if dir.is_null() {
+            return None;
+        }
+        let mut positions = Vec::new();
+        loop {
+            positions.push(telldir(dir));
+            if readdir(dir).is_null() {
+                break;
+            }
+        }
+        let count = |position: &c_long| {
+            seekdir(dir, *position);
+            (0..).take_while(|_| !readdir(dir).is_null()).count()
+        };
+        let counts = positions.iter().map(count).collect();
+        closedir(dir);
+        Some(counts)
+    }
 }

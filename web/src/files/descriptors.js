@@ -36,7 +36,7 @@ const S = {
   USES: 0,
   LOCK: 1,
   KIND: 2,
-  /** The number of a standard stream, or the system's descriptor. */
+  /** The number of a standard stream, the system's descriptor, or the place of a socket. */
   HANDLE: 3,
   /** The system's second descriptor of a file, which appends if the first does not, or -1. */
   OTHER: 4,
@@ -64,10 +64,10 @@ const NEW = { handle: NONE, other: NONE, access: 0, flags: 0, preopen: 0, positi
 /** Instead of uses, while it is closed. */
 const CLOSING = -1;
 
-export const Kind = { STREAM: 1, DIRECTORY: 2, FILE: 3 };
+export const Kind = { STREAM: 1, DIRECTORY: 2, FILE: 3, LISTENER: 4, CONNECTION: 5 };
 
 /** What others can use that have the words alone; 0 is all the rest. */
-export const Backend = { NODE: 1, MEMORY: 2 };
+export const Backend = { NODE: 1, MEMORY: 2, SOCKET: 3 };
 
 /** Thrown where something can be used by the owner of the table only, before anything is changed. */
 export const ELSEWHERE = Symbol('a descriptor of the owner of the table');
@@ -188,6 +188,17 @@ export class Descriptors {
       }
       this.release(open);
     }
+  }
+
+  /** The same for sockets alone; undefined of anything else. */
+  useSocket(number) {
+    const at = number < MOST ? Atomics.load(this.words, NUMBERS + number) : 0;
+    if (at === 0 || at >= OWN_SLOTS || Atomics.load(this.words, at + S.KIND) < Kind.LISTENER) return undefined;
+    const open = this.use(number);
+    if (open.kind >= Kind.LISTENER) return open;
+    // It has become something else.
+    this.release(open);
+    return undefined;
   }
 
   /** Ends a use; the last one closes it. */

@@ -57,13 +57,18 @@ export async function makeTable(memory, preopens, files, listener) {
     whenFull(files.memory, () => files.mostMemory !== undefined && listener.limitMet('fileMemory'));
     revive[Backend.MEMORY] = reviveIn(files.memory);
   }
+  if (files.sockets) revive[Backend.SOCKET] = (await import('../sockets.js')).reviveIn(files.sockets, listener.ringSupervisor);
   const table = new FileTable(memory, files, { ...listener, revive, isOwner: preopens !== null });
-  if (preopens) table.fill(preopens, files.mostOpen);
+  if (preopens) table.fill(preopens, files.mostOpen, files.listeners?.length);
   return table;
 }
 
 /** Tells the control block what a file table says. */
 export const informing = ({ words }) => ({
+  ringSupervisor: () => {
+    Atomics.add(words, W.SUPERVISOR, 1);
+    Atomics.notify(words, W.SUPERVISOR);
+  },
   limitMet: (limit) => void Atomics.or(words, W.LIMITS_MET, 1 << LIMITS.indexOf(limit)),
   streamMoved: (stream, fd) => void Atomics.store(words, W.STREAM_FD + stream, fd),
   streamFlags: (stream, flags) => void Atomics.store(words, W.STREAM_FLAGS + stream, flags),

@@ -30,7 +30,7 @@
 // link.
 
 import { E, Errno, FDFLAGS, FILE_TYPES, isErrno, OFLAGS, RIGHTS, RIGHTS_OF } from '../wasi/abi.js';
-import { Descriptors, Kind } from './descriptors.js';
+import { Backend, Descriptors, Kind } from './descriptors.js';
 import { Listing } from './listing.js';
 import { Ways } from './ways.js';
 
@@ -105,8 +105,13 @@ export class FileTable {
     this.#ways = new Ways(this.#descriptors);
   }
 
-  /** Opens the standard streams and the granted directories; `closeAll` closes those, too. */
-  fill(preopens, mostOpen = Infinity) {
+  /** Where the sockets of listeners and connections are found. */
+  get descriptors() {
+    return this.#descriptors;
+  }
+
+  /** Opens the standard streams, the granted directories and listeners; `closeAll` closes those, too. */
+  fill(preopens, mostOpen = Infinity, listeners = 0) {
     this.#descriptors.limit(Infinity);
     for (const stream of [0, 1, 2]) {
       const access = stream === 0 ? RIGHTS.READ : RIGHTS.WRITE;
@@ -119,6 +124,10 @@ export class FileTable {
       const rights = RIGHTS_OF.directory;
       this.#descriptors.insert({ kind: Kind.DIRECTORY, ...directory.open(), rights, inheriting, preopen: n + 1 });
     });
+    for (let handle = 0; handle < listeners; handle++) {
+      const [rights, inheriting] = [RIGHTS_OF.listener, RIGHTS_OF.connection];
+      this.#descriptors.insert({ kind: Kind.LISTENER, backend: Backend.SOCKET, handle, access: RIGHTS.READ, rights, inheriting });
+    }
     this.#descriptors.limit(mostOpen);
   }
 
@@ -167,7 +176,7 @@ export class FileTable {
   #file(fd, rights, ofDirectories = E.BADF) {
     const open = this.#use(fd);
     if (open.kind === Kind.DIRECTORY) throw new Errno(ofDirectories);
-    if (open.kind === Kind.STREAM) throw new Errno(E.SPIPE);
+    if (open.kind !== Kind.FILE) throw new Errno(E.SPIPE);
     return this.#check(open, rights);
   }
 
@@ -213,6 +222,7 @@ export class FileTable {
   #typeOf(open) {
     if (open.kind === Kind.FILE) return FILE_TYPES.file;
     if (open.kind === Kind.DIRECTORY) return FILE_TYPES.directory;
+    if (open.kind !== Kind.STREAM) return FILE_TYPES.socket;
     return this.#terminals[open.handle] ? FILE_TYPES.character : FILE_TYPES.unknown;
   }
 
@@ -327,7 +337,7 @@ export class FileTable {
 
   *#sync(fd, right) {
     const open = this.#use(fd);
-    if (open.kind === Kind.STREAM) throw new Errno(E.INVAL);
+    if (!hasNode(open)) throw new Errno(E.INVAL);
     this.#check(open, right);
     yield open.resource.sync?.(right === RIGHTS.DATASYNC);
   }
@@ -381,7 +391,7 @@ export class FileTable {
   *fd_filestat_get(fd, result) {
     const open = this.#use(fd);
     this.#check(open, RIGHTS.STAT);
-    if (open.kind !== Kind.STREAM) {
+    if (hasNode(open)) {
       return this.#putStat(result, open.kind === Kind.FILE ? 'file' : 'directory', yield open.resource.stat());
     }
     this.#memory.bytes(result, 64).fill(0);
@@ -401,7 +411,7 @@ export class FileTable {
   *fd_filestat_set_times(fd, atime, mtime, flags) {
     const open = this.#use(fd);
     if (!setsTimes(flags)) return;
-    if (open.kind === Kind.STREAM) throw new Errno(E.BADF);
+    if (!hasNode(open)) throw new Errno(E.BADF);
     this.#check(open, RIGHTS.SET_TIMES);
     yield* this.#setTimes(open.resource, atime, mtime, flags);
   }
@@ -695,6 +705,9 @@ export class FileTable {
     }
   }
 }
+
+/** Whether it is in some directory. */
+const hasNode = ({ kind }) => kind === Kind.FILE || kind === Kind.DIRECTORY;
 
 /** The components of a path that has some. An absolute one starts from elsewhere. */
 function componentsOf(path) {

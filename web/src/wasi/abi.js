@@ -80,6 +80,8 @@ const rightsOf = (names) => names.split(' ').reduce((rights, name) => rights | R
 /** The rights that mean something for each kind of descriptor. */
 export const RIGHTS_OF = {
   stream: rightsOf('READ WRITE SET_FLAGS STAT POLL'),
+  listener: rightsOf('READ SET_FLAGS STAT POLL ACCEPT SHUTDOWN'),
+  connection: rightsOf('READ WRITE SET_FLAGS STAT POLL SHUTDOWN'),
   file: rightsOf(
     'DATASYNC READ SEEK SET_FLAGS SYNC TELL WRITE ADVISE ALLOCATE STAT RESIZE SET_TIMES POLL',
   ),

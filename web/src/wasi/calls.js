@@ -15,7 +15,10 @@
 //   hasInput()    whether a read would not block
 //   input()       how many bytes could be read, and whether there will be no more
 //   file(name, args)   a call of the file table: its errno
+//   sockets            where there are listeners: their calls, see sockets.js
+//   changes, waitForChange(changes, ms)     blocks until something happens to sockets or input
 
+import { Kind } from '../files/descriptors.js';
 import { E, Errno, FILE_CALLS, SOCKET_CALLS } from './abi.js';
 import { CLOCKS, clockTime } from './clocks.js';
 
@@ -84,25 +87,44 @@ export function wasiCalls(env) {
     if (count === 0 || count > MOST_SUBSCRIPTIONS) throw new Errno(E.INVAL);
     memory.bytes(events, count * EVENT);
     const begin = now(CLOCKS.monotonic);
-    const wants = Array.from({ length: count }, (_, n) => subscription(subscriptions + n * SUBSCRIPTION));
+    const wants = [];
+    try {
+      for (let n = 0; n < count; n++) wants.push(subscription(subscriptions + n * SUBSCRIPTION));
+      const ready = happened(wants, begin);
+      ready.forEach((want, n) => writeEvent(events + n * EVENT, want));
+      memory.setU32(result, ready.length);
+    } finally {
+      for (const { socket } of wants) if (socket) env.sockets.release(socket);
+    }
+  });
+
+  /** The subscriptions that something has happened to, when that is so. */
+  const happened = (wants, begin) => {
     const left = (want) => want.due - (now(want.clock) - (want.absolute ? 0n : begin));
     const isReady = (want) => {
       if (want.type === CLOCK_EVENT) return left(want) <= 0n;
-      return want.errno !== E.SUCCESS || want.type !== READ_EVENT || want.stream !== 0 || env.hasInput();
+      if (want.errno !== E.SUCCESS) return true;
+      if (want.socket) return env.sockets.isReady(want.socket, want.type === READ_EVENT);
+      if (want.stream < 0) return true;
+      // As a pipe that is not open for that: never.
+      if ((want.stream === 0) !== (want.type === READ_EVENT)) return false;
+      return want.stream !== 0 || env.hasInput();
     };
-    let ready = wants.filter(isReady);
-    while (ready.length === 0) {
+    const wantsInput = wants.some(({ type, stream }) => type === READ_EVENT && stream === 0);
+    const wantsSocket = wants.some(({ socket }) => socket);
+    for (;;) {
+      const { changes } = env;
+      const ready = wants.filter(isReady);
+      if (ready.length > 0) return ready;
       const timers = wants.filter((want) => want.type === CLOCK_EVENT).map(left);
       const nanoseconds = timers.reduce((least, time) => (time < least ? time : least), 2n ** 62n);
       const milliseconds = Number(nanoseconds) / 1e6;
-      if (timers.length === wants.length) env.sleep(milliseconds);
-      else env.waitForInput(milliseconds);
+      if (wantsSocket) env.waitForChange(changes, milliseconds);
+      else if (wantsInput) env.waitForInput(milliseconds);
+      else env.sleep(milliseconds);
       env.check();
-      ready = wants.filter(isReady);
     }
-    ready.forEach((want, n) => writeEvent(events + n * EVENT, want));
-    memory.setU32(result, ready.length);
-  });
+  };
 
   /** A call of the file table that changes nothing, and fails if the descriptor is not open. */
   const isOpen = (fd) => env.file('fd_renumber', [fd, fd]) === E.SUCCESS;
@@ -121,17 +143,18 @@ export function wasiCalls(env) {
     if (type > WRITE_EVENT) throw new Errno(E.INVAL);
     const fd = memory.u32(at + 16);
     const stream = env.stream(fd);
-    const isFitting = stream < 0 ? isOpen(fd) : (stream === 0) === (type === READ_EVENT);
-    return { ...want, stream, errno: isFitting ? E.SUCCESS : E.BADF };
+    const socket = stream < 0 ? env.sockets?.use(fd) : undefined;
+    if (socket) return { ...want, stream, socket };
+    return { ...want, stream, errno: stream < 0 && !isOpen(fd) ? E.BADF : E.SUCCESS };
   };
 
-  const writeEvent = (at, { userdata, type, stream, errno }) => {
+  const writeEvent = (at, { userdata, type, stream, errno, socket }) => {
     memory.bytes(at, EVENT).fill(0);
     memory.setU64(at, userdata);
     memory.setU16(at + 8, errno);
     memory.setU8(at + 10, type);
     if (type === CLOCK_EVENT || errno !== E.SUCCESS) return;
-    const { filled, isFinished } = stream === 0 ? env.input() : { filled: 1 };
+    const { filled, isFinished } = socket ? env.sockets.input(socket) : stream === 0 ? env.input() : { filled: 1 };
     memory.setU64(at + 16, filled);
     if (isFinished) memory.setU16(at + 24, HANGUP);
   };
@@ -144,22 +167,59 @@ export function wasiCalls(env) {
       return env.file(name, args);
     };
   }
+  /** Calls `body` with what a number stands for, if that is a socket; else says that it is none. */
+  const onSocket = (fd, body) => {
+    const open = env.sockets?.use(fd);
+    if (!open) return false;
+    try {
+      body(open);
+    } finally {
+      env.sockets.release(open);
+    }
+    return true;
+  };
   const { fd_read, fd_write } = calls;
   define('fd_read', (fd, at, count, result) => {
     const stream = env.stream(fd);
-    if (stream < 0) return fd_read(fd, at, count, result);
+    const read = (open) => memory.setU32(result, env.sockets.read(open, memory.vectors(at, count)));
+    if (stream < 0) return onSocket(fd, read) ? E.SUCCESS : fd_read(fd, at, count, result);
     if (stream !== 0) throw new Errno(E.BADF);
     memory.setU32(result, env.read(memory.vectors(at, count)));
   });
   define('fd_write', (fd, at, count, result) => {
     const stream = env.stream(fd);
-    if (stream < 0) return fd_write(fd, at, count, result);
+    const write = (open) => memory.setU32(result, env.sockets.write(open, memory.vectors(at, count)));
+    if (stream < 0) return onSocket(fd, write) ? E.SUCCESS : fd_write(fd, at, count, result);
     if (stream === 0) throw new Errno(E.BADF);
     memory.setU32(result, env.write(stream, memory.vectors(at, count)));
   });
 
-  // No descriptor is a socket.
-  for (const name of SOCKET_CALLS) define(name, (fd) => (isOpen(fd) ? E.NOTSOCK : E.BADF));
+  const SOCKETS = {
+    sock_accept: (open, flags, result) => {
+      memory.bytes(result, 4);
+      memory.setU32(result, env.sockets.accept(open, flags));
+    },
+    sock_recv: (open, at, count, flags, result, resultFlags) => {
+      if (flags & ~3) throw new Errno(E.INVAL);
+      if (open.kind !== Kind.CONNECTION) throw new Errno(E.NOTSOCK);
+      memory.bytes(result, 4);
+      memory.setU16(resultFlags, 0);
+      memory.setU32(result, env.sockets.read(open, memory.vectors(at, count), flags));
+    },
+    sock_send: (open, at, count, flags, result) => {
+      if (flags) throw new Errno(E.INVAL);
+      if (open.kind !== Kind.CONNECTION) throw new Errno(E.NOTSOCK);
+      memory.bytes(result, 4);
+      memory.setU32(result, env.sockets.write(open, memory.vectors(at, count)));
+    },
+    sock_shutdown: (open, how) => env.sockets.shutdown(open, how),
+  };
+  for (const name of SOCKET_CALLS) {
+    define(name, (fd, ...args) => {
+      if (onSocket(fd, (open) => SOCKETS[name](open, ...args))) return E.SUCCESS;
+      return isOpen(fd) ? E.NOTSOCK : E.BADF;
+    });
+  }
   define('proc_raise', () => E.NOTSUP);
   calls.proc_exit = (code) => env.exit(code);
   return calls;

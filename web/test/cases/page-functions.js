@@ -76,8 +76,9 @@ test('page functions: a thread that waits for one ends with its process', async 
   const add = () => (asked++, new Promise((resolve) => (answer = resolve)));
   const process = new Process(program, { functions: { page: { add, note: () => {} } } });
   const run = process.run();
-  await until(() => asked === 3);
-  equal(process.threads().map(({ activity }) => activity), Array(3).fill('host-call'));
+  // A thread asks, then falls asleep.
+  const areAsleep = () => process.threads().every(({ activity }) => activity === 'host-call');
+  await until(() => asked === 3 && areAsleep());
   process.kill();
   equal(await run, { kind: 'killed' });
   // Too late for everybody.

@@ -110,7 +110,7 @@ const obey = async (rule, preopen, options) => {
   check(output.endsWith('ok unix\n'), `${JSON.stringify(status)} ${output.slice(-300)} ${text(process.stderrBytes)}`);
 };
 
-for (const rule of ['names', 'times', 'lowest', 'listing', 'append', 'table']) {
+for (const rule of ['names', 'times', 'lowest', 'listing', 'positions', 'append', 'table']) {
   test(`unix: ${rule}, in memory`, () => obey(rule, {}));
   test(`unix: ${rule}, in a directory of Node`, async () => {
     await withFolder(async (folder, fs) => {

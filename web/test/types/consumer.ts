@@ -23,6 +23,7 @@ export async function programs(signal: AbortSignal): Promise<number> {
   await using process = new Process(program, {
     args: ['--fast'],
     env: { RUST_BACKTRACE: '1' },
+    listeners: ['127.0.0.1:8080', { fd: 9 }],
     preopens: { '/': { 'a.txt': 'text', dir: { 'b.bin': new Uint8Array(3) } }, '/host': new URL('file:///srv') },
     stdin: { text: 'input' },
     stdout: 'pipe',

@@ -11,7 +11,8 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Seek, Write};
-use std::os::fd::AsRawFd;
+use std::net::TcpListener;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -48,6 +49,8 @@ struct Order<'a> {
     /// program gets them.
     #[serde(serialize_with = "in_order")]
     directories: Vec<(&'a str, PathBuf)>,
+    /// The sockets that listen for it, as Node inherits them.
+    listeners: Vec<RawFd>,
     limits: BTreeMap<&'static str, LimitOrder>,
     stats: bool,
 }
@@ -66,9 +69,6 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<i32> {
     if args.max_file_bytes.is_some() {
         bail!("--host node has no --max-file-bytes: run the program on the engine");
     }
-    if !args.listen.is_empty() {
-        bail!("--host node has no --tcplisten: run the program on the engine");
-    }
     let (file, guest_args) = args.command.split_first().context("no file given")?;
     let file = Path::new(file);
     let wasm = read(file)?;
@@ -85,6 +85,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<i32> {
     let program = place
         .program(&wasm)
         .map_err(|error| report::explain("cannot write the program for Node", error))?;
+    let listeners = args.listeners()?;
     let order = Order {
         file: file.display().to_string(),
         name: program_name(file),
@@ -93,6 +94,8 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<i32> {
         args: guest_args,
         env: variables(args)?,
         directories: directories(args)?,
+        listeners: inherited(&listeners)
+            .map_err(|error| report::explain("cannot pass on a socket", error))?,
         limits: limits(args),
         stats: args.stats,
     };
@@ -232,6 +235,15 @@ fn directories(args: &RunArgs) -> anyhow::Result<Vec<(&str, PathBuf)>> {
     let dirs = args.directories().into_iter();
     dirs.map(|dir| Ok((dir.guest.as_str(), place(dir)?)))
         .collect()
+}
+
+/// Lets the next program of this process have the sockets.
+fn inherited(listeners: &[TcpListener]) -> io::Result<Vec<RawFd>> {
+    let inherit = |listener: &TcpListener| {
+        fcntl_setfd(listener, FdFlags::empty())?;
+        Ok(listener.as_raw_fd())
+    };
+    listeners.iter().map(inherit).collect()
 }
 
 /// A map whose entries come in this order.

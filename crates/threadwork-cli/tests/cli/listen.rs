@@ -1,14 +1,18 @@
-//! `--tcplisten`: a server of std's, which has a thread for each connection.
+//! `--tcplisten`, on both hosts: a server of std's, which has a thread for each connection, and the
+//! bare calls.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::guests::Guests;
-use crate::support::{Running, finish, threadwork};
+use crate::support::{Running, finish, guest, threadwork};
+
+const HOSTS: [&str; 2] = ["engine", "node"];
 
 /// A server that listens, and where.
 struct Server {
@@ -17,15 +21,20 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> Self {
+    fn start(host: &str) -> Self {
+        Self::of(host, &Guests::build().wasm("http-server"), &[])
+    }
+
+    /// Of another program, which says `listening`.
+    fn of(host: &str, program: &Path, args: &[&str]) -> Self {
         // The port is free, until somebody else takes it: then another one is tried.
         for _ in 0..20 {
             let free = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
             let address = free.local_addr().expect("it has an address").to_string();
             drop(free);
             let mut command = threadwork();
-            command.args(["run", "--tcplisten", &address]);
-            command.arg(Guests::build().wasm("http-server"));
+            command.args(["run", "--host", host, "--tcplisten", &address]);
+            command.arg(program).args(args);
             let mut running = Running::start(&mut command);
             let mut line = String::new();
             let stdout = running.child.stdout.as_mut().expect("stdout is a pipe");
@@ -80,7 +89,11 @@ impl Client {
 
 #[test]
 fn each_connection_has_a_thread() {
-    let server = Server::start();
+    HOSTS.into_iter().for_each(connect_together);
+}
+
+fn connect_together(host: &str) {
+    let server = Server::start(host);
     // All at once, and none ends before all were answered.
     let mut clients: Vec<_> = (0..8).map(|_| server.connect()).collect();
     let answers = thread::scope(|scope| {
@@ -98,7 +111,11 @@ fn each_connection_has_a_thread() {
 
 #[test]
 fn a_client_that_goes_away_harms_nobody() {
-    let server = Server::start();
+    HOSTS.into_iter().for_each(go_away);
+}
+
+fn go_away(host: &str) {
+    let server = Server::start(host);
     let mut stays = server.connect();
     assert_eq!(stays.ask("/"), "hello 0\n");
     drop(server.connect());
@@ -113,7 +130,11 @@ fn a_client_that_goes_away_harms_nobody() {
 
 #[test]
 fn threads_that_wait_for_clients_end_with_the_program() {
-    let server = Server::start();
+    HOSTS.into_iter().for_each(interrupt);
+}
+
+fn interrupt(host: &str) {
+    let server = Server::start(host);
     let mut clients: Vec<_> = (0..4).map(|_| server.connect()).collect();
     // Each has a thread, and all of those wait: for a request, or for its rest.
     clients.iter_mut().for_each(|client| drop(client.ask("/")));
@@ -128,15 +149,35 @@ fn threads_that_wait_for_clients_end_with_the_program() {
     }
 }
 
+/// Without waiting, with polls, by `sock_recv` and `sock_send`, and after a shutdown.
+#[test]
+fn the_calls_on_sockets() {
+    for host in HOSTS {
+        let server = Server::of(host, guest(), &["sockets"]);
+        let mut client = server.connect();
+        client.send("hello");
+        // The program says so, and nothing more on this way.
+        let mut rest = String::new();
+        client.0.read_to_string(&mut rest).expect("it ends");
+        assert_eq!(rest, "hello, too", "{host}");
+        client.send("end");
+        drop(client);
+        let outcome = server.running.finish().expect_code(0);
+        assert_eq!(outcome.stderr, "", "{host}");
+    }
+}
+
 #[test]
 fn an_address_that_cannot_be_had_is_an_error() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     let address = taken.local_addr().expect("it has an address").to_string();
-    for address in [address.as_str(), "nowhere", "127.0.0.1:99999"] {
-        let mut command = threadwork();
-        command.args(["run", "--tcplisten", address]);
-        let outcome = finish(command.arg(Guests::build().wasm("http-server")));
-        assert_ne!(outcome.code(), Some(0));
-        outcome.expect_stderr(&["threadwork: ", "--tcplisten", address]);
+    for host in HOSTS {
+        for address in [address.as_str(), "nowhere", "127.0.0.1:99999"] {
+            let mut command = threadwork();
+            command.args(["run", "--host", host, "--tcplisten", address]);
+            let outcome = finish(command.arg(Guests::build().wasm("http-server")));
+            assert_ne!(outcome.code(), Some(0));
+            outcome.expect_stderr(&["threadwork: ", "--tcplisten", address]);
+        }
     }
 }

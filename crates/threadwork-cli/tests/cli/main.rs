@@ -23,6 +23,9 @@ mod host_limits;
 #[cfg(target_os = "linux")]
 mod listen;
 
+#[cfg(target_os = "linux")]
+mod both_hosts;
+
 mod refusals;
 
 mod compile;

@@ -7,7 +7,7 @@ use super::calls::{self, Calls};
 use super::handle::Process;
 use super::imports::{Define, link};
 use super::main_thread::{self, Main};
-use crate::error::{Error, no_instance, one_line};
+use crate::error::{Error, no_instance, no_memory, one_line};
 use crate::exit_status::ExitStatus;
 use crate::limits::{Limits, PAGE};
 use crate::linear_memory::{Arena, Memory, Totals};
@@ -530,7 +530,7 @@ fn make_memory(
         .build()
         .map_err(|error| refused(one_line(&error)))?;
     let memory = SharedMemory::new(module.engine().machine().wasmtime(), ty)
-        .map_err(|error| refused(one_line(&error)))?;
+        .map_err(|error| refused(no_memory(&error)))?;
     Ok(Memory::declared(memory, declared))
 }
 
@@ -549,6 +549,6 @@ fn make_poll_page(module: &Module) -> Result<Option<PollPage>, Error> {
         .then(|| PollPage::new(module.engine().machine().wasmtime()));
     page.transpose().map_err(|error| Error::Memory {
         minimum: PAGE,
-        reason: one_line(&error),
+        reason: no_memory(&error),
     })
 }

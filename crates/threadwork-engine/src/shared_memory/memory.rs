@@ -2,7 +2,7 @@
 
 use super::guest_thread::GuestThread;
 use crate::engine::Engine;
-use crate::error::{Error, one_line};
+use crate::error::{Error, no_memory, one_line};
 use crate::limits::PAGE;
 use crate::linear_memory::{Arena, Closed, Integer, Memory, Number, Presence, Rmw, sealed};
 use crate::process::ThreadContext;
@@ -141,7 +141,7 @@ impl SharedMemory {
             .build()
             .map_err(|error| refused(one_line(&error)))?;
         let memory = wasmtime::SharedMemory::new(engine.machine().wasmtime(), ty)
-            .map_err(|error| refused(one_line(&error)))?;
+            .map_err(|error| refused(no_memory(&error)))?;
         let memories = vec![Memory::new(memory)];
         let arena = Arena::new(
             memories,

@@ -143,10 +143,10 @@ fn waits_for<H: Host>(
             Wait::Ready(descriptor)
         }
         Kind::Directory(_) => Wait::Ready(descriptor),
-        // What is not for that never is, but its other end can be gone. Programs ask that of
+        // What is not open for that is asked, too, and the system says what it says to its own
+        // programs: a pipe never is, but its other end can be gone. Programs ask that of
         // listeners (mio has them polled for writing, too).
-        _ if descriptor.can_block() && is_for_that(&descriptor) => Wait::For(descriptor, flags),
-        _ if descriptor.can_block() => Wait::For(descriptor, PollFlags::empty()),
+        _ if descriptor.can_block() => Wait::For(descriptor, flags),
         _ if is_for_that(&descriptor) => Wait::Ready(descriptor),
         _ => Wait::Until(None),
     }

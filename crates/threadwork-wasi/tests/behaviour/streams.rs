@@ -1,8 +1,11 @@
 //! Standard streams and polls.
 
 use crate::support::*;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use threadwork_wasi::{Input, Output, WasiBuilder};
 
 #[test]
@@ -140,6 +143,35 @@ fn polls_tell_what_is_there() {
     for kind in [1, 2] {
         assert!(guest.poll(&[(kind, 1)], None)[0].is_hangup);
     }
+}
+
+/// Whether it is open for that or not: what the system tells a program of its own.
+#[test]
+fn polls_of_the_other_direction_are_the_systems() {
+    let device = |write: bool| File::options().read(!write).write(write).open("/dev/null");
+    let null = |write| OwnedFd::from(device(write).unwrap());
+    let ((input, writer), (reader, output)) = (pipe(), pipe());
+    let (socket, _other) = UnixStream::pair().unwrap();
+    let native = |fd: &OwnedFd, kind| {
+        let flags = [PollFlags::IN, PollFlags::OUT][usize::from(kind) - 1];
+        let mut polled = [PollFd::new(fd, flags)];
+        rustix::event::poll(&mut polled, Some(&Timespec::default())).unwrap()
+    };
+    for (input, output) in [
+        (input.try_clone().unwrap(), output.try_clone().unwrap()),
+        (null(false), null(true)),
+        (socket.try_clone().unwrap().into(), socket.into()),
+    ] {
+        let all = [(1, 0), (2, 0), (1, 1), (2, 1)];
+        let expected = all.map(|(kind, fd)| native([&input, &output][fd as usize], kind));
+        let builder = WasiBuilder::new()
+            .stdin(Input::Fd(input))
+            .stdout(Output::Fd(output));
+        let mut guest = Guest::new(builder);
+        let found = all.map(|one| guest.poll(&[one], Some(1))[0].userdata);
+        assert_eq!(found, expected.map(|ready| [99, 0][ready]));
+    }
+    drop((writer, reader));
 }
 
 /// More than the system itself polls for a process with a usual limit of open files.

@@ -26,7 +26,7 @@ export async function main(order) {
   try {
     await runToEnd(run);
   } catch (error) {
-    fail(`cannot run ${run.file}: ${error.message}`);
+    throw new Error(`cannot run ${run.file}: ${error.message}`);
   }
 }
 
@@ -39,6 +39,7 @@ async function runToEnd(order) {
     args: order.args,
     env: order.env,
     preopens: order.directories,
+    listeners: order.listeners.map((fd) => ({ fd })),
     stdin: 'inherit',
     stdout: sinks[0].stream,
     stderr: sinks[1].stream,
@@ -148,9 +149,4 @@ function size(bytes) {
 
 function say(text) {
   process.stderr.write(`threadwork: ${text}\n`);
-}
-
-function fail(message) {
-  say(`error: ${message.replace(/\s+/g, ' ')}`);
-  process.exit(CANNOT_RUN);
 }
