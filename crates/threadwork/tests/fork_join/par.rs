@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use threadwork::{CancelToken, Cancelled, Parts, ThreadPool, par};
 
-use crate::support::{Event, Random, often, on_pool, up_to};
+use crate::support::{Event, LONG, Random, often, on_pool, up_to};
 
 /// Sizes at which something changes.
 fn sizes() -> impl Iterator<Item = usize> {
@@ -371,4 +371,34 @@ fn a_token_ends_what_runs() {
         assert_eq!(task.wait().unwrap(), Err(Cancelled));
     }
     assert_eq!(format!("{token:?}"), "CancelToken { is_cancelled: true }");
+}
+
+/// As long as a size can say, wherever it is: so is a range of 64 bits where sizes have 32.
+struct Endless;
+
+impl Parts for Endless {
+    type Item = ();
+    type Items = std::iter::Repeat<()>;
+
+    fn size(&self) -> usize {
+        usize::MAX
+    }
+
+    fn divide(self, _at: usize) -> (Self, Self) {
+        (Endless, Endless)
+    }
+
+    fn items(self) -> Self::Items {
+        std::iter::repeat(())
+    }
+}
+
+/// What is left when something was found is not gone through, not even in steps.
+#[test]
+fn a_search_ends_however_much_is_left() {
+    let pool = ThreadPool::new(1).unwrap();
+    let mut found = pool.execute(|| par(Endless).find_any(|()| true));
+    assert_eq!(found.wait_timeout(LONG).unwrap().unwrap(), Some(()));
+    let mut failed = pool.execute(|| par(Endless).try_for_each(|()| Err(5)));
+    assert_eq!(failed.wait_timeout(LONG).unwrap().unwrap(), Err(5));
 }
