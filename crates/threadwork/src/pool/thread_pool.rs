@@ -437,6 +437,12 @@ impl fmt::Debug for TaskBuilder<'_> {
 /// [`par`](crate::par) run on the calling thread alone. (Threads that call at the same time all
 /// compute; and so do tasks that run meanwhile.)
 ///
+/// In a guest those threads are of the limit that its host has set (`threadwork run --threads N`: so
+/// many beside the main one, and `available_parallelism` is N, if there are as many cores). Join,
+/// `scope` and `par` leave one of them to the program's own threads. Tasks may take all N, as
+/// rayon's pool does: a program that has threads of its own beside them wants a larger limit, or
+/// a smaller pool.
+///
 /// If the system does not start so many threads, it has fewer. If it starts none at all, the
 /// pool refuses tasks, and their handles say so.
 ///

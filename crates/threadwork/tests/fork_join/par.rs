@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use threadwork::sync::{Mutex, Semaphore};
 use threadwork::{CancelToken, Cancelled, Parts, ThreadPool, par};
 
 use crate::support::{Event, LONG, Random, often, on_pool, up_to};
@@ -345,7 +346,7 @@ fn a_token_ends_what_runs() {
     let token = CancelToken::new();
     let begun = Arc::new(Event::default());
     type Task = fn(&CancelToken) -> Result<(), Cancelled>;
-    let tasks: [Task; 3] = [
+    let tasks: [Task; 5] = [
         |token| loop {
             par(0..100_u32).try_for_each(|_| token.check())?;
         },
@@ -353,6 +354,16 @@ fn a_token_ends_what_runs() {
         |token| {
             token.wait();
             token.check()
+        },
+        |token| {
+            let never = Semaphore::new(0);
+            let acquired = token.block_on(never.acquire_async());
+            acquired.map(drop)
+        },
+        |token| {
+            let taken = Mutex::new(());
+            let _guard = taken.lock();
+            token.block_on(taken.lock_async()).map(drop)
         },
     ];
     let tasks: Vec<_> = tasks
@@ -371,6 +382,14 @@ fn a_token_ends_what_runs() {
         assert_eq!(task.wait().unwrap(), Err(Cancelled));
     }
     assert_eq!(format!("{token:?}"), "CancelToken { is_cancelled: true }");
+    // What is there already is not taken any more, and what is awaited elsewhere ends, too.
+    let (sender, receiver) = threadwork::sync::channel::bounded(1);
+    sender.send(1).unwrap();
+    assert_eq!(token.block_on(receiver.recv_async()), Err(Cancelled));
+    assert_eq!(receiver.len(), 1);
+    let fresh = CancelToken::new();
+    assert_eq!(fresh.block_on(token.cancelled()), Ok(()));
+    assert_eq!(fresh.block_on(receiver.recv_async()), Ok(Ok(1)));
 }
 
 /// As long as a size can say, wherever it is: so is a range of 64 bits where sizes have 32.

@@ -278,6 +278,20 @@ pub(crate) const NATIVE: &[Bug] = &[
         "scope::a_task_leaves_no_jobs_behind",
     ),
     bug(
+        "a worker that rests leaves jobs to nobody",
+        "pool/worker.rs",
+        "                    shared.group.leave_jobs();\n                }\n                if let Some(last)",
+        "                }\n                if let Some(last)",
+        "generated::programs_agree_with_the_model",
+    ),
+    bug(
+        "a wait goes on after its token was cancelled",
+        "cancel.rs",
+        "let first = select(self.cancelled(), future);",
+        "let first = select(std::future::pending(), future);",
+        "par::a_token_ends_what_runs",
+    ),
+    bug(
         "a window does not reach across a division",
         PARTS,
         "self.slice.len().min(at + self.length - 1);",
