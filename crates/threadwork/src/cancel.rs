@@ -2,12 +2,19 @@
 //!
 //! No thread can be stopped from outside without leaving locks held and memory leaked, so a token
 //! stops nobody: it is one word that is set once, and waits that end when it is.
+//!
+//! Waits that end with it are futures: each wait of this library is one, too, whoever blocks
+//! included ([`CancelToken::block_on`]). So one function serves all of them, and whatever others
+//! can await, where a token as an argument of each wait would be as many functions again.
+//!
+//! Source: tokio-util's `CancellationToken`, for the names.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use threadwork_sync::Latch;
+use threadwork_sync::{Either, Latch, block_on, select};
 
 use crate::pool::blocking;
 
@@ -16,7 +23,8 @@ use crate::pool::blocking;
 ///
 /// Clones are the same token. Whoever works asks [`is_cancelled`](Self::is_cancelled), or
 /// [`check`](Self::check)s it with `?`, as often as it is to be able to end: that is one load.
-/// Who has to wait, waits with [`sleep`](Self::sleep).
+/// Who has to wait, waits with [`sleep`](Self::sleep), or by [`block_on`](Self::block_on) for
+/// whatever can be awaited.
 ///
 /// # Example
 ///
@@ -124,6 +132,58 @@ impl CancelToken {
         if !self.is_cancelled() {
             blocking(|| self.latch.wait());
         }
+    }
+
+    /// Waits until it is cancelled, without blocking the thread.
+    pub fn cancelled(&self) -> impl Future<Output = ()> {
+        self.latch.wait_async()
+    }
+
+    /// Waits for `future`, or until the token is cancelled; then the future is dropped. Those of
+    /// this library lose nothing by that: a message stays in its channel, a lock is free. If both
+    /// have come, the token counts.
+    ///
+    /// # Errors
+    ///
+    /// When it was cancelled.
+    pub fn run_until_cancelled<F: Future>(
+        &self,
+        future: F,
+    ) -> impl Future<Output = Result<F::Output, Cancelled>> {
+        let first = select(self.cancelled(), future);
+        async {
+            match first.await {
+                Either::Left(()) => Err(Cancelled),
+                Either::Right(output) => Ok(output),
+            }
+        }
+    }
+
+    /// The same on a thread, for any wait of this library: each can be awaited. Blocks; on a pool's
+    /// worker another works meanwhile, as with [`blocking`].
+    ///
+    /// # Errors
+    ///
+    /// When it was cancelled.
+    ///
+    /// # Panics
+    ///
+    /// When the future does.
+    ///
+    /// ```
+    /// use threadwork::sync::channel;
+    /// use threadwork::{CancelToken, Cancelled};
+    ///
+    /// let (sender, receiver) = channel::bounded(1);
+    /// let token = CancelToken::new();
+    /// sender.send(7).unwrap();
+    /// assert_eq!(token.block_on(receiver.recv_async()), Ok(Ok(7)));
+    ///
+    /// token.cancel();
+    /// assert_eq!(token.block_on(receiver.recv_async()), Err(Cancelled));
+    /// ```
+    pub fn block_on<F: Future>(&self, future: F) -> Result<F::Output, Cancelled> {
+        blocking(|| block_on(self.run_until_cancelled(future)))
     }
 }
 

@@ -41,6 +41,8 @@ fn as_many_compute_as_it_has_workers() {
     loops_run_on_two();
     a_job_that_blocks_gives_its_permit_back();
     loops_run_on_two();
+    tasks_within_a_job_that_blocks_leave_its_permit_alone();
+    loops_run_on_two();
     tasks_run_on_two();
 }
 
@@ -87,6 +89,24 @@ fn a_job_that_blocks_gives_its_permit_back() {
         helped
     });
     assert!(helped, "nobody takes its place");
+}
+
+/// A task that is run within may block, too: the permit is given back once, and taken again once.
+fn tasks_within_a_job_that_blocks_leave_its_permit_alone() {
+    for _ in 0..3 {
+        let begun = Latch::new();
+        threadwork::scope(|scope| {
+            scope.spawn(|_| {
+                begun.open();
+                blocking(|| {
+                    let within = threadwork::global().execute(|| blocking(|| ()));
+                    within.wait().unwrap();
+                });
+            });
+            // Else this thread might run it, which has no permit to give back.
+            assert!(begun.wait_timeout(NEVER), "nobody helps");
+        });
+    }
 }
 
 /// Each waits for the other, so both run.

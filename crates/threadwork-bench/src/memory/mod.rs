@@ -40,6 +40,13 @@ const FAMILIES: &[Family] = &[
         goals: &[(1.0, "thread_local"), (1.5, "std-lazy")],
     },
     Family {
+        workload: "local-or-atomic",
+        rivals: &["atomic", "threadwork", "threadwork-slots"],
+        threads: &[2, 4, 8],
+        operations: 5_000_000,
+        goals: &[(0.1, "atomic")],
+    },
+    Family {
         workload: "counters",
         rivals: &["packed", "threadwork", "shared"],
         threads: CONTENDED,

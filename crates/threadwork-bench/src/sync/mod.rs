@@ -16,6 +16,7 @@ use crate::engine::workload::{Program, Work, rivals};
 
 /// Whoever has the type, natively. The first one is the baseline.
 const LOCKS: &[&str] = &["std", "parking_lot", "usync", "threadwork"];
+const LOCKS_AND_MUTEX: &[&str] = &["std", "parking_lot", "usync", "threadwork", "mutex"];
 const CONDVARS: &[&str] = &["std", "parking_lot", "threadwork"];
 const CHANNELS: &[&str] = &["std", "crossbeam", "threadwork"];
 const STD: &[&str] = &["std", "threadwork"];
@@ -96,6 +97,7 @@ const FAMILIES: &[Family] = &[
     family("mutex-share", LOCKS, &[2, 8], 100).shares(),
     family("rwlock-reads-100", LOCKS, &[2, 8], 200_000),
     family("rwlock-reads-99", LOCKS, &[2, 8], 200_000),
+    family("rwlock-reads-95", LOCKS_AND_MUTEX, &[2, 8], 200_000),
     family("rwlock-reads-90", LOCKS, &[2, 8], 200_000),
     family("rwlock-reads-50", LOCKS, &[2, 8], 100_000),
     family("rwlock-longest-read", LOCKS, &[4], 2_000),

@@ -18,7 +18,7 @@ use threadwork_sync::channel::{
 use crate::support::{Random, THREADS, block_on, rounds};
 
 const SOON: Duration = Duration::from_millis(20);
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(20);
 const CAPACITIES: [usize; 4] = [1, 2, 3, 64];
 
 #[test]
@@ -597,4 +597,64 @@ fn a_message_that_panics_when_dropped_takes_no_others_along() {
     assert!(panic.is_err());
     assert_eq!(Arc::strong_count(&alive), 1);
     assert!(sender.try_send(message(&alive, false)).is_err());
+}
+
+/// Two threads sleep when the first message is sent; only it wakes one, as nobody has announced
+/// itself since when the second is sent. So the first that is woken has to pass that on, or to
+/// announce the other, if there is nothing for it yet. (A future would be woken besides.)
+#[test]
+fn two_receiving_threads_that_wait_are_both_woken() {
+    for at_once in [true, false] {
+        for _ in 0..rounds(50) {
+            let (sender, receiver) = channel::bounded(2);
+            let receive = move || receiver.recv_timeout(LONG).map(drop);
+            both_are_woken(at_once, receive, || sender.send(1).unwrap());
+        }
+    }
+}
+
+/// Its mirror image.
+#[test]
+fn two_sending_threads_that_wait_are_both_woken() {
+    for at_once in [true, false] {
+        for _ in 0..rounds(50) {
+            let (sender, receiver) = channel::bounded(2);
+            (0..2).for_each(|_| sender.send(0).unwrap());
+            let send = move || {
+                sender
+                    .send_timeout(1, LONG)
+                    .map_err(|_| RecvTimeoutError::Timeout)
+            };
+            both_are_woken(at_once, send, || assert!(receiver.recv().is_ok()));
+        }
+    }
+}
+
+/// Two threads wait, and `wake` lets one of them go on, two times: at once, or the second time
+/// when the first thread has done so.
+fn both_are_woken(
+    at_once: bool,
+    wait: impl Fn() -> Result<(), RecvTimeoutError> + Clone + Send + 'static,
+    wake: impl Fn(),
+) {
+    let gone_on = Arc::new(AtomicU32::new(0));
+    let waiting = [wait.clone(), wait].map(|wait| {
+        let gone_on = gone_on.clone();
+        thread::spawn(move || {
+            let begin = Instant::now();
+            wait().unwrap();
+            assert!(begin.elapsed() < LONG, "it was not woken");
+            gone_on.fetch_add(1, Ordering::Relaxed);
+        })
+    });
+    // They need not sleep already, but mostly do.
+    thread::sleep(Duration::from_millis(2));
+    wake();
+    while !at_once && gone_on.load(Ordering::Relaxed) == 0 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    wake();
+    waiting
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
 }

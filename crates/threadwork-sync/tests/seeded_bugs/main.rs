@@ -30,6 +30,7 @@ fn each_is_caught() {
         lists: &[
             (Run::Loom("loom"), barrier::BUGS),
             (Run::Loom("loom"), channel::BUGS),
+            (Run::Native("primitives"), channel::NATIVE),
             (Run::Loom("loom"), condvar::BUGS),
             (Run::Native("primitives"), futures::BUGS),
             (Run::Native("primitives"), generated::BUGS),

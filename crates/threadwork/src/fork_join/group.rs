@@ -232,8 +232,8 @@ impl Group {
         self.watch.permit_is_free(self);
     }
 
-    /// A worker that has done a job does a task now: has another look for the next job, if there
-    /// is a permit for that.
+    /// A worker that has done a job does a task now, or rests: has another look for the next job, if
+    /// there is a permit for that.
     pub(crate) fn leave_jobs(&self) {
         self.watch.permit_is_free(self);
     }
@@ -348,13 +348,18 @@ impl Slot {
 }
 
 impl Member {
-    /// Runs a job, of those that it has spawned or of another member; false if there was
-    /// none.
+    /// To run what is spawned from now on.
+    pub(crate) fn now(&self) -> Mark {
+        stack::current().now()
+    }
+
+    /// Runs what this thread has spawned since then and nobody has stolen.
+    pub(crate) fn run_spawned(&self, since: Mark) {
+        while stack::current().run_spawned(since) {}
+    }
+
+    /// Runs a job of another member; false if there was none.
     pub(crate) fn help(&self) -> bool {
-        let stack = stack::current();
-        if stack.run_spawned(Mark::BEGINNING) {
-            return true;
-        }
         let job = self.group.steal(self.slot);
         if let Some(job) = job {
             // SAFETY: taken.
@@ -402,9 +407,8 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        let stack = stack::current();
-        while stack.run_spawned(Mark::BEGINNING) {}
-        stack.leave(&self.before);
+        self.run_spawned(Mark::BEGINNING);
+        stack::current().leave(&self.before);
         // Ordering: Relaxed; a hint.
         self.group.members.fetch_sub(1, Ordering::Relaxed);
         let slot = self.group.slot(self.slot);

@@ -158,9 +158,11 @@ impl Member {
 #[inline(never)]
 pub(super) fn wait(stack: &Stack, latch: &Latch, thieves: &[Thief], since: Mark) {
     let Some((group, slot)) = stack.membership() else {
-        // A scope without a slot, which has given its reference to other threads.
+        // A scope without a slot: its jobs are here, or with other threads that have its reference.
         while !latch.is_open() {
-            latch.sleep(None);
+            if !stack.run_spawned(since) {
+                latch.sleep(None);
+            }
         }
         return;
     };

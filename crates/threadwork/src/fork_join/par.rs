@@ -345,12 +345,14 @@ impl<P: Parts> Par<P> {
         F: Fn(P::Item) -> Result<(), E> + Sync,
     {
         let over = AtomicBool::new(false);
-        self.run(
+        // Ordering: Relaxed here and below; it carries nothing.
+        let is_over = || over.load(Ordering::Relaxed);
+        self.run_until(
+            &is_over,
             &|| Ok(()),
             &|result, part| {
                 for item in part.items() {
-                    // Ordering: Relaxed here and below; it carries nothing.
-                    if over.load(Ordering::Relaxed) {
+                    if is_over() {
                         break;
                     }
                     if let Err(error) = body(item) {
@@ -377,14 +379,12 @@ impl<P: Parts> Par<P> {
         F: Fn(&P::Item) -> bool + Sync,
     {
         let over = AtomicBool::new(false);
-        self.run(
+        // Ordering: Relaxed here and below; it carries nothing.
+        let is_over = || over.load(Ordering::Relaxed);
+        self.run_until(
+            &is_over,
             &|| None,
             &|found, part| {
-                // Ordering: Relaxed here and below; it carries nothing.
-                let is_over = || over.load(Ordering::Relaxed);
-                if is_over() {
-                    return found;
-                }
                 let mut items = part.items().take_while(|_| !is_over());
                 let new = items.find(&wanted);
                 if new.is_some() {
@@ -403,11 +403,38 @@ impl<P: Parts> Par<P> {
         fold: &(impl Fn(R, P) -> R + Sync),
         combine: &(impl Fn(R, R) -> R + Sync),
     ) -> R {
+        self.run_until(&|| false, identity, fold, combine)
+    }
+
+    /// The same, until `is_over`: from then on no part is begun.
+    fn run_until<R: Send>(
+        self,
+        is_over: &(impl Fn() -> bool + Sync),
+        identity: &(impl Fn() -> R + Sync),
+        fold: &(impl Fn(R, P) -> R + Sync),
+        combine: &(impl Fn(R, R) -> R + Sync),
+    ) -> R {
         let stack = stack::current();
         let _member = stack.ensure_member();
+        let work = Work {
+            least: self.least,
+            is_over,
+            identity,
+            fold,
+            combine,
+        };
         let share = share_of(self.parts.size(), stack.members());
-        divide(self.parts, self.least, share, identity, fold, combine)
+        divide(self.parts, share, &work)
     }
+}
+
+/// What is done with the parts of a loop.
+struct Work<'a, O, I, F, C> {
+    least: usize,
+    is_over: &'a O,
+    identity: &'a I,
+    fold: &'a F,
+    combine: &'a C,
 }
 
 /// So many items have a thread each, if there are any: also threads that are about to come.
@@ -418,19 +445,24 @@ fn share_of(size: usize, members: usize) -> usize {
 }
 
 /// See the head of this file.
-fn divide<P: Parts, R: Send>(
-    mut parts: P,
-    least: usize,
-    share: usize,
-    identity: &(impl Fn() -> R + Sync),
-    fold: &(impl Fn(R, P) -> R + Sync),
-    combine: &(impl Fn(R, R) -> R + Sync),
-) -> R {
+fn divide<P, R, O, I, F, C>(mut parts: P, share: usize, work: &Work<'_, O, I, F, C>) -> R
+where
+    P: Parts,
+    R: Send,
+    O: Fn() -> bool + Sync,
+    I: Fn() -> R + Sync,
+    F: Fn(R, P) -> R + Sync,
+    C: Fn(R, R) -> R + Sync,
+{
     let stack = stack::current();
     let thefts = stack.thefts();
-    let block = (share / BLOCKS).max(least);
-    let mut result = identity();
+    let block = (share / BLOCKS).max(work.least);
+    let mut result = (work.identity)();
     loop {
+        // There may be very many blocks: a range may be longer than its size can say.
+        if (work.is_over)() {
+            return result;
+        }
         let (size, members) = (parts.size(), stack.members());
         let stolen = thefts != stack.thefts();
         let share = if stolen {
@@ -443,11 +475,11 @@ fn divide<P: Parts, R: Send>(
         } else {
             size > share / 2 && members > 1 && stack.offers_nothing()
         };
-        if wanted && size / 2 >= least {
+        if wanted && size / 2 >= work.least {
             let owner = ptr::from_ref(stack).addr();
             let (left, right) = parts.divide(size / 2);
             let (left, right) = join(
-                || divide(left, least, share, identity, fold, combine),
+                || divide(left, share, work),
                 || {
                     let stolen = ptr::from_ref(stack::current()).addr() != owner;
                     let share = if stolen {
@@ -455,16 +487,16 @@ fn divide<P: Parts, R: Send>(
                     } else {
                         share
                     };
-                    divide(right, least, share, identity, fold, combine)
+                    divide(right, share, work)
                 },
             );
-            return combine(result, combine(left, right));
+            return (work.combine)(result, (work.combine)(left, right));
         }
         if block >= size {
-            return fold(result, parts);
+            return (work.fold)(result, parts);
         }
         let (first, rest) = parts.divide(block);
-        result = fold(result, first);
+        result = (work.fold)(result, first);
         parts = rest;
     }
 }

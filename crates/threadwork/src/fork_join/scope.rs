@@ -25,8 +25,9 @@ use crate::primitive::AtomicPtr;
 pub struct Scope<'scope> {
     /// The group whose members spawn into lists; null if there was no slot. Only compared.
     group: AtomicPtr<Group>,
-    /// The slot of the thread that waits for them; null if there was none. Only compared.
-    owner: AtomicPtr<Slot>,
+    /// The thread that waits for them, and its slot; null if there was none. Only compared.
+    owner: AtomicPtr<Stack>,
+    owner_slot: AtomicPtr<Slot>,
     latch: Latch,
     /// Some of those who run jobs and are not the owner.
     thieves: [Thief; THIEVES],
@@ -49,8 +50,7 @@ const THIEVES: usize = if cfg!(loom) { 1 } else { 4 };
 ///
 /// Called on a worker of a [`ThreadPool`](crate::ThreadPool), the jobs are that pool's.
 /// Called elsewhere, the thread joins the [global](crate::global) pool until the scope
-/// ends. If that has no more room for it, or the host has no threads, each job is run when it
-/// is spawned.
+/// ends. If that has no more room for it, or the host has no threads, it runs all jobs itself.
 ///
 /// # Blocking
 ///
@@ -94,7 +94,8 @@ where
     let (begin, before) = (stack.now(), stack.begin_scope());
     let scope = Scope {
         group: AtomicPtr::new(group.cast_mut()),
-        owner: AtomicPtr::new(slot.cast_mut()),
+        owner: AtomicPtr::new(ptr::from_ref(stack).cast_mut()),
+        owner_slot: AtomicPtr::new(slot.cast_mut()),
         latch: Latch::new(1),
         thieves: std::array::from_fn(|_| Thief::nobody()),
         panic: AtomicPtr::new(ptr::null_mut()),
@@ -164,11 +165,23 @@ impl<'scope> Scope<'scope> {
             unsafe { Latch::done(latch) };
         });
         let stack = stack::current();
-        if self.is_shared_with(stack) {
+        if self.is_listed_by(stack) {
             stack.spawn(job);
         } else {
             // SAFETY: nobody else knows it.
             unsafe { Job::run(job) };
+        }
+    }
+
+    /// Whether the thread spawns into a list: a member of that group, or, if there was no slot, the
+    /// owner, who finds the jobs there in the end. (To run them at once would take as much
+    /// stack as there are jobs that spawn the next.)
+    fn is_listed_by(&self, stack: &Stack) -> bool {
+        // Ordering: Relaxed; it never changes.
+        let owner = self.owner.load(Ordering::Relaxed).cast_const();
+        match stack.membership() {
+            Some(_) => self.is_shared_with(stack),
+            None => ptr::eq(stack, owner),
         }
     }
 
@@ -184,7 +197,7 @@ impl<'scope> Scope<'scope> {
     fn run_job(&self, work: impl FnOnce(&Scope<'scope>)) {
         let stack = stack::current();
         // Ordering: Relaxed; it never changes.
-        if stack.is_in(self.owner.load(Ordering::Relaxed)) || !self.is_shared_with(stack) {
+        if stack.is_in(self.owner_slot.load(Ordering::Relaxed)) || !self.is_shared_with(stack) {
             self.run(work);
             return;
         }

@@ -46,7 +46,7 @@ pub(super) struct List {
 
 /// A moment in the life of a list.
 #[derive(Clone, Copy)]
-pub(super) struct Mark(usize);
+pub(crate) struct Mark(usize);
 
 impl Mark {
     pub(super) const BEGINNING: Self = Mark(0);

@@ -24,6 +24,7 @@ use threadwork_sync::{Mutex, Once, Priority, PriorityHook, ThreadToken, set_prio
 
 use super::shared::Shared;
 use super::task::WorkerSlot;
+use crate::boundary::discard;
 
 /// The number of a worker that lives.
 pub(super) struct Token(Option<ThreadToken>);
@@ -87,12 +88,14 @@ impl PriorityHook for Hook {
         if let Some((shared, slot)) = find(holder) {
             shared.records[slot.index()].inherited.raise(to);
             shared.raise_dependencies(slot, to);
+            discard(shared);
         }
     }
 
     fn restore(&self, holder: ThreadToken, to: Priority) {
         if let Some((shared, slot)) = find(holder) {
             shared.records[slot.index()].inherited.restore(to);
+            discard(shared);
         }
     }
 }

@@ -182,6 +182,11 @@ impl ThreadCounts {
         counts.active() > self.size || counts.spares() > 0 || counts.threads() < self.most
     }
 
+    /// Whether there is a thread that may take tasks, or will be in a moment.
+    pub(crate) fn has_active(&self) -> bool {
+        Counts(self.counts.load(Ordering::Relaxed)).active() > 0
+    }
+
     /// Sets the counts to what `next` makes of them, unless that is nothing.
     fn change(&self, mut next: impl FnMut(Counts) -> Option<u64>) -> bool {
         let mut now = self.counts.load(Ordering::Relaxed);

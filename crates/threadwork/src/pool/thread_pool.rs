@@ -14,7 +14,7 @@ use super::name::TaskName;
 use super::shared::Shared;
 use super::status::WorkerStatus;
 use super::task::{Label, Outcome};
-use super::worker::{Worker, blocking};
+use super::worker::{Worker, blocking, is_or_was_worker_of};
 use crate::error::{Error, TaskError, WaitError};
 use crate::fork_join::{Group, Scope, scope};
 
@@ -299,7 +299,8 @@ impl ThreadPool {
     }
 
     /// Takes no more tasks, runs those that are queued, and ends all threads. Blocks until
-    /// that is done, but within a task of this pool, where it returns at once.
+    /// that is done, but within a task of this pool, or the destructor of a thread-local of one of
+    /// its threads, where it returns at once.
     ///
     /// A task that executes another one on this pool meanwhile is refused.
     ///
@@ -319,8 +320,8 @@ impl ThreadPool {
     }
 
     /// Takes no more tasks, cancels those that are queued, and ends all threads. Blocks
-    /// until the tasks that run are over, but within one of them, where it returns at
-    /// once.
+    /// until the tasks that run are over, but on one of its own threads, as
+    /// [`shutdown`](Self::shutdown).
     pub fn shutdown_now(&self) {
         self.shared.abort();
         self.wait_for_end(None);
@@ -333,7 +334,7 @@ impl ThreadPool {
     }
 
     fn wait_for_end(&self, timeout: Option<Duration>) {
-        if !self.is_own_worker() {
+        if !is_or_was_worker_of(self.shared.number) {
             blocking(|| self.shared.wait_for_end(timeout));
         }
     }
@@ -435,6 +436,12 @@ impl fmt::Debug for TaskBuilder<'_> {
 /// last worker is only started when somebody executes a task. On a pool of one worker, `join` and
 /// [`par`](crate::par) run on the calling thread alone. (Threads that call at the same time all
 /// compute; and so do tasks that run meanwhile.)
+///
+/// In a guest those threads are of the limit that its host has set (`threadwork run --threads N`: so
+/// many beside the main one, and `available_parallelism` is N, if there are as many cores). Join,
+/// `scope` and `par` leave one of them to the program's own threads. Tasks may take all N, as
+/// rayon's pool does: a program that has threads of its own beside them wants a larger limit, or
+/// a smaller pool.
 ///
 /// If the system does not start so many threads, it has fewer. If it starts none at all, the
 /// pool refuses tasks, and their handles say so.

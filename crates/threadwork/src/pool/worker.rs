@@ -36,8 +36,6 @@ pub(super) struct Worker {
     depth: Cell<u32>,
     /// It has said that it blocks.
     is_blocked: Cell<bool>,
-    /// It has given back its permit of the group while it blocks.
-    released_permit: Cell<bool>,
     /// How many children its tasks have, and how many they may have before those that are
     /// over are forgotten.
     children: Cell<usize>,
@@ -54,6 +52,9 @@ enum Leaving {
 
 thread_local! {
     static CURRENT: Cell<*const Worker> = const { Cell::new(ptr::null()) };
+    /// The number of the pool whose worker this thread was: destructors of its thread-locals are
+    /// still to come.
+    static FORMER: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
 /// Resets the current worker, after a panic too.
@@ -83,7 +84,6 @@ impl Worker {
             top: Cell::new(ptr::null()),
             depth: Cell::new(0),
             is_blocked: Cell::new(false),
-            released_permit: Cell::new(false),
             children: Cell::new(0),
             enough_children: Cell::new(FEW_CHILDREN),
         }
@@ -109,10 +109,11 @@ impl Worker {
             self.record().come();
             self.shared.plan.start_hook(self.slot);
             let leaving = self.serve();
-            self.forget_children(true);
             self.shared.plan.exit_hook(self.slot);
+            self.forget_children(true);
             leaving
         };
+        FORMER.set(Some(self.shared.number));
         let Worker {
             shared,
             slot,
@@ -148,6 +149,9 @@ impl Worker {
                 && shared.thread_counts.retire()
             {
                 shared.queue.finish(mem::take(&mut finished));
+                if mem::take(&mut helped) {
+                    shared.group.leave_jobs();
+                }
                 if let Some(last) = self.rest() {
                     return Leaving::Dismissed { last };
                 }
@@ -230,7 +234,10 @@ impl Worker {
             token: self.token.get(),
         };
         let before = contender.make_current();
+        let spawned = self.member.now();
         let over = claimed.run();
+        // Jobs of a scope that is waited for elsewhere: the next task might not end before they do.
+        self.member.run_spawned(spawned);
         before.make_current();
         self.depth.set(self.depth.get() - 1);
         self.top.set(outer);
@@ -305,15 +312,25 @@ impl Worker {
             if !task.is_done() && task.slot() == Some(self.slot) {
                 return Err(TaskError::WaitsForItself);
             }
-            if timeout.is_none()
-                && (self.depth.get() < NESTING || !self.shared.thread_counts.has_reserves())
-                && let Some(claimed) = task.claim(self.slot)
-            {
-                self.run_within(task, claimed);
-                return Ok(true);
+            let counts = &self.shared.thread_counts;
+            let too_deep = self.depth.get() >= NESTING && counts.has_reserves();
+            let mut blocked = None;
+            if timeout.is_none() {
+                if too_deep {
+                    blocked = self.block();
+                }
+                // The system may have refused the thread that was to work instead.
+                if (!too_deep || !counts.has_active())
+                    && let Some(claimed) = task.claim(self.slot)
+                {
+                    drop(blocked);
+                    self.run_within(task, claimed);
+                    return Ok(true);
+                }
             }
             self.depend_on(task);
             let is_over = block(&Substituted(self), Finish::of(task), timeout).is_some();
+            drop(blocked);
             self.record().dependencies.awaited_one();
             return Ok(is_over);
         }
@@ -342,19 +359,26 @@ impl Worker {
             return None;
         }
         self.shared.substitute();
-        self.released_permit.set(self.member.release_permit());
-        Some(Blocked(PhantomData))
+        Some(Blocked {
+            released_permit: self.member.release_permit(),
+            _worker: PhantomData,
+        })
     }
 }
 
 /// That the worker of this thread blocks.
-pub(crate) struct Blocked(PhantomData<*const Worker>);
+pub(crate) struct Blocked {
+    /// It has given back its permit of the group meanwhile. Of this wait: a task that is run within
+    /// it may block, too.
+    released_permit: bool,
+    _worker: PhantomData<*const Worker>,
+}
 
 impl Drop for Blocked {
     fn drop(&mut self) {
         Worker::with(|worker| {
             if let Some(worker) = worker {
-                if worker.released_permit.take() {
+                if self.released_permit {
                     worker.member.take_permit_again();
                 }
                 worker.is_blocked.set(false);
@@ -395,6 +419,12 @@ impl Futex for Substituted<'_> {
     fn watch(&self, word: &AtomicU32, expected: u32, patience: Patience) {
         System.watch(word, expected, patience);
     }
+}
+
+/// Whether the calling thread is a worker of that pool, or was and ends.
+pub(super) fn is_or_was_worker_of(pool: u32) -> bool {
+    FORMER.get() == Some(pool)
+        || Worker::with(|worker| worker.is_some_and(|worker| worker.is_of(pool)))
 }
 
 /// Waits until `task` is over, or for `timeout`. Returns whether it is.

@@ -18,7 +18,7 @@ use std::sync::{Arc, OnceLock};
 use threadwork::sync::Latch;
 use threadwork::{Scope, TaskError, ThreadPool, blocking, global, join, par, scope};
 
-use crate::support::{Random, often};
+use crate::support::{LONG, Random, often};
 
 /// What a program may do.
 #[derive(Debug)]
@@ -42,6 +42,10 @@ enum Node {
     Pool(usize, Arc<[Node]>),
     /// Blocks until a task of that pool has run.
     Handshake(usize),
+    /// On the pool with so many workers, borrowing what is around it.
+    Install(usize, Vec<Node>),
+    /// With the one lock of the program. Nothing within wants it.
+    Lock(Vec<Node>),
 }
 
 /// What becomes of a task's handle.
@@ -69,6 +73,7 @@ struct Reader<'a> {
     leaves: usize,
     /// So many threads of a pool may be blocked at once.
     handshakes: usize,
+    is_locked: bool,
 }
 
 impl Reader<'_> {
@@ -87,7 +92,7 @@ impl Reader<'_> {
             return self.leaf();
         }
         let depth = depth - 1;
-        match self.below(24) {
+        match self.below(27) {
             0..=3 => self.leaf(),
             4..=7 => Node::Join(self.nodes(depth, scopes), self.nodes(depth, scopes)),
             8..=10 => Node::Scope(self.nodes(depth, scopes + 1)),
@@ -109,6 +114,13 @@ impl Reader<'_> {
             23 if self.handshakes > 0 => {
                 self.handshakes -= 1;
                 Node::Handshake(1 + self.below(MOST_WORKERS))
+            }
+            24 => Node::Install(1 + self.below(MOST_WORKERS), self.nodes(depth, scopes)),
+            25 | 26 if !self.is_locked => {
+                self.is_locked = true;
+                let body = self.nodes(depth, scopes);
+                self.is_locked = false;
+                Node::Lock(body)
             }
             _ => self.leaf(),
         }
@@ -137,6 +149,7 @@ impl Program {
             bytes: bytes.iter(),
             leaves: 0,
             handshakes: 4,
+            is_locked: false,
         };
         let root = match reader.below(MOST_WORKERS + 1) {
             0 => Root::Outside,
@@ -244,7 +257,11 @@ impl Model {
                 self.nodes(body, is_run);
                 Sure::No
             }
-            Node::Blocking(body) => self.nodes(body, is_run),
+            Node::Blocking(body) | Node::Lock(body) => self.nodes(body, is_run),
+            Node::Install(_, body) => {
+                self.nodes(body, is_run);
+                Sure::No
+            }
             Node::Task(_, handling, body) => {
                 self.task(body, is_run && !matches!(handling, Handling::Cancel));
                 Sure::No
@@ -269,6 +286,7 @@ struct World {
     counts: Vec<AtomicU32>,
     /// Tokens that live.
     tokens: AtomicU32,
+    lock: threadwork::sync::Mutex<()>,
 }
 
 /// Is held by each closure.
@@ -371,6 +389,18 @@ fn run<'w>(node: &'w Node, world: &'w Arc<World>, level: Outer<'_, 'w>) {
             })));
         }
         Node::Blocking(body) => blocking(|| run_all(body, world, level)),
+        Node::Install(workers, body) => {
+            let token = Token::new(world);
+            let result = pool(*workers).install(move || {
+                let _token = token;
+                run_all(body, world, level);
+            });
+            assert!(matches!(result, Ok(()) | Err(TaskError::Panicked(_))));
+        }
+        Node::Lock(body) => {
+            let _guard = blocking(|| world.lock.lock());
+            run_all(body, world, level);
+        }
         Node::Task(workers, handling, body) => {
             execute(pool(*workers), *handling, body, world);
         }
@@ -433,6 +463,7 @@ fn check(bytes: &[u8]) {
     let world = Arc::new(World {
         counts: (0..program.leaves).map(|_| AtomicU32::new(0)).collect(),
         tokens: AtomicU32::new(0),
+        lock: threadwork::sync::Mutex::new(()),
     });
     match program.root {
         Root::Pool(workers) => execute(pool(workers), Handling::Wait, &program.nodes, &world),
@@ -455,6 +486,12 @@ fn check(bytes: &[u8]) {
     }
     let tokens = world.tokens.load(Ordering::Relaxed);
     assert_eq!(tokens, 0, "so many closures were not dropped");
+    // A permit that was given back twice, or never, would keep the others from helping.
+    if global().pool_size() > 1 {
+        let met = Latch::new();
+        let (is_helped, ()) = join(|| met.wait_timeout(LONG), || met.open());
+        assert!(is_helped, "nobody helps any more");
+    }
 }
 
 fn bytes_of(seed: u64) -> Vec<u8> {

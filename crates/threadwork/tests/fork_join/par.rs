@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use threadwork::sync::{Mutex, Semaphore};
 use threadwork::{CancelToken, Cancelled, Parts, ThreadPool, par};
 
-use crate::support::{Event, Random, often, on_pool, up_to};
+use crate::support::{Event, LONG, Random, often, on_pool, up_to};
 
 /// Sizes at which something changes.
 fn sizes() -> impl Iterator<Item = usize> {
@@ -345,7 +346,7 @@ fn a_token_ends_what_runs() {
     let token = CancelToken::new();
     let begun = Arc::new(Event::default());
     type Task = fn(&CancelToken) -> Result<(), Cancelled>;
-    let tasks: [Task; 3] = [
+    let tasks: [Task; 5] = [
         |token| loop {
             par(0..100_u32).try_for_each(|_| token.check())?;
         },
@@ -353,6 +354,16 @@ fn a_token_ends_what_runs() {
         |token| {
             token.wait();
             token.check()
+        },
+        |token| {
+            let never = Semaphore::new(0);
+            let acquired = token.block_on(never.acquire_async());
+            acquired.map(drop)
+        },
+        |token| {
+            let taken = Mutex::new(());
+            let _guard = taken.lock();
+            token.block_on(taken.lock_async()).map(drop)
         },
     ];
     let tasks: Vec<_> = tasks
@@ -371,4 +382,42 @@ fn a_token_ends_what_runs() {
         assert_eq!(task.wait().unwrap(), Err(Cancelled));
     }
     assert_eq!(format!("{token:?}"), "CancelToken { is_cancelled: true }");
+    // What is there already is not taken any more, and what is awaited elsewhere ends, too.
+    let (sender, receiver) = threadwork::sync::channel::bounded(1);
+    sender.send(1).unwrap();
+    assert_eq!(token.block_on(receiver.recv_async()), Err(Cancelled));
+    assert_eq!(receiver.len(), 1);
+    let fresh = CancelToken::new();
+    assert_eq!(fresh.block_on(token.cancelled()), Ok(()));
+    assert_eq!(fresh.block_on(receiver.recv_async()), Ok(Ok(1)));
+}
+
+/// As long as a size can say, wherever it is: so is a range of 64 bits where sizes have 32.
+struct Endless;
+
+impl Parts for Endless {
+    type Item = ();
+    type Items = std::iter::Repeat<()>;
+
+    fn size(&self) -> usize {
+        usize::MAX
+    }
+
+    fn divide(self, _at: usize) -> (Self, Self) {
+        (Endless, Endless)
+    }
+
+    fn items(self) -> Self::Items {
+        std::iter::repeat(())
+    }
+}
+
+/// What is left when something was found is not gone through, not even in steps.
+#[test]
+fn a_search_ends_however_much_is_left() {
+    let pool = ThreadPool::new(1).unwrap();
+    let mut found = pool.execute(|| par(Endless).find_any(|()| true));
+    assert_eq!(found.wait_timeout(LONG).unwrap().unwrap(), Some(()));
+    let mut failed = pool.execute(|| par(Endless).try_for_each(|()| Err(5)));
+    assert_eq!(failed.wait_timeout(LONG).unwrap().unwrap(), Err(5));
 }

@@ -1,13 +1,13 @@
 //! `scope`: all jobs are done when it returns, wherever they were spawned.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use threadwork::{Scope, join, par, scope};
+use threadwork::{Scope, ThreadPool, join, par, scope};
 
-use crate::support::{Event, ends_on_pool, often, on_pool, up_to};
+use crate::support::{Event, LONG, ends_on_pool, often, on_pool, up_to};
 
 #[test]
 fn all_jobs_are_done() {
@@ -262,4 +262,60 @@ fn a_foreign_thread_may_spawn() {
         });
         assert_eq!(sum.into_inner(), 45);
     });
+}
+
+#[cfg(not(miri))]
+fn chain<'a>(scope: &Scope<'a>, length: u32, sum: &'a AtomicU64) {
+    sum.fetch_add(1, Ordering::Relaxed);
+    if length > 1 {
+        scope.spawn(move |scope| chain(scope, length - 1, sum));
+    }
+}
+
+/// More threads than the global pool has room for: those that come too late do all by themselves,
+/// and need no more stack for it. (So many threads are too much for Miri.)
+#[test]
+#[cfg(not(miri))]
+fn a_thread_without_a_slot_runs_its_jobs_in_the_end() {
+    const THREADS: usize = 70;
+    const LENGTH: u32 = 20_000;
+    let (sum, all) = (AtomicU64::new(0), std::sync::Barrier::new(THREADS));
+    thread::scope(|threads| {
+        for _ in 0..THREADS {
+            let body = || {
+                scope(|scope| {
+                    all.wait();
+                    chain(scope, LENGTH, &sum);
+                });
+            };
+            let thread = thread::Builder::new().stack_size(256 << 10);
+            thread.spawn_scoped(threads, body).unwrap();
+        }
+    });
+    assert_eq!(sum.into_inner(), THREADS as u64 * u64::from(LENGTH));
+}
+
+/// A job that a task leaves behind, for a scope that somebody else waits for, is done before that
+/// task's worker begins another, which may want what the other has.
+#[test]
+fn a_task_leaves_no_jobs_behind() {
+    let pool = Arc::new(ThreadPool::new(2).unwrap());
+    let (own, lock) = (pool.clone(), Arc::new(Mutex::new(())));
+    let mut task = pool.execute(move || {
+        let _guard = lock.lock().unwrap();
+        scope(|scope| {
+            // By a thread of its own, so that it is the other worker that runs it.
+            thread::scope(|threads| {
+                threads.spawn(|| {
+                    own.install(|| {
+                        (0..10).for_each(|_| scope.spawn(|_| ()));
+                        let lock = lock.clone();
+                        drop(own.execute(move || drop(lock.lock())));
+                    })
+                    .unwrap();
+                });
+            });
+        });
+    });
+    task.wait_timeout(LONG).expect("it hangs").unwrap();
 }

@@ -1,5 +1,6 @@
 //! The end of a pool: graceful, at once, by drop, and while others use it.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -246,5 +247,47 @@ fn the_end_comes_while_a_task_blocks() {
             go_on.open();
         });
         blocks.wait().unwrap();
+    }
+}
+
+/// Runs its closure when its thread ends.
+struct AtEnd(Option<Box<dyn FnOnce()>>);
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        if let Some(body) = self.0.take() {
+            body();
+        }
+    }
+}
+
+thread_local! {
+    static AT_END: Cell<AtEnd> = const { Cell::new(AtEnd(None)) };
+}
+
+/// The last of a pool is dropped by one of its own threads, which has left it and is not over.
+#[test]
+fn a_pool_may_end_in_a_thread_local_of_its_own_thread() {
+    let ends: [fn(&ThreadPool); 2] = [ThreadPool::shutdown, |_| ()];
+    for end in ends {
+        let pool = Arc::new(pool(1));
+        let (gone, ended) = (Arc::new(Latch::new()), Arc::new(Latch::new()));
+        let task = pool.execute({
+            let (pool, gone, ended) = (pool.clone(), gone.clone(), ended.clone());
+            move || {
+                let last = pool.clone();
+                AT_END.set(AtEnd(Some(Box::new(move || {
+                    gone.wait();
+                    end(&last);
+                    drop(last);
+                    ended.open();
+                }))));
+                pool.shutdown();
+            }
+        });
+        task.wait().unwrap();
+        drop(pool);
+        gone.open();
+        assert!(ended.wait_timeout(Duration::from_secs(10)), "it hangs");
     }
 }

@@ -47,6 +47,41 @@ fn a_deep_chain_goes_on_in_other_threads() {
     until(|| Arc::strong_count(&pool) == 1);
 }
 
+/// Deeper than that, where the system refuses the thread that is to go on: it goes on itself.
+#[test]
+#[cfg(all(target_os = "linux", not(miri)))]
+fn a_deep_chain_goes_on_where_no_thread_can_be_started() {
+    use std::process::Command;
+
+    /// Room for the stack of one worker, in KiB, and not for two.
+    const LIMIT: &str = "3000000";
+    const STACK: usize = 2 << 30;
+    const CHILD: &str = "NO_MORE_THREADS";
+
+    if std::env::var_os(CHILD).is_some() {
+        let pool = ThreadPool::builder().pool_size(1).stack_size(STACK);
+        let pool = Arc::new(pool.build().unwrap());
+        let inner = pool.clone();
+        let mut task = pool.execute(move || chain(&inner, 300));
+        let end = task.wait_timeout(Duration::from_secs(10));
+        // A thread that hangs would keep the pool's end, too.
+        std::process::exit(i32::from(!matches!(end, Some(Ok(300)))));
+    }
+    let own = std::env::current_exe().unwrap();
+    let script = format!("ulimit -v {LIMIT}; exec \"$0\" \"$@\"");
+    let status = Command::new("sh")
+        .args(["-c", &script])
+        .arg(own)
+        .args([
+            "--exact",
+            "waits::a_deep_chain_goes_on_where_no_thread_can_be_started",
+        ])
+        .env(CHILD, "1")
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}");
+}
+
 /// Each task waits for one that runs already, and only the last one lets the first go on:
 /// each wait must free a worker.
 #[test]

@@ -1,7 +1,7 @@
 //! What one can know of the workers: names, hooks, status.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -166,4 +166,39 @@ fn spares_come_and_go() {
     }
     assert_eq!(pool.workers().len(), 2);
     until(|| Arc::strong_count(&pool) == 1);
+}
+
+/// What a hook executes is forgotten like what a task does.
+#[test]
+fn a_hook_may_execute_tasks() {
+    let own = Arc::new(OnceLock::<Weak<ThreadPool>>::new());
+    let name: Arc<str> = "by a hook".into();
+    let pool = ThreadPool::builder().pool_size(1).on_exit({
+        let (own, name) = (own.clone(), name.clone());
+        move |_| {
+            // Refused, but by the hook of a thread that was dismissed.
+            if let Some(pool) = own.get().and_then(Weak::upgrade) {
+                drop(pool.task().name(name.clone()).execute(|| ()));
+            }
+        }
+    });
+    let pool = pool.max_threads(2).keep_alive(Duration::from_millis(1));
+    let pool = Arc::new(pool.build().unwrap());
+    own.set(Arc::downgrade(&pool)).unwrap();
+    let started = Arc::new(AtomicUsize::new(0));
+    let waits = pool.execute({
+        let (pool, started) = (pool.clone(), started.clone());
+        move || {
+            let (sender, receiver) = std::sync::mpsc::channel();
+            drop(pool.execute(move || sender.send(()).unwrap()));
+            blocking(|| receiver.recv().unwrap());
+            started.store(1, Ordering::Relaxed);
+        }
+    });
+    waits.wait().unwrap();
+    until(|| count(&pool, |worker| *worker == WorkerStatus::Terminated) == 1);
+    pool.shutdown();
+    until(|| Arc::strong_count(&pool) == 1);
+    drop((pool, own));
+    until(|| Arc::strong_count(&name) == 1);
 }

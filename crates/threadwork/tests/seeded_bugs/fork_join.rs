@@ -171,8 +171,15 @@ pub(crate) const GLOBAL: &[Bug] = &[
     bug(
         "who blocks keeps its permit",
         "pool/worker.rs",
-        "self.released_permit.set(self.member.release_permit());",
-        "self.released_permit.set(false);",
+        "released_permit: self.member.release_permit(),",
+        "released_permit: false,",
+        "as_many_compute_as_it_has_workers",
+    ),
+    bug(
+        "a permit that was given back is not taken again",
+        "pool/worker.rs",
+        "                if self.released_permit {",
+        "                if self.released_permit && false {",
         "as_many_compute_as_it_has_workers",
     ),
     bug(
@@ -231,7 +238,7 @@ pub(crate) const NATIVE: &[Bug] = &[
     bug(
         "a loop offers nothing",
         PAR,
-        "if wanted && size / 2 >= least {",
+        "if wanted && size / 2 >= work.least {",
         "if wanted && false {",
         "par::few_long_iterations_are_spread",
     ),
@@ -245,9 +252,44 @@ pub(crate) const NATIVE: &[Bug] = &[
     bug(
         "a loop goes on after a failure",
         PAR,
-        "                    if over.load(Ordering::Relaxed) {\n                        break;",
+        "                    if is_over() {\n                        break;",
         "                    if false {\n                        break;",
         "par::a_failure_ends_the_loop",
+    ),
+    bug(
+        "what is left after a find is gone through in steps",
+        PAR,
+        "        if (work.is_over)() {",
+        "        if (work.is_over)() && false {",
+        "par::a_search_ends_however_much_is_left",
+    ),
+    bug(
+        "who has no slot runs a job when it is spawned",
+        "fork_join/scope.rs",
+        "            None => ptr::eq(stack, owner),",
+        "            None => ptr::eq(stack, owner) && false,",
+        "scope::a_thread_without_a_slot_runs_its_jobs_in_the_end",
+    ),
+    bug(
+        "a task leaves the jobs that it has spawned",
+        "pool/worker.rs",
+        "        self.member.run_spawned(spawned);\n",
+        "        let _ = spawned;\n",
+        "scope::a_task_leaves_no_jobs_behind",
+    ),
+    bug(
+        "a worker that rests leaves jobs to nobody",
+        "pool/worker.rs",
+        "                    shared.group.leave_jobs();\n                }\n                if let Some(last)",
+        "                }\n                if let Some(last)",
+        "generated::programs_agree_with_the_model",
+    ),
+    bug(
+        "a wait goes on after its token was cancelled",
+        "cancel.rs",
+        "let first = select(self.cancelled(), future);",
+        "let first = select(std::future::pending(), future);",
+        "par::a_token_ends_what_runs",
     ),
     bug(
         "a window does not reach across a division",

@@ -295,6 +295,27 @@ pub(crate) const NATIVE: &[Bug] = &[
         "boundaries::results_that_nobody_takes",
     ),
     bug(
+        "a thread that has left its pool waits for itself",
+        "pool/worker.rs",
+        "        FORMER.set(Some(self.shared.number));\n",
+        "",
+        "end::a_pool_may_end_in_a_thread_local_of_its_own_thread",
+    ),
+    bug(
+        "what a hook has executed is remembered for ever",
+        "pool/worker.rs",
+        "            self.forget_children(true);\n            leaving",
+        "            leaving",
+        "workers::a_hook_may_execute_tasks",
+    ),
+    bug(
+        "a deep chain relies on a thread that the system refuses",
+        "pool/worker.rs",
+        "if (!too_deep || !counts.has_active())",
+        "if !too_deep",
+        "waits::a_deep_chain_goes_on_where_no_thread_can_be_started",
+    ),
+    bug(
         "a pool that is to finish does not",
         "pool/thread_pool.rs",
         "if self.shared.plan.finish_on_drop {",

@@ -1,6 +1,7 @@
 //! A counter of each thread's own.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use threadwork::{ThreadBound, ThreadLocal, ThreadLocalStorage};
 use threadwork_workloads::{Measured, share, timed};
@@ -96,6 +97,15 @@ impl Local for ThreadLocalStorage {
     }
 }
 
+impl Local for AtomicU64 {
+    fn new() -> Self {
+        AtomicU64::default()
+    }
+    fn add(&self) -> u64 {
+        self.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
 /// One access for each call, as where it is used in earnest: the compiler cannot keep the
 /// counter in a register, nor look it up once.
 #[inline(never)]
@@ -116,7 +126,30 @@ fn count<L: Local>(threads: u32, iterations: u64) -> Measured {
     Measured::new(elapsed, iterations, answer)
 }
 
+/// One counter for all threads: what a counter for each is to be better than.
+fn count_together(threads: u32, iterations: u64) -> Measured {
+    let counter = AtomicU64::new(0);
+    let (elapsed, _) = timed(threads, |index| {
+        for _ in 0..share(iterations, threads, index) {
+            step(&counter);
+        }
+        0
+    });
+    Measured::new(elapsed, iterations, counter.into_inner())
+}
+
 pub(crate) const WORKLOADS: &[Entry] = &[
+    entry("local-or-atomic", "atomic", count_together),
+    entry(
+        "local-or-atomic",
+        "threadwork",
+        count::<ThreadLocal<Cell<u64>>>,
+    ),
+    entry(
+        "local-or-atomic",
+        "threadwork-slots",
+        count::<ThreadLocalStorage>,
+    ),
     entry("local", "std", count::<Constant>),
     entry("local", "std-lazy", count::<Lazy>),
     entry(

@@ -44,6 +44,21 @@ lock!(parking_lot::RwLock<u64>, plain, plain);
 lock!(usync::RwLock<u64>, plain, plain);
 lock!(threadwork_sync::RwLock<u64>, plain, plain);
 
+/// What readers do not share: what a reader-writer lock is to be better than.
+impl Lock for threadwork_sync::Mutex<u64> {
+    fn new() -> Self {
+        Self::new(0)
+    }
+    #[inline]
+    fn read<T>(&self, body: impl FnOnce(&u64) -> T) -> T {
+        body(&self.lock())
+    }
+    #[inline]
+    fn write<T>(&self, body: impl FnOnce(&mut u64) -> T) -> T {
+        body(&mut self.lock())
+    }
+}
+
 /// One operation: 50 ns of work under the lock and 50 outside; `READS` of a hundred
 /// are reads.
 fn mixed<L: Lock, const READS: u64>(threads: u32, iterations: u64) -> Measured {
@@ -121,6 +136,7 @@ macro_rules! workloads {
             entry("rwlock-write-alone", $contestant, write_alone::<$lock>),
             entry("rwlock-reads-100", $contestant, mixed::<$lock, 100>),
             entry("rwlock-reads-99", $contestant, mixed::<$lock, 99>),
+            entry("rwlock-reads-95", $contestant, mixed::<$lock, 95>),
             entry("rwlock-reads-90", $contestant, mixed::<$lock, 90>),
             entry("rwlock-reads-50", $contestant, mixed::<$lock, 50>),
             entry("rwlock-longest-write", $contestant, longest::<$lock, true>),
@@ -136,6 +152,7 @@ pub(crate) const WORKLOADS: &[Entry] = workloads! {
     "parking_lot": parking_lot::RwLock<u64>,
     "usync": usync::RwLock<u64>,
     "threadwork": threadwork_sync::RwLock<u64>,
+    "mutex": threadwork_sync::Mutex<u64>,
 };
 
 #[cfg(target_family = "wasm")]
@@ -143,4 +160,5 @@ pub(crate) const WORKLOADS: &[Entry] = workloads! {
     "std": std::sync::RwLock<u64>,
     "usync": usync::RwLock<u64>,
     "threadwork": threadwork_sync::RwLock<u64>,
+    "mutex": threadwork_sync::Mutex<u64>,
 };
