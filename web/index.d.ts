@@ -216,6 +216,8 @@ export interface ImportContext {
   thread(): number;
   /** The calling thread's instance. */
   exports(): WebAssembly.Exports;
+  /** Sends anything that can be cloned to the page, which hears it by `on('message')`. */
+  post(message: unknown): void;
 }
 
 export interface ThreadInfo {
@@ -287,6 +289,17 @@ export class Process {
   stats(): Stats;
   /** Returns a function that takes the listener back. One that throws ends the process (CALLBACK). */
   on(event: 'thread', listener: (event: ThreadEvent) => void): () => void;
+  /**
+   * Hears what the program sends: bytes (`threadwork_page::send`), or anything (`post` of a script of
+   * `imports`). What was sent before is kept for the first listener. The same holds of it.
+   */
+  on(event: 'message', listener: (message: any) => void): () => void;
+  /**
+   * Sends bytes or text to the next thread that asks for a message (`threadwork_page::receive`).
+   *
+   * @throws {ThreadworkError} ENDED
+   */
+  postMessage(data: string | Bytes): void;
   /**
    * The shared memory; null if there is none, and after the end. Who has it could notify any
    * thread, so from then on no deadlock is reported.

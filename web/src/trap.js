@@ -28,13 +28,16 @@ export function trapOf(error, instance, larger) {
   const frames = framesOf(error.stack ?? '');
   const overflow = instance?.exports[STACK_OVERFLOW];
   // Functions that are exported are called by their numbers.
-  if (!overflow || frames[0]?.index !== overflow.name) return { message: error.message, stack: textOfFrames(frames) };
+  if (!overflow || frames[0]?.index !== overflow.name) return { message: messageOf(error), stack: textOfFrames(frames) };
   const size = instance.exports[STACK_SIZE].value;
   return {
     message: `the thread's stack of ${size} bytes in linear memory is used up: ${larger}`,
     stack: textOfFrames(frames.slice(1)),
   };
 }
+
+/** JavaScriptCore says besides which of our calls it was. */
+const messageOf = ({ message }) => message.replace(/ \(evaluating '.*'\)$/s, '');
 
 const isException = (error) => typeof WebAssembly.Exception === 'function' && error instanceof WebAssembly.Exception;
 

@@ -1,20 +1,31 @@
-// The tests' own few lines: the same cases run in Node, Chromium and Firefox, so they stand
-// on nothing that is not in all of them.
+// The tests' own few lines: the same cases run on all hosts, so they stand on nothing that is not in
+// all of them.
 
 export const tests = [];
 
 /** What the runner says of the host: `{name, base, isFull}`. */
 export const host = {};
 
-/** Registers a test; `hosts` are those that it runs on. */
-export function test(name, body, { hosts = ['node', 'chromium', 'firefox'] } = {}) {
-  tests.push({ name, body, hosts });
+/**
+ * Registers a test; `hosts` are those that it runs on. One that leaves threads computing which are to
+ * be ended is not for hosts that cannot.
+ */
+export function test(name, body, { hosts = [...nodeLike.hosts, ...browsers.hosts], computes = false } = {}) {
+  tests.push({ name, body, hosts: hosts.filter((host) => !computes || !CANNOT_INTERRUPT.includes(host)) });
 }
+
+/** Where a worker that computes goes on when it has been terminated, until it has done. */
+const CANNOT_INTERRUPT = ['deno', 'bun', 'webkit'];
 
 /** Whether promises hear a notify that leaves the word as it is: not before Firefox 145. */
 export const hearsNotifies = typeof Atomics.waitAsync === 'function';
 
-export const browsers = { hosts: ['chromium', 'firefox'] };
+/** Whether a trap tells the guest's functions: Bun leaves them out of its stacks. */
+export const namesFrames = !globalThis.Bun;
+
+export const browsers = { hosts: ['chromium', 'firefox', 'webkit'] };
+/** Hosts without pages, which have what Node has. */
+export const nodeLike = { hosts: ['node', 'deno', 'bun'] };
 export const nodeOnly = { hosts: ['node'] };
 
 // ---- Checking ----
