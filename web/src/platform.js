@@ -22,6 +22,9 @@ const threads = nodeModule('node:worker_threads');
 /** Whether it is Node, or has what Node has. */
 export const isNode = threads !== undefined;
 
+/** Whether Node's own clock is the same in all threads: elsewhere it begins with each. */
+const hasSharedClock = isNode && !globalThis.Deno && !globalThis.Bun;
+
 /** Whether frames of a module that was compiled while it loaded are known as WebAssembly's: not in Deno. */
 export const namesStreamed = !globalThis.Deno;
 
@@ -59,6 +62,20 @@ export const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispo
 
 /** Whether a thread that may not block can wait for a word to change. */
 export const canWaitAsync = typeof Atomics.waitAsync === 'function';
+
+/** An interval of more ms is none. */
+const LONGEST_INTERVAL = 2 ** 31 - 1;
+
+/** The same promise; where hosts end by themselves this one stays until it is settled. */
+export async function stayFor(promise) {
+  if (!isNode) return promise;
+  const alive = setInterval(() => {}, LONGEST_INTERVAL);
+  try {
+    return await promise;
+  } finally {
+    clearInterval(alive);
+  }
+}
 
 /** Where pages run only scripts that they trust, ours are trusted by a policy of this name. */
 const POLICY = 'threadwork';
@@ -247,7 +264,10 @@ export function postToParent(message) {
   send({ [OURS]: message });
 }
 
+/** WebKit computes it anew each time, and it differs by microseconds. */
+const timeOrigin = globalThis.performance?.timeOrigin;
+
 /** Milliseconds since some moment, by a clock that all threads share and that nobody sets. */
-export const monotonic = isNode
+export const monotonic = hasSharedClock
   ? () => Number(node.hrtime.bigint()) / 1e6
-  : () => performance.timeOrigin + performance.now();
+  : () => timeOrigin + performance.now();

@@ -2,7 +2,7 @@
 
 import { ThreadworkError } from './errors.js';
 import { abortable, checkSignal } from './foreign.js';
-import { isNode } from './platform.js';
+import { isNode, stayFor } from './platform.js';
 import { avoidCompilerBug } from './liftoff.js';
 import { fetchBytes, localPath } from './fetch.js';
 import { hasTags, importMemory, memories, wasiMemory, withoutActiveData } from './sections.js';
@@ -100,7 +100,8 @@ function remedy(module) {
  */
 export async function load(source, options = {}) {
   const signal = checkSignal(options.signal);
-  return abortable(loadNow(source, options), signal);
+  // Bun does not stay alive for a compiler by itself.
+  return abortable(stayFor(loadNow(source, options)), signal);
 }
 
 async function loadNow(source, options) {

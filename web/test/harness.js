@@ -10,8 +10,9 @@ export const host = {};
  * Registers a test; `hosts` are those that it runs on. One that leaves threads computing which are to
  * be ended is not for hosts that cannot.
  */
-export function test(name, body, { hosts = [...nodeLike.hosts, ...browsers.hosts], computes = false } = {}) {
-  tests.push({ name, body, hosts: hosts.filter((host) => !computes || !CANNOT_INTERRUPT.includes(host)) });
+export function test(name, body, { hosts = [...nodeLike.hosts, ...browsers.hosts], computes = false, needsFrames = false } = {}) {
+  const isPossible = (host) => !(computes && CANNOT_INTERRUPT.includes(host)) && !(needsFrames && host === 'bun');
+  tests.push({ name, body, hosts: hosts.filter(isPossible) });
 }
 
 /** Where a worker that computes goes on when it has been terminated, until it has done. */
@@ -23,9 +24,14 @@ export const hearsNotifies = typeof Atomics.waitAsync === 'function';
 /** Whether a trap tells the guest's functions: Bun leaves them out of its stacks. */
 export const namesFrames = !globalThis.Bun;
 
+/** Whether this is no page. */
+export const isNodeLike = globalThis.process?.versions?.node !== undefined;
+
 export const browsers = { hosts: ['chromium', 'firefox', 'webkit'] };
 /** Hosts without pages, which have what Node has. */
 export const nodeLike = { hosts: ['node', 'deno', 'bun'] };
+/** Bun imports no data: URLs, and shows functions as it has compiled them. */
+export const notBun = { hosts: ['node', 'deno', ...browsers.hosts] };
 export const nodeOnly = { hosts: ['node'] };
 
 // ---- Checking ----

@@ -10,6 +10,8 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+/** What Safari has as well, and that pages may open windows. */
+const WEBKIT = ['--features=StorageAPI,FileSystem,AccessHandle', '--javascript-can-open-windows-automatically=true'];
 /** How long a host may take to end well, in ms. */
 const GRACE = 5000;
 const FROM_NPM = fileURLToPath(new URL('./hosts/', import.meta.url));
@@ -47,7 +49,7 @@ const HOSTS = {
   webkit: {
     isPage: true,
     find: () => inPath('xvfb-run'),
-    args: (url) => ['--auto-servernum', miniBrowser(), '--private', url],
+    args: (url) => ['--auto-servernum', miniBrowser(), '--private', ...WEBKIT, url],
     // Without it an isolated page has no SharedArrayBuffer. All that it writes is in the profile.
     env: (profile) => ({ JSC_useSharedArrayBuffer: '1', HOME: profile, TMPDIR: profile, XDG_RUNTIME_DIR: profile }),
   },

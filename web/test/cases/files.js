@@ -1,7 +1,7 @@
 // Files: in memory, of the browser, of Node.
 
 import { Engine, load, Process } from '../../index.js';
-import { browsers, check, equal, failure, guest, host, nodeOnly, test, text } from '../harness.js';
+import { browsers, check, equal, failure, guest, host, isNodeLike, nodeOnly, test, text } from '../harness.js';
 import { FILL, onStage, openBelow, plot } from '../plots.js';
 
 const run = async (preopens, args = ['/data']) => {
@@ -299,7 +299,7 @@ test('files: holes take no room, and do not come back if they are too large', as
 
 /** A directory that is not in memory, for one test. */
 async function withFolder(body) {
-  if (host.name === 'node') {
+  if (isNodeLike) {
     const { mkdtempSync, rmSync } = await import('node:fs');
     const { tmpdir } = await import('node:os');
     const { join } = await import('node:path');

@@ -77,7 +77,9 @@ test('page functions: a thread that waits for one ends with its process', async 
   const process = new Process(program, { functions: { page: { add, note: () => {} } } });
   const run = process.run();
   await until(() => asked === 3);
-  equal(process.threads().map(({ activity }) => activity), Array(3).fill('host-call'));
+  // Each falls asleep after it has asked.
+  await until(() => process.threads().every(({ activity }) => activity === 'host-call'));
+  equal(process.threads().length, 3);
   process.kill();
   equal(await run, { kind: 'killed' });
   // Too late for everybody.
