@@ -11,7 +11,7 @@ export const host = {};
  * be ended is not for hosts that cannot.
  */
 export function test(name, body, { hosts = [...nodeLike.hosts, ...browsers.hosts], computes = false, needsFrames = false } = {}) {
-  const isPossible = (host) => !(computes && CANNOT_INTERRUPT.includes(host)) && !(needsFrames && host === 'bun');
+  const isPossible = (host) => !(computes && CANNOT_INTERRUPT.includes(host)) && !(needsFrames && NAMELESS.includes(host));
   tests.push({ name, body, hosts: hosts.filter(isPossible) });
 }
 
@@ -21,11 +21,15 @@ const CANNOT_INTERRUPT = ['deno', 'bun', 'webkit'];
 /** Whether promises hear a notify that leaves the word as it is: not before Firefox 145. */
 export const hearsNotifies = typeof Atomics.waitAsync === 'function';
 
-/** Whether a trap tells the guest's functions: Bun leaves them out of its stacks. */
-export const namesFrames = !globalThis.Bun;
+/** Where a trap tells the guest's functions: Bun leaves them out of its stacks, WebKit now and then their names. */
+export const namesFrames = () => !NAMELESS.includes(host.name);
+const NAMELESS = ['bun', 'webkit'];
 
 /** Whether this is no page. */
 export const isNodeLike = globalThis.process?.versions?.node !== undefined;
+
+/** WebKit clones no handles of files. */
+export const withHandles = { hosts: ['chromium', 'firefox'] };
 
 export const browsers = { hosts: ['chromium', 'firefox', 'webkit'] };
 /** Hosts without pages, which have what Node has. */
@@ -85,9 +89,10 @@ export const text = (bytes) => new TextDecoder().decode(bytes);
 
 // ---- Running ----
 
-/** Runs the tests one after another, `repeat` times; tells `report` of each. */
-export async function run({ filter, repeat, patience }, report) {
-  const chosen = tests.filter(({ name }) => name.includes(filter));
+/** Runs the tests one after another, `repeat` times, or a part of them; tells `report` of each. */
+export async function run({ filter, repeat, patience, part, parts }, report) {
+  const all = tests.filter(({ name }) => name.includes(filter));
+  const chosen = all.slice(Math.floor((part * all.length) / parts), Math.floor(((part + 1) * all.length) / parts));
   for (const { name, body, hosts } of Array(repeat).fill(chosen).flat()) {
     if (!hosts.includes(host.name)) {
       await report({ name, skipped: true });

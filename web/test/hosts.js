@@ -49,9 +49,9 @@ const HOSTS = {
   webkit: {
     isPage: true,
     find: () => inPath('xvfb-run'),
-    args: (url) => ['--auto-servernum', miniBrowser(), '--private', ...WEBKIT, url],
+    args: (url) => ['--auto-servernum', miniBrowser(), ...WEBKIT, url],
     // Without it an isolated page has no SharedArrayBuffer. All that it writes is in the profile.
-    env: (profile) => ({ JSC_useSharedArrayBuffer: '1', HOME: profile, TMPDIR: profile, XDG_RUNTIME_DIR: profile }),
+    env: (profile) => ({ JSC_useSharedArrayBuffer: '1', HOME: profile, TMPDIR: profile, XDG_RUNTIME_DIR: profile, XDG_DATA_HOME: profile, XDG_CACHE_HOME: profile }),
   },
 };
 

@@ -92,6 +92,19 @@ test('the package by itself, in Node', () => {
   assert.deepEqual({ stderr, ends: JSON.parse(stdout) }, { stderr: '', ends: TOUR });
 });
 
+test('the package by itself, by require() where Node has it for modules', (t) => {
+  const text = `const { load, Process } = require(${JSON.stringify(join(PACKAGE, 'dist/src/index.js'))});
+    load(${JSON.stringify(guest('hello'))}).then((program) => new Process(program, { stdout: 'null' }).run()).then(console.log);`;
+  const { stdout, stderr, status } = spawnSync(process.execPath, ['--eval', text], { encoding: 'utf8' });
+  if (/ERR_REQUIRE_ESM/.test(stderr)) {
+    // Node before 20.19 and 22.12 says what to do instead.
+    assert.match(stderr, /dynamic import\(\)/);
+    return t.skip('this Node requires no modules');
+  }
+  // Node 20 warns that this is experimental.
+  assert.deepEqual([status, stdout], [0, "{ kind: 'exited', code: 0 }\n"], stderr);
+});
+
 test('the package by itself, in a page', async () => {
   const page = await open(`${server.base}strict/package.json`);
   const settings = { entry: '/strict/dist/src/index.js', guests: '/guests', script: '/test/stage.js' };
@@ -109,14 +122,18 @@ test('the package by itself, where memory cannot be shared', async () => {
   await page.context().close();
 });
 
-for (const bundler of ['vite', 'webpack']) {
+/** Those that find the workers by themselves, and those that are told of them. */
+const FINDING = ['vite', 'webpack'];
+const TOLD = process.env.THREADWORK_FULL === '1' ? ['esbuild', 'rollup'] : ['esbuild'];
+
+for (const bundler of [...FINDING, ...TOLD]) {
   test(`the package in a site made by ${bundler}`, async (t) => {
     const folder = join(EXAMPLES, bundler);
     if (!install(folder)) return t.skip(`npm ci reaches no registry, so ${bundler} is not tried`);
     build(folder);
     // Modules that a bundler missed would be at their old places.
     const names = readdirSync(join(folder, 'dist'), { recursive: true });
-    assert.deepEqual(names.filter((name) => /(^|\/)(worker|supervisor)\.js$/.test(name)), []);
+    if (FINDING.includes(bundler)) assert.deepEqual(names.filter((name) => /(^|\/)(worker|supervisor)\.js$/.test(name)), []);
     for (const observed of ['', '?observed']) {
       const page = await open(`${server.base}strict/examples/${bundler}/dist/index.html${observed}`);
       await page.waitForFunction(() => document.title !== 'Running', null, { timeout: PATIENCE });

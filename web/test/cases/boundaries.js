@@ -2,7 +2,7 @@
 // each error reaches the user as what it is, once.
 
 import { Engine, load, Mutex, Process, SharedMemory, ThreadRuntime } from '../../index.js';
-import { browsers, check, equal, failure, guest, hearsNotifies, host, nodeOnly, notBun, pause, test, text, until, url, wat } from '../harness.js';
+import { browsers, check, equal, failure, guest, hearsNotifies, host, nodeOnly, notBun, pause, test, text, until, url, wat, withHandles } from '../harness.js';
 import { COMPUTE, crowd, onStage, plot, WAIT } from '../plots.js';
 
 const IDLE = '(func (export "wasi_thread_start") (param i32 i32))';
@@ -301,7 +301,7 @@ test('boundaries: a file of the origin-private file system is read by many at on
   await running;
   equal([...new Set(await read())], ['text']);
   await root.removeEntry('boundaries');
-}, browsers);
+}, withHandles);
 
 // ---- Options ----
 

@@ -23,7 +23,7 @@ for (const [kind, functions] of Object.entries(REPORTS)) {
     equal(text(process.stdoutBytes), 'ready\n');
     equal(status.threads.length, functions.length, describe(status));
     status.threads.forEach(({ stack, address }, n) => {
-      check(stack.includes(functions[n]) || !namesFrames, `${functions[n]} is not in\n${stack}`);
+      check(stack.includes(functions[n]) || !namesFrames(), `${functions[n]} is not in\n${stack}`);
       check(address > 0 && address % 4 === 0);
     });
   });
