@@ -27,6 +27,11 @@ export interface LoadOptions {
   stackCheck?: boolean;
   /** Where the rewriter is, if not beside this package's scripts. */
   rewriterUrl?: string | URL;
+  /**
+   * Whether the browser keeps what was rewritten for the next visit, by its Cache interface, under
+   * `threadwork`; false by default. Nothing is kept where there is no such interface.
+   */
+  cache?: boolean;
   /** Breaks the promise with its reason when it is aborted, and ends the download. */
   signal?: AbortSignal;
   /**

@@ -96,7 +96,7 @@ function remedy(module) {
  *
  * @param {string | URL | Response | Promise<Response> | BufferSource | WebAssembly.Module} source
  * @param {{name?: string, deadlockDetection?: boolean, stackCheck?: boolean, memory?: {initial: number, maximum: number},
- *   rewriterUrl?: string | URL, signal?: AbortSignal, onProgress?: (progress: {loaded: number, total?: number}) => void}} [options]
+ *   rewriterUrl?: string | URL, cache?: boolean, signal?: AbortSignal, onProgress?: (progress: {loaded: number, total?: number}) => void}} [options]
  */
 export async function load(source, options = {}) {
   const signal = checkSignal(options.signal);
@@ -116,8 +116,19 @@ async function loadNow(source, options) {
   const { bytes, compiled } = await fetchBytes(source, { compile, signal, onProgress });
   checkKind(bytes, name);
   if (compile) return assemble(bytes, compiled, name);
-  const { rewrite } = await import('./rewriter.js');
-  return assemble(await rewrite(bytes, { stackCheck }, options.rewriterUrl), null, name);
+  const { placeOfRewritten, rewrite } = await import('./rewriter.js');
+  const given = [bytes, { stackCheck }, options.rewriterUrl];
+  const place = options.cache ? await placeOfRewritten(...given) : undefined;
+  const found = await place?.find();
+  try {
+    if (found) return await assemble(found, null, name);
+  } catch {
+    // What was cut off or changed is made anew.
+  }
+  const rewritten = await rewrite(...given);
+  // Nobody waits for it.
+  place?.put(rewritten);
+  return assemble(rewritten, null, name);
 }
 
 /** (module (func (try_table (catch_all_ref 0)) (drop) ...)): of exceptions as they are now. */

@@ -3,38 +3,46 @@
 
 import { ThreadworkError } from './errors.js';
 import { fetchBytes } from './fetch.js';
+import { placeOf } from './kept.js';
 import { monotonic } from './platform.js';
 
 /** How long to wait for room, and how often to look, in ms: WebKit gives memory back when it collects. */
 const ROOM_PATIENCE = 10_000;
 const ROOM_PERIOD = 100;
 
-/** Promises of instances, by their addresses. */
-const instances = new Map();
+/** By their addresses: promises of bytes and, once one was wanted, of an instance. */
+const rewriters = new Map();
 
-async function instanceAt(url) {
+function rewriterAt(url) {
   const key = String(url);
-  if (!instances.has(key)) {
-    instances.set(key, fetchBytes(url).then(({ bytes }) => WebAssembly.instantiate(bytes)));
-  }
+  if (!rewriters.has(key)) rewriters.set(key, { bytes: fetchBytes(url).then(({ bytes }) => bytes) });
+  return rewriters.get(key);
+}
+
+async function of(url, what) {
+  const rewriter = rewriterAt(url);
   try {
-    return (await instances.get(key)).instance.exports;
+    if (what === 'bytes') return await rewriter.bytes;
+    rewriter.instance ??= rewriter.bytes.then((bytes) => WebAssembly.instantiate(bytes));
+    return (await rewriter.instance).instance.exports;
   } catch (error) {
-    instances.delete(key);
+    forget(url);
     throw new ThreadworkError('REWRITER', `the rewriter cannot be loaded: ${error.message}`, { cause: error });
   }
 }
+
+/** What has trapped is of no use any more. */
+const forget = (url) => void rewriters.delete(String(url));
 
 /** One that has room for so many bytes, and where. */
 async function withRoom(url, length) {
   const end = monotonic() + ROOM_PATIENCE;
   for (;;) {
-    const exports = await instanceAt(url);
+    const exports = await of(url, 'exports');
     try {
       return { exports, room: exports.allocate(length) };
     } catch (error) {
-      // What has trapped is of no use any more.
-      instances.delete(String(url));
+      forget(url);
       if (monotonic() > end) throw outOfOrder(error);
     }
     await new Promise((done) => setTimeout(done, ROOM_PERIOD));
@@ -44,8 +52,15 @@ async function withRoom(url, length) {
 const outOfOrder = (error) =>
   new ThreadworkError('REWRITER', `the rewriter has failed; perhaps there was no memory for it: ${error.message}`, { cause: error });
 
+const OWN = () => new URL('../rewriter/rewriter.wasm', import.meta.url);
+
+/** Where the browser keeps what `rewrite` makes of this; undefined where it keeps nothing. */
+export async function placeOfRewritten(bytes, { stackCheck }, url = OWN()) {
+  return placeOf([await of(url, 'bytes'), bytes, Uint8Array.of(stackCheck ? 1 : 0)]);
+}
+
 /** The bytes of the module, rewritten; with a check of its stack in linear memory, if so. */
-export async function rewrite(bytes, { stackCheck }, url = new URL('../rewriter/rewriter.wasm', import.meta.url)) {
+export async function rewrite(bytes, { stackCheck }, url = OWN()) {
   const { exports, room } = await withRoom(url, bytes.length);
   // Each call may grow the memory, which then has another buffer.
   const view = (at, length) => new Uint8Array(exports.memory.buffer, at, length);
@@ -54,7 +69,7 @@ export async function rewrite(bytes, { stackCheck }, url = new URL('../rewriter/
   try {
     isDone = exports.rewrite(stackCheck ? 1 : 0);
   } catch (error) {
-    instances.delete(String(url));
+    forget(url);
     throw outOfOrder(error);
   }
   const result = view(exports.result(), exports.result_length()).slice();

@@ -15,7 +15,7 @@ import { isPage, startHost } from './hosts.js';
 import { serve } from './server.js';
 
 /** How long a case may take; browsers take a second to end a worker that computes. */
-const PATIENCE = process.env.THREADWORK_FULL === '1' ? 300_000 : 12_000;
+const PATIENCE = process.env.THREADWORK_FULL === '1' ? 300_000 : 60_000;
 /** Pages in a row: WebKit's address space is full before it collects what is in it. */
 const PARTS = { webkit: 8 };
 const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
