@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" />
 
-/** Runs threaded WebAssembly in browsers, Node and Deno. */
+/** Runs threaded WebAssembly in browsers, Node, Deno and Bun. */
 
 import type { SharedMemory } from './sync.js';
 
@@ -57,7 +57,7 @@ export class Program {
 }
 
 /**
- * Loads a program: a URL, a response, bytes, a compiled module, or in Node a path.
+ * Loads a program: a URL, a response, bytes, a compiled module, or a path where there are files.
  *
  * @throws {ThreadworkError} FETCH, COMPILE, EXCEPTIONS, MEMORY64, SOURCE, REWRITER, CALLBACK
  */

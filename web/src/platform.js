@@ -22,8 +22,8 @@ const threads = nodeModule('node:worker_threads');
 /** Whether it is Node, or has what Node has. */
 export const isNode = threads !== undefined;
 
-/** Whether Node's own clock is the same in all threads: elsewhere it begins with each. */
-const hasSharedClock = isNode && !globalThis.Deno && !globalThis.Bun;
+/** Whether it is Node itself. Elsewhere its clock begins with each thread, and descriptors belong to one. */
+export const isNodeItself = isNode && !globalThis.Deno && !globalThis.Bun;
 
 /** Whether frames of a module that was compiled while it loaded are known as WebAssembly's: not in Deno. */
 export const namesStreamed = !globalThis.Deno;
@@ -268,6 +268,6 @@ export function postToParent(message) {
 const timeOrigin = globalThis.performance?.timeOrigin;
 
 /** Milliseconds since some moment, by a clock that all threads share and that nobody sets. */
-export const monotonic = hasSharedClock
+export const monotonic = isNodeItself
   ? () => Number(node.hrtime.bigint()) / 1e6
   : () => timeOrigin + performance.now();

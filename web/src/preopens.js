@@ -1,6 +1,6 @@
 // What an embedder may give as a directory, in a form that can be sent to a worker.
 
-import { isNode, nodeModule } from './platform.js';
+import { isNodeItself, nodeModule } from './platform.js';
 
 /** `[guest's path, source]` for each entry of the option `preopens`. */
 export function preopensOf(preopens) {
@@ -9,7 +9,7 @@ export function preopensOf(preopens) {
 
 function sourceOf(guest, given) {
   if (typeof given === 'string' || given instanceof URL) {
-    if (!isNode) throw new TypeError(`"${guest}": real directories are there in Node only`);
+    if (!isNodeItself) throw new TypeError(`"${guest}": real directories are there in Node only`);
     const path = given instanceof URL ? nodeModule('node:url').fileURLToPath(given) : given;
     return { kind: 'node', path };
   }

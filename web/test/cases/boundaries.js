@@ -548,6 +548,14 @@ test('boundaries: a host that ends by itself does not while a program is loaded'
   equal(out, 'loaded\n');
 }, { hosts: ['node', 'bun'] });
 
+test('boundaries: real directories are refused where they would leak', async () => {
+  const program = await load(guest('hello'));
+  for (const path of ['/tmp', new URL('.', import.meta.url)]) {
+    const error = await failure(new Process(program, { preopens: { '/d': path } }).run());
+    check(error.name === 'TypeError' && error.message.includes('Node only'), error.message);
+  }
+}, { hosts: ['deno', 'bun'] });
+
 test('boundaries: a rewriter that fails is not asked again, and no other is taken for it', async () => {
   const source = await wat(`(module (memory (export "memory") 64)
     (func (export "allocate") (param i32) (result i32) (i32.const 0))
