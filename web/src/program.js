@@ -115,6 +115,7 @@ async function loadNow(source, options) {
   const { signal, onProgress } = options;
   const { bytes, compiled } = await fetchBytes(source, { compile, signal, onProgress });
   checkKind(bytes, name);
+  checkWidth(bytes, name);
   if (compile) return assemble(bytes, compiled, name);
   const { placeOfRewritten, rewrite } = await import('./rewriter.js');
   const given = [bytes, { stackCheck }, options.rewriterUrl];
@@ -156,9 +157,6 @@ async function assemble(bytes, compiled, name) {
     module = await WebAssembly.compile(bytes);
   }
   const all = memories(bytes);
-  if (all.some(({ wide }) => wide)) {
-    throw new ThreadworkError('MEMORY64', `${name} has a memory of 64-bit addresses; build it for wasm32`);
-  }
   const later = all.some(({ shared }) => shared) ? withoutActiveData(bytes) : undefined;
   const laterModule = later ? await WebAssembly.compile(later) : module;
   return new Program({ module, laterModule, name, memories: all, bytes });
@@ -210,4 +208,10 @@ function checkKind(bytes, name) {
   else if (/^\s*\(/.test(magic)) what = 'is WebAssembly in the text format; compile it first';
   else if (magic.startsWith('<')) what = 'is a web page: is the address right?';
   throw new ThreadworkError('COMPILE', `${name} ${what}`);
+}
+
+/** Nothing here passes addresses of 64 bits on, and no toolchain with threads makes them. */
+function checkWidth(bytes, name) {
+  if (!memories(bytes).some(({ wide }) => wide)) return;
+  throw new ThreadworkError('MEMORY64', `${name} has a memory of 64-bit addresses (memory64); build it for wasm32`);
 }

@@ -20,6 +20,21 @@ test('failures: sources that are no program', async () => {
   await report(load(await WebAssembly.compile(await wat('(module (import "e" "m" (memory 1 1 shared)))'))), 'limits of its memory');
 });
 
+test('failures: memories of 64-bit addresses are named, whether or not the host has them', async () => {
+  for (const place of ['(import "env" "memory" (memory i64 1 2 shared))', '(memory (export "memory") i64 1 2 shared)', '(memory i64 1)']) {
+    const bytes = await wat(`(module ${place} (func (export "_start")))`);
+    for (const options of [{}, { deadlockDetection: true }, { stackCheck: true }]) {
+      const error = await failure(load(bytes, options));
+      equal([error.code, error.message.includes('memory64')], ['MEMORY64', true], place);
+    }
+  }
+  // Counts more imports, or memories, than there are.
+  for (const section of [2, 5]) {
+    const bytes = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, section, 6, 255, 255, 255, 255, 15, 0);
+    equal((await failure(load(bytes))).code, 'COMPILE');
+  }
+});
+
 test('failures: a compiled module will do if the memory is given', async () => {
   const module = await WebAssembly.compile(await (await fetch(guest('hello'))).arrayBuffer());
   const process = new Process(await load(module, { memory: { initial: 17, maximum: 16384 } }), { stdout: 'null' });
