@@ -3,9 +3,10 @@
 // headers. `node test/package.js`, with the guests and the Mandelbrot example built before.
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, readdirSync, statSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { closeBrowser, guest, open, PATIENCE, plainHost } from './page/support.js';
@@ -146,6 +147,35 @@ for (const bundler of [...FINDING, ...TOLD]) {
     }
   });
 }
+
+// Its builder follows no links out of its folder: so it gets the package as npm would. 150 MB.
+test('the package in a site made by Next', { skip: process.env.THREADWORK_FULL !== '1' }, async (t) => {
+  const folder = join(EXAMPLES, 'next');
+  const run = (command, ...args) => spawnSync(command, args, { cwd: folder, encoding: 'utf8', env: { ...process.env, NEXT_TELEMETRY_DISABLED: '1' } });
+  const { stdout: name } = run('npm', 'pack', '--silent', join(PACKAGE, 'dist'));
+  renameSync(join(folder, name.trim()), join(folder, 'threadwork.tgz'));
+  const installed = run('npm', 'install', '--no-package-lock');
+  if (installed.status !== 0 && OFFLINE.test(installed.stderr)) return t.skip('npm install reaches no registry');
+  assert.equal(installed.status, 0, installed.stderr);
+  mkdirSync(join(folder, 'public'), { recursive: true });
+  copyFileSync(guest('hello'), join(folder, 'public/hello.wasm'));
+  const built = run('npm', 'run', 'build');
+  assert.equal(built.status, 0, `${built.stdout}\n${built.stderr}`);
+  const site = spawn(join(folder, 'node_modules/.bin/next'), ['start', '--port', '0'], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'], detached: true });
+  t.after(() => process.kill(-site.pid));
+  let address;
+  for await (const line of createInterface(site.stdout)) {
+    address = /http:\/\/localhost:\d+/.exec(line)?.[0];
+    if (address) break;
+  }
+  for (const observed of ['', '?observed']) {
+    const page = await open(`${address}/${observed}`);
+    await page.waitForFunction(() => document.title !== 'Running', null, { timeout: PATIENCE });
+    assert.equal(await page.title(), 'exited with code 0');
+    assert.match(await page.textContent('output'), /hello from a thread\n(.*\n)*ok hello\n$/);
+    await page.context().close();
+  }
+});
 
 test('the Mandelbrot page on a host without headers', async (t) => {
   const host = await plainHost(join(EXAMPLES, 'mandelbrot/dist'), '/somewhere/');
