@@ -100,8 +100,7 @@ function remedy(module) {
  */
 export async function load(source, options = {}) {
   const signal = checkSignal(options.signal);
-  // Bun does not stay alive for a compiler by itself.
-  return abortable(stayFor(loadNow(source, options)), signal);
+  return abortable(loadNow(source, options), signal);
 }
 
 async function loadNow(source, options) {
@@ -144,7 +143,8 @@ const NO_EXCEPTIONS =
 async function assemble(bytes, compiled, name) {
   let module;
   try {
-    module = (await compiled) ?? (await WebAssembly.compile(bytes));
+    // Bun does not stay alive for a compiler by itself.
+    module = (await stayFor(compiled)) ?? (await stayFor(WebAssembly.compile(bytes)));
   } catch (error) {
     const isLacking = hasTags(bytes) && !WebAssembly.validate(CATCHES);
     if (isLacking) throw new ThreadworkError('EXCEPTIONS', `${name} ${NO_EXCEPTIONS}`, { cause: error });
@@ -154,11 +154,11 @@ async function assemble(bytes, compiled, name) {
   const importing = importMemory(bytes, 'threadwork', 'memory');
   if (importing) {
     bytes = importing;
-    module = await WebAssembly.compile(bytes);
+    module = await stayFor(WebAssembly.compile(bytes));
   }
   const all = memories(bytes);
   const later = all.some(({ shared }) => shared) ? withoutActiveData(bytes) : undefined;
-  const laterModule = later ? await WebAssembly.compile(later) : module;
+  const laterModule = later ? await stayFor(WebAssembly.compile(later)) : module;
   return new Program({ module, laterModule, name, memories: all, bytes });
 }
 

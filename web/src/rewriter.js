@@ -4,7 +4,7 @@
 import { ThreadworkError } from './errors.js';
 import { fetchBytes } from './fetch.js';
 import { placeOf } from './kept.js';
-import { monotonic } from './platform.js';
+import { monotonic, stayFor } from './platform.js';
 
 /** How long to wait for room, and how often to look, in ms: WebKit gives memory back when it collects. */
 const ROOM_PATIENCE = 10_000;
@@ -23,7 +23,7 @@ async function of(url, what) {
   const rewriter = rewriterAt(url);
   try {
     if (what === 'bytes') return await rewriter.bytes;
-    rewriter.instance ??= rewriter.bytes.then((bytes) => WebAssembly.instantiate(bytes));
+    rewriter.instance ??= rewriter.bytes.then((bytes) => stayFor(WebAssembly.instantiate(bytes)));
     return (await rewriter.instance).instance.exports;
   } catch (error) {
     forget(url);
