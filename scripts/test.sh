@@ -83,6 +83,17 @@ if ((${#hosts[@]})) && ! npm ci --prefix web --silent --no-audit --no-fund; then
   echo "skipped: npm cannot install the tests' own packages (npm ci in web/)"
 elif ((${#hosts[@]})); then
   CARGO_TARGET_DIR=$target node web/test/run.js "${hosts[@]/#/--host=}"
+  # 200 MB from npm, and Debian's WebKit where it may be installed.
+  if [[ -n ${THREADWORK_FULL-} ]]; then
+    more=(deno bun)
+    command -v WebKitWebDriver xvfb-run >/dev/null ||
+      { [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null &&
+        apt-get install -qq -y webkit2gtk-driver xvfb >/dev/null 2>&1; } ||
+      echo "missing: webkit2gtk-driver and xvfb; WebKit's tests are skipped"
+    ! command -v WebKitWebDriver >/dev/null || more+=(webkit)
+    THREADWORK_FULL='' CARGO_TARGET_DIR=$target \
+      node web/test/run.js --skip-build "${more[@]/#/--host=}"
+  fi
 fi
 
 step "the library under Miri"

@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" />
 
-/** Runs threaded WebAssembly in browsers, Node and Deno. */
+/** Runs threaded WebAssembly in browsers, Node, Deno and Bun. */
 
 import type { SharedMemory } from './sync.js';
 
@@ -27,6 +27,11 @@ export interface LoadOptions {
   stackCheck?: boolean;
   /** Where the rewriter is, if not beside this package's scripts. */
   rewriterUrl?: string | URL;
+  /**
+   * Whether the browser keeps what was rewritten for the next visit, by its Cache interface, under
+   * `threadwork`; false by default. Nothing is kept where there is no such interface.
+   */
+  cache?: boolean;
   /** Breaks the promise with its reason when it is aborted, and ends the download. */
   signal?: AbortSignal;
   /**
@@ -52,7 +57,7 @@ export class Program {
 }
 
 /**
- * Loads a program: a URL, a response, bytes, a compiled module, or in Node a path.
+ * Loads a program: a URL, a response, bytes, a compiled module, or a path where there are files.
  *
  * @throws {ThreadworkError} FETCH, COMPILE, EXCEPTIONS, MEMORY64, SOURCE, REWRITER, CALLBACK
  */
@@ -221,6 +226,8 @@ export interface ImportContext {
   thread(): number;
   /** The calling thread's instance. */
   exports(): WebAssembly.Exports;
+  /** Sends anything that can be cloned to the page, which hears it by `on('message')`. */
+  post(message: unknown): void;
 }
 
 export interface ThreadInfo {
@@ -292,6 +299,17 @@ export class Process {
   stats(): Stats;
   /** Returns a function that takes the listener back. One that throws ends the process (CALLBACK). */
   on(event: 'thread', listener: (event: ThreadEvent) => void): () => void;
+  /**
+   * Hears what the program sends: bytes (`threadwork_page::send`), or anything (`post` of a script of
+   * `imports`). What was sent before is kept for the first listener. The same holds of it.
+   */
+  on(event: 'message', listener: (message: any) => void): () => void;
+  /**
+   * Sends bytes or text to the next thread that asks for a message (`threadwork_page::receive`).
+   *
+   * @throws {ThreadworkError} ENDED
+   */
+  postMessage(data: string | Bytes): void;
   /**
    * The shared memory; null if there is none, and after the end. Who has it could notify any
    * thread, so from then on no deadlock is reported.

@@ -2,7 +2,7 @@
 
 import { ThreadworkError } from './errors.js';
 import { bytesOf, checkFunction, isUrl, textOf } from './foreign.js';
-import { isNode, nodeModule } from './platform.js';
+import { isNode, namesStreamed, nodeModule } from './platform.js';
 
 /**
  * The bytes; and where the host can compile while it loads, and is to, a promise of the module.
@@ -63,7 +63,7 @@ async function readBody({ body, headers }, onProgress) {
 /** Compiles while it loads, where the type allows it. */
 function compiling(response) {
   const type = response.headers.get('content-type') ?? '';
-  if (!/^\s*application\/wasm\s*(;|$)/i.test(type)) return undefined;
+  if (!namesStreamed || !/^\s*application\/wasm\s*(;|$)/i.test(type)) return undefined;
   const twin = response.clone();
   // Compilers take this and nothing like it.
   const headers = { 'Content-Type': 'application/wasm' };

@@ -12,12 +12,15 @@
 import { Called, MOST_VALUES, S } from './control.js';
 import { ThreadworkError } from './errors.js';
 import { bytesOf, checkFunction, textOf } from './foreign.js';
+import { Inbox } from './messages.js';
 
 /** The import module of the functions that take bytes: see the crate `threadwork-page`. */
 const BY_NAME = 'page';
 const CALL = 'call';
 const TAKE = 'take';
 const POST = 'post';
+const SEND = 'send';
+const RECEIVE = 'receive';
 
 /** Bytes of an answer that need no larger buffer. */
 const BUFFER_BYTES = 4096;
@@ -47,17 +50,23 @@ function bytesImports(seat) {
     handler: new TextDecoder().decode(copy(at, length)),
     bytes: copy(data, size),
   });
+  const askForBytes = (call) => {
+    buffer ??= new SharedArrayBuffer(BUFFER_BYTES);
+    let values = ask(seat, { ...call, buffer });
+    if (seat.control.words[seat.at + S.CALLED] & Called.LARGER) {
+      buffer = new SharedArrayBuffer(values[0]);
+      values = ask(seat, { buffer });
+    }
+    const [length, isError] = values;
+    answered = length;
+    return isError ? -1 - length : length;
+  };
   return {
-    [CALL]: (...args) => {
-      buffer ??= new SharedArrayBuffer(BUFFER_BYTES);
-      let values = ask(seat, { ...message(...args), buffer });
-      if (seat.control.words[seat.at + S.CALLED] & Called.LARGER) {
-        buffer = new SharedArrayBuffer(values[0]);
-        values = ask(seat, { buffer });
-      }
-      const [length, isError] = values;
-      answered = length;
-      return isError ? -1 - length : length;
+    [CALL]: (...args) => askForBytes(message(...args)),
+    [RECEIVE]: (nanoseconds) => askForBytes({ timeout: nanoseconds < 0n ? Infinity : Number(nanoseconds) / 1e6 }),
+    [SEND]: (data, size) => {
+      seat.environment.check();
+      seat.post({ sent: { message: copy(data, size) } });
     },
     [TAKE]: (at) => {
       const target = guestBytes(seat, at, answered);
@@ -121,14 +130,17 @@ export class PageFunctions {
   /** By the index of the seat that asks. */
   #calls = new Map();
   #errors = new Map();
+  #inbox = new Inbox();
+  #takesMessages;
 
   /**
    * @param {Record<string, Record<string, Function | {call: Function, waits?: boolean}>>} functions
    * @param {Record<string, Function>} handlers
    * @param {import('./control.js').Control} control
+   * @param {{name: string, module: string}[]} imports the program's
    * @param {(what: string, error: unknown) => void} broken what fails while nobody waits for it
    */
-  constructor(functions, handlers, control, broken) {
+  constructor(functions, handlers, control, imports, broken) {
     for (const [module, names] of Object.entries(functions)) {
       for (const [name, given] of Object.entries(names)) {
         const { call, waits = true } = typeof given === 'function' ? { call: given } : (given ?? {});
@@ -139,23 +151,34 @@ export class PageFunctions {
     this.#handlers = new Map(Object.entries(handlers));
     this.#control = control;
     this.#broken = broken;
+    const own = (module, name) => this.#functions.some((known) => known.module === module && known.name === name);
+    this.#takesMessages = imports.some(({ module, name }) => isOfMessages(module, name) && !own(module, name));
   }
 
   /** Whether it has a function that a program imports. */
   defines(module, name) {
-    if (module === BY_NAME && this.#handlers.size > 0 && [CALL, TAKE, POST].includes(name)) return true;
+    if (module === BY_NAME && this.#handlers.size > 0 && [CALL, POST].includes(name)) return true;
+    if (module === BY_NAME && name === TAKE && this.#handlers.size + this.#takesMessages > 0) return true;
+    if (isOfMessages(module, name)) return true;
     return this.#functions.some((known) => known.module === module && known.name === name);
   }
 
   /** What workers have to know of it; undefined if there is nothing. */
   get plan() {
-    if (this.#functions.length + this.#handlers.size === 0) return undefined;
+    const takesBytes = this.#handlers.size > 0 || this.#takesMessages;
+    if (this.#functions.length === 0 && !takesBytes) return undefined;
     const functions = this.#functions.map(({ module, name, waits }) => ({ module, name, waits }));
-    return { functions, takesBytes: this.#handlers.size > 0 };
+    return { functions, takesBytes };
+  }
+
+  /** A message for the next thread that asks for one. */
+  send(bytes) {
+    this.#inbox.put(bytes);
   }
 
   /** A thread calls. */
-  receive({ index, number, args, handler, bytes, buffer, asked }) {
+  receive({ index, number, args, handler, bytes, timeout, buffer, asked }) {
+    if (timeout !== undefined) return this.#await(index, timeout, { isHandler: true, buffer, asked });
     if (handler === undefined && number === undefined) return this.#fill(index, buffer, asked);
     const isHandler = handler !== undefined;
     const call = { isHandler, buffer, asked };
@@ -168,6 +191,17 @@ export class PageFunctions {
       (value) => waits && this.#answer(index, call, value, what),
       (error) => (waits ? this.#fail(index, call, error, what) : this.#broken(what, error)),
     );
+  }
+
+  /** A thread asks for a message. */
+  #await(index, timeout, call) {
+    this.#calls.set(index, call);
+    this.#inbox.take(timeout, (bytes) => {
+      if (this.#calls.get(index) !== call) return false;
+      if (bytes) this.#give(index, call, bytes, false);
+      else this.#give(index, call, NONE, true);
+      return true;
+    });
   }
 
   #handle(name, bytes) {
@@ -242,8 +276,13 @@ export class PageFunctions {
   close() {
     this.#calls.clear();
     this.#errors.clear();
+    this.#inbox.close();
   }
 }
+
+const NONE = new Uint8Array(0);
+
+const isOfMessages = (module, name) => module === BY_NAME && (name === SEND || name === RECEIVE);
 
 /** The results that a function's value is. */
 function valuesOf(value) {

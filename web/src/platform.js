@@ -1,15 +1,12 @@
-// What differs between a page, a web worker, Node and Deno: how a worker is started and
-// how it talks to whoever started it.
+// What differs between a page, a web worker, Node, Deno and Bun: how a worker is started and
+// how it talks to whoever started it. Deno and Bun have what is Node's, and are taken for it.
 //
 // Node's modules come from `process.getBuiltinModule`, so that no bundler sees an import
 // that it cannot resolve.
 
 import { after } from './timers.js';
 
-const node =
-  globalThis.process?.versions?.node && !globalThis.Deno && !globalThis.Bun
-    ? globalThis.process
-    : null;
+const node = globalThis.process?.versions?.node ? globalThis.process : null;
 
 /** A module of Node's, or undefined elsewhere. */
 export function nodeModule(name) {
@@ -22,7 +19,14 @@ export function nodeModule(name) {
 
 const threads = nodeModule('node:worker_threads');
 
+/** Whether it is Node, or has what Node has. */
 export const isNode = threads !== undefined;
+
+/** Whether it is Node itself. Elsewhere its clock begins with each thread, and descriptors belong to one. */
+export const isNodeItself = isNode && !globalThis.Deno && !globalThis.Bun;
+
+/** Whether frames of a module that was compiled while it loaded are known as WebAssembly's: not in Deno. */
+export const namesStreamed = !globalThis.Deno;
 
 /**
  * Node's, without flags that are for the main script only. What one worker opens others close, so
@@ -58,6 +62,20 @@ export const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispo
 
 /** Whether a thread that may not block can wait for a word to change. */
 export const canWaitAsync = typeof Atomics.waitAsync === 'function';
+
+/** An interval of more ms is none. */
+const LONGEST_INTERVAL = 2 ** 31 - 1;
+
+/** The same promise; where hosts end by themselves this one stays until it is settled. */
+export async function stayFor(promise) {
+  if (!isNode) return promise;
+  const alive = setInterval(() => {}, LONGEST_INTERVAL);
+  try {
+    return await promise;
+  } finally {
+    clearInterval(alive);
+  }
+}
 
 /** Where pages run only scripts that they trust, ours are trusted by a policy of this name. */
 const POLICY = 'threadwork';
@@ -112,6 +130,12 @@ function withGlobalWorker(start) {
  * many, and so on. The first that starts is it.
  */
 const PATIENCE = isNode ? Infinity : 4000;
+
+/**
+ * Bun never says that a worker is gone which computes: JavaScriptCore does not interrupt WebAssembly.
+ * After so many ms it is taken for gone.
+ */
+const LONGEST_LIFE = 10_000;
 
 /** A worker script: starting, running or over. */
 export class Child {
@@ -204,7 +228,11 @@ export class Child {
     this.#isOver = true;
     this.#preventTimeout();
     this.#preventNext();
-    await Promise.all([...this.#workers].map((worker) => worker.terminate()));
+    const areGone = Promise.all([...this.#workers].map((worker) => worker.terminate()));
+    let forget;
+    const isLate = new Promise((late) => (forget = after(LONGEST_LIFE, late)));
+    await Promise.race([areGone, isLate]);
+    forget();
   }
 
   /** Whether it keeps the host program running, where hosts end by themselves. */
@@ -236,7 +264,10 @@ export function postToParent(message) {
   send({ [OURS]: message });
 }
 
+/** WebKit computes it anew each time, and it differs by microseconds. */
+const timeOrigin = globalThis.performance?.timeOrigin;
+
 /** Milliseconds since some moment, by a clock that all threads share and that nobody sets. */
-export const monotonic = isNode
+export const monotonic = isNodeItself
   ? () => Number(node.hrtime.bigint()) / 1e6
-  : () => performance.timeOrigin + performance.now();
+  : () => timeOrigin + performance.now();

@@ -1,7 +1,7 @@
 // What an embedder may give as a directory, in a form that can be sent to a worker.
 
 import { textOf } from './foreign.js';
-import { isNode, nodeModule } from './platform.js';
+import { isNodeItself, nodeModule } from './platform.js';
 
 const MOST_LISTENERS = 64;
 
@@ -12,7 +12,7 @@ export function preopensOf(preopens) {
 
 /** What the option `listeners` says, as Node's servers take it. */
 export function listenersOf(listeners) {
-  if (listeners.length > 0 && !isNode) throw new TypeError('listeners are there in Node only');
+  if (listeners.length > 0 && !isNodeItself) throw new TypeError('listeners are there in Node only');
   if (listeners.length > MOST_LISTENERS) throw new RangeError(`there can be ${MOST_LISTENERS} listeners`);
   return listeners.map((given) => {
     if (Number.isInteger(given?.fd)) return { fd: given.fd };
@@ -24,7 +24,7 @@ export function listenersOf(listeners) {
 
 function sourceOf(guest, given) {
   if (typeof given === 'string' || given instanceof URL) {
-    if (!isNode) throw new TypeError(`"${guest}": real directories are there in Node only`);
+    if (!isNodeItself) throw new TypeError(`"${guest}": real directories are there in Node only`);
     const path = given instanceof URL ? nodeModule('node:url').fileURLToPath(given) : given;
     return { kind: 'node', path };
   }

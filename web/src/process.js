@@ -23,6 +23,7 @@ import { describe, NO_SHARED_MEMORY, ThreadworkError } from './errors.js';
 import { absolute, bytesOf, callOut, checkCount, checkSignal, checkTime, onAbort, textOf } from './foreign.js';
 import { withZero } from './guest-memory.js';
 import { layOut, take } from './host-area.js';
+import { Outbox } from './messages.js';
 import { asyncDispose, canShare, canWaitAsync, cores, isNode, monotonic } from './platform.js';
 import { PageFunctions } from './page-functions.js';
 import { listenersOf, preopensOf } from './preopens.js';
@@ -80,7 +81,10 @@ export class Process {
   #files = {};
   #beginning = 0;
   #end = 0;
-  #listeners = new Map();
+  /** Of `thread`. */
+  #listeners = new Set();
+  /** What the program has sent. */
+  #outbox = new Outbox((error) => this.#break('a listener of `message`', error));
   #trace = { next: 0, lost: 0, timer: null };
   /** Calls that wait for a seat, and those that have one. */
   #calls = [];
@@ -143,7 +147,8 @@ export class Process {
     words[W.BY_MESSAGE] = canWaitAsync ? 0 : 1;
     if (!this.#isSolo) this.#tryMemories();
     const { functions = {}, handlers = {} } = this.#options;
-    this.#functions = new PageFunctions(functions, handlers, this.#control, (what, error) => this.#break(what, error));
+    const broken = (what, error) => this.#break(what, error);
+    this.#functions = new PageFunctions(functions, handlers, this.#control, this.#program.imports, broken);
     if (this.#isSolo && this.#functions.plan) throw new ThreadworkError('NO_SHARED_MEMORY', NO_SHARED_MEMORY);
     const look = () => this.#look();
     const fails = (what) => (error) => this.#break(what, error);
@@ -352,6 +357,7 @@ export class Process {
     if (message.bell) this.#look();
     else if (message.output) this.#outputs[message.output.stream - 1].take(message.output.bytes);
     else if (message.called) this.#functions.receive(message.called);
+    else if (message.sent) this.#outbox.put(message.sent.message);
     else if (message.result) this.#takeResult(message.result);
     else if (message.initialized) this.#started.resolve();
     else if (message.table) this.#table = message.table;
@@ -704,20 +710,32 @@ export class Process {
   }
 
   /**
-   * Calls `listener` with what threads do, if the option `trace` is set:
-   * `{time, thread, worker, activity}`. Returns a function that takes it back.
+   * Sends bytes or text to the program: to the next of its threads that asks for a message
+   * (`threadwork_page::receive`). Until then they wait here.
+   */
+  postMessage(data) {
+    const bytes = bytesOf(data).slice();
+    if (this.#end !== 0) throw new ThreadworkError('ENDED', 'the process has ended, and takes no messages');
+    this.#functions.send(bytes);
+  }
+
+  /**
+   * Calls `listener` with what happens, and returns a function that takes it back. `thread`: what
+   * threads do, if the option `trace` is set, as `{time, thread, worker, activity}`. `message`: what
+   * the program sends; what it has sent before is kept for the first listener.
    */
   on(event, listener) {
-    if (event !== 'thread') throw new TypeError(`there is no event '${textOf(event)}'`);
     if (typeof listener !== 'function') throw new TypeError('a listener is a function');
-    this.#listeners.set(listener, event);
+    if (event === 'message') return this.#outbox.listen(listener);
+    if (event !== 'thread') throw new TypeError(`there is no event '${textOf(event)}'`);
+    this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
   #readTrace() {
     if (!this.#control.trace) return;
     const { next, lost } = this.#control.readTrace(this.#trace.next, (record) => {
-      for (const listener of this.#listeners.keys()) {
+      for (const listener of this.#listeners) {
         const failed = (error) => {
           this.#listeners.delete(listener);
           this.#break('a listener of `thread`', error);

@@ -2,7 +2,7 @@
 
 import { ThreadworkError } from './errors.js';
 import { abortable, checkSignal } from './foreign.js';
-import { isNode } from './platform.js';
+import { isNode, stayFor } from './platform.js';
 import { avoidCompilerBug } from './liftoff.js';
 import { fetchBytes, localPath } from './fetch.js';
 import { hasTags, importMemory, memories, wasiMemory, withoutActiveData } from './sections.js';
@@ -96,7 +96,7 @@ function remedy(module) {
  *
  * @param {string | URL | Response | Promise<Response> | BufferSource | WebAssembly.Module} source
  * @param {{name?: string, deadlockDetection?: boolean, stackCheck?: boolean, memory?: {initial: number, maximum: number},
- *   rewriterUrl?: string | URL, signal?: AbortSignal, onProgress?: (progress: {loaded: number, total?: number}) => void}} [options]
+ *   rewriterUrl?: string | URL, cache?: boolean, signal?: AbortSignal, onProgress?: (progress: {loaded: number, total?: number}) => void}} [options]
  */
 export async function load(source, options = {}) {
   const signal = checkSignal(options.signal);
@@ -114,9 +114,21 @@ async function loadNow(source, options) {
   const { signal, onProgress } = options;
   const { bytes, compiled } = await fetchBytes(source, { compile, signal, onProgress });
   checkKind(bytes, name);
+  checkWidth(bytes, name);
   if (compile) return assemble(bytes, compiled, name);
-  const { rewrite } = await import('./rewriter.js');
-  return assemble(await rewrite(bytes, { stackCheck }, options.rewriterUrl), null, name);
+  const { placeOfRewritten, rewrite } = await import('./rewriter.js');
+  const given = [bytes, { stackCheck }, options.rewriterUrl];
+  const place = options.cache ? await placeOfRewritten(...given) : undefined;
+  const found = await place?.find();
+  try {
+    if (found) return await assemble(found, null, name);
+  } catch {
+    // What was cut off or changed is made anew.
+  }
+  const rewritten = await rewrite(...given);
+  // Nobody waits for it.
+  place?.put(rewritten);
+  return assemble(rewritten, null, name);
 }
 
 /** (module (func (try_table (catch_all_ref 0)) (drop) ...)): of exceptions as they are now. */
@@ -131,7 +143,8 @@ const NO_EXCEPTIONS =
 async function assemble(bytes, compiled, name) {
   let module;
   try {
-    module = (await compiled) ?? (await WebAssembly.compile(bytes));
+    // Bun does not stay alive for a compiler by itself.
+    module = (await stayFor(compiled)) ?? (await stayFor(WebAssembly.compile(bytes)));
   } catch (error) {
     const isLacking = hasTags(bytes) && !WebAssembly.validate(CATCHES);
     if (isLacking) throw new ThreadworkError('EXCEPTIONS', `${name} ${NO_EXCEPTIONS}`, { cause: error });
@@ -141,14 +154,11 @@ async function assemble(bytes, compiled, name) {
   const importing = importMemory(bytes, 'threadwork', 'memory');
   if (importing) {
     bytes = importing;
-    module = await WebAssembly.compile(bytes);
+    module = await stayFor(WebAssembly.compile(bytes));
   }
   const all = memories(bytes);
-  if (all.some(({ wide }) => wide)) {
-    throw new ThreadworkError('MEMORY64', `${name} has a memory of 64-bit addresses; build it for wasm32`);
-  }
   const later = all.some(({ shared }) => shared) ? withoutActiveData(bytes) : undefined;
-  const laterModule = later ? await WebAssembly.compile(later) : module;
+  const laterModule = later ? await stayFor(WebAssembly.compile(later)) : module;
   return new Program({ module, laterModule, name, memories: all, bytes });
 }
 
@@ -198,4 +208,10 @@ function checkKind(bytes, name) {
   else if (/^\s*\(/.test(magic)) what = 'is WebAssembly in the text format; compile it first';
   else if (magic.startsWith('<')) what = 'is a web page: is the address right?';
   throw new ThreadworkError('COMPILE', `${name} ${what}`);
+}
+
+/** Nothing here passes addresses of 64 bits on, and no toolchain with threads makes them. */
+function checkWidth(bytes, name) {
+  if (!memories(bytes).some(({ wide }) => wide)) return;
+  throw new ThreadworkError('MEMORY64', `${name} has a memory of 64-bit addresses (memory64); build it for wasm32`);
 }

@@ -3,24 +3,75 @@
 
 import { ThreadworkError } from './errors.js';
 import { fetchBytes } from './fetch.js';
+import { placeOf } from './kept.js';
+import { monotonic, stayFor } from './platform.js';
 
-let instance = null;
+/** How long to wait for room, and how often to look, in ms: WebKit gives memory back when it collects. */
+const ROOM_PATIENCE = 10_000;
+const ROOM_PERIOD = 100;
 
-/** The bytes of the module, rewritten; with a check of its stack in linear memory, if so. */
-export async function rewrite(bytes, { stackCheck }, url = new URL('../rewriter/rewriter.wasm', import.meta.url)) {
-  instance ??= fetchBytes(url).then(({ bytes }) => WebAssembly.instantiate(bytes));
-  let exports;
+/** By their addresses: promises of bytes and, once one was wanted, of an instance. */
+const rewriters = new Map();
+
+function rewriterAt(url) {
+  const key = String(url);
+  if (!rewriters.has(key)) rewriters.set(key, { bytes: fetchBytes(url).then(({ bytes }) => bytes) });
+  return rewriters.get(key);
+}
+
+async function of(url, what) {
+  const rewriter = rewriterAt(url);
   try {
-    exports = (await instance).instance.exports;
+    if (what === 'bytes') return await rewriter.bytes;
+    rewriter.instance ??= rewriter.bytes.then((bytes) => stayFor(WebAssembly.instantiate(bytes)));
+    return (await rewriter.instance).instance.exports;
   } catch (error) {
-    instance = null;
+    forget(url);
     throw new ThreadworkError('REWRITER', `the rewriter cannot be loaded: ${error.message}`, { cause: error });
   }
+}
+
+/** What has trapped is of no use any more. */
+const forget = (url) => void rewriters.delete(String(url));
+
+/** One that has room for so many bytes, and where. */
+async function withRoom(url, length) {
+  const end = monotonic() + ROOM_PATIENCE;
+  for (;;) {
+    const exports = await of(url, 'exports');
+    try {
+      return { exports, room: exports.allocate(length) };
+    } catch (error) {
+      forget(url);
+      if (monotonic() > end) throw outOfOrder(error);
+    }
+    await new Promise((done) => setTimeout(done, ROOM_PERIOD));
+  }
+}
+
+const outOfOrder = (error) =>
+  new ThreadworkError('REWRITER', `the rewriter has failed; perhaps there was no memory for it: ${error.message}`, { cause: error });
+
+const OWN = () => new URL('../rewriter/rewriter.wasm', import.meta.url);
+
+/** Where the browser keeps what `rewrite` makes of this; undefined where it keeps nothing. */
+export async function placeOfRewritten(bytes, { stackCheck }, url = OWN()) {
+  return placeOf([await of(url, 'bytes'), bytes, Uint8Array.of(stackCheck ? 1 : 0)]);
+}
+
+/** The bytes of the module, rewritten; with a check of its stack in linear memory, if so. */
+export async function rewrite(bytes, { stackCheck }, url = OWN()) {
+  const { exports, room } = await withRoom(url, bytes.length);
   // Each call may grow the memory, which then has another buffer.
   const view = (at, length) => new Uint8Array(exports.memory.buffer, at, length);
-  const room = exports.allocate(bytes.length);
   view(room, bytes.length).set(bytes);
-  const isDone = exports.rewrite(stackCheck ? 1 : 0);
+  let isDone;
+  try {
+    isDone = exports.rewrite(stackCheck ? 1 : 0);
+  } catch (error) {
+    forget(url);
+    throw outOfOrder(error);
+  }
   const result = view(exports.result(), exports.result_length()).slice();
   if (isDone) return result;
   throw new ThreadworkError('COMPILE', new TextDecoder().decode(result));

@@ -275,6 +275,7 @@ export class Seat {
         memory: join.memories[0]?.memory,
         thread: () => control.threadOf(at),
         exports: () => this.instance.exports,
+        post: (message) => post({ sent: { message } }),
       });
       checkComplete(join.module, imports);
     }

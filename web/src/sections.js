@@ -83,10 +83,12 @@ export function* sections(bytes) {
 /** The memories that a module imports or defines, in order. */
 export function memories(bytes) {
   const found = [];
-  for (const { id, body } of sections(bytes)) {
+  for (const { id, body, end } of sections(bytes)) {
     const reader = new Reader(bytes, body);
+    // What is no module yet may count more than there is.
+    const isIn = () => reader.at < Math.min(end, bytes.length);
     if (id === IMPORT) {
-      for (let count = reader.number(); count > 0; count--) {
+      for (let count = reader.number(); count > 0 && isIn(); count--) {
         const module = reader.name();
         const name = reader.name();
         switch (reader.byte()) {
@@ -109,7 +111,7 @@ export function memories(bytes) {
         }
       }
     } else if (id === MEMORY) {
-      for (let count = reader.number(); count > 0; count--) found.push(reader.limits());
+      for (let count = reader.number(); count > 0 && isIn(); count--) found.push(reader.limits());
     }
   }
   return found;

@@ -27,14 +27,18 @@ export function trapOf(error, instance, larger) {
   if (!(error instanceof WebAssembly.RuntimeError) && !isOutOfCalls(error)) return null;
   const frames = framesOf(error.stack ?? '');
   const overflow = instance?.exports[STACK_OVERFLOW];
-  // Functions that are exported are called by their numbers.
-  if (!overflow || frames[0]?.index !== overflow.name) return { message: error.message, stack: textOfFrames(frames) };
+  // Functions that are exported are called by their numbers; Deno knows their names only.
+  const isAt = ({ name, index }) => index === overflow?.name || name.endsWith(STACK_OVERFLOW);
+  if (!overflow || !frames.slice(0, 1).some(isAt)) return { message: messageOf(error), stack: textOfFrames(frames) };
   const size = instance.exports[STACK_SIZE].value;
   return {
     message: `the thread's stack of ${size} bytes in linear memory is used up: ${larger}`,
     stack: textOfFrames(frames.slice(1)),
   };
 }
+
+/** JavaScriptCore says besides which of our calls it was. */
+const messageOf = ({ message }) => message.replace(/ \(evaluating '.*'\)$/s, '');
 
 const isException = (error) => typeof WebAssembly.Exception === 'function' && error instanceof WebAssembly.Exception;
 

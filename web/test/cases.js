@@ -19,4 +19,6 @@ import './cases/failures.js';
 import './cases/boundaries.js';
 import './cases/signals.js';
 import './cases/page-functions.js';
+import './cases/messages.js';
+import './cases/kept.js';
 import './cases/flat.js';

@@ -1,20 +1,41 @@
-// The tests' own few lines: the same cases run in Node, Chromium and Firefox, so they stand
-// on nothing that is not in all of them.
+// The tests' own few lines: the same cases run on all hosts, so they stand on nothing that is not in
+// all of them.
 
 export const tests = [];
 
 /** What the runner says of the host: `{name, base, isFull}`. */
 export const host = {};
 
-/** Registers a test; `hosts` are those that it runs on. */
-export function test(name, body, { hosts = ['node', 'chromium', 'firefox'] } = {}) {
-  tests.push({ name, body, hosts });
+/**
+ * Registers a test; `hosts` are those that it runs on. One that leaves threads computing which are to
+ * be ended is not for hosts that cannot.
+ */
+export function test(name, body, { hosts = [...nodeLike.hosts, ...browsers.hosts], computes = false, needsFrames = false } = {}) {
+  const isPossible = (host) => !(computes && CANNOT_INTERRUPT.includes(host)) && !(needsFrames && NAMELESS.includes(host));
+  tests.push({ name, body, hosts: hosts.filter(isPossible) });
 }
+
+/** Where a worker that computes goes on when it has been terminated, until it has done. */
+const CANNOT_INTERRUPT = ['deno', 'bun', 'webkit'];
 
 /** Whether promises hear a notify that leaves the word as it is: not before Firefox 145. */
 export const hearsNotifies = typeof Atomics.waitAsync === 'function';
 
-export const browsers = { hosts: ['chromium', 'firefox'] };
+/** Where a trap tells the guest's functions: Bun leaves them out of its stacks, WebKit now and then their names. */
+export const namesFrames = () => !NAMELESS.includes(host.name);
+const NAMELESS = ['bun', 'webkit'];
+
+/** Whether this is no page. */
+export const isNodeLike = globalThis.process?.versions?.node !== undefined;
+
+/** WebKit clones no handles of files. */
+export const withHandles = { hosts: ['chromium', 'firefox'] };
+
+export const browsers = { hosts: ['chromium', 'firefox', 'webkit'] };
+/** Hosts without pages, which have what Node has. */
+export const nodeLike = { hosts: ['node', 'deno', 'bun'] };
+/** Bun imports no data: URLs, and shows functions as it has compiled them. */
+export const notBun = { hosts: ['node', 'deno', ...browsers.hosts] };
 export const nodeOnly = { hosts: ['node'] };
 
 // ---- Checking ----
@@ -68,9 +89,10 @@ export const text = (bytes) => new TextDecoder().decode(bytes);
 
 // ---- Running ----
 
-/** Runs the tests one after another, `repeat` times; tells `report` of each. */
-export async function run({ filter, repeat, patience }, report) {
-  const chosen = tests.filter(({ name }) => name.includes(filter));
+/** Runs the tests one after another, `repeat` times, or a part of them; tells `report` of each. */
+export async function run({ filter, repeat, patience, part, parts }, report) {
+  const all = tests.filter(({ name }) => name.includes(filter));
+  const chosen = all.slice(Math.floor((part * all.length) / parts), Math.floor(((part + 1) * all.length) / parts));
   for (const { name, body, hosts } of Array(repeat).fill(chosen).flat()) {
     if (!hosts.includes(host.name)) {
       await report({ name, skipped: true });

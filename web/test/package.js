@@ -3,9 +3,10 @@
 // headers. `node test/package.js`, with the guests and the Mandelbrot example built before.
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, readdirSync, statSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { closeBrowser, guest, open, PATIENCE, plainHost } from './page/support.js';
@@ -92,6 +93,19 @@ test('the package by itself, in Node', () => {
   assert.deepEqual({ stderr, ends: JSON.parse(stdout) }, { stderr: '', ends: TOUR });
 });
 
+test('the package by itself, by require() where Node has it for modules', (t) => {
+  const text = `const { load, Process } = require(${JSON.stringify(join(PACKAGE, 'dist/src/index.js'))});
+    load(${JSON.stringify(guest('hello'))}).then((program) => new Process(program, { stdout: 'null' }).run()).then(console.log);`;
+  const { stdout, stderr, status } = spawnSync(process.execPath, ['--eval', text], { encoding: 'utf8' });
+  if (/ERR_REQUIRE_ESM/.test(stderr)) {
+    // Node before 20.19 and 22.12 says what to do instead.
+    assert.match(stderr, /dynamic import\(\)/);
+    return t.skip('this Node requires no modules');
+  }
+  // Node 20 warns that this is experimental.
+  assert.deepEqual([status, stdout], [0, "{ kind: 'exited', code: 0 }\n"], stderr);
+});
+
 test('the package by itself, in a page', async () => {
   const page = await open(`${server.base}strict/package.json`);
   const settings = { entry: '/strict/dist/src/index.js', guests: '/guests', script: '/test/stage.js' };
@@ -109,14 +123,18 @@ test('the package by itself, where memory cannot be shared', async () => {
   await page.context().close();
 });
 
-for (const bundler of ['vite', 'webpack']) {
+/** Those that find the workers by themselves, and those that are told of them. */
+const FINDING = ['vite', 'webpack'];
+const TOLD = process.env.THREADWORK_FULL === '1' ? ['esbuild', 'rollup'] : ['esbuild'];
+
+for (const bundler of [...FINDING, ...TOLD]) {
   test(`the package in a site made by ${bundler}`, async (t) => {
     const folder = join(EXAMPLES, bundler);
     if (!install(folder)) return t.skip(`npm ci reaches no registry, so ${bundler} is not tried`);
     build(folder);
     // Modules that a bundler missed would be at their old places.
     const names = readdirSync(join(folder, 'dist'), { recursive: true });
-    assert.deepEqual(names.filter((name) => /(^|\/)(worker|supervisor)\.js$/.test(name)), []);
+    if (FINDING.includes(bundler)) assert.deepEqual(names.filter((name) => /(^|\/)(worker|supervisor)\.js$/.test(name)), []);
     for (const observed of ['', '?observed']) {
       const page = await open(`${server.base}strict/examples/${bundler}/dist/index.html${observed}`);
       await page.waitForFunction(() => document.title !== 'Running', null, { timeout: PATIENCE });
@@ -129,6 +147,35 @@ for (const bundler of ['vite', 'webpack']) {
     }
   });
 }
+
+// Its builder follows no links out of its folder: so it gets the package as npm would. 150 MB.
+test('the package in a site made by Next', { skip: process.env.THREADWORK_FULL !== '1' }, async (t) => {
+  const folder = join(EXAMPLES, 'next');
+  const run = (command, ...args) => spawnSync(command, args, { cwd: folder, encoding: 'utf8', env: { ...process.env, NEXT_TELEMETRY_DISABLED: '1' } });
+  const { stdout: name } = run('npm', 'pack', '--silent', join(PACKAGE, 'dist'));
+  renameSync(join(folder, name.trim()), join(folder, 'threadwork.tgz'));
+  const installed = run('npm', 'install', '--no-package-lock');
+  if (installed.status !== 0 && OFFLINE.test(installed.stderr)) return t.skip('npm install reaches no registry');
+  assert.equal(installed.status, 0, installed.stderr);
+  mkdirSync(join(folder, 'public'), { recursive: true });
+  copyFileSync(guest('hello'), join(folder, 'public/hello.wasm'));
+  const built = run('npm', 'run', 'build');
+  assert.equal(built.status, 0, `${built.stdout}\n${built.stderr}`);
+  const site = spawn(join(folder, 'node_modules/.bin/next'), ['start', '--port', '0'], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'], detached: true });
+  t.after(() => process.kill(-site.pid));
+  let address;
+  for await (const line of createInterface(site.stdout)) {
+    address = /http:\/\/localhost:\d+/.exec(line)?.[0];
+    if (address) break;
+  }
+  for (const observed of ['', '?observed']) {
+    const page = await open(`${address}/${observed}`);
+    await page.waitForFunction(() => document.title !== 'Running', null, { timeout: PATIENCE });
+    assert.equal(await page.title(), 'exited with code 0');
+    assert.match(await page.textContent('output'), /hello from a thread\n(.*\n)*ok hello\n$/);
+    await page.context().close();
+  }
+});
 
 test('the Mandelbrot page on a host without headers', async (t) => {
   const host = await plainHost(join(EXAMPLES, 'mandelbrot/dist'), '/somewhere/');

@@ -1,45 +1,25 @@
-// Runs the tests: `node test/run.js [--host node|chromium|firefox]... [--filter TEXT]
-// [--repeat N] [--skip-build]`, on all hosts by default. THREADWORK_FULL=1 runs the long
-// forms.
+// Runs the tests: `node test/run.js [--host HOST]... [--filter TEXT] [--repeat N] [--skip-build]`,
+// in Node, Chromium and Firefox by default; `webkit`, `deno` and `bun` are hosts as well.
+// THREADWORK_FULL=1 runs the long forms.
 //
 // Needs what `npm ci` installs. The guests are built first, into the repository's target folder or
 // CARGO_TARGET_DIR.
 
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { isPage, startHost } from './hosts.js';
 import { serve } from './server.js';
 
 /** How long a case may take; browsers take a second to end a worker that computes. */
 const PATIENCE = process.env.THREADWORK_FULL === '1' ? 300_000 : 60_000;
+/** Pages in a row: WebKit's address space is full before it collects what is in it. */
+const PARTS = { webkit: 8 };
 const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
 const TARGET = process.env.CARGO_TARGET_DIR ?? join(REPOSITORY, 'target');
-
-const BROWSERS = {
-  chromium: {
-    commands: ['chromium', 'chromium-browser', 'google-chrome'],
-    args: (profile, url) => [
-      '--headless',
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-      '--disable-popup-blocking',
-      `--user-data-dir=${profile}`,
-      url,
-    ],
-  },
-  firefox: {
-    commands: ['firefox-esr', 'firefox'],
-    args: (profile, url) => ['--headless', '--no-remote', '--profile', profile, url],
-  },
-};
 
 const { values } = parseArgs({
   options: {
@@ -150,31 +130,40 @@ async function runOn(name) {
   const begin = performance.now();
   const counts = { passed: 0, failed: 0, skipped: 0 };
   console.log(`# ${name}`);
-  const settings = { name, base: server.base, isFull, isLinux: process.platform === 'linux', filePrograms, filter: values.filter, repeat: Number(values.repeat), patience: PATIENCE, mandelbrot };
+  const parts = values.filter === '' ? (PARTS[name] ?? 1) : 1;
+  for (let part = 0; part < parts; part++) await runPart(name, { part, parts }, counts);
+  const seconds = ((performance.now() - begin) / 1000).toFixed(1);
+  const { passed, failed, skipped } = counts;
+  console.log(`# ${name}: ${passed} passed, ${failed} failed, ${skipped} not for this host, ${seconds} s\n`);
+  return failed + (passed === 0 && values.filter === '' ? 1 : 0);
+}
+
+/** Runs some of the cases on one host. */
+async function runPart(name, part, counts) {
+  const settings = { name, base: server.base, isFull, isLinux: process.platform === 'linux', filePrograms, filter: values.filter, repeat: Number(values.repeat), patience: PATIENCE, mandelbrot, ...part };
   await new Promise((done) => {
     let last = performance.now();
+    let isDone = false;
     report = (message) => {
       last = performance.now();
       if (message.settings) return JSON.stringify(settings);
-      if (message.done) return void stop();
+      // What runs a script ends by itself.
+      if (message.done) return void (isPage(name) ? host.stop() : (isDone = true));
       print(message, counts);
       return undefined;
     };
-    const stop = name === 'node' ? startNode(settings, () => end()) : startBrowser(name, server.base, () => end());
+    const script = [fileURLToPath(new URL('./node.js', import.meta.url)), JSON.stringify(settings)];
+    const host = startHost(name, { script, url: `${server.base}test/page.html` }, () => end());
     const watch = setInterval(() => {
       if (performance.now() - last < PATIENCE * 1.5) return;
-      print({ name: `${name} itself`, error: 'says nothing any more' }, counts);
-      stop();
+      print({ name: `${name} itself`, error: isDone ? 'does not end when all is done' : 'says nothing any more' }, counts);
+      host.stop();
     }, 1000);
     const end = () => {
       clearInterval(watch);
       done();
     };
   });
-  const seconds = ((performance.now() - begin) / 1000).toFixed(1);
-  const { passed, failed, skipped } = counts;
-  console.log(`# ${name}: ${passed} passed, ${failed} failed, ${skipped} not for this host, ${seconds} s\n`);
-  return failed + (passed === 0 && values.filter === '' ? 1 : 0);
 }
 
 function print({ name, error, skipped, milliseconds }, counts) {
@@ -187,31 +176,4 @@ function print({ name, error, skipped, milliseconds }, counts) {
     counts.passed += 1;
     console.log(`ok      ${name} (${milliseconds.toFixed(0)} ms)`);
   }
-}
-
-/** A Node of its own, so that it can end by itself, or be ended. */
-function startNode(settings, ended) {
-  const child = spawn(process.execPath, [fileURLToPath(new URL('./node.js', import.meta.url)), JSON.stringify(settings)], {
-    stdio: 'inherit',
-  });
-  child.on('exit', ended);
-  // It ends by itself when nothing keeps it; a test checks that.
-  return () => setTimeout(() => child.kill('SIGKILL'), 5000).unref();
-}
-
-function startBrowser(name, base, ended) {
-  const { commands, args } = BROWSERS[name];
-  const exists = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0;
-  const command = commands.find(exists);
-  if (!command) throw new Error(`there is no ${name} here: install one of ${commands.join(', ')}`);
-  const profile = mkdtempSync(join(tmpdir(), `threadwork-${name}-`));
-  // Firefox's way to say that pages may open windows.
-  writeFileSync(join(profile, 'user.js'), 'user_pref("dom.disable_open_during_load", false);\n');
-  const child = spawn(command, args(profile, `${base}test/page.html`), { stdio: 'ignore', detached: true });
-  child.on('exit', () => {
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
-    ended();
-  });
-  // Its children are of its process group.
-  return () => process.kill(-child.pid, 'SIGKILL');
 }

@@ -29,7 +29,7 @@ const STRICT = { 'Content-Security-Policy': "script-src 'self' 'wasm-unsafe-eval
 export async function serve({ guests, repository, report, native }) {
   const wabt = await loadWabt();
   const compile = (text) => {
-    const features = { threads: true, bulk_memory: true, mutable_globals: true, multi_value: true, multi_memory: true };
+    const features = { threads: true, bulk_memory: true, mutable_globals: true, multi_value: true, multi_memory: true, memory64: true };
     const module = wabt.parseWat('test.wat', text, features);
     return Buffer.from(module.toBinary({ write_debug_names: true }).buffer);
   };

@@ -71,8 +71,12 @@ pub(crate) fn kill_all(signal: i32) -> Result<(), Later> {
 
 /// Ends the group at a place, if there is one that has not ended yet.
 fn kill(place: &AtomicI32) {
+    send(place, Signal::KILL);
+}
+
+fn send(place: &AtomicI32, signal: Signal) {
     if let Some(group) = Pid::from_raw(place.load(Ordering::SeqCst)) {
-        let _ = kill_process_group(group, Signal::KILL);
+        let _ = kill_process_group(group, signal);
     }
 }
 
@@ -111,6 +115,13 @@ impl Child {
     /// Ends it, and those that it has started, unless somebody has waited for it.
     pub(crate) fn kill(&self) {
         self.listed.0.map(kill);
+    }
+
+    /// Asks it and those that it has started to end, unless somebody has waited for it.
+    pub(crate) fn terminate(&self) {
+        if let Some(place) = self.listed.0 {
+            send(place, Signal::TERM);
+        }
     }
 
     /// Our end of its standard output, once.

@@ -69,6 +69,12 @@ enum HostName {
     Chromium,
     /// In Firefox, without a window
     Firefox,
+    /// In GTK's WebKit, on a display of its own (Debian: webkit2gtk-driver, xvfb)
+    Webkit,
+    /// Under Deno
+    Deno,
+    /// Under Bun
+    Bun,
 }
 
 /// Those that need nothing but this program.
@@ -141,6 +147,9 @@ impl HostName {
             Self::Node => Some(Kind::Node),
             Self::Chromium => Some(Kind::Chromium),
             Self::Firefox => Some(Kind::Firefox),
+            Self::Webkit => Some(Kind::Webkit),
+            Self::Deno => Some(Kind::Deno),
+            Self::Bun => Some(Kind::Bun),
         }
     }
 
@@ -157,6 +166,9 @@ impl HostName {
             Self::Node => Box::new(Guest::new(web(Kind::Node)?)),
             Self::Chromium => Box::new(Guest::new(web(Kind::Chromium)?)),
             Self::Firefox => Box::new(Guest::new(web(Kind::Firefox)?)),
+            Self::Webkit => Box::new(Guest::new(web(Kind::Webkit)?)),
+            Self::Deno => Box::new(Guest::new(web(Kind::Deno)?)),
+            Self::Bun => Box::new(Guest::new(web(Kind::Bun)?)),
         })
     }
 }

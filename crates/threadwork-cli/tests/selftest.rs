@@ -142,11 +142,29 @@ fn all_tests_pass_in_firefox() {
 }
 
 #[test]
+fn all_tests_pass_in_webkit() {
+    all_tests_pass_on("webkit", &["WebKitWebDriver"]);
+}
+
+#[test]
+fn all_tests_pass_on_deno() {
+    all_tests_pass_on("deno", &["deno"]);
+}
+
+#[test]
+fn all_tests_pass_on_bun() {
+    all_tests_pass_on("bun", &["bun"]);
+}
+
+#[test]
 fn a_host_that_is_not_installed_is_named() {
     for (host, command) in [
         ("node", "node"),
         ("chromium", "chromium"),
         ("firefox", "firefox-esr"),
+        ("webkit", "xvfb-run"),
+        ("deno", "deno"),
+        ("bun", "bun"),
     ] {
         let mut command_line = threadwork();
         command_line.args(["selftest", "--host", host]);

@@ -1,5 +1,6 @@
 /* Functions of the page, or the Node program, that runs this WebAssembly program, called from any of
- * its threads. The page gives them by name, as the option `handlers` of a process.
+ * its threads, and messages to and from it. The page gives functions by name, as the option
+ * `handlers` of a process.
  *
  *   int32_t length = threadwork_page_call("fetch", 5, "/data.bin", 9);
  *   size_t size = length < 0 ? (size_t)~length : (size_t)length;
@@ -29,6 +30,15 @@ threadwork_page_take(void *answer);
 /* Has the page's function `name` called, and goes on at once. What it throws ends the program. */
 __attribute__((import_module("page"), import_name("post"))) void
 threadwork_page_post(const char *name, size_t name_length, const void *data, size_t length);
+
+/* Sends the page a message, which it hears by `process.on('message')`, and goes on at once. */
+__attribute__((import_module("page"), import_name("send"))) void
+threadwork_page_send(const void *data, size_t length);
+
+/* Waits for the page's next message (`process.postMessage`) for so many nanoseconds, for ever if they
+ * are below zero. Returns how many bytes it has, for `threadwork_page_take`, or -1 if none came. */
+__attribute__((import_module("page"), import_name("receive"))) int32_t
+threadwork_page_receive(int64_t nanoseconds);
 
 #ifdef __cplusplus
 }

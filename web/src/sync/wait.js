@@ -6,7 +6,7 @@
 // TIMED_OUT leaves the primitive as if it had not come.
 
 import { ThreadworkError } from '../errors.js';
-import { isNode } from '../platform.js';
+import { stayFor } from '../platform.js';
 
 /** Why a waiter goes on. */
 export const STARTED = 0;
@@ -25,9 +25,6 @@ const LOOKS = 100;
 
 /** Where nobody can tell when a word changes, it is looked at; in ms. */
 const LONGEST_PAUSE = 16;
-
-/** An interval of more ms is none. */
-const LONGEST_INTERVAL = 2 ** 31 - 1;
 
 /** What a waiter yields: look at a word for a while, in the hope that it changes. */
 export const watch = (index, expected) => ({ index, expected, isWatch: true });
@@ -79,14 +76,9 @@ export async function sleepAsync(words, index, expected, timeout) {
   timeout = checked(timeout);
   if (typeof Atomics.waitAsync !== 'function') return poll(words, index, expected, timeout);
   const { async, value } = Atomics.waitAsync(words, index, expected, timeout);
-  if (!async || !isNode || timeout === Infinity) return value;
+  if (!async || timeout === Infinity) return value;
   // Node does not stay alive for it by itself.
-  const alive = setInterval(() => {}, LONGEST_INTERVAL);
-  try {
-    return await value;
-  } finally {
-    clearInterval(alive);
-  }
+  return stayFor(value);
 }
 
 /** Without Atomics.waitAsync: a notify that leaves the word as it is goes unseen. */

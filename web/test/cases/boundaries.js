@@ -2,7 +2,7 @@
 // each error reaches the user as what it is, once.
 
 import { Engine, load, Mutex, Process, SharedMemory, ThreadRuntime } from '../../index.js';
-import { browsers, check, equal, failure, guest, hearsNotifies, host, nodeOnly, pause, test, text, until, url, wat } from '../harness.js';
+import { browsers, check, equal, failure, guest, hearsNotifies, host, nodeOnly, notBun, pause, test, text, until, url, wat, withHandles } from '../harness.js';
 import { COMPUTE, crowd, onStage, plot, WAIT } from '../plots.js';
 
 const IDLE = '(func (export "wasi_thread_start") (param i32 i32))';
@@ -82,7 +82,7 @@ test('boundaries: a host function that throws is no trap of the guest', async ()
   await broken(run(make('new Error("no stage")')), 'HOST_FUNCTION', 'no stage');
   await broken(run(make('Object.create(null)')), 'HOST_FUNCTION', 'cannot be shown');
   equal((await run(make('new WebAssembly.RuntimeError("mine")'))).kind, 'trapped');
-});
+}, notBun);
 
 test('boundaries: a script of imports that never answers can be killed', async () => {
   const { process } = onStage(await crowd(1, WAIT));
@@ -105,7 +105,7 @@ test('boundaries: messages of the user\'s scripts are not taken for ours', async
   }`;
   const program = await load(await wat('(module (import "my" "f" (func $f)) (func (export "_start") (call $f)))'));
   for (let round = 0; round < 3; round++) equal(await new Process(program, { imports: script(noise) }).run(), exited);
-});
+}, notBun);
 
 // ---- Streams ----
 
@@ -301,7 +301,7 @@ test('boundaries: a file of the origin-private file system is read by many at on
   await running;
   equal([...new Set(await read())], ['text']);
   await root.removeEntry('boundaries');
-}, browsers);
+}, withHandles);
 
 // ---- Options ----
 
@@ -400,7 +400,7 @@ test('boundaries: processes start while others are being ended', async () => {
   }
   await Promise.all(ended);
   await engine.close();
-}, browsers);
+}, { computes: true });
 
 test('boundaries: names and types of every kind', async () => {
   for (const [name, told] of [['50%25off', '50%off'], ['a%20b', 'a b'], ['%E9', '%E9'], ['x?q=50%', 'x']]) {
@@ -531,6 +531,45 @@ test('boundaries: Node ends although a message could not be sent', async () => {
   equal(outcome, ['DATA', 0]);
 }, nodeOnly);
 
+test('boundaries: a host that ends by itself does not while a program is loaded', async () => {
+  const { execFile } = await import('node:child_process');
+  const { writeFileSync, mkdtempSync, rmSync } = await import('node:fs');
+  const { join } = await import('node:path');
+  const { tmpdir } = await import('node:os');
+  const folder = mkdtempSync(join(tmpdir(), 'threadwork-load-'));
+  // Nothing waits for it at the top level.
+  writeFileSync(join(folder, 'main.cjs'), `import(${JSON.stringify(new URL('../../index.js', import.meta.url).href)})
+    .then(({ load }) => load(${JSON.stringify(guest('std-sync'))}))
+    .then(() => console.log('loaded'));`);
+  const out = await new Promise((done) => {
+    execFile(globalThis.process.execPath, [join(folder, 'main.cjs')], { timeout: 30_000 }, (_, text) => done(text));
+  });
+  rmSync(folder, { recursive: true });
+  equal(out, 'loaded\n');
+}, { hosts: ['node', 'bun'] });
+
+test('boundaries: real directories are refused where they would leak', async () => {
+  const program = await load(guest('hello'));
+  for (const path of ['/tmp', new URL('.', import.meta.url)]) {
+    const error = await failure(new Process(program, { preopens: { '/d': path } }).run());
+    check(error.name === 'TypeError' && error.message.includes('Node only'), error.message);
+  }
+}, { hosts: ['deno', 'bun'] });
+
+test('boundaries: a rewriter that fails is not asked again, and no other is taken for it', async () => {
+  const source = await wat(`(module (memory (export "memory") 64)
+    (func (export "allocate") (param i32) (result i32) (i32.const 0))
+    (func (export "rewrite") (param i32) (result i32) unreachable))`);
+  const rewriterUrl = `data:application/wasm;base64,${btoa(String.fromCharCode(...source))}`;
+  const options = { deadlockDetection: true };
+  const bytes = await (await fetch(guest('hello'))).arrayBuffer();
+  for (let round = 0; round < 2; round++) {
+    equal((await failure(load(bytes, { ...options, rewriterUrl }))).code, 'REWRITER');
+    check((await load(bytes, options)).isObserved);
+  }
+  equal((await failure(load(bytes, { ...options, rewriterUrl: url('/nowhere') }))).code, 'REWRITER');
+});
+
 test('boundaries: wait() is kept when the threads are gone', async () => {
   const { process, stage } = onStage(await plot(`${IDLE} (func (export "_start") (call $say (i32.const 0)) (loop (drop (i32.atomic.rmw.add (i32.const 300) (i32.const 1))) (br 0)))`));
   await process.start();
@@ -542,7 +581,7 @@ test('boundaries: wait() is kept when the threads are gone', async () => {
   const before = Atomics.load(words, 75);
   await pause(100);
   equal(Atomics.load(words, 75), before);
-});
+}, { computes: true });
 
 test('boundaries: the service worker isolates the pages that it is told to, leaves redirects alone, and can be taken back', async () => {
   const answers = new BroadcastChannel('site');

@@ -1,7 +1,7 @@
 // Files: in memory, of the browser, of Node.
 
 import { Engine, load, Process } from '../../index.js';
-import { browsers, check, equal, failure, guest, host, nodeOnly, test, text } from '../harness.js';
+import { browsers, check, equal, failure, guest, host, isNodeLike, nodeLike, nodeOnly, test, text, withHandles } from '../harness.js';
 import { FILL, onStage, openBelow, plot } from '../plots.js';
 
 const run = async (preopens, args = ['/data']) => {
@@ -299,7 +299,7 @@ test('files: holes take no room, and do not come back if they are too large', as
 
 /** A directory that is not in memory, for one test. */
 async function withFolder(body) {
-  if (host.name === 'node') {
+  if (isNodeLike) {
     const { mkdtempSync, rmSync } = await import('node:fs');
     const { tmpdir } = await import('node:os');
     const { join } = await import('node:path');
@@ -338,7 +338,7 @@ test('files: directories of several kinds in one process', async () => {
     const preopens = { '/d': { dir: {} }, '/other': folder };
     equal(await errnos(list.map(([call]) => call), { preopens }), list.map(([, errno]) => errno));
   });
-});
+}, { hosts: [...nodeLike.hosts, ...withHandles.hosts] });
 
 test('files: in the origin-private file system', async () => {
   const root = await navigator.storage.getDirectory();
@@ -353,7 +353,7 @@ test('files: in the origin-private file system', async () => {
   const file = await (await folder.getFileHandle('kept')).getFile();
   equal(file.size, 0);
   await root.removeEntry('threadwork-test', { recursive: true });
-}, browsers);
+}, withHandles);
 
 test('files: a program with a memory of its own has files, too', async () => {
   const { wat } = await import('../harness.js');

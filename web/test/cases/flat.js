@@ -69,7 +69,7 @@ test(`flat: ${ROUNDS / 10} processes that are killed while they compute`, async 
   // Chromium lets them compute for two seconds more, and a worker that starts meanwhile was seen,
   // rarely, never to start: the next test's should not.
   if (host.name === 'chromium') await pause(3000);
-});
+}, { computes: true });
 
 test('flat: processes at the same time', async () => {
   const program = await crowd(3, RETURN);

@@ -76,9 +76,10 @@ test('page functions: a thread that waits for one ends with its process', async 
   const add = () => (asked++, new Promise((resolve) => (answer = resolve)));
   const process = new Process(program, { functions: { page: { add, note: () => {} } } });
   const run = process.run();
-  // A thread asks, then falls asleep.
-  const areAsleep = () => process.threads().every(({ activity }) => activity === 'host-call');
-  await until(() => asked === 3 && areAsleep());
+  await until(() => asked === 3);
+  // Each falls asleep after it has asked.
+  await until(() => process.threads().every(({ activity }) => activity === 'host-call'));
+  equal(process.threads().length, 3);
   process.kill();
   equal(await run, { kind: 'killed' });
   // Too late for everybody.

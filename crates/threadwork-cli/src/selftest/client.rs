@@ -6,6 +6,8 @@ use std::fs::{self, File};
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use tempfile::TempDir;
@@ -14,13 +16,29 @@ use super::exchange;
 use crate::children::{self, Child};
 use crate::run::node;
 
+/// How long a display may take to end.
+const GRACE: Duration = Duration::from_secs(5);
+/// How often to look whether it has.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// What can run the script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Node,
     Chromium,
     Firefox,
+    Webkit,
+    Deno,
+    Bun,
 }
+
+/// Where Linux distributions keep WebKit's own small browser, which is in no PATH.
+const MINI_BROWSERS: [&str; 4] = [
+    "/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser",
+    "/usr/lib/aarch64-linux-gnu/webkit2gtk-4.1/MiniBrowser",
+    "/usr/libexec/webkit2gtk-4.1/MiniBrowser",
+    "/usr/lib/webkit2gtk-4.1/MiniBrowser",
+];
 
 impl Kind {
     pub(super) fn name(self) -> &'static str {
@@ -28,6 +46,9 @@ impl Kind {
             Self::Node => "node",
             Self::Chromium => "chromium",
             Self::Firefox => "firefox",
+            Self::Webkit => "webkit",
+            Self::Deno => "deno",
+            Self::Bun => "bun",
         }
     }
 
@@ -36,6 +57,9 @@ impl Kind {
             Self::Node => &["node"],
             Self::Chromium => &["chromium", "chromium-browser", "google-chrome"],
             Self::Firefox => &["firefox-esr", "firefox"],
+            Self::Webkit => &["xvfb-run"],
+            Self::Deno => &["deno"],
+            Self::Bun => &["bun"],
         }
     }
 
@@ -60,11 +84,32 @@ impl Kind {
     fn command(self, address: &str, folder: &Path) -> anyhow::Result<Command> {
         let mut command = Command::new(self.find()?);
         match self {
-            Self::Node => {
-                node::write_scripts(folder).context("cannot write the scripts for Node")?;
+            Self::Node | Self::Deno | Self::Bun => {
+                let name = self.name();
+                node::write_scripts(folder)
+                    .with_context(|| format!("cannot write the scripts for {name}"))?;
+                if self == Self::Deno {
+                    command.args(["run", "--allow-all", "--no-config"]);
+                }
                 command
                     .args([node::entry(folder), exchange::SCRIPT.0.into()])
                     .arg(address);
+            }
+            Self::Webkit => {
+                let place = MINI_BROWSERS.iter().find(|file| Path::new(file).is_file());
+                let browser = place.ok_or_else(|| {
+                    anyhow!(
+                        "there is no WebKit of GTK: install it (Debian: webkit2gtk-driver), or \
+                         leave --host webkit out"
+                    )
+                })?;
+                command
+                    .args(["--auto-servernum", browser, "--private", address])
+                    // Else isolated pages have no SharedArrayBuffer there.
+                    .env("JSC_useSharedArrayBuffer", "1")
+                    .env("HOME", folder)
+                    .env("TMPDIR", folder)
+                    .env("XDG_RUNTIME_DIR", folder);
             }
             Self::Chromium => {
                 let profile = format!("--user-data-dir={}", folder.display());
@@ -142,6 +187,14 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
+        if self.kind == Kind::Webkit {
+            // Killed at once, the display would leave its lock behind.
+            self.child.terminate();
+            let deadline = Instant::now() + GRACE;
+            while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+                thread::sleep(LOOK);
+            }
+        }
         // It may have ended by itself.
         self.child.kill();
         let _ = self.child.wait();
