@@ -277,8 +277,8 @@ pub(crate) const NATIVE: &[Bug] = &[
     Bug {
         name: "realloc frees a block that could not be moved",
         file: "operations.rs",
-        from: "    other\n}",
-        to: "    if other.is_null() {\n        unsafe { dealloc(front, block, layout) };\n    }\n    other\n}",
+        from: "        return fallback;",
+        to: "        if fallback.is_null() {\n            unsafe { dealloc(front, block, layout) };\n        }\n        return fallback;",
         caught_by: "exhaustion::a_block_that_cannot_grow_stays_as_it_was",
     },
     Bug {
