@@ -1,8 +1,8 @@
 //! `threadwork compile`: machine code, to be shipped and run without a compiler.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fs, io};
 
 use clap::Args;
 use threadwork_engine::Module;
@@ -35,15 +35,27 @@ pub(crate) fn compile(args: &CompileArgs) -> anyhow::Result<i32> {
     let wasm = run::read(file)?;
     let engine = engine::build_with(false, None, args.max_compile).map_err(cannot)?;
     let code = Module::precompile(&engine, &wasm).map_err(cannot)?;
-    // Whole or not at all, also if somebody runs what is there now.
-    let place = args.output.with_added_extension("unfinished");
-    let written = fs::write(&place, code).and_then(|()| fs::rename(&place, &args.output));
-    written.map_err(|error| {
-        let _ = fs::remove_file(&place);
+    write(&args.output, &code).map_err(|error| {
         report::explain(
             format_args!("cannot write {}", args.output.display()),
             error,
         )
     })?;
     Ok(0)
+}
+
+/// Writes a file whole or not at all, also if somebody runs what is there now. What is there
+/// and is no file, such as a device, is written to.
+fn write(output: &Path, code: &[u8]) -> io::Result<()> {
+    // What a link leads to, and not the link.
+    let output = fs::canonicalize(output).unwrap_or_else(|_| output.to_owned());
+    if fs::metadata(&output).is_ok_and(|found| !found.is_file()) {
+        return fs::write(&output, code);
+    }
+    let place = output.with_added_extension("unfinished");
+    let written = fs::write(&place, code).and_then(|()| fs::rename(&place, &output));
+    if written.is_err() {
+        let _ = fs::remove_file(&place);
+    }
+    written
 }

@@ -44,6 +44,9 @@ pub(crate) struct OwnSize {
     pub(crate) pages: u64,
     /// Elements of its tables, all together.
     pub(crate) elements: u64,
+    /// Bytes of the host for its globals, functions and segments of elements, beyond what
+    /// each may have.
+    pub(crate) rest: u64,
 }
 
 /// What a module has for each thread, by the names that its linker has left in it,

@@ -9,8 +9,8 @@
 
 use crate::error::Error;
 use wasmparser::{
-    BlockType, CompositeInnerType, FunctionBody, Operator, Parser, Payload, TypeRef,
-    TypeSectionReader,
+    BlockType, CompositeInnerType, Element, ElementItems, FunctionBody, Operator, Parser, Payload,
+    TypeRef, TypeSectionReader,
 };
 
 /// Upper bounds for the work of compiling one module; `None` is "no bound of ours". The
@@ -48,6 +48,11 @@ pub struct CompileLimits {
     /// throw an exception the engine looks at each of them, in each frame that it leaves, and
     /// the thread cannot be stopped meanwhile.
     pub catches: Option<u32>,
+    /// Globals that it defines.
+    pub globals: Option<u32>,
+    /// Entries of all its element segments, with which tables are filled: each is an
+    /// instruction or two of the code that does it.
+    pub elements: Option<u32>,
     /// All functions together, in bytes, each weighted by how large it is: one of `n` bytes
     /// counts `n * (1 + n / 2048)`. This is what bounds the time: the worst code that we
     /// know of takes some 10 us for each.
@@ -59,7 +64,8 @@ const STEP: u64 = 2048;
 
 impl CompileLimits {
     /// Limits for modules from strangers: 8 MiB, 10,000 functions, each of 32 KiB, 200
-    /// locals and 200 clauses that catch, 4 results, and 1,000,000 of work.
+    /// locals and 200 clauses that catch, 4 results, 1,000 globals, 20,000 elements, and
+    /// 1,000,000 of work.
     ///
     /// The worst modules within them that we could make (`docs/untrusted.md` in the
     /// repository has the figures) take some ten seconds of one core, and 200 MB. Programs of
@@ -73,6 +79,8 @@ impl CompileLimits {
             locals: Some(200),
             results: Some(4),
             catches: Some(200),
+            globals: Some(1000),
+            elements: Some(20_000),
             work: Some(1_000_000),
         }
     }
@@ -119,6 +127,20 @@ impl CompileLimits {
         self
     }
 
+    /// At most `count` globals.
+    #[must_use]
+    pub fn globals(mut self, count: u32) -> Self {
+        self.globals = Some(count);
+        self
+    }
+
+    /// At most `count` elements.
+    #[must_use]
+    pub fn elements(mut self, count: u32) -> Self {
+        self.elements = Some(count);
+        self
+    }
+
     /// At most so much work.
     #[must_use]
     pub fn work(mut self, work: u64) -> Self {
@@ -149,6 +171,7 @@ impl CompileLimits {
             of_function: Vec::new(),
             imported: 0,
             bodies: 0,
+            elements: 0,
             work: 0,
         };
         for payload in Parser::new(0).parse_all(wasm) {
@@ -170,6 +193,7 @@ struct Check<'a> {
     of_function: Vec<u32>,
     imported: u64,
     bodies: u64,
+    elements: u64,
     work: u64,
 }
 
@@ -188,6 +212,19 @@ impl Check<'_> {
                 let limit = self.limits.functions.map(u64::from);
                 most(limit, count, module, "functions", "functions")?;
                 self.of_function = functions.into_iter().map_while(Result::ok).collect();
+            }
+            Payload::GlobalSection(globals) => {
+                let limit = self.limits.globals.map(u64::from);
+                let module = || "the module".to_owned();
+                most(limit, globals.count().into(), module, "globals", "globals")?;
+            }
+            Payload::ElementSection(segments) => {
+                let segments = segments.into_iter().map_while(Result::ok);
+                let lengths = segments.map(|segment| elements_in(&segment));
+                self.elements = lengths.fold(self.elements, u64::saturating_add);
+                let limit = self.limits.elements.map(u64::from);
+                let module = || "the module".to_owned();
+                most(limit, self.elements, module, "elements", "elements")?;
             }
             Payload::CodeSectionEntry(body) => self.body(&body)?,
             _ => {}
@@ -291,6 +328,14 @@ impl Check<'_> {
     }
 }
 
+/// How many entries a segment has.
+pub(crate) fn elements_in(segment: &Element<'_>) -> u64 {
+    match &segment.items {
+        ElementItems::Functions(functions) => functions.count().into(),
+        ElementItems::Expressions(_, expressions) => expressions.count().into(),
+    }
+}
+
 /// Refuses what is more than its limit.
 fn most(
     limit: Option<u64>,
@@ -326,15 +371,19 @@ mod tests {
     fn each_limit_is_met_exactly() {
         let none = CompileLimits::default();
         let text = "(module (import \"a\" \"b\" (func)) (type (func (param i32 i32 i32)))
+            (table 9 funcref) (elem (i32.const 0) 1 1 1) (elem func 1 1)
+            (global i32 (i32.const 0)) (global i32 (i32.const 0))
             (func) (func (param i32) (result i32 i32) (local i64 i64 i32)
               i32.const 1 i32.const 2)
             (func i32.const 1 i32.const 2 i32.const 3 (block (type 0) drop drop drop)))";
-        let bounds: [fn(CompileLimits, u32) -> CompileLimits; 5] = [
+        let bounds: [fn(CompileLimits, u32) -> CompileLimits; 7] = [
             CompileLimits::functions,
             CompileLimits::locals,
             CompileLimits::results,
             |limits, n| limits.function_bytes(n.into()),
             |limits, n| limits.work(n.into()),
+            CompileLimits::globals,
+            CompileLimits::elements,
         ];
         let cases = [
             (3, "the module has 3 functions, more than the 2 that"),
@@ -351,6 +400,8 @@ mod tests {
                 26,
                 "the module has 26 weighted bytes of code, more than the 25 that",
             ),
+            (2, "the module has 2 globals, more than the 1 that"),
+            (5, "the module has 5 elements, more than the 4 that"),
         ];
         for (limit, (enough, message)) in bounds.into_iter().zip(cases) {
             assert_eq!(check(limit(none, enough), text), None, "{message}");

@@ -3,6 +3,7 @@
 use crate::backtrace::Symbols;
 use crate::cache;
 use crate::code::{Code, OwnSize, ThreadData};
+use crate::compile_limits::elements_in;
 use crate::engine::{Engine, Stopping};
 use crate::error::{Error, one_line};
 use crate::machine::CodeMap;
@@ -396,6 +397,7 @@ fn prepare(engine: &Engine, wasm: &[u8]) -> Result<Rewritten, Error> {
 }
 
 fn compile(engine: &Engine, rewritten: &Rewritten) -> Result<wasmtime::Module, Error> {
+    check_globals(&rewritten.wasm)?;
     let machine = engine.machine();
     let compiled = match engine.compiler_process() {
         None => machine
@@ -411,6 +413,25 @@ fn compile(engine: &Engine, rewritten: &Rewritten) -> Result<wasmtime::Module, E
     compiled.map_err(|error| Error::Compile {
         message: one_line(&error),
     })
+}
+
+/// Cranelift tells apart what it loads from at most 65,535 places, and panics beyond. Each
+/// global is one.
+fn check_globals(wasm: &[u8]) -> Result<(), Error> {
+    const MOST: u32 = 60_000;
+    for payload in wasmparser::Parser::new(0).parse_all(wasm) {
+        if let Ok(wasmparser::Payload::GlobalSection(globals)) = payload
+            && globals.count() > MOST
+        {
+            return Err(Error::Compile {
+                message: format!(
+                    "it has {} globals, more than the {MOST} that the compiler can handle",
+                    globals.count()
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn check_thread_start(module: &wasmtime::Module, program: &Program) -> Result<(), Error> {
@@ -438,7 +459,15 @@ fn check_thread_start(module: &wasmtime::Module, program: &Program) -> Result<()
 fn own_size(wasm: &[u8]) -> OwnSize {
     use wasmparser::Payload;
 
+    /// Bytes of the host for a global, and for an entry of a segment.
+    const VALUE: u64 = 16;
+    /// Bytes of the host for a function that others can refer to.
+    const FUNCTION: u64 = 32;
+    /// Programs have less, if they are not made for it.
+    const NOT_COUNTED: u64 = 256 << 10;
+
     let mut own = OwnSize::default();
+    let mut rest = 0_u64;
     for payload in wasmparser::Parser::new(0)
         .parse_all(wasm)
         .map_while(Result::ok)
@@ -455,9 +484,17 @@ fn own_size(wasm: &[u8]) -> OwnSize {
                     own.elements = own.elements.saturating_add(table.ty.initial);
                 }
             }
+            Payload::GlobalSection(globals) => rest += VALUE * u64::from(globals.count()),
+            Payload::FunctionSection(functions) => rest += FUNCTION * u64::from(functions.count()),
+            Payload::ElementSection(segments) => {
+                for segment in segments.into_iter().map_while(Result::ok) {
+                    rest += VALUE * elements_in(&segment);
+                }
+            }
             _ => {}
         }
     }
+    own.rest = rest.saturating_sub(NOT_COUNTED);
     own
 }
 

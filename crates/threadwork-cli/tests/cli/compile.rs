@@ -1,7 +1,7 @@
 //! `threadwork compile`: machine code runs as the program does, where the user says that it
 //! may.
 
-use crate::support::{finish, guest, scratch, threadwork};
+use crate::support::{file, finish, guest, scratch, temporary_folder, threadwork};
 use std::fs;
 
 #[test]
@@ -41,6 +41,36 @@ fn machine_code_runs_as_the_program_does() {
     run(&["--allow-precompiled"], &cut)
         .expect_code(125)
         .expect_stderr(&["cut.tw", "cut short"]);
+}
+
+/// What is no file is written to, and what a link leads to is replaced, not the link.
+#[cfg(unix)]
+#[test]
+fn only_files_are_replaced() {
+    let folder = temporary_folder();
+    let (target, link) = (
+        file(folder.path(), "target", "old"),
+        folder.path().join("link"),
+    );
+    std::os::unix::fs::symlink("target", &link).unwrap();
+    let compile = |output: &std::path::Path| {
+        let mut compile = threadwork();
+        compile.arg("compile").arg(guest()).arg("-o").arg(output);
+        finish(&mut compile)
+    };
+    compile(&link).expect_code(0);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(fs::read(target).unwrap().len() > 1000);
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let reader = {
+        let pipe = pipe.clone();
+        std::thread::spawn(move || fs::read(pipe).unwrap().len())
+    };
+    compile(&pipe).expect_code(0);
+    assert!(reader.join().unwrap() > 1000);
+    assert!(!fs::symlink_metadata(&pipe).unwrap().is_file());
 }
 
 #[test]

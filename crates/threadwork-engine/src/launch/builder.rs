@@ -487,6 +487,7 @@ fn make_memories(
     let own = module.code().own;
     let tables = own.elements.saturating_mul(ELEMENT as u64);
     let own = own.pages.saturating_mul(PAGE).saturating_add(tables);
+    let own = own.saturating_add(module.code().own.rest);
     // The instance will reserve it.
     reserve(totals, own)?;
     totals.release(own);

@@ -9,7 +9,8 @@
 use super::frames::KEPT;
 use super::os_thread;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use wasmtime::{Config, Engine, Module, Result, WasmBacktraceDetails};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use wasmtime::{Config, Engine, Error, Module, Result, WasmBacktraceDetails};
 
 /// Below so many bytes, a compile takes less than a millisecond or two: the threads would
 /// come too late.
@@ -59,7 +60,7 @@ impl Compiler {
     pub(crate) fn compile(&self, engine: &Engine, wasm: &[u8]) -> Result<Module> {
         let pool = (wasm.len() >= LARGE).then(pool).flatten();
         match pool {
-            Some(pool) => pool.install(|| Module::from_binary(engine, wasm)),
+            Some(pool) => guarded(|| pool.install(|| Module::from_binary(engine, wasm))),
             None => {
                 let code = self.precompile_here(wasm)?;
                 // SAFETY: the code was just made, by the same compiler with the same settings
@@ -72,15 +73,22 @@ impl Compiler {
     /// The machine code of `wasm` for engines like `engine`, which has to be deserialized.
     pub(crate) fn precompile(&self, engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>> {
         match (wasm.len() >= LARGE).then(pool).flatten() {
-            Some(pool) => pool.install(|| engine.precompile_module(wasm)),
+            Some(pool) => guarded(|| pool.install(|| engine.precompile_module(wasm))),
             None => self.precompile_here(wasm),
         }
     }
 
     /// As [`precompile`](Self::precompile), on the calling thread.
     fn precompile_here(&self, wasm: &[u8]) -> Result<Vec<u8>> {
-        self.serial.precompile_module(wasm)
+        guarded(|| self.serial.precompile_module(wasm))
     }
+}
+
+/// Makes a panic of the compiler an error: a module of a stranger's ends no host program.
+fn guarded<R>(compile: impl FnOnce() -> Result<R>) -> Result<R> {
+    // What a panic has left half done was the compile's own.
+    catch_unwind(AssertUnwindSafe(compile))
+        .unwrap_or_else(|_| Err(Error::msg("the compiler panicked")))
 }
 
 /// Threads for all cores, if they are to be had.

@@ -25,6 +25,18 @@ impl ThreadContext {
         }
     }
 
+    /// Counts what an instance has for itself beside memories and tables.
+    ///
+    /// # Errors
+    ///
+    /// If the limit of memory is met.
+    pub(super) fn take(&mut self, bytes: u64) -> wasmtime::Result<()> {
+        self.reserved.add(bytes).map_err(|limit| {
+            self.thread.meet_limit(Limit::Memory(limit));
+            wasmtime::Error::msg("there is no memory for its globals and segments of elements")
+        })
+    }
+
     /// The number of the process, unique in this host program.
     #[must_use]
     pub fn process_id(&self) -> u64 {

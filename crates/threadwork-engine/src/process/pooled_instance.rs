@@ -49,7 +49,8 @@ impl PooledInstance {
     ) -> wasmtime::Result<Self> {
         let code = process.code();
         let mappings = process.machine().mappings().take(code.own_memories)?;
-        let context = ThreadContext::new(process, thread);
+        let mut context = ThreadContext::new(process, thread);
+        context.take(code.own.rest)?;
         let mut store = Store::new(process.machine().wasmtime(), context);
         store.limiter(|context| context);
         shorten_in(&mut store, Arc::clone(&code.map));

@@ -381,6 +381,18 @@ fn a_host_function_has_the_stack_that_was_asked_for() {
     assert!(matches!(error, Error::System { .. }), "{error:?}");
 }
 
+/// Cranelift panics beyond 65,535 of them.
+#[test]
+fn more_globals_than_the_compiler_can_handle_are_an_error() {
+    let engine = Engine::new().unwrap();
+    let all = |count| format!("(module {})", "(global i32 (i32.const 0))".repeat(count));
+    assert!(Module::new(&engine, all(60_000).as_bytes()).is_ok());
+    for count in [60_001, 70_000] {
+        let refused = Module::new(&engine, all(count).as_bytes()).unwrap_err();
+        assert!(refused.to_string().contains("globals"), "{refused}");
+    }
+}
+
 /// However deep the guest has recursed: one that leaves the host function less traps.
 #[test]
 fn a_host_function_has_its_stack_where_the_guest_has_used_up_its_own() {

@@ -27,6 +27,42 @@ const STAGE: &str = r#"
 
 // ---- In sum ----
 
+/// What each thread's instance has for itself of globals and segments, where that is much.
+#[test]
+fn globals_and_segments_of_elements_count_for_each_thread() {
+    for (what, size) in [
+        (
+            "(global (mut i64) (i64.const 1))".repeat(40_000),
+            16 * 40_000,
+        ),
+        (format!("(elem func {})", "0 ".repeat(40_000)), 16 * 40_000),
+    ] {
+        let module = text(&format!(
+            r#"(module {STAGE}
+                 (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+                 (import "env" "memory" (memory 1 1 shared))
+                 {what}
+                 (func (export "wasi_thread_start") (param i32 i32) (drop
+                   (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1))))
+                 (func (export "_start") (local $n i32)
+                   (loop
+                     (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                     (br_if 0 (i32.gt_s (call $spawn (i32.const 0)) (i32.const 0))))
+                   (call $say (local.get $n))))"#
+        ));
+        // The main thread and three others.
+        let counted = size - (256 << 10);
+        let limits = Limits::default().memory(PAGE + 4 * counted + counted / 2);
+        let (heard, status) = under(limits.threads(20), &module);
+        assert!(status.success(), "{status}");
+        assert_eq!(heard, [4], "{}", &what[..20]);
+        let refused = on_stage(&module)
+            .0
+            .limits(Limits::default().memory(PAGE + counted / 2));
+        assert!(refused.spawn().is_err());
+    }
+}
+
 #[test]
 fn memories_that_are_not_shared_count_together() {
     let module = text(&format!(
