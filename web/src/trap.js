@@ -6,6 +6,15 @@ import { textOf } from './foreign.js';
 // Engines keep ten frames unless told.
 Error.stackTraceLimit = Math.max(Error.stackTraceLimit ?? 0, 64);
 
+// Bun writes `unknown` for WebAssembly, and knows better.
+if (globalThis.Bun) {
+  const lineOf = (site) => {
+    const [, name] = /wasm-function\[(.*)\]$/s.exec(site.getFunctionName() ?? '') ?? [];
+    return name === undefined ? `    at ${site}` : `    at ${name} (wasm:wasm-function[${/^\d+$/.test(name) ? name : 0}])`;
+  };
+  Error.prepareStackTrace = (error, sites) => [textOf(error), ...sites.map(lineOf)].join('\n');
+}
+
 /** A frame of WebAssembly in V8's, SpiderMonkey's or JavaScriptCore's form of a stack. */
 const FRAME = /^\s*(?:at )?(.*?)[ @(]*(?:wasm:|https?:|file:|blob:|\/|<\?>|\[wasm).*?wasm-function\[(\d+)\](?::(0x[0-9a-f]+))?/;
 
@@ -27,7 +36,7 @@ export function trapOf(error, instance, larger) {
   if (!(error instanceof WebAssembly.RuntimeError) && !isOutOfCalls(error)) return null;
   const frames = framesOf(error.stack ?? '');
   const overflow = instance?.exports[STACK_OVERFLOW];
-  // Functions that are exported are called by their numbers; Deno knows their names only.
+  // Functions that are exported are called by their numbers; Deno and Bun know their names only.
   const isAt = ({ name, index }) => index === overflow?.name || name.endsWith(STACK_OVERFLOW);
   if (!overflow || !frames.slice(0, 1).some(isAt)) return { message: messageOf(error), stack: textOfFrames(frames) };
   const size = instance.exports[STACK_SIZE].value;

@@ -11,7 +11,7 @@ export const host = {};
  * be ended is not for hosts that cannot.
  */
 export function test(name, body, { hosts = [...nodeLike.hosts, ...browsers.hosts], computes = false, needsFrames = false } = {}) {
-  const isPossible = (host) => !(computes && CANNOT_INTERRUPT.includes(host)) && !(needsFrames && NAMELESS.includes(host));
+  const isPossible = (host) => !(computes && CANNOT_INTERRUPT.includes(host)) && !(needsFrames && host === 'webkit');
   tests.push({ name, body, hosts: hosts.filter(isPossible) });
 }
 
@@ -21,9 +21,8 @@ const CANNOT_INTERRUPT = ['deno', 'bun', 'webkit'];
 /** Whether promises hear a notify that leaves the word as it is: not before Firefox 145. */
 export const hearsNotifies = typeof Atomics.waitAsync === 'function';
 
-/** Where a trap tells the guest's functions: Bun leaves them out of its stacks, WebKit now and then their names. */
-export const namesFrames = () => !NAMELESS.includes(host.name);
-const NAMELESS = ['bun', 'webkit'];
+/** Whether a trap tells the names of the guest's functions: WebKit leaves them out now and then. */
+export const namesFrames = () => host.name !== 'webkit';
 
 /** Whether this is no page. */
 export const isNodeLike = globalThis.process?.versions?.node !== undefined;

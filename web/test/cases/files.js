@@ -1,7 +1,7 @@
 // Files: in memory, of the browser, of Node.
 
 import { Engine, load, Process } from '../../index.js';
-import { browsers, check, equal, failure, guest, host, isNodeLike, nodeLike, nodeOnly, test, text, withHandles } from '../harness.js';
+import { browsers, check, equal, failure, guest, host, isNodeLike, nodeOnly, test, text, withHandles } from '../harness.js';
 import { FILL, onStage, openBelow, plot } from '../plots.js';
 
 const run = async (preopens, args = ['/data']) => {
@@ -338,7 +338,7 @@ test('files: directories of several kinds in one process', async () => {
     const preopens = { '/d': { dir: {} }, '/other': folder };
     equal(await errnos(list.map(([call]) => call), { preopens }), list.map(([, errno]) => errno));
   });
-}, { hosts: [...nodeLike.hosts, ...withHandles.hosts] });
+}, { hosts: ['node', ...withHandles.hosts] });
 
 test('files: in the origin-private file system', async () => {
   const root = await navigator.storage.getDirectory();
