@@ -1,6 +1,6 @@
 // Modules that the rewriter has made, kept by the browser for the next visit.
 //
-// Compiled modules cannot be kept: no browser stores them any more. What is kept here saves making the
+// Compiled modules cannot be kept: browsers have given up storing them. What is kept here saves making the
 // rewriter ready, and rewriting.
 //
 // Invariant: an entry's address is a digest of all that its bytes depend on, the rewriter's own bytes

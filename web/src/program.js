@@ -210,7 +210,7 @@ function checkKind(bytes, name) {
   throw new ThreadworkError('COMPILE', `${name} ${what}`);
 }
 
-/** Nothing here passes addresses of 64 bits on, and no toolchain with threads makes them. */
+/** Nothing here passes addresses of 64 bits on, and the toolchains with threads that we know make none. */
 function checkWidth(bytes, name) {
   if (!memories(bytes).some(({ wide }) => wide)) return;
   throw new ThreadworkError('MEMORY64', `${name} has a memory of 64-bit addresses (memory64); build it for wasm32`);
