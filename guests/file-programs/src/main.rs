@@ -8,6 +8,8 @@
 //! file-programs --together SEED..END       runs programs of several threads
 //! file-programs --explain < OUTPUT         natively: finds an order of the calls for each
 //!                                          of them, or says for which there is none
+//!               --no-allocate              with either: for hosts whose system has no
+//!                                          `fallocate`
 //! file-programs --tree                     prints only what is in each folder
 //! ```
 //!
@@ -38,14 +40,16 @@ const STEPS: usize = 60;
 /// What the command line asks for.
 enum Command {
     Run { seeds: std::ops::Range<u64>, steps: usize, only: Option<Vec<usize>>, tree: bool },
-    Together(std::ops::Range<u64>),
-    Explain,
+    Together { seeds: std::ops::Range<u64>, allocates: bool },
+    Explain { allocates: bool },
 }
 
 fn main() -> ExitCode {
     match parse(std::env::args().skip(1)) {
-        Ok(Command::Together(seeds)) => seeds.for_each(together::run),
-        Ok(Command::Explain) => return explain(),
+        Ok(Command::Together { seeds, allocates }) => {
+            seeds.for_each(|seed| together::run(seed, allocates));
+        }
+        Ok(Command::Explain { allocates }) => return explain(allocates),
         Ok(Command::Run { seeds, steps, only, tree }) => {
             for seed in seeds {
                 run(seed, steps, only.as_deref());
@@ -78,7 +82,7 @@ fn run(seed: u64, steps: usize, only: Option<&[usize]>) {
 
 /// Looks for an order of the calls of each program whose output is on standard input.
 #[cfg(not(target_family = "wasm"))]
-fn explain() -> ExitCode {
+fn explain(allocates: bool) -> ExitCode {
     let text = std::io::read_to_string(std::io::stdin()).expect("the output can be read");
     let mut is_explained = true;
     for output in text.split("program ").filter(|output| !output.is_empty()) {
@@ -89,7 +93,7 @@ fn explain() -> ExitCode {
             println!("this is no output of a program: {output}");
             return ExitCode::from(2);
         };
-        let program = together::of_seed(seed);
+        let program = together::of_seed(seed, allocates);
         if let Err(why) = order::explain(&program, &record) {
             println!("program {seed}: {why}\n{}", program.with(&record));
             is_explained = false;
@@ -99,7 +103,7 @@ fn explain() -> ExitCode {
 }
 
 #[cfg(target_family = "wasm")]
-fn explain() -> ExitCode {
+fn explain(_: bool) -> ExitCode {
     eprintln!("error: only the system itself explains what it does: run this natively");
     ExitCode::from(2)
 }
@@ -115,12 +119,13 @@ fn show(call: &Call) -> String {
 
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> {
     let (mut seeds, mut steps, mut only) = (None, STEPS, None);
-    let (mut tree, mut together) = (false, false);
+    let (mut tree, mut together, mut explain, mut allocates) = (false, false, false, true);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value"));
         match arg.as_str() {
             "--tree" => tree = true,
-            "--explain" => return Ok(Command::Explain),
+            "--explain" => explain = true,
+            "--no-allocate" => allocates = false,
             "--together" => together = true,
             "--steps" => steps = number(&value()?)?,
             "--only" => {
@@ -135,13 +140,14 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> {
         }
     }
     let seeds = match seeds {
-        None if tree => 0..0,
+        None if tree || explain => 0..0,
         seeds => seeds.ok_or("which seeds? for example 0..10")?,
     };
-    match together {
-        true => Ok(Command::Together(seeds)),
-        false => Ok(Command::Run { seeds, steps, only, tree }),
-    }
+    Ok(match (explain, together) {
+        (true, _) => Command::Explain { allocates },
+        (_, true) => Command::Together { seeds, allocates },
+        _ => Command::Run { seeds, steps, only, tree },
+    })
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {

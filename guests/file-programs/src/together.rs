@@ -67,7 +67,7 @@ pub(crate) struct Record {
     pub(crate) tree: Vec<String>,
 }
 
-pub(crate) fn of_seed(seed: u64) -> Program {
+pub(crate) fn of_seed(seed: u64, allocates: bool) -> Program {
     let mut random = Random::new(seed ^ 0x7_0067_E7E4);
     let theme = random.pick(&[
         Theme::Names,
@@ -80,7 +80,11 @@ pub(crate) fn of_seed(seed: u64) -> Program {
     let threads = 1 + random.below(8) as usize;
     let calls = (CALLS / threads).max(3);
     let first = random.before(theme);
-    let mut thread = || (0..calls).map(|_| random.together(theme)).collect();
+    let mut call = || match random.together(theme) {
+        Call::Allocate { fd, .. } if !allocates => Call::Stat { fd },
+        call => call,
+    };
+    let mut thread = || (0..calls).map(|_| call()).collect();
     let threads = (0..threads).map(|_| thread()).collect();
     Program { theme, first, threads, last: random.after(theme) }
 }
@@ -285,8 +289,8 @@ pub(crate) fn seen(theme: Theme, call: &Call, outcome: String) -> String {
 }
 
 /// Runs the program in a folder, and prints what happened.
-pub(crate) fn run(seed: u64) {
-    let program = of_seed(seed);
+pub(crate) fn run(seed: u64, allocates: bool) {
+    let program = of_seed(seed, allocates);
     let name = seed.to_string();
     println!("program {seed}");
     let mut main = Calls::in_folder(&name);

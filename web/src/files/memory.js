@@ -213,9 +213,18 @@ class MemoryNode {
   }
 
   resize(size) {
+    this.#resizeTo(() => size);
+  }
+
+  /** Makes it that long, if it is shorter; if not, that changes nothing but the times. */
+  allocate(end) {
+    this.#resizeTo(() => Math.max(this.#float(I.SIZE), end));
+  }
+
+  #resizeTo(size) {
     this.#take();
     try {
-      this.volume.resize(this.inode, size);
+      this.volume.resize(this.inode, size());
       this.volume.touch(this.inode, I.MTIME, I.CTIME);
     } finally {
       this.lock.give();

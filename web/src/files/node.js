@@ -181,6 +181,11 @@ class OpenFile {
     system(() => fs.ftruncateSync(this.fd, size));
   }
 
+  /** Node has no call for it: a file that another thread makes shorter meanwhile is long again. */
+  allocate(end) {
+    this.resize(Math.max(this.size(), end));
+  }
+
   sync(isDataOnly) {
     system(() => (isDataOnly ? fs.fdatasyncSync : fs.fsyncSync)(this.fd));
   }

@@ -166,6 +166,10 @@ class File extends Node {
     this.#contents.resize(size);
   }
 
+  allocate(end) {
+    this.resize(Math.max(this.size(), end));
+  }
+
   sync() {
     this.#contents.sync();
   }

@@ -19,8 +19,8 @@
 //              undefined if meanwhile the name stands for something else
 //   resource   of a file: read(at, vectors), write(at, vectors), append(vectors) and then `ended`,
 //              where that has ended, or later end(), if only the system knows; size(), resize(size),
-//              sync(isDataOnly), setAppend(isSet); of a directory what it has above; of both
-//              stat(), setTimes(), close()
+//              allocate(end), sync(isDataOnly), setAppend(isSet); of a directory what it has
+//              above; of both stat(), setTimes(), close()
 //   access     {read, write, truncate, append, sync, dsync}
 //   tree       of a directory, where there is one: a lock that a call with a path holds
 //
@@ -363,8 +363,7 @@ export class FileTable {
     const file = this.#file(fd, RIGHTS.ALLOCATE);
     if (!(file.access & RIGHTS.WRITE)) throw new Errno(E.BADF);
     this.#lock(file);
-    // Also if that changes nothing but the time.
-    yield file.resource.resize(Math.max(yield file.resource.size(), sizeOf(end)));
+    yield file.resource.allocate(sizeOf(end));
   }
 
   *fd_filestat_set_size(fd, size) {
