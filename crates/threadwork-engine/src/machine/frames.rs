@@ -55,7 +55,9 @@ mod linux {
     pub(crate) fn shorten_in<T: 'static>(store: &mut Store<T>, code: Arc<CodeMap>) {
         let handler = move |_, info: *const libc::siginfo_t, context: *const libc::c_void| {
             // SAFETY: Wasmtime passes on what the system has given its handler.
-            let (info, context) = unsafe { (&*info, &*context.cast::<libc::ucontext_t>()) };
+            let info = unsafe { &*info };
+            // SAFETY: as above.
+            let context = unsafe { &*context.cast::<libc::ucontext_t>() };
             let registers = &context.uc_mcontext.gregs;
             let pc = registers[libc::REG_RIP as usize] as usize;
             // The processor has refused the instruction: nobody has sent the signal. In guest
