@@ -11,32 +11,40 @@ use threadwork_engine::{Engine, ExitStatus, Module, Process, ProcessBuilder, Sto
 /// Threads that recurse.
 const THREADS: u32 = 8;
 
-/// What a thread does when all have come to the bottom of their stacks, where there are
-/// 250,000 frames above them; what the host does then, and what the status is.
-const ENDS: [(&str, fn(&Process), fn(&ExitStatus) -> bool); 4] = [
-    (
-        "(loop (br 0))",
-        |process| process.kill(),
-        |status| matches!(status, ExitStatus::Killed { .. }),
-    ),
-    (
-        "(drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1)))",
-        |process| process.kill(),
-        |status| matches!(status, ExitStatus::Killed { .. }),
-    ),
-    (
-        "(if (local.get 0) (then (call $exit (i32.const 7))) (else (loop (br 0))))",
-        |_| (),
-        |status| matches!(status, ExitStatus::Exited(7)),
-    ),
-    (
-        "(if (local.get 0) (then (unreachable)) (else (loop (br 0))))",
-        |_| (),
-        |status| match status {
+/// How a program ends.
+struct End {
+    /// What a thread does when all have come to the bottom of their stacks, where there are
+    /// 250,000 frames above them.
+    at_the_bottom: &'static str,
+    /// What the host does then.
+    host: fn(&Process),
+    expected: fn(&ExitStatus) -> bool,
+}
+
+const ENDS: [End; 4] = [
+    End {
+        at_the_bottom: "(loop (br 0))",
+        host: |process| process.kill(),
+        expected: |status| matches!(status, ExitStatus::Killed { .. }),
+    },
+    End {
+        at_the_bottom: "(drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1)))",
+        host: |process| process.kill(),
+        expected: |status| matches!(status, ExitStatus::Killed { .. }),
+    },
+    End {
+        at_the_bottom: "(if (local.get 0) (then (call $exit (i32.const 7))) (else (loop (br 0))))",
+        host: |_| (),
+        expected: |status| matches!(status, ExitStatus::Exited(7)),
+    },
+    End {
+        at_the_bottom: "(if (local.get 0) (then (unreachable)) (else (loop (br 0))))",
+        host: |_| (),
+        expected: |status| match status {
             ExitStatus::Trapped(trap) => trap.backtrace.frames().len() == 20,
             _ => false,
         },
-    ),
+    },
 ];
 
 fn text(at_the_bottom: &str) -> String {
@@ -79,7 +87,12 @@ fn threads_that_are_deep_in_a_recursion_end_without_a_visit_to_their_frames() {
 fn ends() {
     for stopping in [Stopping::default(), Stopping::Poll] {
         let engine = Engine::builder().stopping(stopping).build().unwrap();
-        for (at_the_bottom, end, expected) in ENDS {
+        for End {
+            at_the_bottom,
+            host,
+            expected,
+        } in ENDS
+        {
             let _watch = Watch::start();
             let module = Module::new(&engine, text(at_the_bottom).as_bytes()).unwrap();
             let (arrived, resident) = (AtomicU32::new(0), Arc::new(AtomicUsize::new(0)));
@@ -99,7 +112,7 @@ fn ends() {
             });
             let process = process.spawn().unwrap();
             until(|| resident.load(Ordering::SeqCst) > 0);
-            end(&process);
+            host(&process);
             let status = process.wait();
             assert!(expected(&status), "{at_the_bottom}: {status}");
             let before = resident.load(Ordering::SeqCst);
