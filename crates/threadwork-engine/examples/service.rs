@@ -88,11 +88,12 @@ async fn follow(process: &Process, client: &mut TcpStream) -> io::Result<String>
     let mut printed = BufReader::new(printed.take(MOST_OUTPUT));
     let mut more = [0];
     tokio::select! {
-        sent = copy_buf(&mut printed, &mut to_client) => match sent? {
-            MOST_OUTPUT => process.kill_with("it prints too much"),
-            // The end of its output: it has ended, or is about to.
-            _ => {}
-        },
+        sent = copy_buf(&mut printed, &mut to_client) => {
+            // If it is less, the program has ended, or is about to.
+            if sent? == MOST_OUTPUT {
+                process.kill_with("it prints too much");
+            }
+        }
         // The client has nothing more to say: this is its leaving.
         _ = from_client.read(&mut more) => process.kill_with("the client has gone"),
     }
