@@ -15,6 +15,9 @@ use wasmtime::{ResourceLimiter, SharedMemory};
 /// since a table that grows is a vector, which may have room for twice what is in it.
 pub(crate) const ELEMENT: usize = 2 * size_of::<usize>();
 
+/// Elements of the largest table, as in browsers.
+const MOST_ELEMENTS: usize = 10_000_000;
+
 impl ThreadContext {
     /// Of a store of the process whose first thread is this one.
     pub(crate) fn new(process: &Arc<State>, thread: &Arc<ThreadState>) -> Self {
@@ -242,7 +245,8 @@ impl ResourceLimiter for ThreadContext {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(self.grow(current, desired, maximum, ELEMENT))
+        // Nothing stops the thread while they are filled.
+        Ok(desired <= MOST_ELEMENTS && self.grow(current, desired, maximum, ELEMENT))
     }
 }
 

@@ -27,6 +27,24 @@ const STAGE: &str = r#"
 
 // ---- In sum ----
 
+/// As in browsers, without any limit of the embedder's: to fill one takes time.
+#[test]
+fn a_table_has_ten_million_elements_at_most() {
+    let module = text(&format!(
+        r#"(module {STAGE}
+             (table $t 1 funcref)
+             (func (export "_start")
+               (call $say (table.grow $t (ref.null func) (i32.const 10000000)))
+               (call $say (table.grow $t (ref.null func) (i32.const 9999999)))
+               (call $say (table.grow $t (ref.null func) (i32.const 1)))))"#
+    ));
+    let (heard, status) = under(Limits::default(), &module);
+    assert!(status.success(), "{status}");
+    assert_eq!(heard, [-1, 1, -1]);
+    let refused = text(r#"(module (table 10000001 funcref) (func (export "_start")))"#);
+    assert!(ProcessBuilder::new(&refused).spawn().is_err());
+}
+
 /// What each thread's instance has for itself of globals and segments, where that is much.
 #[test]
 fn globals_and_segments_of_elements_count_for_each_thread() {
