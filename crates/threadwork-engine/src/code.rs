@@ -44,8 +44,8 @@ pub(crate) struct OwnSize {
     pub(crate) pages: u64,
     /// Elements of its tables, all together.
     pub(crate) elements: u64,
-    /// Bytes of the host for its globals, functions and segments of elements, beyond what
-    /// each may have.
+    /// Bytes of the host for its globals, functions and passive segments of elements, beyond
+    /// what each may have.
     pub(crate) rest: u64,
 }
 

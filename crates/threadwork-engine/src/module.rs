@@ -419,19 +419,19 @@ fn compile(engine: &Engine, rewritten: &Rewritten) -> Result<wasmtime::Module, E
 /// global is one.
 fn check_globals(wasm: &[u8]) -> Result<(), Error> {
     const MOST: u32 = 60_000;
-    for payload in wasmparser::Parser::new(0).parse_all(wasm) {
-        if let Ok(wasmparser::Payload::GlobalSection(globals)) = payload
-            && globals.count() > MOST
-        {
-            return Err(Error::Compile {
-                message: format!(
-                    "it has {} globals, more than the {MOST} that the compiler can handle",
-                    globals.count()
-                ),
-            });
-        }
+    let mut sections = wasmparser::Parser::new(0).parse_all(wasm);
+    let globals = sections.find_map(|section| match section {
+        Ok(wasmparser::Payload::GlobalSection(globals)) => Some(globals.count()),
+        _ => None,
+    });
+    match globals {
+        Some(count) if count > MOST => Err(Error::Compile {
+            message: format!(
+                "it has {count} globals, more than the {MOST} that the compiler can handle"
+            ),
+        }),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn check_thread_start(module: &wasmtime::Module, program: &Program) -> Result<(), Error> {
@@ -457,7 +457,7 @@ fn check_thread_start(module: &wasmtime::Module, program: &Program) -> Result<()
 
 /// What an instance has for itself.
 fn own_size(wasm: &[u8]) -> OwnSize {
-    use wasmparser::Payload;
+    use wasmparser::{ElementKind, Payload};
 
     /// Bytes of the host for a global, and for an entry of a segment.
     const VALUE: u64 = 16;
@@ -487,9 +487,12 @@ fn own_size(wasm: &[u8]) -> OwnSize {
             Payload::GlobalSection(globals) => rest += VALUE * u64::from(globals.count()),
             Payload::FunctionSection(functions) => rest += FUNCTION * u64::from(functions.count()),
             Payload::ElementSection(segments) => {
-                for segment in segments.into_iter().map_while(Result::ok) {
-                    rest += VALUE * elements_in(&segment);
-                }
+                let segments = segments.into_iter().map_while(Result::ok);
+                // The others are used up when the instance is made.
+                let kept = segments.filter(|segment| matches!(segment.kind, ElementKind::Passive));
+                rest += kept
+                    .map(|segment| VALUE * elements_in(&segment))
+                    .sum::<u64>();
             }
             _ => {}
         }

@@ -240,10 +240,9 @@ impl Outcome {
 
 impl Watcher {
     fn tell(self, status: &ExitStatus) {
-        let status = status.clone();
         // What a panic in it may have left half done is the embedder's.
         let _ = catch_unwind(AssertUnwindSafe(|| match self {
-            Self::Call(on_exit) => on_exit(status),
+            Self::Call(on_exit) => on_exit(status.clone()),
             Self::Wake(waker) => waker.wake(),
         }));
     }
