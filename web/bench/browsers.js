@@ -1,52 +1,14 @@
-// Starts a host on the page or the script, in a process group of its own, and knows what
-// memory the group has.
+// Starts a host on the page or the script, and knows what memory its process group has.
 
-import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { startHost as start } from '../test/hosts.js';
 
-const CHROMIUM_FLAGS = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
-const HOSTS = {
-  node: {
-    commands: [process.execPath],
-    args: (base, _profile, out) => [fileURLToPath(new URL('./node.js', import.meta.url)), base, out],
-  },
-  chromium: {
-    commands: ['chromium', 'chromium-browser', 'google-chrome'],
-    args: (base, profile) => [...CHROMIUM_FLAGS, `--user-data-dir=${profile}`, `${base}bench/page.html`],
-  },
-  firefox: {
-    commands: ['firefox-esr', 'firefox'],
-    args: (base, profile) => ['--headless', '--no-remote', '--profile', profile, `${base}bench/page.html`],
-  },
-};
+const SCRIPT = fileURLToPath(new URL('./node.js', import.meta.url));
 
 /** A function that ends it, with `resident()`, which is in bytes. */
 export function startHost(name, base, out, ended) {
-  if (!HOSTS[name]) throw new Error(`there is no host ${name}: node, chromium or firefox`);
-  const { commands, args } = HOSTS[name];
-  const exists = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0;
-  const command = commands.find(exists);
-  if (!command) throw new Error(`there is no ${name} here: install one of ${commands.join(', ')}`);
-  const profile = mkdtempSync(join(tmpdir(), `threadwork-bench-${name}-`));
-  const stdio = ['ignore', 'ignore', name === 'node' ? 'inherit' : 'ignore'];
-  const child = spawn(command, args(base, profile, out), { stdio, detached: true });
-  child.on('exit', () => {
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
-    ended();
-  });
-  const stop = () => child.exitCode ?? process.kill(-child.pid, 'SIGKILL');
+  const { child, stop } = start(name, { script: [SCRIPT, base, out], url: `${base}bench/page.html` }, ended);
   return Object.assign(stop, { resident: () => residentOf(child.pid) });
 }
 

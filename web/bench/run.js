@@ -1,4 +1,4 @@
-// Runs the benchmarks: `node run.js [--host node|chromium|firefox]... [--quick]
+// Runs the benchmarks: `node run.js [--host HOST]... [--quick]
 // [--filter TEXT] [--json FILE]`, in Node by default.
 //
 // What is measured is in cases.js, how in rounds.js; this builds, serves, starts the hosts and
