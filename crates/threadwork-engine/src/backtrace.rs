@@ -8,6 +8,8 @@
 mod bounds;
 
 use gimli::LittleEndian;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use threadwork_rewrite::OffsetMap;
@@ -16,11 +18,31 @@ use wasmtime::WasmBacktrace;
 /// Where the frames of a module's backtraces are looked up.
 pub(crate) struct Symbols {
     offsets: OffsetMap,
-    /// Whether the module says that some of it was written in Rust.
-    has_rust: bool,
+    told: Told,
     /// The original module if it has debug information, else empty.
-    original: Arc<[u8]>,
+    original: Vec<u8>,
     dwarf: OnceLock<Option<Dwarf>>,
+}
+
+/// What a module tells of itself, in its custom sections.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Told {
+    /// That some of it was written in Rust.
+    has_rust: bool,
+    /// From which lines it was made.
+    has_lines: bool,
+}
+
+impl Told {
+    pub(crate) fn of(original: &[u8]) -> Self {
+        let is_rust = |(name, data): (&str, &[u8])| {
+            name == "producers" && data.windows(RUST.len()).any(|bytes| bytes == RUST)
+        };
+        Self {
+            has_rust: sections(original).any(is_rust),
+            has_lines: sections(original).any(|(name, _)| name == ".debug_line"),
+        }
+    }
 }
 
 /// How compilers name the language in a module's section `producers`.
@@ -30,16 +52,15 @@ const RUST: &[u8] = b"Rust";
 type Dwarf = std::sync::Mutex<addr2line::Context<gimli::EndianArcSlice<LittleEndian>>>;
 
 impl Symbols {
-    pub(crate) fn new(offsets: OffsetMap, original: &[u8]) -> Self {
-        let has_dwarf = sections(original).any(|(name, _)| name == ".debug_line");
-        let has_rust = sections(original).any(|(name, data)| {
-            name == "producers" && data.windows(RUST.len()).any(|bytes| bytes == RUST)
-        });
-        let original = if has_dwarf { original } else { &[] };
+    pub(crate) fn new(offsets: OffsetMap, told: Told, original: Cow<'_, [u8]>) -> Self {
         Self {
             offsets,
-            has_rust,
-            original: original.into(),
+            told,
+            original: if told.has_lines {
+                original.into_owned()
+            } else {
+                Vec::new()
+            },
             dwarf: OnceLock::new(),
         }
     }
@@ -67,7 +88,7 @@ impl Symbols {
             let function = frame.function.as_ref().and_then(|f| f.raw_name().ok());
             let location = frame.location.as_ref();
             lines.push(Line {
-                function: function.map(|name: std::borrow::Cow<'_, str>| demangle(&name)),
+                function: function.map(|name: Cow<'_, str>| demangle(&name)),
                 file: location
                     .and_then(|l| l.file)
                     .map(|file| printable(format_args!("{file}"))),
@@ -247,7 +268,7 @@ impl Backtrace {
     pub(crate) fn is_of_rust(&self) -> bool {
         self.symbols
             .as_ref()
-            .is_some_and(|symbols| symbols.has_rust)
+            .is_some_and(|symbols| symbols.told.has_rust)
     }
 
     /// Whether there is no frame: the thread was not in guest code.

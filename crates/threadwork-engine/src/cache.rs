@@ -2,15 +2,15 @@
 //!
 //! An entry is one file, named after everything that its contents depend on: the
 //! module's bytes, Wasmtime's settings and version, this crate's version and the rewriter's
-//! sources. It holds
-//! a checksum, so that a file that was cut short or damaged is compiled again. A
+//! sources. It begins with the machine code, which is run where the file is mapped, and
+//! ends with a checksum, so that a file that was cut short or damaged is compiled again. A
 //! cache never makes a load fail: whatever goes wrong, the module is compiled.
 //!
 //! Invariant: entries appear whole, by a rename. The directory is made for its
 //! owner only, because what is in it is run.
 
 use crate::engine::Engine;
-use crate::machine::run_apart;
+use crate::machine::{Mapped, run_apart};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ const CHECKSUM: usize = blake3::OUT_LEN;
 const STACK: usize = 256 << 10;
 
 /// To be raised whenever what is kept has another form.
-const FORMAT: u32 = 9;
+const FORMAT: u32 = 10;
 
 /// The file of a module in `dir`.
 pub(crate) fn entry(dir: &Path, wasm: &[u8], engine: &Engine) -> PathBuf {
@@ -64,13 +64,43 @@ impl std::hash::Hasher for Settings {
     }
 }
 
-/// The contents of an entry, if it is there and whole.
-pub(crate) fn load(entry: &Path) -> Option<Vec<u8>> {
-    let mut bytes = fs::read(entry).ok()?;
-    let contents = bytes.len().checked_sub(CHECKSUM)?;
-    let whole = blake3::hash(&bytes[..contents]).as_bytes() == &bytes[contents..];
-    bytes.truncate(contents);
-    whole.then_some(bytes)
+/// An entry that is whole.
+pub(crate) struct Entry {
+    file: Mapped,
+    code: usize,
+    end: usize,
+}
+
+impl Entry {
+    /// The entry at `path`, if it is there and whole.
+    pub(crate) fn load(path: &Path) -> Option<Self> {
+        // SAFETY: entries appear whole, in a directory that only its owner may write to, who
+        // does not change them: `EngineBuilder::cache_dir` asks for it.
+        let file = unsafe { Mapped::open(path) }.ok()?;
+        let (body, sum) = file.split_last_chunk::<CHECKSUM>()?;
+        if blake3::hash(body) != *sum {
+            return None;
+        }
+        let (body, code) = body.split_last_chunk()?;
+        let code = usize::try_from(u64::from_le_bytes(*code)).ok()?;
+        let end = body.len();
+        (code <= end).then_some(Self { file, code, end })
+    }
+
+    /// Machine code.
+    pub(crate) fn code(&self) -> &[u8] {
+        &self.file[..self.code]
+    }
+
+    /// The whole, which begins with machine code, to be mapped; `None` if the system cannot.
+    pub(crate) fn file(&self) -> Option<fs::File> {
+        self.file.file()
+    }
+
+    /// What is known of the module beside its code.
+    pub(crate) fn rest(&self) -> &[u8] {
+        &self.file[self.code..self.end]
+    }
 }
 
 /// Writes an entry; failures are ignored.
@@ -78,21 +108,26 @@ pub(crate) fn load(entry: &Path) -> Option<Vec<u8>> {
 /// Not on the calling thread, which is the embedder's: a file that becomes larger than the
 /// program may make it (`ulimit -f`) is an error on ours, and a signal that ends the program
 /// on others.
-pub(crate) fn store(entry: PathBuf, contents: Vec<u8>) {
+pub(crate) fn store(entry: PathBuf, code: Vec<u8>, rest: Vec<u8>) {
     let _ = run_apart("threadwork-file", STACK, move || {
-        try_store(&entry, &contents)
+        let length = (code.len() as u64).to_le_bytes();
+        try_store(&entry, &[&code, &rest, &length])
     });
 }
 
-fn try_store(entry: &Path, contents: &[u8]) -> std::io::Result<()> {
+fn try_store(entry: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
     let dir = entry.parent().unwrap_or(Path::new("."));
     create_private(dir)?;
     let mut unique = [0; 8];
     getrandom::fill(&mut unique)?;
     let temporary = dir.join(format!("{:016x}.tmp", u64::from_le_bytes(unique)));
     let written = fs::File::create_new(&temporary).and_then(|mut file| {
-        file.write_all(contents)?;
-        file.write_all(blake3::hash(contents).as_bytes())?;
+        let mut sum = blake3::Hasher::new();
+        for part in parts {
+            sum.update(part);
+            file.write_all(part)?;
+        }
+        file.write_all(sum.finalize().as_bytes())?;
         fs::rename(&temporary, entry)
     });
     if written.is_err() {

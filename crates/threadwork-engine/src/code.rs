@@ -2,6 +2,7 @@
 
 use crate::backtrace::{Backtrace, Symbols};
 use crate::machine::CodeMap;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use threadwork_rewrite::SharedMemoryImport;
 use wasmtime::WasmBacktrace;
@@ -38,7 +39,7 @@ pub(crate) struct Code {
 }
 
 /// What each instance of a module has for itself, when it is made.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct OwnSize {
     /// Pages of its memories that are not shared, all together.
     pub(crate) pages: u64,
@@ -52,7 +53,7 @@ pub(crate) struct OwnSize {
 /// What a module has for each thread, by the names that its linker has left in it,
 /// whether it exports that or not. Who makes an instance for a thread needs exports to set
 /// it up.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ThreadData {
     /// The module has a stack in linear memory.
     pub(crate) stack: bool,

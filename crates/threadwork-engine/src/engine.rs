@@ -100,7 +100,8 @@ pub struct EngineBuilder {
 
 impl EngineBuilder {
     /// Keeps compiled modules in `dir`, which only the user should be able to write
-    /// to: what is found there is run. Without one, each load compiles.
+    /// to: what is found there is run, where its file is mapped. Files may be removed at any
+    /// time, but not changed. Without a directory, each load compiles.
     #[must_use]
     pub fn cache_dir(mut self, dir: Option<PathBuf>) -> Self {
         self.cache = dir;

@@ -1,7 +1,7 @@
 //! [`Module`]: a program, checked, rewritten and compiled.
 
-use crate::backtrace::Symbols;
-use crate::cache;
+use crate::backtrace::{Symbols, Told};
+use crate::cache::{self, Entry};
 use crate::code::{Code, OwnSize, ThreadData};
 use crate::compile_limits::elements_in;
 use crate::engine::{Engine, Stopping};
@@ -38,7 +38,7 @@ struct Inner {
 
 /// What the cache, and a precompiled module, keeps beside the compiled code.
 #[derive(Serialize, Deserialize)]
-struct Cached<'a> {
+struct Cached {
     memories: Vec<CachedMemory>,
     wasi_memory: Option<u32>,
     sync: Vec<CachedSync>,
@@ -47,8 +47,9 @@ struct Cached<'a> {
     stop_function: Option<u32>,
     stack_overflow: Option<u32>,
     offsets: Vec<u8>,
-    #[serde(borrow)]
-    code: Cow<'a, [u8]>,
+    own: OwnSize,
+    thread_data: ThreadData,
+    told: Told,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -85,23 +86,24 @@ impl Module {
     /// If the bytes are not a module that can run here; the message says why, and
     /// what to do.
     pub fn new(engine: &Engine, bytes: &[u8]) -> Result<Self, Error> {
-        let wasm = binary(bytes)?;
+        Self::load(engine, binary(Cow::Borrowed(bytes))?)
+    }
+
+    /// A module in the binary format.
+    fn load(engine: &Engine, wasm: Cow<'_, [u8]>) -> Result<Self, Error> {
         let Some(dir) = engine.cache() else {
-            let rewritten = prepare(engine, &wasm)?;
-            let code = compile(engine, &rewritten)?;
-            return Self::assemble(engine, &wasm, code, Program::from(rewritten));
+            let (code, program) = build(engine, &wasm)?;
+            return Self::assemble(engine, wasm, code, program);
         };
         let entry = cache::entry(dir, &wasm, engine);
-        if let Some((code, program)) = cache::load(&entry).and_then(|b| thaw(engine, &b)) {
-            return Self::assemble(engine, &wasm, code, program);
+        if let Some((code, program)) = Entry::load(&entry).and_then(|e| thaw_entry(engine, &e)) {
+            return Self::assemble(engine, wasm, code, program);
         }
-        let rewritten = prepare(engine, &wasm)?;
-        let code = compile(engine, &rewritten)?;
-        let program = Program::from(rewritten);
-        if let Some(frozen) = freeze(&code, &program) {
-            cache::store(entry, frozen);
+        let (code, program) = build(engine, &wasm)?;
+        if let Some((code, rest)) = freeze(&code, &program) {
+            cache::store(entry, code, rest);
         }
-        Self::assemble(engine, &wasm, code, program)
+        Self::assemble(engine, wasm, code, program)
     }
 
     /// Like [`new`](Self::new), with the contents of a file.
@@ -112,17 +114,19 @@ impl Module {
     pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let read = || {
-            let mut bytes = Vec::new();
+            let file = File::open(path)?;
             // A device may have no end. What is longer than this is refused.
             let most = MAX_MODULE_SIZE as u64 + 1;
-            File::open(path)?.take(most).read_to_end(&mut bytes)?;
+            let length = file.metadata()?.len().min(most);
+            let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1);
+            file.take(most).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
         let bytes = read().map_err(|source| Error::Read {
             path: path.to_owned(),
             source,
         })?;
-        Self::new(engine, &bytes)
+        Self::load(engine, binary(Cow::Owned(bytes))?)
     }
 
     /// A module in the binary or the text format as other hosts of Threadwork run it, such
@@ -146,7 +150,7 @@ impl Module {
             stack_check: true,
             ..Options::default()
         };
-        Ok(rewrite_with(&binary(bytes)?, options)?.wasm)
+        Ok(rewrite_with(&binary(Cow::Borrowed(bytes))?, options)?.wasm)
     }
 
     /// Machine code of a module in the binary or the text format, to be shipped: for
@@ -173,14 +177,13 @@ impl Module {
     /// # }
     /// ```
     pub fn precompile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, Error> {
-        let wasm = binary(bytes)?;
-        let rewritten = prepare(engine, &wasm)?;
-        let code = compile(engine, &rewritten)?;
-        let frozen = freeze(&code, &Program::from(rewritten));
-        let frozen = frozen.ok_or_else(|| Error::Compile {
+        let wasm = binary(Cow::Borrowed(bytes))?;
+        let (code, program) = build(engine, &wasm)?;
+        let frozen = freeze(&code, &program);
+        let (code, rest) = frozen.ok_or_else(|| Error::Compile {
             message: "its machine code cannot be written".to_owned(),
         })?;
-        Ok(precompiled::pack(engine, &wasm, &frozen))
+        Ok(precompiled::pack(engine, &wasm, &code, &rest))
     }
 
     /// The module of what [`precompile`](Self::precompile) has returned.
@@ -197,11 +200,16 @@ impl Module {
     /// whatever the host program may. The bytes must come from `precompile`, by a way on
     /// which nobody could change them whom you would not let write your own program.
     pub unsafe fn deserialize(engine: &Engine, bytes: &[u8]) -> Result<Self, Error> {
-        let (wasm, frozen) = precompiled::unpack(engine, bytes)?;
-        let thawed = thaw(engine, frozen);
+        let parts = precompiled::unpack(engine, bytes)?;
+        let program = thaw(parts.rest);
+        // SAFETY: our caller promises that they are of `precompile`.
+        let code =
+            unsafe { wasmtime::Module::deserialize(engine.machine().wasmtime(), parts.code) };
         // The same settings, but for the processor.
-        let (code, program) = thawed.ok_or(Error::PrecompiledElsewhere)?;
-        Self::assemble(engine, wasm, code, program)
+        let (Some(program), Ok(code)) = (program, code) else {
+            return Err(Error::PrecompiledElsewhere);
+        };
+        Self::assemble(engine, Cow::Borrowed(parts.wasm), code, program)
     }
 
     /// Whether these bytes begin as what [`precompile`](Self::precompile) returns.
@@ -222,7 +230,7 @@ impl Module {
 
     fn assemble(
         engine: &Engine,
-        original: &[u8],
+        original: Cow<'_, [u8]>,
         wasmtime: wasmtime::Module,
         program: Program,
     ) -> Result<Self, Error> {
@@ -245,7 +253,7 @@ impl Module {
         Ok(Self(Arc::new(Inner {
             engine: engine.clone(),
             code: Arc::new(Code {
-                own: own_size(original),
+                own: program.own,
                 own_memories: wasmtime.resources_required().num_memories,
                 wasmtime,
                 max_wasm_stack: engine.max_wasm_stack(),
@@ -257,8 +265,8 @@ impl Module {
                 map: Arc::new(map),
                 stack_overflow: program.stack_overflow,
                 spawns,
-                thread_data: thread_data(original),
-                symbols: Arc::new(Symbols::new(program.offsets, original)),
+                thread_data: program.thread_data,
+                symbols: Arc::new(Symbols::new(program.offsets, program.told, original)),
             }),
             linker,
         })))
@@ -300,7 +308,7 @@ impl std::fmt::Debug for Module {
     }
 }
 
-/// What the rewriter says of a module, beside its code.
+/// What is known of a module, beside its code.
 struct Program {
     memories: Vec<SharedMemoryImport>,
     wasi_memory: Option<u32>,
@@ -310,9 +318,29 @@ struct Program {
     stop_function: Option<u32>,
     stack_overflow: Option<u32>,
     offsets: OffsetMap,
+    own: OwnSize,
+    thread_data: ThreadData,
+    told: Told,
 }
 
 impl Program {
+    /// What the rewriter, and the `original` itself, say of a module.
+    fn new(rewritten: Rewritten, original: &[u8]) -> Self {
+        Self {
+            memories: rewritten.memories,
+            wasi_memory: rewritten.wasi_memory,
+            sync: rewritten.sync,
+            has_reset: rewritten.has_reset,
+            has_poll: rewritten.has_poll,
+            stop_function: rewritten.stop_function,
+            stack_overflow: rewritten.stack_overflow,
+            offsets: rewritten.offsets,
+            own: own_size(original),
+            thread_data: thread_data(original),
+            told: Told::of(original),
+        }
+    }
+
     /// Whether it can make the first of the shared memories larger.
     fn grows_memory(&self) -> bool {
         let first = self.memories.first().map(|memory| memory.index);
@@ -327,29 +355,15 @@ impl Program {
     }
 }
 
-impl From<Rewritten> for Program {
-    fn from(rewritten: Rewritten) -> Self {
-        Self {
-            memories: rewritten.memories,
-            wasi_memory: rewritten.wasi_memory,
-            sync: rewritten.sync,
-            has_reset: rewritten.has_reset,
-            has_poll: rewritten.has_poll,
-            stop_function: rewritten.stop_function,
-            stack_overflow: rewritten.stack_overflow,
-            offsets: rewritten.offsets,
-        }
-    }
-}
-
 /// The binary format of `bytes`, which may be text.
-fn binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
+fn binary(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, Error> {
     let text = bytes.trim_ascii_start();
     if !text.starts_with(b"(") && !text.starts_with(b";;") {
-        return Ok(Cow::Borrowed(bytes));
+        return Ok(bytes);
     }
-    wat::parse_bytes(bytes).map_err(|error| Error::Text {
-        message: text_message(&error.to_string(), bytes),
+    let parsed = wat::parse_bytes(&bytes).map(Cow::into_owned);
+    parsed.map(Cow::Owned).map_err(|error| Error::Text {
+        message: text_message(&error.to_string(), &bytes),
     })
 }
 
@@ -379,6 +393,13 @@ fn word_at(place: &str, text: &[u8]) -> String {
         rest.split(end).next().map(str::to_owned)
     };
     word().unwrap_or_default()
+}
+
+/// Checks, rewrites and compiles.
+fn build(engine: &Engine, wasm: &[u8]) -> Result<(wasmtime::Module, Program), Error> {
+    let rewritten = prepare(engine, wasm)?;
+    let code = compile(engine, &rewritten)?;
+    Ok((code, Program::new(rewritten, wasm)))
 }
 
 fn prepare(engine: &Engine, wasm: &[u8]) -> Result<Rewritten, Error> {
@@ -530,7 +551,8 @@ fn thread_data(wasm: &[u8]) -> ThreadData {
     found
 }
 
-fn freeze(code: &wasmtime::Module, program: &Program) -> Option<Vec<u8>> {
+/// Machine code and the rest, to be written.
+fn freeze(code: &wasmtime::Module, program: &Program) -> Option<(Vec<u8>, Vec<u8>)> {
     let sync = program.sync.iter().map(|import| {
         let op = OPS.iter().position(|op| *op == import.op)?;
         Some(CachedSync {
@@ -549,18 +571,16 @@ fn freeze(code: &wasmtime::Module, program: &Program) -> Option<Vec<u8>> {
         stop_function: program.stop_function,
         stack_overflow: program.stack_overflow,
         offsets: program.offsets.to_bytes(),
-        code: code.serialize().ok()?.into(),
+        own: program.own,
+        thread_data: program.thread_data,
+        told: program.told,
     };
-    postcard::to_stdvec(&cached).ok()
+    Some((code.serialize().ok()?, postcard::to_stdvec(&cached).ok()?))
 }
 
-fn thaw(engine: &Engine, bytes: &[u8]) -> Option<(wasmtime::Module, Program)> {
-    let cached: Cached<'_> = postcard::from_bytes(bytes).ok()?;
-    // SAFETY: of the cache, the entry's name and checksum say that this very engine wrote it,
-    // in a directory that only its owner may write to, which `EngineBuilder::cache_dir` asks
-    // the embedder for; `Module::deserialize` asks its caller for bytes that are trusted.
-    let code =
-        unsafe { wasmtime::Module::deserialize(engine.machine().wasmtime(), &cached.code) }.ok()?;
+/// The rest of what [`freeze`] made.
+fn thaw(rest: &[u8]) -> Option<Program> {
+    let cached: Cached = postcard::from_bytes(rest).ok()?;
     let sync = cached.sync.into_iter().map(|import| {
         Some(SyncImport {
             op: *OPS.get(usize::from(import.op))?,
@@ -569,7 +589,7 @@ fn thaw(engine: &Engine, bytes: &[u8]) -> Option<(wasmtime::Module, Program)> {
             name: import.name,
         })
     });
-    let program = Program {
+    Some(Program {
         memories: cached.memories.into_iter().map(|memory| memory.0).collect(),
         wasi_memory: cached.wasi_memory,
         sync: sync.collect::<Option<_>>()?,
@@ -578,6 +598,22 @@ fn thaw(engine: &Engine, bytes: &[u8]) -> Option<(wasmtime::Module, Program)> {
         stop_function: cached.stop_function,
         stack_overflow: cached.stack_overflow,
         offsets: OffsetMap::from_bytes(&cached.offsets)?,
-    };
-    Some((code, program))
+        own: cached.own,
+        thread_data: cached.thread_data,
+        told: cached.told,
+    })
+}
+
+/// A module of the cache. Its code is used where the file is mapped, if the system lets it.
+fn thaw_entry(engine: &Engine, entry: &Entry) -> Option<(wasmtime::Module, Program)> {
+    let wasmtime = engine.machine().wasmtime();
+    let mapped = entry.file().and_then(|file| {
+        // SAFETY: the entry's name and checksum say that this very engine wrote it, in a
+        // directory that only its owner may write to, who does not change entries: both is
+        // what `EngineBuilder::cache_dir` asks the embedder for.
+        unsafe { wasmtime::Module::deserialize_open_file(wasmtime, file) }.ok()
+    });
+    // SAFETY: as above. A file system may forbid to run what is mapped from it.
+    let copied = || unsafe { wasmtime::Module::deserialize(wasmtime, entry.code()) }.ok();
+    Some((mapped.or_else(copied)?, thaw(entry.rest())?))
 }

@@ -1,7 +1,7 @@
 //! Machine code in a file of its own, to be shipped.
 //!
 //! The form: [`MAGIC`], what the code depends on beside its module ([`cache::identity`]), the
-//! length of the module, the module, what the rewriter and the compiler made of it, and a
+//! module and the machine code, each after its length, what else is known of it, and a
 //! checksum of all before.
 //!
 //! Invariant: what [`unpack`] returns was packed for an engine with the same version and
@@ -16,13 +16,22 @@ pub(crate) const MAGIC: &[u8; 8] = b"\0twcode\n";
 
 const HASH: usize = blake3::OUT_LEN;
 
+/// What is in such a file.
+pub(crate) struct Parts<'a> {
+    pub(crate) wasm: &'a [u8],
+    pub(crate) code: &'a [u8],
+    pub(crate) rest: &'a [u8],
+}
+
 /// Puts a module and what was made of it into one.
-pub(crate) fn pack(engine: &Engine, wasm: &[u8], made: &[u8]) -> Vec<u8> {
+pub(crate) fn pack(engine: &Engine, wasm: &[u8], code: &[u8], rest: &[u8]) -> Vec<u8> {
     let mut file = MAGIC.to_vec();
     file.extend(cache::identity(engine).finalize().as_bytes());
-    file.extend((wasm.len() as u64).to_le_bytes());
-    file.extend(wasm);
-    file.extend(made);
+    for part in [wasm, code] {
+        file.extend((part.len() as u64).to_le_bytes());
+        file.extend(part);
+    }
+    file.extend(rest);
     let sum = blake3::hash(&file);
     file.extend(sum.as_bytes());
     file
@@ -33,7 +42,7 @@ pub(crate) fn pack(engine: &Engine, wasm: &[u8], made: &[u8]) -> Vec<u8> {
 /// # Errors
 ///
 /// [`Error::NotPrecompiled`], or [`Error::PrecompiledElsewhere`].
-pub(crate) fn unpack<'a>(engine: &Engine, file: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Error> {
+pub(crate) fn unpack<'a>(engine: &Engine, file: &'a [u8]) -> Result<Parts<'a>, Error> {
     let damaged = |reason| Error::NotPrecompiled { reason };
     let body = file.strip_prefix(MAGIC);
     let body = body.ok_or_else(|| damaged("it does not begin as such a file does"))?;
@@ -46,7 +55,13 @@ pub(crate) fn unpack<'a>(engine: &Engine, file: &'a [u8]) -> Result<(&'a [u8], &
     if cache::identity(engine).finalize() != *identity {
         return Err(Error::PrecompiledElsewhere);
     }
-    let (length, body) = body.split_first_chunk().ok_or_else(cut)?;
-    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| cut())?;
-    body.split_at_checked(length).ok_or_else(cut)
+    let (wasm, body) = split_part(body).ok_or_else(cut)?;
+    let (code, rest) = split_part(body).ok_or_else(cut)?;
+    Ok(Parts { wasm, code, rest })
+}
+
+/// A part that comes after its length, and what follows it.
+fn split_part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, bytes) = bytes.split_first_chunk()?;
+    bytes.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)
 }

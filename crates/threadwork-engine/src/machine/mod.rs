@@ -8,6 +8,7 @@
 //! | `os_thread` | operating-system threads that guests can run on |
 //! | `stop_signal` | stops a thread in the middle of guest code |
 //! | `frames` | what it costs to end a guest that is deep in a recursion |
+//! | `mapped` | a file's contents, where it is mapped |
 //! | `compiler` | compiles, on threads that live as long as the compile |
 //! | `compile_process` | compiles in a process of its own |
 //! | `system_limits` | how many threads and mappings the system has for an engine |
@@ -19,6 +20,7 @@ mod compile_process;
 mod compiler;
 mod cpu_clock;
 mod frames;
+mod mapped;
 mod os_thread;
 mod stop_signal;
 mod system_limits;
@@ -31,6 +33,7 @@ pub(crate) use compiler::{Compiler, config};
 pub(crate) use cpu_clock::{CpuClock, SUPPORTED as HAS_CPU_CLOCKS};
 use frames::NoFrames;
 pub(crate) use frames::shorten_in;
+pub(crate) use mapped::Mapped;
 pub(crate) use os_thread::{run_apart, with_traps};
 pub(crate) use stop_signal::{
     Reasons, Receiver, SUPPORTED as CAN_SIGNAL, install as install_signal, stoppable,

@@ -51,6 +51,24 @@ fn a_second_load_comes_from_the_cache() {
     assert_eq!(fs::metadata(the_entry(&folder)).unwrap().ino(), inode);
 }
 
+/// Its code is not copied, and what many programs run is in memory once.
+#[test]
+#[cfg(target_os = "linux")]
+fn code_is_run_where_its_entry_is_mapped() {
+    let folder = tempfile::tempdir().unwrap();
+    works(folder.path());
+    let entry = the_entry(folder.path());
+    let runs = |maps: &str| {
+        let mut lines = maps.lines().filter(|line| line.ends_with(entry.to_str().unwrap()));
+        lines.any(|line| line.contains(" r-xp "))
+    };
+    let module = Module::new(&engine(folder.path()), TEXT).unwrap();
+    assert!(runs(&fs::read_to_string("/proc/self/maps").unwrap()));
+    // As somebody does who empties the cache.
+    fs::remove_file(&entry).unwrap();
+    assert!(run(ProcessBuilder::new(&module)).success());
+}
+
 /// Whatever becomes of an entry, the module is compiled and the entry made good.
 #[test]
 fn a_damaged_entry_is_compiled_again() {
