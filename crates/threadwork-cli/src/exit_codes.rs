@@ -29,11 +29,12 @@ pub(crate) const TEST_FAILED: i32 = 1;
 
 /// Every code that `threadwork run` exits with when it is not the program's own.
 /// [`threadwork_engine::ExitStatus::code`] gives those of a program that started.
-pub(crate) const TABLE: [(i32, &str); 14] = [
+pub(crate) const TABLE: [(i32, &str); 15] = [
     (2, "the command line of threadwork is wrong"),
     (120, "deadlock: every thread waits for ever"),
     (121, "the program failed at the limit of --threads"),
     (122, "the program failed at the limit of --max-open-files"),
+    (123, "the program wrote more than --max-output"),
     (
         TIME_IS_OVER,
         "the time of --timeout, or of --max-compile, is over",

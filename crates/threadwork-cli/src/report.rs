@@ -75,6 +75,8 @@ pub(crate) fn option_of(limit: Limit) -> &'static str {
         Limit::CpuTime(_) => "--max-cpu",
         Limit::OpenFiles(_) => "--max-open-files",
         Limit::FileBytes(_) => "--max-file-bytes",
+        Limit::Output(_) => "--max-output",
+        _ => "a limit",
     }
 }
 

@@ -102,6 +102,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SIZE", value_parser = options::parse_size)]
     max_file_bytes: Option<u64>,
 
+    /// Most bytes of standard output and standard error together: a program that writes more
+    /// is ended
+    #[arg(long, value_name = "SIZE", value_parser = options::parse_size)]
+    max_output: Option<u64>,
+
     /// Let FILE be machine code that `threadwork compile` has made: nothing checks what it does
     #[arg(long)]
     allow_precompiled: bool,
@@ -265,6 +270,7 @@ fn limits(args: &RunArgs) -> Limits {
     limits.cpu_time = args.max_cpu;
     limits.open_files = args.max_open_files;
     limits.file_bytes = args.max_file_bytes;
+    limits.output = args.max_output;
     limits
 }
 

@@ -215,7 +215,7 @@ struct Line {
 }
 
 /// One frame of a [`Backtrace`]. An inlined function has a frame of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Frame {
     /// The demangled name, if the module has names or debug information; of a very long
@@ -277,6 +277,14 @@ impl Backtrace {
         self.frames.is_empty()
     }
 
+    /// The frames that are printed: without what Rust's runtime marks as its own, unless
+    /// hardly any would be left.
+    #[must_use]
+    pub fn abridged(&self) -> Vec<Frame> {
+        let frames = self.frames();
+        short(&frames).to_vec()
+    }
+
     /// The frames with their symbols. Slow on the first call for a module with
     /// debug information, which is parsed then.
     #[must_use]
@@ -310,6 +318,13 @@ impl Backtrace {
             return vec![frame(nothing)];
         }
         lines.into_iter().map(frame).collect()
+    }
+}
+
+/// As a list of the frames that are printed.
+impl Serialize for Backtrace {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.abridged().serialize(serializer)
     }
 }
 

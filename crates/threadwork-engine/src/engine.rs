@@ -6,6 +6,7 @@ use crate::machine::{
     CAN_SIGNAL, Compiler, CompilerProcess, Machine, config, install_signal, workers_of_system,
 };
 use crate::process::{self, ThreadContext};
+use crate::processes::{EngineStats, ProcessInfo};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wasmtime::Linker;
@@ -304,6 +305,47 @@ impl Engine {
     #[must_use]
     pub fn parallelism(&self) -> u32 {
         self.0.machine.parallelism()
+    }
+
+    /// The processes that run now, those of runtimes too, in the order of their start.
+    ///
+    /// ```
+    /// use threadwork_engine::{Engine, Module, ProcessBuilder};
+    ///
+    /// # fn main() -> Result<(), threadwork_engine::Error> {
+    /// let engine = Engine::new()?;
+    /// let forever = br#"(module (func (export "_start") (loop (br 0))))"#;
+    /// let module = Module::new(&engine, forever)?;
+    /// let process = ProcessBuilder::new(&module).arg0("forever.wasm").spawn()?;
+    /// let list = engine.processes();
+    /// assert_eq!((list[0].id, &*list[0].name), (process.id(), "forever.wasm"));
+    /// assert!(engine.kill(process.id(), "maintenance"));
+    /// assert_eq!(process.wait().to_string(), "killed: maintenance");
+    /// assert_eq!((engine.stats().killed, engine.processes().len()), (1, 0));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn processes(&self) -> Vec<ProcessInfo> {
+        self.0.machine.processes().list()
+    }
+
+    /// Kills the process with this number, as
+    /// [`Process::kill_with`](crate::Process::kill_with); false if it does not run.
+    pub fn kill(&self, process: u64, reason: impl Into<String>) -> bool {
+        let reason = Some(reason.into());
+        self.0.machine.processes().kill(process, reason)
+    }
+
+    /// What the engine has done so far. Reads the counters of all processes that run.
+    #[must_use]
+    pub fn stats(&self) -> EngineStats {
+        let (workers, workers_idle) = self.0.machine.workers().count();
+        EngineStats {
+            workers,
+            workers_idle,
+            ..self.0.machine.processes().stats()
+        }
     }
 
     pub(crate) fn machine(&self) -> &Arc<Machine> {

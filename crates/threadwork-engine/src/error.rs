@@ -251,7 +251,7 @@ fn least(limit: &Limit) -> &'static str {
     match limit {
         Limit::Threads(_) => "one thread",
         Limit::Memory(_) => "one page (65536 bytes)",
-        Limit::FileBytes(_) => "one byte",
+        Limit::FileBytes(_) | Limit::Output(_) => "one byte",
         Limit::WallTime(_) | Limit::CpuTime(_) => "one nanosecond",
         Limit::OpenFiles(_) => "one file",
     }

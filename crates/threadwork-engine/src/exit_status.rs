@@ -2,11 +2,29 @@
 
 use crate::backtrace::Backtrace;
 use crate::limits::Limit;
+use crate::panic_message::PanicMessage;
+use serde::Serialize;
 use std::fmt;
 
 /// The end of a process. The first cause wins: what threads do after it is not
 /// looked at.
-#[derive(Debug, Clone)]
+///
+/// Serialized, a backtrace is a list of its frames, as far as it
+/// [prints](Backtrace::abridged) them:
+///
+/// ```
+/// use threadwork_engine::{Engine, Module, ProcessBuilder};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let engine = Engine::new()?;
+/// let module = Module::new(&engine, br#"(module (func (export "_start") unreachable))"#)?;
+/// let status = serde_json::to_value(ProcessBuilder::new(&module).run()?)?;
+/// assert_eq!(status["Trapped"]["thread"], 0);
+/// assert_eq!(status["Trapped"]["backtrace"][0]["function_index"], 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub enum ExitStatus {
     /// `_start` returned (0), or a thread called `proc_exit`.
@@ -25,7 +43,7 @@ pub enum ExitStatus {
 }
 
 /// A trap and the thread that had it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Trap {
     /// The thread's id; 0 is the main thread. Rust's standard library counts from 1: its
@@ -33,12 +51,14 @@ pub struct Trap {
     pub thread: u32,
     /// What happened, such as "wasm `unreachable` instruction executed".
     pub reason: String,
+    /// The message of the panic that it follows, if the thread has printed one of Rust's.
+    pub panic: Option<PanicMessage>,
     /// Where.
     pub backtrace: Backtrace,
 }
 
 /// Who sleeps where.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct DeadlockReport {
     /// All threads of the process, by id.
@@ -46,7 +66,7 @@ pub struct DeadlockReport {
 }
 
 /// A thread in a [`DeadlockReport`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Sleeper {
     /// The thread's id; 0 is the main thread. Rust's standard library counts from 1: its
@@ -66,7 +86,7 @@ pub struct Sleeper {
 /// the trap is one that can follow (the program aborts, accesses memory or a table out of
 /// bounds, or could not be instantiated). If several limits refused something, it is the
 /// last.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct LimitExceeded {
     /// The limit.
@@ -93,8 +113,8 @@ impl ExitStatus {
     /// The exit code of a command-line program that reports this status: the
     /// guest's own if it is one of 0 to 255, which is all that a process can say, else
     /// 255 (256 is no success, and no system may make it 0); 134 (128 + SIGABRT) for a trap;
-    /// 120 for a deadlock; 121, 122, 137, 153, 124 and 152 for the limits of threads, open
-    /// files, memory, bytes of files, wall-clock and CPU time; 130 (128 + SIGINT) if killed.
+    /// 120 for a deadlock; 121, 122, 123, 137, 153, 124 and 152 for the limits of threads, open
+    /// files, output, memory, bytes of files, wall-clock and CPU time; 130 (128 + SIGINT) if killed.
     ///
     /// ```
     /// use threadwork_engine::ExitStatus;
@@ -113,6 +133,7 @@ impl ExitStatus {
             Self::LimitExceeded(exceeded) => match exceeded.limit {
                 Limit::Threads(_) => 121,
                 Limit::OpenFiles(_) => 122,
+                Limit::Output(_) => 123,
                 Limit::WallTime(_) => 124,
                 Limit::Memory(_) => 137,
                 Limit::CpuTime(_) => 152,

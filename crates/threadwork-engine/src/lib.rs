@@ -39,10 +39,13 @@
 //! | data | `lock` | how a mutex is taken |
 //! | | `limits` | [`Limits`]: what a process may use |
 //! | | `backtrace` | [`Backtrace`]: frames in the terms of the user's file |
+//! | | `panic_message` | [`PanicMessage`]: what Rust prints of a panic |
 //! | | `exit_status` | [`ExitStatus`]: how a process ended |
 //! | | `error` | [`Error`]: what goes wrong before a program runs |
 //! | | `compile_limits` | [`CompileLimits`]: what a module may cost to compile |
 //! | | `stats` | [`Stats`]: what a process has done |
+//! | | `events` | what happens, for the crate `tracing` |
+//! | | `processes` | [`ProcessInfo`], [`EngineStats`]: the processes that run, and what became of the others |
 //! | memory | `linear_memory` | shared memories, their words, and the arena where all sleep who wait for them |
 //! | | `poll_page` | what stops threads that compute |
 //! | machine | `machine` | operating-system threads, used again; the watchdog; clocks of CPU time |
@@ -54,6 +57,7 @@
 //! | | `cache` | compiled modules on disk |
 //! | | `precompiled` | machine code in a file of its own |
 //! | | `module` | [`Module`]: checked, rewritten, compiled |
+//! | | `module_map` | [`ModuleMap`]: modules by name, each compiled once |
 //! | embedder | [`shared_memory`] | [`SharedMemory`]: what the host does with a guest's memory |
 //! | | `launch` | [`ProcessBuilder`], [`Process`], and the main thread of a program |
 //! | | [`runtime`] | [`ThreadRuntime`]: a pool of workers for a module's exported functions |
@@ -87,6 +91,7 @@ mod compile_limits;
 mod conformance;
 mod engine;
 mod error;
+mod events;
 mod exit_status;
 mod launch;
 mod limits;
@@ -94,9 +99,12 @@ mod linear_memory;
 mod lock;
 mod machine;
 mod module;
+mod module_map;
+mod panic_message;
 mod poll_page;
 mod precompiled;
 mod process;
+mod processes;
 pub mod runtime;
 pub mod shared_memory;
 mod stats;
@@ -113,7 +121,10 @@ pub use limits::{Limit, Limits};
 pub use linear_memory::{Integer, Number};
 pub use machine::CompilerProcess;
 pub use module::Module;
+pub use module_map::ModuleMap;
+pub use panic_message::PanicMessage;
 pub use process::ThreadContext;
+pub use processes::{EngineStats, ProcessInfo};
 pub use runtime::{
     ExecuteError, Priority, Results, RuntimeBuilder, RuntimeConfig, Task, TaskError, TaskHandle,
     TaskId, ThreadRuntime, WorkerStatus,
@@ -128,7 +139,7 @@ pub use thread::{Activity, ThreadInfo};
 pub use threadwork_rewrite::MAX_MODULE_SIZE;
 /// What passing a [`SharedBarrier`], and a wait on a word, tell.
 pub use threadwork_sync::{BarrierWaitResult, WaitResult};
-pub use wasi::{Output, Stdin};
+pub use wasi::{Output, OutputCallback, Reader, Stdin};
 /// Of the WebAssembly engine underneath: what [`ProcessBuilder::linker`],
 /// [`Process::call`] and [`ThreadRuntime::execute`] speak. A `SharedMemory` of Wasmtime's own,
 /// which a `Caller` can export, waits and notifies in another queue than guests do:

@@ -1,5 +1,6 @@
 //! What a process may use at most, as an embedder says it.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 /// the spawn, the `memory.grow`, the `open` or the write fails, and the program may cope. If
 /// it traps for that, its [`ExitStatus`](crate::ExitStatus) names the limit;
 /// [`LimitExceeded`](crate::LimitExceeded) says when. The two times end the process when
-/// they have passed.
+/// they have passed, and a write beyond the limit of output does.
 ///
 /// ```
 /// use std::time::Duration;
@@ -22,7 +23,8 @@ use std::time::Duration;
 ///     .wall_time(Duration::from_secs(10));
 /// assert_eq!(limits.threads, Some(8));
 /// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Limits {
     /// Threads that may exist at one time beside the main one.
@@ -44,10 +46,15 @@ pub struct Limits {
     /// what is overwritten or deleted counts all the same, standard streams do not. A call
     /// beyond it fails with EDQUOT. 0 lets nothing be written.
     pub file_bytes: Option<u64>,
+    /// Bytes that may be written to standard output and standard error together, wherever
+    /// these lead. Who writes more is ended, after what fits: unlike a file, an output that
+    /// is cut short looks like one that is complete.
+    pub output: Option<u64>,
 }
 
 /// One of the [`Limits`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
 pub enum Limit {
     /// [`Limits::threads`]
     Threads(u32),
@@ -61,12 +68,14 @@ pub enum Limit {
     OpenFiles(u32),
     /// [`Limits::file_bytes`]
     FileBytes(u64),
+    /// [`Limits::output`]
+    Output(u64),
 }
 
 impl Limits {
     /// Limits for code from strangers, to be lowered or raised by what it is for: 16
     /// threads, 128 MiB of memory, 10 s of time and, on Linux, of processor time, 32 open
-    /// files, 64 MiB written to files. The engine wants settings of its own, too:
+    /// files, 64 MiB written to files and as much output. The engine wants settings of its own, too:
     /// [`EngineBuilder::untrusted`](crate::EngineBuilder::untrusted).
     #[must_use]
     pub fn untrusted() -> Self {
@@ -78,6 +87,7 @@ impl Limits {
             cpu_time: cfg!(target_os = "linux").then_some(time),
             open_files: Some(32),
             file_bytes: Some(64 << 20),
+            output: Some(64 << 20),
         }
     }
 
@@ -122,6 +132,13 @@ impl Limits {
         self.file_bytes = Some(bytes);
         self
     }
+
+    /// At most `bytes` of standard output and standard error together.
+    #[must_use]
+    pub fn output(mut self, bytes: u64) -> Self {
+        self.output = Some(bytes);
+        self
+    }
 }
 
 /// A page of linear memory.
@@ -136,6 +153,7 @@ impl fmt::Display for Limit {
             Self::CpuTime(time) => write!(f, "the limit of {time:?} of CPU time"),
             Self::OpenFiles(count) => write!(f, "the limit of {count} open files"),
             Self::FileBytes(bytes) => write!(f, "the limit of {bytes} bytes written to files"),
+            Self::Output(bytes) => write!(f, "the limit of {bytes} bytes of output"),
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::code::{Code, OwnSize, ThreadData};
 use crate::compile_limits::elements_in;
 use crate::engine::{Engine, Stopping};
 use crate::error::{Error, one_line};
+use crate::events;
 use crate::machine::CodeMap;
 use crate::precompiled;
 use crate::process::{ThreadContext, define_sync_imports};
@@ -15,6 +16,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 use threadwork_rewrite::{
     MAX_MODULE_SIZE, OffsetMap, Options, Rewritten, SharedMemoryImport, SyncImport, SyncOp,
     rewrite_with,
@@ -91,15 +93,24 @@ impl Module {
 
     /// A module in the binary format.
     fn load(engine: &Engine, wasm: Cow<'_, [u8]>) -> Result<Self, Error> {
+        let begun = Instant::now();
+        let loaded = |from_cache| {
+            let time = begun.elapsed();
+            engine.machine().processes().compiled(time, from_cache);
+            events::compiled(wasm.len(), time, from_cache);
+        };
         let Some(dir) = engine.cache() else {
             let (code, program) = build(engine, &wasm)?;
+            loaded(false);
             return Self::assemble(engine, wasm, code, program);
         };
         let entry = cache::entry(dir, &wasm, engine);
         if let Some((code, program)) = Entry::load(&entry).and_then(|e| thaw_entry(engine, &e)) {
+            loaded(true);
             return Self::assemble(engine, wasm, code, program);
         }
         let (code, program) = build(engine, &wasm)?;
+        loaded(false);
         if let Some((code, rest)) = freeze(&code, &program) {
             cache::store(entry, code, rest);
         }

@@ -1,10 +1,11 @@
 //! What a process has done so far.
 
+use serde::Serialize;
 use std::time::Duration;
 
 /// A snapshot of a process's counters, by [`Process::stats`](crate::Process::stats).
 /// The counters of running threads are read without stopping them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
     /// Threads started, the main one included.

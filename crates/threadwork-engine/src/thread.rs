@@ -3,6 +3,7 @@
 use crate::limits::Limit;
 use crate::lock::lock;
 use crate::machine::{CpuClock, Reasons, Receiver};
+use serde::Serialize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -19,8 +20,12 @@ pub(crate) struct StackOverflow(pub(crate) u64);
 #[error("the process is ending")]
 pub(crate) struct Ended;
 
+/// Bytes that are kept of what a thread writes to standard error: more than the message of a
+/// panic usually has.
+const LONGEST_COMPLAINT: usize = 4 << 10;
+
 /// What a thread is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub enum Activity {
     /// It computes, or is about to start.
@@ -36,7 +41,7 @@ pub enum Activity {
 }
 
 /// A row of [`Process::threads`](crate::Process::threads).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ThreadInfo {
     /// The id that the guest knows; 0 is the main thread.
@@ -89,6 +94,8 @@ pub(crate) struct ThreadState {
     /// The limit that refused it something last, unless something of that kind was granted
     /// afterwards.
     limit_met: Mutex<Option<Limit>>,
+    /// The last that it wrote to standard error.
+    complaint: Mutex<Vec<u8>>,
     /// What wakes it out of a host function of the embedder's that blocks.
     wake: Mutex<Option<Wake>>,
     worker: OnceLock<Attachment>,
@@ -213,6 +220,19 @@ impl ThreadState {
     /// The limit that explains why it fails now, if one does.
     pub(crate) fn take_limit(&self) -> Option<Limit> {
         lock(&self.limit_met).take()
+    }
+
+    /// It writes this to standard error.
+    pub(crate) fn complains(&self, text: &[u8]) {
+        let mut complaint = lock(&self.complaint);
+        complaint.extend_from_slice(text);
+        let too_much = complaint.len().saturating_sub(LONGEST_COMPLAINT);
+        complaint.drain(..too_much);
+    }
+
+    /// The last that it wrote to standard error.
+    pub(crate) fn take_complaint(&self) -> Vec<u8> {
+        std::mem::take(&mut *lock(&self.complaint))
     }
 
     pub(crate) fn wait_begins(&self, address: u64) {

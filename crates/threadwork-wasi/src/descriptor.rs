@@ -19,8 +19,17 @@ pub(crate) struct Descriptor {
     dropped_inheriting: AtomicU64,
     /// Whether nothing is changed by it, nor by what is opened by it.
     pub(crate) read_only: bool,
+    /// The standard stream that it was made as, if it was one that is written.
+    pub(crate) stream: Option<Stream>,
     /// Counts it as long as it lives, if the guest has opened it.
     _open: Option<OpenFile>,
+}
+
+/// A standard stream that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Output,
+    Error,
 }
 
 pub(crate) enum Kind {
@@ -57,9 +66,18 @@ impl Descriptor {
         Self {
             kind,
             read_only,
+            stream: None,
             dropped: AtomicU64::new(0),
             dropped_inheriting: AtomicU64::new(0),
             _open: None,
+        }
+    }
+
+    /// A standard stream that is written.
+    pub(crate) fn standard(kind: Kind, stream: Stream) -> Self {
+        Self {
+            stream: Some(stream),
+            ..Self::granted(kind, false)
         }
     }
 
@@ -73,6 +91,7 @@ impl Descriptor {
             dropped: AtomicU64::new(dropped),
             dropped_inheriting: AtomicU64::new(dropped),
             read_only: parent.read_only,
+            stream: None,
             _open: Some(open),
         }
     }

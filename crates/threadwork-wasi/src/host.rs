@@ -63,6 +63,17 @@ pub trait Host: 'static {
         let _ = limit;
     }
 
+    /// A limit ends the caller's process: the error that its guest is stopped with.
+    fn end_by(&self, limit: Limit) -> wasmtime::Error {
+        wasmtime::Error::msg(format!("{limit:?} was met"))
+    }
+
+    /// The calling thread is about to write this to standard error: the beginning, if it is
+    /// longer than a kibibyte.
+    fn complains(&self, text: &[u8]) {
+        let _ = text;
+    }
+
     /// The calling thread was granted something that this limit could have refused.
     fn granted(&self, limit: Limit) {
         let _ = limit;

@@ -12,6 +12,9 @@ pub struct Limits {
     /// Bytes that may be written to files in all, and that files may be made longer by. A
     /// call beyond it fails with EDQUOT.
     pub file_bytes: Option<u64>,
+    /// Bytes that may be written to standard output and standard error together, wherever
+    /// these lead. Who would write more is [ended](crate::Host::end_by).
+    pub output: Option<u64>,
 }
 
 /// A bound that has been met.
@@ -22,6 +25,8 @@ pub enum Limit {
     OpenFiles(u32),
     /// [`Limits::file_bytes`]
     FileBytes(u64),
+    /// [`Limits::output`]
+    Output(u64),
     /// That of a [`Sink`](crate::Sink), as it says.
     Sink(u64),
 }
@@ -70,29 +75,30 @@ impl Drop for OpenFile {
     }
 }
 
-/// The bytes that may still be written to files.
+/// The bytes that may still be written somewhere.
 #[derive(Default)]
-pub(crate) struct FileBytes {
-    most: Option<u64>,
+pub(crate) struct Budget {
+    limit: Option<Limit>,
     left: AtomicU64,
 }
 
 /// Bytes that were reserved for one write.
 pub(crate) struct Reserved<'a> {
-    of: &'a FileBytes,
+    of: &'a Budget,
     bytes: u64,
 }
 
-impl FileBytes {
-    pub(crate) fn new(most: Option<u64>) -> Self {
+impl Budget {
+    /// Of `most` bytes, which is the limit `of` them.
+    pub(crate) fn new(most: Option<u64>, of: fn(u64) -> Limit) -> Self {
         Self {
-            most,
+            limit: most.map(of),
             left: AtomicU64::new(most.unwrap_or(0)),
         }
     }
 
     pub(crate) fn limit(&self) -> Option<Limit> {
-        self.most.map(Limit::FileBytes)
+        self.limit
     }
 
     /// Reserves as many of `bytes` as there are; the limit if there are none.
@@ -116,7 +122,7 @@ impl FileBytes {
 
     /// Takes `part` of what is left; `None` without a limit.
     fn reserve(&self, part: impl Fn(u64) -> Option<u64>) -> Result<Option<Reserved<'_>>, Limit> {
-        let Some(most) = self.most else {
+        let Some(limit) = self.limit else {
             return Ok(None);
         };
         let mut taken = 0;
@@ -126,7 +132,7 @@ impl FileBytes {
         };
         self.left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest)
-            .map_err(|_| Limit::FileBytes(most))?;
+            .map_err(|_| limit)?;
         Ok(Some(Reserved {
             of: self,
             bytes: taken,
@@ -147,7 +153,7 @@ impl Reserved<'_> {
 
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
-        if self.of.most.is_some() {
+        if self.of.limit.is_some() {
             self.of.left.fetch_add(self.bytes, Ordering::Relaxed);
         }
     }
@@ -159,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_was_not_used_is_given_back() {
-        let bytes = FileBytes::new(Some(10));
+        let bytes = Budget::new(Some(10), Limit::FileBytes);
         bytes.reserve_part(4).unwrap().use_up(1);
         let nine = bytes.reserve_part(100).unwrap();
         assert_eq!(nine.bytes(), 9);
@@ -169,7 +175,13 @@ mod tests {
         assert!(bytes.reserve_all(10).is_err());
         bytes.reserve_all(9).unwrap().use_up(9);
         assert!(bytes.reserve_all(1).is_err());
-        assert_eq!(FileBytes::new(None).reserve_part(7).unwrap().bytes(), 7);
+        assert_eq!(
+            Budget::new(None, Limit::FileBytes)
+                .reserve_part(7)
+                .unwrap()
+                .bytes(),
+            7
+        );
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use crate::abi::nanoseconds;
 use crate::channel::Channel;
-use crate::descriptor::{Descriptor, Directory, Kind, Listener};
+use crate::descriptor::{Descriptor, Directory, Kind, Listener, Stream};
 use crate::ending::Ending;
-use crate::limits::{FileBytes, Limits, OpenFiles};
+use crate::limits::{Budget, Limit, Limits, OpenFiles};
 use crate::streams::{Bytes, Input, Output};
 use crate::table::Table;
 use rustix::fs::{Mode, OFlags};
@@ -20,7 +20,8 @@ pub struct Wasi {
     args: Texts,
     env: Texts,
     open_files: OpenFiles,
-    file_bytes: FileBytes,
+    file_bytes: Budget,
+    output: Budget,
     ending: Ending,
     /// Of the system's monotonic clock.
     started: u64,
@@ -198,13 +199,16 @@ impl WasiBuilder {
             args: Texts::new(self.args)?,
             env: Texts::new(env)?,
             open_files: OpenFiles::new(self.limits.open_files),
-            file_bytes: FileBytes::new(self.limits.file_bytes),
+            file_bytes: Budget::new(self.limits.file_bytes, Limit::FileBytes),
+            output: Budget::new(self.limits.output, Limit::Output),
             ending: Ending::default(),
             started: clock(ClockId::Monotonic),
         };
         wasi.grant(input(self.stdin)?)?;
-        wasi.grant(output(self.stdout, rustix::stdio::stdout())?)?;
-        wasi.grant(output(self.stderr, rustix::stdio::stderr())?)?;
+        let stdout = output(self.stdout, rustix::stdio::stdout())?;
+        wasi.add(Descriptor::standard(stdout, Stream::Output))?;
+        let stderr = output(self.stderr, rustix::stdio::stderr())?;
+        wasi.add(Descriptor::standard(stderr, Stream::Error))?;
         for Grant {
             host,
             guest,
@@ -308,8 +312,12 @@ impl Wasi {
         &self.open_files
     }
 
-    pub(crate) fn file_bytes(&self) -> &FileBytes {
+    pub(crate) fn file_bytes(&self) -> &Budget {
         &self.file_bytes
+    }
+
+    pub(crate) fn output(&self) -> &Budget {
+        &self.output
     }
 
     pub(crate) fn ending(&self) -> &Ending {

@@ -69,6 +69,9 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<i32> {
     if args.max_file_bytes.is_some() {
         bail!("--host node has no --max-file-bytes: run the program on the engine");
     }
+    if args.max_output.is_some() {
+        bail!("--host node has no --max-output: run the program on the engine");
+    }
     let (file, guest_args) = args.command.split_first().context("no file given")?;
     let file = Path::new(file);
     let wasm = read(file)?;

@@ -114,6 +114,8 @@ fn option_values_that_mean_nothing() {
     refused_options(&["--max-memory", "1"]).with(&["memory", "65536"]);
     refused_options(&["--max-file-bytes", "many"]).with(&["--max-file-bytes", "64KiB"]);
     refused_options(&["--host", "node", "--max-file-bytes", "1M"]).with(&["--max-file-bytes"]);
+    refused_options(&["--max-output", "many"]).with(&["--max-output", "64KiB"]);
+    refused_options(&["--host", "node", "--max-output", "1M"]).with(&["--max-output"]);
     refused_options(&["--stack", "16K"]).with(&["--stack", "64K"]);
     let workers = ["--invoke", "f", "--workers", "4294967295"];
     refused_options(&workers).with(&["--workers", "65536"]);

@@ -47,6 +47,7 @@ impl Host {
             limits: Limits::default(),
             wasi,
             program: Arc::new(Nothing),
+            name: String::new(),
         });
         state.lot().enter();
         Ok(Self(Arc::new(Inner {

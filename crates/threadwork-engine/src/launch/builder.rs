@@ -142,24 +142,24 @@ impl ProcessBuilder {
             .fold(self, |builder, (name, value)| builder.env(name, value))
     }
 
-    /// Where standard input comes from.
+    /// Where standard input comes from: a [`Stdin`], or what has a descriptor, such as a file.
     #[must_use]
-    pub fn stdin(mut self, stdin: Stdin) -> Self {
-        self.stdin = stdin;
+    pub fn stdin(mut self, stdin: impl Into<Stdin>) -> Self {
+        self.stdin = stdin.into();
         self
     }
 
-    /// Where standard output goes.
+    /// Where standard output goes: an [`Output`], or what has a descriptor, such as a file.
     #[must_use]
-    pub fn stdout(mut self, stdout: Output) -> Self {
-        self.stdout = stdout;
+    pub fn stdout(mut self, stdout: impl Into<Output>) -> Self {
+        self.stdout = stdout.into();
         self
     }
 
-    /// Where standard error goes.
+    /// Where standard error goes, as for [`stdout`](Self::stdout).
     #[must_use]
-    pub fn stderr(mut self, stderr: Output) -> Self {
-        self.stderr = stderr;
+    pub fn stderr(mut self, stderr: impl Into<Output>) -> Self {
+        self.stderr = stderr.into();
         self
     }
 
@@ -346,6 +346,7 @@ impl ProcessBuilder {
             what: "a thread",
             source,
         })?;
+        let name = self.arg0.clone();
         self.grants.args.insert(0, std::mem::take(&mut self.arg0));
         self.grants.check()?;
         self.tell_parallelism();
@@ -373,6 +374,7 @@ impl ProcessBuilder {
             limits: self.limits,
             wasi,
             program: Arc::<P>::clone(&program),
+            name,
         });
         state.link(link(&self.module, &state, self.define.take())?);
         let thread = state.add_main();

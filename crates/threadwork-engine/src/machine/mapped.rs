@@ -67,7 +67,14 @@ mod imp {
                 // SAFETY: a new mapping, at a place that the system chooses.
                 _ => NonNull::new(
                     unsafe {
-                        mmap(null_mut(), length, ProtFlags::READ, MapFlags::PRIVATE, &file, 0)?
+                        mmap(
+                            null_mut(),
+                            length,
+                            ProtFlags::READ,
+                            MapFlags::PRIVATE,
+                            &file,
+                            0,
+                        )?
                     }
                     .cast(),
                 ),

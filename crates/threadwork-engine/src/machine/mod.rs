@@ -34,7 +34,7 @@ pub(crate) use cpu_clock::{CpuClock, SUPPORTED as HAS_CPU_CLOCKS};
 use frames::NoFrames;
 pub(crate) use frames::shorten_in;
 pub(crate) use mapped::Mapped;
-pub(crate) use os_thread::{run_apart, with_traps};
+pub(crate) use os_thread::{run_apart, spawn as spawn_apart, with_traps};
 pub(crate) use stop_signal::{
     Reasons, Receiver, SUPPORTED as CAN_SIGNAL, install as install_signal, stoppable,
 };
@@ -42,6 +42,7 @@ pub(crate) use system_limits::{Mappings, Taken, workers as workers_of_system};
 pub(crate) use watchdog::{Visited, Watchdog};
 pub(crate) use worker::{Worker, Workers, withdraw};
 
+use crate::processes::Processes;
 use std::sync::Arc;
 use threadwork_parking::Cores;
 
@@ -56,6 +57,7 @@ pub(crate) struct Machine {
     mappings: Arc<Mappings>,
     watchdog: Watchdog,
     no_frames: NoFrames,
+    processes: Processes,
 }
 
 impl Machine {
@@ -79,6 +81,7 @@ impl Machine {
             workers: Workers::new(stack_size, most, Arc::clone(&cores)),
             mappings: Arc::new(Mappings::new()),
             watchdog: Watchdog::default(),
+            processes: Processes::default(),
             cores,
         }
     }
@@ -121,5 +124,10 @@ impl Machine {
 
     pub(crate) fn watchdog(&self) -> &Watchdog {
         &self.watchdog
+    }
+
+    /// The processes that run on it.
+    pub(crate) fn processes(&self) -> &Processes {
+        &self.processes
     }
 }

@@ -119,6 +119,14 @@ impl Workers {
         }))
     }
 
+    /// How many there are, and how many of them are idle.
+    pub(crate) fn count(&self) -> (u32, u32) {
+        let idle = lock(&self.0.idle).workers.len();
+        // Ordering: Relaxed; a snapshot.
+        let live = self.0.live.load(Ordering::Relaxed);
+        (live, u32::try_from(idle).unwrap_or(u32::MAX).min(live))
+    }
+
     /// Runs `closure` on an idle worker, or on a new one.
     ///
     /// # Errors

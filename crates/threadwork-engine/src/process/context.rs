@@ -1,6 +1,7 @@
 //! What the data of a store does for whoever finds it there: the guest's WASI calls,
 //! Wasmtime, and the host functions of embedders.
 
+use super::ending::Cause;
 use super::state::{State, ThreadContext};
 use crate::limits::Limit;
 use crate::linear_memory::Reserved;
@@ -35,7 +36,7 @@ impl ThreadContext {
     /// If the limit of memory is met.
     pub(super) fn take(&mut self, bytes: u64) -> wasmtime::Result<()> {
         self.reserved.add(bytes).map_err(|limit| {
-            self.thread.meet_limit(Limit::Memory(limit));
+            self.process.refuse(&self.thread, Limit::Memory(limit));
             wasmtime::Error::msg("there is no memory for its globals and segments of elements")
         })
     }
@@ -193,8 +194,19 @@ impl Host for ThreadContext {
 
     fn refused(&self, limit: threadwork_wasi::Limit) {
         if let Some(limit) = named(limit) {
-            self.thread.meet_limit(limit);
+            self.process.refuse(&self.thread, limit);
         }
+    }
+
+    fn end_by(&self, limit: threadwork_wasi::Limit) -> wasmtime::Error {
+        if let Some(limit) = named(limit) {
+            self.process.end(Cause::Limit(limit));
+        }
+        self.process.ended()
+    }
+
+    fn complains(&self, text: &[u8]) {
+        self.thread.complains(text);
     }
 
     fn granted(&self, limit: threadwork_wasi::Limit) {
@@ -210,6 +222,7 @@ fn named(limit: threadwork_wasi::Limit) -> Option<Limit> {
     match limit {
         threadwork_wasi::Limit::OpenFiles(count) => Some(Limit::OpenFiles(count)),
         threadwork_wasi::Limit::FileBytes(bytes) => Some(Limit::FileBytes(bytes)),
+        threadwork_wasi::Limit::Output(bytes) => Some(Limit::Output(bytes)),
         // What is kept of its output is memory.
         threadwork_wasi::Limit::Sink(bytes) => Some(Limit::Memory(bytes)),
         _ => None,
@@ -265,7 +278,7 @@ impl ThreadContext {
                 true
             }
             Err(limit) => {
-                self.thread.meet_limit(Limit::Memory(limit));
+                self.process.refuse(&self.thread, Limit::Memory(limit));
                 false
             }
         }

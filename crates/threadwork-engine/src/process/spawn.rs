@@ -10,6 +10,7 @@
 use super::pooled_instance::{self, PooledInstance};
 use super::state::{State, ThreadContext};
 use super::threads::{InstanceSlot, LINGER, Refused};
+use crate::events;
 use crate::limits::Limit;
 use crate::machine::Worker;
 use crate::thread::ThreadState;
@@ -49,7 +50,7 @@ fn try_spawn(process: &Arc<State>, spawner: &ThreadState, argument: i32) -> Opti
     let (thread, instance) = match process.threads().admit(most, process.lot(), spawner) {
         Ok(admitted) => admitted,
         Err(Refused::Limit(most)) => {
-            spawner.meet_limit(Limit::Threads(most));
+            process.refuse(spawner, Limit::Threads(most));
             return None;
         }
         Err(Refused::Closed) => return None,
@@ -60,6 +61,7 @@ fn try_spawn(process: &Arc<State>, spawner: &ThreadState, argument: i32) -> Opti
         None => start(process, spawner, thread, argument)?,
     }
     spawner.granted(|limit| matches!(limit, Limit::Threads(_)));
+    events::spawned(process.id(), id);
     // Ids are below 2^29.
     Some(id.cast_signed())
 }
@@ -93,7 +95,7 @@ fn start(
         Err(_) => {
             // Whom the program blames, if it traps because of it.
             if let Some(limit) = thread.take_limit() {
-                spawner.meet_limit(limit);
+                process.refuse(spawner, limit);
             }
             None
         }

@@ -20,11 +20,14 @@ use super::threads::{InstanceSlot, Threads};
 use crate::backtrace::Backtrace;
 use crate::code::Code;
 use crate::error::one_line;
+use crate::events;
 use crate::exit_status::{ExitStatus, Sleeper, Trap};
 use crate::limits::{Limit, Limits};
 use crate::linear_memory::{Arena, Memory, NotGrown, Owner, Reserved};
 use crate::machine::{Machine, Visited, stoppable};
+use crate::panic_message::PanicMessage;
 use crate::poll_page::PollPage;
+use crate::processes::{Listed, ProcessInfo};
 use crate::stats::Stats;
 use crate::thread::{Ended, StackOverflow, ThreadState};
 use std::sync::{Arc, OnceLock, Weak};
@@ -45,6 +48,8 @@ pub(crate) struct State {
     linked: OnceLock<Linked>,
     program: Arc<dyn Program>,
     record: Arc<Record>,
+    /// For people.
+    name: String,
 }
 
 /// The module with its imports.
@@ -97,6 +102,7 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     pub(crate) wasi: Wasi,
     pub(crate) program: Arc<dyn Program>,
+    pub(crate) name: String,
 }
 
 impl State {
@@ -111,6 +117,7 @@ impl State {
             linked: OnceLock::new(),
             program: parts.program,
             record: Arc::new(Record::new(parts.limits)),
+            name: parts.name,
         });
         state.arena.belongs_to(&state);
         state
@@ -244,6 +251,7 @@ impl State {
         let trace = error.downcast_ref::<WasmBacktrace>();
         let trap = Trap {
             thread: thread.id,
+            panic: PanicMessage::find(&thread.take_complaint()),
             reason: match trace.is_some_and(|trace| self.code.is_stack_overflow(trace)) {
                 true => stack_overflow(error.downcast_ref(), thread.id),
                 false => reason(error, &self.code),
@@ -259,12 +267,18 @@ impl State {
         ))
     }
 
+    /// A limit refuses a thread something. To be said before it is told no.
+    pub(super) fn refuse(&self, thread: &ThreadState, limit: Limit) {
+        thread.meet_limit(limit);
+        events::refused(self.id(), thread.id, limit);
+    }
+
     /// `memory.grow` of a shared memory: the pages it had before.
     pub(super) fn grow(&self, thread: &ThreadState, memory: &Memory, pages: u64) -> Option<u64> {
         let grown = self.arena.grow(memory, pages);
         match grown {
             Ok(_) => thread.granted(|limit| matches!(limit, Limit::Memory(_))),
-            Err(NotGrown::Limit(limit)) => thread.meet_limit(Limit::Memory(limit)),
+            Err(NotGrown::Limit(limit)) => self.refuse(thread, Limit::Memory(limit)),
             Err(NotGrown::Maximum | NotGrown::System) => {}
         }
         grown.ok()
@@ -369,13 +383,18 @@ impl State {
         self.machine.watchdog().forget(self.id());
         self.record.stop(self.arena.len());
         let status = self.record.ending.conclude();
+        self.machine.processes().remove(self.id(), &status);
+        events::ended(self.id(), &status, || self.record.stats());
         // First, so that whoever knows of the end has all results.
         self.program.finish(&status);
         self.record.ending.publish(status);
     }
 
-    /// Asks for the visits that the limits need.
+    /// The process starts: the engine knows of it, and it is visited as its limits need.
     pub(crate) fn watch(self: &Arc<Self>) {
+        let listed: Weak<Self> = Weak::clone(&self.this);
+        self.machine.processes().add(self.id(), listed);
+        events::started(self.id(), &self.name);
         if let Some(time) = self.record.limits.first_look(self.machine.parallelism()) {
             self.machine.watchdog().schedule(self, time);
         }
@@ -412,6 +431,21 @@ impl Visited for State {
                 .flatten()
                 .min(),
         }
+    }
+}
+
+impl Listed for State {
+    fn info(&self) -> ProcessInfo {
+        ProcessInfo {
+            id: self.id(),
+            name: self.name.clone(),
+            is_ending: self.is_ending(),
+            stats: self.stats(),
+        }
+    }
+
+    fn kill(&self, reason: Option<String>) {
+        self.end(Cause::Killed(reason));
     }
 }
 

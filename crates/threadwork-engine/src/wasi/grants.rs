@@ -57,6 +57,7 @@ impl Grants {
             .limits(threadwork_wasi::Limits {
                 open_files: limits.open_files,
                 file_bytes: limits.file_bytes,
+                output: limits.output,
             });
         let grant = |builder: WasiBuilder, dir: Dir| match dir.read_only {
             true => builder.preopen_dir_read_only(dir.host, dir.guest),

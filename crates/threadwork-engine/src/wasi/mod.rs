@@ -11,4 +11,4 @@ mod stdio;
 
 pub(crate) use grants::{Dir, Grants};
 pub(crate) use stdio::{HostEnds, Kept, Streams};
-pub use stdio::{Output, Stdin};
+pub use stdio::{Output, OutputCallback, Reader, Stdin};

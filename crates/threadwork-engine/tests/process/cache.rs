@@ -59,7 +59,9 @@ fn code_is_run_where_its_entry_is_mapped() {
     works(folder.path());
     let entry = the_entry(folder.path());
     let runs = |maps: &str| {
-        let mut lines = maps.lines().filter(|line| line.ends_with(entry.to_str().unwrap()));
+        let mut lines = maps
+            .lines()
+            .filter(|line| line.ends_with(entry.to_str().unwrap()));
         lines.any(|line| line.contains(" r-xp "))
     };
     let module = Module::new(&engine(folder.path()), TEXT).unwrap();

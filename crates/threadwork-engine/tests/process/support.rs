@@ -251,6 +251,9 @@ pub(crate) fn plot_text(body: &str) -> String {
     format!("(module {PRELUDE} {body})")
 }
 
+/// For a plot that starts no threads.
+pub(crate) const NO_THREADS: &str = r#"(func (export "wasi_thread_start") (param i32 i32))"#;
+
 /// A process of a plot, and the stage that it plays on.
 pub(crate) fn on_stage(module: &Module) -> (ProcessBuilder, Stage) {
     let (say, said) = channel();

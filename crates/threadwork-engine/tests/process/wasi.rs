@@ -2,7 +2,8 @@
 //! thread that holds up another.
 
 use crate::support::{
-    READ, RETURN, SLEEP, WRITE, on_stage, output, play, plot, plot_text, run, start, text, until,
+    NO_THREADS, READ, RETURN, SLEEP, WRITE, on_stage, output, play, plot, plot_text, run, start,
+    text, until,
 };
 use std::io::{Read, Write};
 use threadwork_engine::{Activity, Module, Output, ProcessBuilder, Stdin};
@@ -24,8 +25,6 @@ const OPEN: &str = r#"
       (i32.const 544))))
   (func $fd (result i32) (i32.load (i32.const 544)))
 "#;
-
-const NO_THREADS: &str = r#"(func (export "wasi_thread_start") (param i32 i32))"#;
 
 #[test]
 fn a_file_opened_in_one_thread_works_in_another() {
@@ -276,7 +275,7 @@ fn a_writer_is_woken_when_the_reader_goes() {
 }
 
 /// Copies its input to its output.
-fn echo() -> Module {
+pub(crate) fn echo() -> Module {
     plot(&format!(
         r#"{NO_THREADS}
            (func (export "_start") (local $at i32)
@@ -385,9 +384,10 @@ fn pipes_are_no_terminals() {
            (func (export "_start")
              (call $kind (i32.const 0)) (call $kind (i32.const 1)) (call $kind (i32.const 2)))"#
     ));
-    for output in [Output::Pipe, Output::Buffer, Output::Null] {
+    for output in [|| Output::Pipe, || Output::Buffer, || Output::Null] {
         let (builder, stage) = on_stage(&module);
-        let builder = builder.stdin(Stdin::Pipe).stdout(output).stderr(output);
+        let builder = builder.stdin(Stdin::Pipe);
+        let builder = builder.stdout(output()).stderr(output());
         let process = start(builder);
         assert!(process.wait().success());
         assert_eq!(stage.heard(), [0, 0, 0]);

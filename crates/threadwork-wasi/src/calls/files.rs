@@ -3,7 +3,7 @@
 use super::Call;
 use crate::abi::{checked, fdflags, fstflags, rights};
 use crate::channel::Channel;
-use crate::descriptor::{Descriptor, Kind};
+use crate::descriptor::{Descriptor, Kind, Stream};
 use crate::errno::{Errno, Failure, Result};
 use crate::host::Host;
 use crate::limits::{Limit, Reserved};
@@ -93,19 +93,21 @@ pub(crate) fn fd_write<H: Host>(
     let descriptor = call.get_with(fd, rights::FD_WRITE)?;
     let mut vectors = Vectors::read(&call.memory, vectors, count)?;
     let bytes = match &descriptor.kind {
-        Kind::Null => vectors.left(),
-        Kind::Sink(sink) => write_sink(call, &mut vectors, |bytes| sink.write(bytes))?,
-        Kind::Stream(channel) if channel.is_writable => match vectors.left() {
-            0 => 0,
-            _ => channel.write(call.host, &mut vectors)?,
-        },
         Kind::File(channel) if channel.is_writable => {
             limited(call, &mut vectors, |vectors| match vectors.left() {
                 0 => Ok(0),
                 _ => channel.write(call.host, vectors),
             })?
         }
-        _ => return Err(Errno::BADF.into()),
+        kind => written(call, &descriptor, &mut vectors, |vectors| match kind {
+            Kind::Null => Ok(vectors.left()),
+            Kind::Sink(sink) => write_sink(call, vectors, |bytes| sink.write(bytes)),
+            Kind::Stream(channel) if channel.is_writable => match vectors.left() {
+                0 => Ok(0),
+                _ => channel.write(call.host, vectors),
+            },
+            _ => Err(Errno::BADF.into()),
+        })?,
     };
     reply(call, result, bytes)
 }
@@ -127,9 +129,46 @@ pub(crate) fn fd_pwrite<H: Host>(
     let write = |vectors: &mut Vectors<'_>| channel.write_file(call.host, vectors, Some(offset));
     let bytes = match descriptor.kind {
         Kind::File(_) => limited(call, &mut vectors, write)?,
-        _ => write(&mut vectors)?,
+        _ => written(call, &descriptor, &mut vectors, write)?,
     };
     reply(call, result, bytes)
+}
+
+/// Bytes of a message on standard error that its host is told of.
+const COMPLAINT: usize = 1 << 10;
+
+/// Writes to what is no file. Of a standard stream no more than its limit allows, beyond
+/// which the process is ended.
+pub(super) fn written<H: Host>(
+    call: &Call<'_, H>,
+    descriptor: &Descriptor,
+    vectors: &mut Vectors<'_>,
+    write: impl FnOnce(&mut Vectors<'_>) -> Result<usize>,
+) -> Result<usize> {
+    let Some(stream) = descriptor.stream else {
+        return write(vectors);
+    };
+    if stream == Stream::Error {
+        let mut text = [0; COMPLAINT];
+        let length = vectors.copy(&mut text);
+        call.host.complains(&text[..length]);
+    }
+    let output = call.host.wasi().output();
+    let Some(limit) = output.limit() else {
+        return write(vectors);
+    };
+    let asked = vectors.left() as u64;
+    let reserved = output.reserve_part(asked);
+    let reserved = reserved.map_err(|limit| call.host.end_by(limit))?;
+    let allowed = reserved.bytes();
+    // Not more than there are.
+    vectors.truncate(allowed as usize);
+    let written = write(vectors)?;
+    reserved.use_up(written as u64);
+    match allowed < asked && written as u64 == allowed {
+        true => Err(call.host.end_by(limit).into()),
+        false => Ok(written),
+    }
 }
 
 /// Writes as much as the limit of bytes allows.

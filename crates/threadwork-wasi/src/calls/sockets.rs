@@ -1,6 +1,7 @@
 //! Calls on sockets: listeners that were granted, and connections to them.
 
 use super::Call;
+use super::files::written;
 use crate::abi::{DATA_TRUNCATED, Filetype, checked, fdflags, riflags, rights, sdflags};
 use crate::channel::{Channel, What};
 use crate::descriptor::{Descriptor, Kind};
@@ -107,10 +108,12 @@ pub(crate) fn sock_send<H: Host>(
     let channel = socket(&descriptor)?;
     let mut vectors = Vectors::read(&call.memory, vectors, count)?;
     call.memory.locate(result, 4)?;
-    let bytes = match vectors.left() {
-        0 => 0,
-        _ => channel.write(call.host, &mut vectors)?,
-    };
+    let bytes = written(call, &descriptor, &mut vectors, |vectors| {
+        match vectors.left() {
+            0 => Ok(0),
+            _ => channel.write(call.host, vectors),
+        }
+    })?;
     Ok(call.memory.write_u32(result, bytes as u32)?)
 }
 
