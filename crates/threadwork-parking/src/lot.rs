@@ -283,11 +283,10 @@ impl ParkingLot {
         if bucket.waiters.load(Ordering::Relaxed) == 0 || count == 0 {
             return 0;
         }
-        let mut left = count;
-        self.release(bucket, WOKEN, |waiter| {
-            let chosen = left > 0 && waiter.address == address;
-            left -= u32::from(chosen);
-            chosen
+        self.release(bucket, WOKEN, |queue, take| {
+            for waiter in queue.of(address).take(count as usize) {
+                take(queue, waiter);
+            }
         })
     }
 
@@ -296,7 +295,16 @@ impl ParkingLot {
     pub fn cancel(&self, chosen: impl Fn(u32) -> bool) -> u32 {
         self.buckets
             .iter()
-            .map(|bucket| self.release(bucket, CANCELLED, |waiter| chosen(waiter.thread)))
+            .map(|bucket| {
+                self.release(bucket, CANCELLED, |queue, take| {
+                    queue.each(&mut |queue, waiter| {
+                        // SAFETY: members of the queue are valid while its lock is held.
+                        if chosen(unsafe { &*waiter }.thread) {
+                            take(queue, waiter);
+                        }
+                    });
+                })
+            })
             .sum()
     }
 
@@ -307,24 +315,20 @@ impl ParkingLot {
         self.cancel(|_| true);
     }
 
-    /// Takes the waiters that `chosen` picks out of the bucket, oldest first, with
+    /// Takes the members of the bucket out that `choose` gives to its second argument, with
     /// `verdict` as their new state. Wakes the sleepers after the lock is free.
     fn release(
         &self,
         bucket: &Bucket,
         verdict: u32,
-        mut chosen: impl FnMut(&Waiter) -> bool,
+        choose: impl FnOnce(&mut Queue, &mut dyn FnMut(&mut Queue, *mut Waiter)),
     ) -> u32 {
         let mut released = 0;
         // Until it is known whether there are others.
         let mut last = None;
         let mut sleepers = Sleepers::default();
         let mut queue = bucket.lock();
-        for waiter in queue.iter() {
-            // SAFETY: members of the queue are valid while its lock is held.
-            if !chosen(unsafe { &*waiter }) {
-                continue;
-            }
+        choose(&mut queue, &mut |queue, waiter| {
             // SAFETY: the waiter is in this queue.
             unsafe { queue.remove(waiter) };
             released += 1;
@@ -334,7 +338,7 @@ impl ParkingLot {
                 // which this call does last.
                 unsafe { self.settle(before, verdict, &mut sleepers) };
             }
-        }
+        });
         if let Some(last) = last {
             let verdict = match released {
                 1 => verdict,
@@ -621,17 +625,17 @@ impl ParkingLot {
     /// so, and as long as they are held, the caller is to `count_awake`, which is false if
     /// it is awake already (invariant 4).
     fn all_asleep(&self, count_awake: impl FnOnce() -> bool) -> bool {
-        let queues: Vec<_> = self.buckets.iter().map(Bucket::lock).collect();
-        let sleeps = |waiter: &*mut Waiter| {
-            // SAFETY: members of a queue are valid while its lock is held.
-            let waiter = unsafe { &**waiter };
-            // Ordering: Acquire; pairs with the announcement in `sleep`.
-            waiter.untimed && waiter.state.load(Ordering::Acquire) == ASLEEP
-        };
-        let sleepers = queues
-            .iter()
-            .map(|queue| queue.iter().filter(sleeps).count())
-            .sum::<usize>();
+        let mut queues: Vec<_> = self.buckets.iter().map(Bucket::lock).collect();
+        let mut sleepers = 0;
+        for queue in &mut queues {
+            queue.each(&mut |_, waiter| {
+                // SAFETY: members of a queue are valid while its lock is held.
+                let waiter = unsafe { &*waiter };
+                // Ordering: Acquire; pairs with the announcement in `sleep`.
+                let sleeps = waiter.untimed && waiter.state.load(Ordering::Acquire) == ASLEEP;
+                sleepers += usize::from(sleeps);
+            });
+        }
         // Ordering: Relaxed, as in `count_asleep`.
         let living = self.living.load(Ordering::Relaxed);
         living > 0 && sleepers == living as usize && count_awake()
