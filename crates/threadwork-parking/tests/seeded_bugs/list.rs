@@ -156,8 +156,8 @@ pub(crate) const LOOM: &[Bug] = &[
     Bug {
         name: "a notify wakes one too many",
         file: "lot.rs",
-        from: "let mut left = count;",
-        to: "let mut left = count.saturating_add(1);",
+        from: "queue.of(address).take(count as usize)",
+        to: "queue.of(address).take(count as usize + 1)",
         caught_by: "exact_counts",
     },
 ];
