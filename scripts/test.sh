@@ -46,6 +46,9 @@ done
 step "tests"
 cargo test --release --workspace
 "$target/release/examples/service"
+if [[ -n ${THREADWORK_FULL-} ]]; then
+  cargo test --release -p threadwork-engine --features tracing --test events
+fi
 
 step "the library under loom"
 RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$target/loom \
