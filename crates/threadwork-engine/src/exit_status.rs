@@ -52,7 +52,7 @@ pub struct Trap {
     /// What happened, such as "wasm `unreachable` instruction executed".
     pub reason: String,
     /// The message of the panic that it follows, if the thread has printed one of Rust's.
-    pub panic: Option<PanicMessage>,
+    pub panic: Option<Box<PanicMessage>>,
     /// Where.
     pub backtrace: Backtrace,
 }

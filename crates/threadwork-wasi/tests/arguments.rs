@@ -335,6 +335,7 @@ fn stage(random: &mut Random) -> Stage {
         .limits(Limits {
             open_files: Some(20),
             file_bytes: Some(1 << 20),
+            output: None,
         })
         .build()
         .unwrap();

@@ -251,7 +251,7 @@ impl State {
         let trace = error.downcast_ref::<WasmBacktrace>();
         let trap = Trap {
             thread: thread.id,
-            panic: PanicMessage::find(&thread.take_complaint()),
+            panic: PanicMessage::find(&thread.take_complaint()).map(Box::new),
             reason: match trace.is_some_and(|trace| self.code.is_stack_overflow(trace)) {
                 true => stack_overflow(error.downcast_ref(), thread.id),
                 false => reason(error, &self.code),

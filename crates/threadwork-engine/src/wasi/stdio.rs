@@ -114,7 +114,10 @@ pub enum Output {
 }
 
 /// What an [`Output::Callback`] calls.
-pub struct OutputCallback(Box<dyn FnMut(&[u8]) + Send>);
+pub struct OutputCallback(Box<Take>);
+
+/// Takes what a program writes.
+type Take = dyn FnMut(&[u8]) + Send;
 
 impl Output {
     /// Gives what the program writes to `take`, as it is written: no lines, perhaps half a

@@ -345,6 +345,7 @@ fn limits_of_files_hold_and_are_told() {
     let limits = Limits {
         open_files: Some(2),
         file_bytes: Some(10),
+        output: None,
     };
     let builder = WasiBuilder::new()
         .preopen_dir(folder.path(), "/")
