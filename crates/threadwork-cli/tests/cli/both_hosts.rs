@@ -1,7 +1,9 @@
 //! What is the same on the engine and under Node.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -74,6 +76,58 @@ fn directories_whose_names_overlap() {
             assert_eq!(found, lines.concat(), "{host}: {directories:?}");
         }
     }
+}
+
+/// Nothing is changed, and each call says the same on both hosts.
+#[test]
+fn what_was_granted_for_reading_stays_as_it_is() {
+    let said = HOSTS.map(|host| {
+        let (only, all) = (temporary_folder(), temporary_folder());
+        fs::create_dir(only.path().join("d")).expect("a folder");
+        file(only.path(), "f", "contents");
+        file(only.path(), "d/g", "more");
+        for (target, name) in [("f", "l"), ("nowhere", "gone")] {
+            symlink(target, only.path().join(name)).expect("a link");
+        }
+        let before = state(only.path());
+        let options = [
+            format!("{}::/only:ro", only.path().display()),
+            format!("{}::/all", all.path().display()),
+        ];
+        let options = ["--host", host, "--dir", &options[0], "--dir", &options[1]];
+        let outcome = finish(&mut run_guest(&options, &["change-everything"])).expect_code(0);
+        assert_eq!(state(only.path()), before, "{host}");
+        assert_eq!(fs::read_dir(all.path()).expect("a folder").count(), 0);
+        outcome.stdout
+    });
+    let lines = said[0].lines().zip(said[1].lines());
+    let others: Vec<_> = lines.filter(|(engine, node)| engine != node).collect();
+    assert!(others.is_empty(), "{others:#?}");
+    assert_eq!(said[0].lines().count(), said[1].lines().count());
+}
+
+/// Everything about what is there but when it was read last: a change of anything changes the
+/// time of the last change.
+fn state(folder: &Path) -> Vec<String> {
+    let stat = fs::symlink_metadata(folder).expect("it is there");
+    let times = [
+        stat.mtime(),
+        stat.mtime_nsec(),
+        stat.ctime(),
+        stat.ctime_nsec(),
+    ];
+    let contents = stat.is_file().then(|| fs::read(folder).expect("readable"));
+    let rest = (stat.mode(), stat.nlink(), stat.len(), contents);
+    let mut all = vec![format!("{} {times:?} {rest:?}", folder.display())];
+    if stat.is_dir() {
+        let entries = fs::read_dir(folder).expect("readable");
+        let mut paths: Vec<_> = entries
+            .map(|entry| entry.expect("readable").path())
+            .collect();
+        paths.sort();
+        all.extend(paths.iter().flat_map(|path| state(path)));
+    }
+    all
 }
 
 /// All output arrives though its reader is slow and nothing can be opened to wait for it; or one

@@ -39,6 +39,7 @@ async function runToEnd(order) {
     args: order.args,
     env: order.env,
     preopens: order.directories,
+    readOnly: order.readOnly,
     listeners: order.listeners.map((fd) => ({ fd })),
     stdin: 'inherit',
     stdout: sinks[0].stream,
