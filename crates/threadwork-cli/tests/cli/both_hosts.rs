@@ -135,14 +135,19 @@ fn state(folder: &Path) -> Vec<String> {
 #[test]
 fn few_descriptors_lose_no_output() {
     const THREADS: u64 = 8;
-    for (host, descriptors, is_enough) in [
-        ("engine", 40, true),
-        ("node", 30, false),
-        ("node", 40, false),
-        ("node", 200, true),
+    let threads = THREADS.to_string();
+    let of_eight = ["--threads", &threads];
+    for (host, descriptors, options, is_enough) in [
+        ("engine", 40, &[][..], true),
+        ("node", 30, &[], false),
+        ("node", 60, &[], false),
+        ("node", 200, &[], false),
+        ("node", 90, &of_eight, false),
+        ("node", 120, &of_eight, true),
+        ("node", 350, &[], true),
     ] {
-        let threads = THREADS.to_string();
-        let mut command = run_guest(&["--host", host], &["write-together", &threads]);
+        let options = [&["--host", host], options].concat();
+        let mut command = run_guest(&options, &["write-together", &threads]);
         let mut running = Running::start(limited(&mut command, Resource::Nofile, descriptors));
         // Until the pipe is full, or it has ended.
         let start = Instant::now();
