@@ -198,7 +198,9 @@ export class Listeners {
   free({ index, words, input, output }) {
     for (const all of [input.words, output.words, words]) all.fill(0);
     this.#live.delete(index);
-    const next = this.#late.shift();
+    // Some may be gone meanwhile.
+    const next = this.#late.find(([, socket]) => !socket.destroyed);
+    this.#late = next ? this.#late.slice(this.#late.indexOf(next) + 1) : [];
     if (next) this.#admit(...next);
   }
 

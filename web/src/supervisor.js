@@ -41,6 +41,8 @@ const processes = new Map();
 class ThreadWorker {
   isStarted = false;
   isTerminated = false;
+  /** Since when its seat has waited for a worker that finds enough files. */
+  shortSince;
   #life = null;
   #process = null;
   #join = null;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -128,6 +128,17 @@ fn state(folder: &Path) -> Vec<String> {
         all.extend(paths.iter().flat_map(|path| state(path)));
     }
     all
+}
+
+/// Standard input is a pipe into which nobody writes, as long as the program runs.
+#[test]
+fn standard_input_can_be_asked_without_waiting() {
+    for host in HOSTS {
+        let mut command = run_guest(&["--host", host], &["try-read"]);
+        let outcome = finish(command.stdin(Stdio::piped())).expect_code(0);
+        // EAGAIN.
+        assert_eq!(outcome.stdout, "[0, 6]\n", "{host}");
+    }
 }
 
 /// All output arrives though its reader is slow and nothing can be opened to wait for it; or one
