@@ -191,7 +191,8 @@ export class Listeners {
   /** Wakes who polls. */
   changed() {
     Atomics.add(this.#words, W.CHANGED, 1);
-    Atomics.notify(this.#words, W.CHANGED);
+    // Who sleeps has said so before it compared.
+    if (Atomics.load(this.#words, W.POLLERS) > 0) Atomics.notify(this.#words, W.CHANGED);
   }
 
   /** A place can be used again. */
