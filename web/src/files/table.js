@@ -316,6 +316,8 @@ export class FileTable {
     const { flags, resource } = file;
     // As on Linux, a file that is written at its end is written there whatever the offset.
     const append = flags & FDFLAGS.APPEND;
+    // The position stays where it is, and the system's, by which it may have to be found, does not.
+    if (append) this.#lock(file);
     const moved = yield append ? resource.append(vectors) : resource.write(from, vectors);
     if (!resource.syncs && flags & (FDFLAGS.DSYNC | FDFLAGS.SYNC)) yield resource.sync();
     this.#memory.setU32(result, moved);
