@@ -160,6 +160,11 @@ export interface ProcessOptions {
    */
   preopens?: Record<string, MemoryTree | FileSystemDirectoryHandle | string | URL>;
   /**
+   * The guest's paths of those `preopens` where the program may only read: what would change anything
+   * fails with EROFS.
+   */
+  readOnly?: readonly string[];
+  /**
    * In Node: where the program accepts connections, as `'127.0.0.1:8080'`, or a socket of the system's that
    * listens. The first is its descriptor after those of the directories, 3 if there are none.
    */

@@ -122,7 +122,10 @@ export class Environment {
 
   /** Waits until something has happened to sockets or standard input since `changes` was this. */
   waitForChange(seen, milliseconds) {
-    this.blocking(() => Atomics.wait(this.control.words, W.CHANGED, seen, milliseconds));
+    const { words } = this.control;
+    Atomics.add(words, W.POLLERS, 1);
+    this.blocking(() => Atomics.wait(words, W.CHANGED, seen, milliseconds));
+    Atomics.sub(words, W.POLLERS, 1);
   }
 
   waitForInput(milliseconds) {

@@ -22,6 +22,7 @@ class Live {
     this.#socket = socket;
     this.connection = connection;
     socket.setNoDelay(true);
+    this.#share();
     socket.on('data', (chunk) => {
       this.#queue.push(chunk);
       this.look();
@@ -36,6 +37,22 @@ class Live {
       Atomics.store(connection.words, C.ERROR, E[String(code).slice(1)] ?? E.IO);
     });
     socket.on('close', () => this.#gone());
+  }
+
+  /** Lets threads write to the socket until it is closed. Node has no name for its number. */
+  #share() {
+    const socket = this.#socket;
+    const { words, lock } = this.connection;
+    const number = socket._handle?.fd;
+    if (!(number >= 0)) return;
+    Atomics.store(words, C.SOCKET, number + 1);
+    const destroy = socket._destroy;
+    socket._destroy = (...args) => {
+      lock.take();
+      Atomics.store(words, C.SOCKET, 0);
+      lock.give();
+      destroy.apply(socket, args);
+    };
   }
 
   /** Moves what there is to move. */
@@ -82,17 +99,22 @@ class Live {
 
   #drain() {
     const { connection } = this;
-    const { output } = connection;
+    const { output, words } = connection;
     let moved = 0;
     while (output.filled > 0 && !this.#socket.writableNeedDrain && this.#socket.writable) {
+      Atomics.store(words, C.PENDING, 1);
       const bytes = new Uint8Array(output.filled);
       moved += output.read(bytes);
-      this.#socket.write(bytes);
+      this.#socket.write(bytes, this.#written);
     }
     if (moved > 0) this.#owner.changed();
     const isLast = connection.get(C.STATE) === State.LEFT || connection.get(C.SHUT) & Shut.WRITE;
     if (isLast && output.filled === 0 && !this.#socket.writableEnded) this.#socket.end();
   }
+
+  #written = () => {
+    if (this.#socket.writableLength === 0) Atomics.store(this.connection.words, C.PENDING, 0);
+  };
 
   /** Kept when there is no socket any more. */
   gone() {
@@ -169,26 +191,29 @@ export class Listeners {
   /** Wakes who polls. */
   changed() {
     Atomics.add(this.#words, W.CHANGED, 1);
-    Atomics.notify(this.#words, W.CHANGED);
+    // Who sleeps has said so before it compared.
+    if (Atomics.load(this.#words, W.POLLERS) > 0) Atomics.notify(this.#words, W.CHANGED);
   }
 
   /** A place can be used again. */
   free({ index, words, input, output }) {
     for (const all of [input.words, output.words, words]) all.fill(0);
     this.#live.delete(index);
-    const next = this.#late.shift();
+    // Some may be gone meanwhile.
+    const next = this.#late.find(([, socket]) => !socket.destroyed);
+    this.#late = next ? this.#late.slice(this.#late.indexOf(next) + 1) : [];
     if (next) this.#admit(...next);
   }
 
   /** Threads have written, read, shut down or closed. */
   look() {
     this.#servers.forEach((server, number) => {
-      if (this.#listeners[number].isClosed && server.listening) server.close();
+      if (this.#listeners[number].isOver && server.listening) server.close();
     });
     for (const live of [...this.#live.values()]) {
       const { words } = live.connection;
       // Nobody will accept it.
-      const isLost = this.#listeners[words[C.LISTENER]].isClosed;
+      const isLost = this.#listeners[words[C.LISTENER]].isOver;
       if (isLost && Atomics.compareExchange(words, C.STATE, State.WAITING, State.LEFT) === State.WAITING) live.destroy();
       live.look();
     }

@@ -6,8 +6,11 @@ import { isNodeItself, nodeModule } from './platform.js';
 const MOST_LISTENERS = 64;
 
 /** `[guest's path, source]` for each entry of the option `preopens`. */
-export function preopensOf(preopens) {
-  return Object.entries(preopens).map(([guest, given]) => [guest, sourceOf(guest, given)]);
+export function preopensOf({ preopens = {}, readOnly = [] }) {
+  const stranger = readOnly.find((guest) => !Object.hasOwn(preopens, guest));
+  if (stranger !== undefined) throw new TypeError(`readOnly: "${textOf(stranger)}" is none of the preopens`);
+  const source = (guest, given) => ({ ...sourceOf(guest, given), isReadOnly: readOnly.includes(guest) });
+  return Object.entries(preopens).map(([guest, given]) => [guest, source(guest, given)]);
 }
 
 /** What the option `listeners` says, as Node's servers take it. */

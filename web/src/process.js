@@ -249,7 +249,7 @@ export class Process {
         origin: this.#beginning,
       },
       files: {
-        preopens: preopensOf(this.#options.preopens ?? {}),
+        preopens: preopensOf(this.#options),
         listeners: listenersOf(this.#options.listeners ?? []),
         mostMemory: limits.fileMemory,
         terminals: [tty, tty, tty],
@@ -516,7 +516,7 @@ export class Process {
     if (this.#isSolo && this.#end === 0) {
       throw new ThreadworkError('FILE', `${access.path}: not while a program runs without shared memory`);
     }
-    const sources = preopensOf(this.#options.preopens ?? {}).filter(([, { kind }]) => kind !== 'memory');
+    const sources = preopensOf(this.#options).filter(([, { kind }]) => kind !== 'memory');
     const { value, error } = await this.#engine.request({ access: { id: this.id, sources, ...access } });
     if (error === undefined) return value;
     const name = error === E.NOENT ? 'no such file' : (Object.keys(E).find((key) => E[key] === error) ?? error);

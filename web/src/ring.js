@@ -9,6 +9,11 @@
 //   word 5  changes when bytes were read, or the ring was closed
 //   word 6  1: nothing more will be written; 2: the process ends, too
 //   word 7  1 once somebody has looked for something to read
+//   word 8  how many sleep on word 4; never too few, as who is terminated there still counts
+//   word 9  the same of word 5
+//
+// A notify takes a lock that all threads of the program share, so it is left out where nobody sleeps:
+// whoever is about to says so first, and looks then, and whoever changes something looks after that.
 
 import { Lock } from './lock.js';
 
@@ -18,7 +23,9 @@ const FILLED = 4;
 const DRAINED = 5;
 const CLOSED = 6;
 const WANTED = 7;
-const WORDS = 8;
+/** From the word that is slept on to the number of those who do. */
+const SLEEPERS = 4;
+const WORDS = 10;
 
 export class Ring {
   static CAPACITY = 1 << 16;
@@ -85,8 +92,7 @@ export class Ring {
     if (count > first) bytes.set(source.subarray(first, count), 0);
     if (count > 0) {
       Atomics.store(words, WRITTEN, (written + count) | 0);
-      Atomics.add(words, FILLED, 1);
-      Atomics.notify(words, FILLED);
+      this.#changed(FILLED);
     }
     return count;
   }
@@ -102,8 +108,7 @@ export class Ring {
     if (count > first) target.set(bytes.subarray(0, count - first), first);
     if (count > 0) {
       Atomics.store(words, READ, (read + count) | 0);
-      Atomics.add(words, DRAINED, 1);
-      Atomics.notify(words, DRAINED);
+      this.#changed(DRAINED);
     }
     return count;
   }
@@ -120,22 +125,27 @@ export class Ring {
     return moved;
   }
 
+  #changed(word) {
+    Atomics.add(this.words, word, 1);
+    if (Atomics.load(this.words, word + SLEEPERS) > 0) Atomics.notify(this.words, word);
+  }
+
+  #sleep(word, isReady, timeout) {
+    const { words } = this;
+    Atomics.add(words, word + SLEEPERS, 1);
+    const seen = Atomics.load(words, word);
+    const inTime = isReady() || Atomics.wait(words, word, seen, timeout) !== 'timed-out';
+    Atomics.sub(words, word + SLEEPERS, 1);
+    return inTime;
+  }
+
   /** Waits until there is something to read or the writing end is closed; false if not in time. */
   waitFilled(timeout) {
-    const seen = Atomics.load(this.words, FILLED);
-    if (this.filled > 0 || this.isFinished) return true;
-    return Atomics.wait(this.words, FILLED, seen, timeout) !== 'timed-out';
+    return this.#sleep(FILLED, () => this.filled > 0 || this.isFinished, timeout);
   }
 
   /** Waits until there is room. */
   waitDrained() {
-    const seen = Atomics.load(this.words, DRAINED);
-    if (this.filled < Ring.CAPACITY || this.isFinished) return;
-    Atomics.wait(this.words, DRAINED, seen);
-  }
-
-  /** For a writer that may not block: what to wait for, and the value it has now. */
-  get drained() {
-    return [this.words, DRAINED, Atomics.load(this.words, DRAINED)];
+    this.#sleep(DRAINED, () => this.filled < Ring.CAPACITY || this.isFinished);
   }
 }

@@ -60,6 +60,8 @@ export class Seat {
     try {
       this.imports = await this.makeImports();
     } catch (error) {
+      // For want of files: the supervisor makes another worker.
+      if (error?.code === 'EMFILE') throw error;
       // Nothing of the guest has run.
       if (this.control.end(Cause.FAILED)) this.post({ ending: { error: failureOf(error) } });
       return;

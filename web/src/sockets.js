@@ -3,12 +3,18 @@
 // moves bytes between sockets and rings. Who reads or writes sleeps on a word of the ring's, who accepts
 // on the number of those that wait, and who polls on W.CHANGED.
 //
-// Invariant: a place goes from FREE to WAITING when somebody connects, to TAKEN by one accept, to LEFT
+// A thread writes to the system's socket itself, which does not block, while nothing that was
+// written before is on its way through the ring: an answer takes no turn of the supervisor's then.
+//
+// Invariant: the number of a socket is in C.SOCKET only while the socket is open, which whoever has
+// C.LOCK can rely on. A place goes from FREE to WAITING when somebody connects, to TAKEN by one accept, to LEFT
 // when nobody uses its descriptor any more, and to FREE when its socket is gone as well.
 
 import { ENDED } from './environment.js';
-import { letGo, mayHold } from './lock.js';
+import { letGo, Lock, mayHold } from './lock.js';
 import { Backend, Kind } from './files/descriptors.js';
+import { after } from './files/vectors.js';
+import { nodeModule } from './platform.js';
 import { Ring } from './ring.js';
 import { E, Errno, FDFLAGS, RIGHTS } from './wasi/abi.js';
 
@@ -29,8 +35,13 @@ export const C = {
   GONE: 5,
   /** 1 while there is more for the input than there was room for. */
   MORE: 6,
+  /** The system's number of the socket, plus one; 0 if threads cannot use it. */
+  SOCKET: 7,
+  LOCK: 8,
+  /** 1 while the supervisor has bytes from the ring that are not the system's yet. */
+  PENDING: 9,
 };
-const WORDS = 8;
+const WORDS = 10;
 const BYTES = WORDS * 4 + 2 * Ring.BYTES;
 /** As many at one time; others wait in the system. */
 export const MOST_CONNECTIONS = 1024;
@@ -41,6 +52,12 @@ const OVER = 1 << 30;
 
 const PEEK = 1;
 const WAITALL = 2;
+
+/** What a listener's descriptor was: closed by all who had it, or shut down. */
+const CLOSED = 1;
+const SHUT = 2;
+
+const fs = nodeModule('node:fs');
 
 /** Memory for the connections of a process; what nobody touches takes none. */
 export function createSockets() {
@@ -58,13 +75,25 @@ export class Listener {
     this.#number = number;
   }
 
-  /** Whether nobody has its descriptor any more. */
-  get isClosed() {
+  /** Whether nobody can accept any more. */
+  get isOver() {
     return Atomics.load(this.#words, this.#number) !== 0;
   }
 
+  /** Nobody has its descriptor any more. */
   close() {
-    Atomics.store(this.#words, this.#number, 1);
+    Atomics.or(this.#words, this.#number, CLOSED);
+  }
+
+  get isShut() {
+    return (Atomics.load(this.#words, this.#number) & SHUT) !== 0;
+  }
+
+  /** Wakes who accepts, for an error; false if that was done before. */
+  shut() {
+    if (Atomics.or(this.#words, this.#number, SHUT) & SHUT) return false;
+    this.end();
+    return true;
   }
 
   get #waiting() {
@@ -103,6 +132,7 @@ export class Connection {
     this.words = new Int32Array(buffer, at, WORDS);
     this.input = new Ring(buffer, at + WORDS * 4);
     this.output = new Ring(buffer, at + WORDS * 4 + Ring.BYTES);
+    this.lock = new Lock(this.words, C.LOCK);
   }
 
   get(word) {
@@ -218,6 +248,7 @@ export class Sockets {
     this.#descriptors.checkRoom();
     const listener = new Listener(this.#buffer, open.handle);
     for (;;) {
+      if (listener.isShut) throw new Errno(E.INVAL);
       const fd = listener.hasWaiting ? this.#held(() => this.#take(open, listener, flags)) : undefined;
       if (fd !== undefined) return fd;
       this.#sleep(open, () => listener.wait());
@@ -290,8 +321,11 @@ export class Sockets {
     const { output } = connection;
     if (!output.writers.acquire()) throw ENDED;
     try {
-      let moved = 0;
-      for (let bytes of vectors) {
+      const now = this.#writeNow(connection, vectors);
+      let moved = now;
+      let isAll = true;
+      for (let bytes of after(vectors, now)) {
+        isAll = false;
         while (bytes.length > 0) {
           this.#env.check();
           if (output.isFinished || connection.isGone) {
@@ -308,16 +342,37 @@ export class Sockets {
           this.#sleep(open, () => output.waitDrained());
         }
       }
-      this.#env.ringSupervisor();
+      if (!isAll) this.#env.ringSupervisor();
       return moved;
     } finally {
       output.writers.release();
     }
   }
 
+  /** Writes what the system takes at once; how much that was. Of the one who writes. */
+  #writeNow({ words, output, lock }, vectors) {
+    // In this order: the supervisor says that it has bytes before it takes them.
+    if (output.isFinished || output.filled > 0 || Atomics.load(words, C.PENDING)) return 0;
+    const parts = vectors.filter(({ length }) => length > 0);
+    if (parts.length === 0) return 0;
+    return this.#held(() => {
+      lock.take();
+      try {
+        const socket = Atomics.load(words, C.SOCKET) - 1;
+        return socket < 0 ? 0 : fs.writevSync(socket, parts);
+      } catch {
+        // There is no room, or the supervisor will find out what is wrong.
+        return 0;
+      } finally {
+        lock.give();
+      }
+    });
+  }
+
   shutdown(open, how) {
     this.#check(open, RIGHTS.SHUTDOWN);
     if (how >>> 0 < 1 || how >>> 0 > 3) throw new Errno(E.INVAL);
+    if (open.kind === Kind.LISTENER) return this.#shutListener(new Listener(this.#buffer, open.handle), how);
     const connection = this.#connection(open, E.NOTCONN);
     if (connection.isGone) throw new Errno(E.NOTCONN);
     Atomics.or(connection.words, C.SHUT, how);
@@ -329,18 +384,32 @@ export class Sockets {
     this.#env.ringSupervisor();
   }
 
+  /** As on Linux: one that listens is closed by the end of reading, and by nothing else. */
+  #shutListener(listener, how) {
+    if (listener.isShut) throw new Errno(E.NOTCONN);
+    if (!(how & Shut.READ)) return;
+    if (!listener.shut()) throw new Errno(E.NOTCONN);
+    this.#env.ringSupervisor();
+  }
+
   // ---- Polls ----
 
   /** Whether a read, or a write, would not wait. */
   isReady(open, isRead) {
-    if (open.kind === Kind.LISTENER) return isRead && new Listener(this.#buffer, open.handle).hasWaiting;
+    if (open.kind === Kind.LISTENER) {
+      const listener = new Listener(this.#buffer, open.handle);
+      return listener.isShut || (isRead && listener.hasWaiting);
+    }
     const connection = this.#connections.at(open.handle);
     return isRead ? connection.canRead : connection.canWrite;
   }
 
   /** How many bytes can be read, and whether the connection is over. */
   input(open) {
-    if (open.kind === Kind.LISTENER) return { filled: 1, isFinished: false };
+    if (open.kind === Kind.LISTENER) {
+      const isFinished = new Listener(this.#buffer, open.handle).isShut;
+      return { filled: 1, isFinished };
+    }
     const connection = this.#connections.at(open.handle);
     return { filled: connection.input.filled, isFinished: connection.isGone };
   }

@@ -24,6 +24,9 @@ import { FILE_CALLS } from './wasi/abi.js';
  */
 const GRACE = 100;
 const GRACE_COMPUTING = 2;
+/** Workers that start open files for a moment: for so long, in ms, one that finds none is made again. */
+const PATIENCE_WITH_FILES = 10_000;
+const SHORT_OF_FILES = /\bEMFILE\b/;
 /** After a deadlock nobody computes, and everybody says where it slept: a browser's first stack is slow. */
 const GRACE_REPORT = 10_000;
 
@@ -38,6 +41,8 @@ const processes = new Map();
 class ThreadWorker {
   isStarted = false;
   isTerminated = false;
+  /** Since when its seat has waited for a worker that finds enough files. */
+  shortSince;
   #life = null;
   #process = null;
   #join = null;
@@ -191,10 +196,23 @@ class SupervisedProcess {
     await this.#listeners.open(files.listeners);
   }
 
-  #addSeat(index = this.#freeSeats.pop(), isLater = false) {
+  #addSeat(index = this.#freeSeats.pop(), isLater = false, since = undefined) {
     const worker = takeWorker();
+    worker.shortSince = since;
     this.#seats.set(worker, index);
     worker.join(this, { ...this.start, index, isLater });
+  }
+
+  /** Whether a worker that has failed has run nothing, for want of files: then another one is made. */
+  #makesAnother(worker, index, message) {
+    if (this.#isEnding || !SHORT_OF_FILES.test(message)) return false;
+    const { words, control } = this;
+    if (Atomics.load(words, control.seat(index) + S.MAILBOX) !== 0) return false;
+    const now = performance.now();
+    const since = worker.shortSince ?? now;
+    if (now - since > PATIENCE_WITH_FILES) return false;
+    setTimeout(() => this.#isEnding || this.#addSeat(index, false, since), 5 + 45 * Math.random());
+    return true;
   }
 
   async #listen() {
@@ -281,8 +299,10 @@ class SupervisedProcess {
   }
 
   workerFailed(worker, message) {
-    this.#hasFailed = true;
+    const index = this.#seats.get(worker);
     this.#seats.delete(worker);
+    if (index !== undefined && this.#makesAnother(worker, index, message)) return;
+    this.#hasFailed = true;
     this.fail('WORKER', message);
     this.#checkGone();
   }

@@ -81,6 +81,17 @@ fn node_does_what_linux_does() {
     compare(&["run", "--host", "node"]);
 }
 
+/// A write at an offset to a file that is written at its end left the position behind what it wrote.
+#[test]
+fn programs_that_differed_once() {
+    for host in [&["run"][..], &["run", "--host", "node"]] {
+        for seed in [10_126, 15_939, 19_355] {
+            let differs = difference(host, &[&format!("{seed}..{}", seed + 1)]);
+            assert_eq!(differs, None, "{host:?}");
+        }
+    }
+}
+
 #[test]
 fn threads_on_the_engine_do_what_one_could_in_some_order() {
     explain(&["run"], &[]);

@@ -166,7 +166,9 @@ impl Channel {
         self.is_readable = reading;
         self.is_writable = writing;
         self.flags = AtomicU16::new(flags);
-        if reading && !writing && self.filetype == Filetype::Unknown {
+        // What others use as well cannot be told not to wait, and stays `Shared`.
+        let is_told = matches!(self.waiting, Waiting::Told);
+        if is_told && reading && !writing && self.filetype == Filetype::Unknown {
             self.waiting = Waiting::Fifo(AtomicBool::new(false));
         }
         if reading && !writing && self.is_empty {

@@ -221,11 +221,10 @@ impl Descriptor {
     }
 }
 
-/// Rights to change something that is there, or what there is. A link to a file in another
+/// Rights to change something that is there, or what there is, but those that only take a file
+/// that is open for writing: there is none, and the system says so. A link to a file in another
 /// directory, where it could be written to, is such a change.
-const CHANGES: u64 = rights::FD_ALLOCATE
-    | rights::FD_FILESTAT_SET_SIZE
-    | rights::FD_FILESTAT_SET_TIMES
+const CHANGES: u64 = rights::FD_FILESTAT_SET_TIMES
     | rights::PATH_CREATE_DIRECTORY
     | rights::PATH_CREATE_FILE
     | rights::PATH_FILESTAT_SET_SIZE

@@ -52,15 +52,17 @@ const S = {
   /** The rights to read and to write, as it was opened. */
   ACCESS: 12,
   BACKEND: 13,
+  /** 1 if nothing is changed by it, nor by what is opened by it. */
+  READONLY: 14,
 };
 /** Even, for the positions. */
-const SLOT_WORDS = 14;
+const SLOT_WORDS = 16;
 /** From here on are slots of what only the owner of the table can use. */
 const OWN_SLOTS = SLOTS + MOST_SLOTS * SLOT_WORDS;
 
 /** No descriptor. */
 export const NONE = -1;
-const NEW = { handle: NONE, other: NONE, access: 0, flags: 0, preopen: 0, position: 0n, backend: 0, resource: null };
+const NEW = { handle: NONE, other: NONE, access: 0, flags: 0, preopen: 0, position: 0n, backend: 0, readonly: 0, resource: null };
 /** Instead of uses, while it is closed. */
 const CLOSING = -1;
 

@@ -15,6 +15,7 @@
 import { nodeModule } from '../platform.js';
 import { E, Errno } from '../wasi/abi.js';
 import { Backend, Kind, NONE } from './descriptors.js';
+import { after } from './vectors.js';
 
 const fs = nodeModule('node:fs');
 const { spawnSync } = nodeModule('node:child_process');
@@ -211,13 +212,6 @@ function move(vectors, each, isWrite = false) {
     if (moved === 0) throw error;
   }
   return moved;
-}
-
-/** What is left of vectors after so many bytes. */
-function after(vectors, count) {
-  let n = 0;
-  while (n < vectors.length && count >= vectors[n].length) count -= vectors[n++].length;
-  return count === 0 ? vectors.slice(n) : [vectors[n].subarray(count), ...vectors.slice(n + 1)];
 }
 
 // ---- What is found by a name ----

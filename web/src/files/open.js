@@ -12,14 +12,16 @@ const BACKENDS = {
   opfs: async ({ handle }) => new (await import('./opfs.js')).OpfsDirectory(handle),
 };
 
-/** The directories that a process is granted: `[guest's path, directory]`. */
+/** The directories that a process is granted: `[guest's path, directory, whether it may only read there]`. */
 export async function openPreopens(files, isShared) {
   const opened = [];
   if (files.preopens.some(([, { kind }]) => kind === 'memory')) {
     files.memory = (await import('./memory.js')).createMemory(files.mostMemory, isShared);
   }
   try {
-    for (const [path, source] of files.preopens) opened.push([path, await BACKENDS[source.kind](source, files)]);
+    for (const [path, source] of files.preopens) {
+      opened.push([path, await BACKENDS[source.kind](source, files), source.isReadOnly]);
+    }
   } catch (error) {
     for (const [, directory] of opened) directory.close();
     throw error;

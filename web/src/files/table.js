@@ -29,7 +29,7 @@
 // time: `..` never leads out of the directory that the path starts from, nor does a symbolic
 // link.
 
-import { E, Errno, FDFLAGS, FILE_TYPES, isErrno, OFLAGS, RIGHTS, RIGHTS_OF } from '../wasi/abi.js';
+import { CHANGES, E, Errno, FDFLAGS, FILE_TYPES, isErrno, OFLAGS, RIGHTS, RIGHTS_OF } from '../wasi/abi.js';
 import { Backend, Descriptors, Kind } from './descriptors.js';
 import { Listing } from './listing.js';
 import { Ways } from './ways.js';
@@ -118,11 +118,12 @@ export class FileTable {
       const rights = RIGHTS_OF.stream & ~(ACCESS & ~access);
       this.#descriptors.insert({ kind: Kind.STREAM, handle: stream, access, rights, inheriting: 0 });
     }
-    preopens.forEach(([, directory], n) => {
+    preopens.forEach(([, directory, isReadOnly], n) => {
       this.#descriptors.keep(directory);
       const inheriting = RIGHTS_OF.directory | RIGHTS_OF.file;
       const rights = RIGHTS_OF.directory;
-      this.#descriptors.insert({ kind: Kind.DIRECTORY, ...directory.open(), rights, inheriting, preopen: n + 1 });
+      const readonly = Number(isReadOnly);
+      this.#descriptors.insert({ kind: Kind.DIRECTORY, ...directory.open(), rights, inheriting, preopen: n + 1, readonly });
     });
     for (let handle = 0; handle < listeners; handle++) {
       const [rights, inheriting] = [RIGHTS_OF.listener, RIGHTS_OF.connection];
@@ -168,6 +169,7 @@ export class FileTable {
 
   #check(open, rights) {
     if (rights & ACCESS & ~open.access) throw new Errno(E.BADF);
+    if (open.readonly && rights & CHANGES) throw new Errno(E.ROFS);
     if (rights & ~open.rights) throw new Errno(E.NOTCAPABLE);
     return open;
   }
@@ -314,6 +316,8 @@ export class FileTable {
     const { flags, resource } = file;
     // As on Linux, a file that is written at its end is written there whatever the offset.
     const append = flags & FDFLAGS.APPEND;
+    // The position stays where it is, and the system's, by which it may have to be found, does not.
+    if (append) this.#lock(file);
     const moved = yield append ? resource.append(vectors) : resource.write(from, vectors);
     if (!resource.syncs && flags & (FDFLAGS.DSYNC | FDFLAGS.SYNC)) yield resource.sync();
     this.#memory.setU32(result, moved);
@@ -568,13 +572,17 @@ export class FileTable {
     checkFlags(oflags, 15);
     checkFlags(flags, 31);
     if (oflags & OFLAGS.DIRECTORY && oflags & OFLAGS.CREAT) throw new Errno(E.INVAL);
-    let needed = RIGHTS.OPEN;
-    if (oflags & OFLAGS.CREAT) needed |= RIGHTS.CREATE_FILE;
-    if (oflags & OFLAGS.TRUNC) needed |= RIGHTS.PATH_RESIZE;
     const path = this.#path(at, length);
-    const base = this.#directory(fd, needed);
-    this.#descriptors.checkRoom();
+    const base = this.#directory(fd, RIGHTS.OPEN);
+    // Where nothing is created, what is there can be opened all the same.
+    const wouldCreate = base.readonly && oflags & OFLAGS.CREAT;
+    const creates = !wouldCreate && (oflags & OFLAGS.CREAT) !== 0;
+    let needed = creates ? RIGHTS.CREATE_FILE : 0;
+    if (oflags & OFLAGS.TRUNC) needed |= RIGHTS.PATH_RESIZE;
+    this.#check(base, needed);
     const wanted = Number(BigInt.asUintN(30, BigInt(rights))) & ACCESS;
+    if (base.readonly && wanted & RIGHTS.WRITE) throw new Errno(E.ROFS);
+    this.#descriptors.checkRoom();
     if (wanted & ~base.inheriting) throw new Errno(E.NOTCAPABLE);
     const write = (wanted & RIGHTS.WRITE) !== 0;
     const access = {
@@ -586,10 +594,12 @@ export class FileTable {
       dsync: (flags & FDFLAGS.DSYNC) !== 0,
       sync: (flags & FDFLAGS.SYNC) !== 0,
     };
-    const creates = (oflags & OFLAGS.CREAT) !== 0;
-    const follow = lookup && !(creates && oflags & OFLAGS.EXCL);
+    const isExclusive = oflags & OFLAGS.CREAT && oflags & OFLAGS.EXCL;
+    const follow = lookup && !isExclusive;
     for (let tries = 0; tries < MOST_TRIES; tries++) {
       const found = yield* this.#walk(base, path, follow, creates);
+      if (wouldCreate && !found.node) throw new Errno(E.ROFS);
+      if (wouldCreate && isExclusive) throw new Errno(E.EXIST);
       const opened = yield* this.#open(found, oflags, access);
       // Else somebody was faster.
       if (opened) return this.#memory.setU32(result, this.#insert(opened, base, access, flags));
@@ -622,7 +632,7 @@ export class FileTable {
     const access = (read ? RIGHTS.READ : 0) | (write ? RIGHTS.WRITE : 0);
     const rights = isFile ? RIGHTS_OF.file & ~(ACCESS & ~access) : RIGHTS_OF.directory;
     const inheriting = isFile ? 0 : base.inheriting;
-    return this.#descriptors.insert({ ...opened, access, rights: rights & base.inheriting, inheriting, flags });
+    return this.#descriptors.insert({ ...opened, access, rights: rights & base.inheriting, inheriting, flags, readonly: base.readonly });
   }
 
   *path_create_directory(fd, at, length) {

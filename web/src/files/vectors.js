@@ -18,3 +18,10 @@ export function moveEach(vectors, at, each) {
   }
   return moved;
 }
+
+/** What is left of vectors after so many bytes. */
+export function after(vectors, count) {
+  let n = 0;
+  while (n < vectors.length && count >= vectors[n].length) count -= vectors[n++].length;
+  return count === 0 ? vectors.slice(n) : [vectors[n].subarray(count), ...vectors.slice(n + 1)];
+}

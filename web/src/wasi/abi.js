@@ -93,6 +93,16 @@ export const RIGHTS_OF = {
 };
 
 /**
+ * Rights to change something that is there, or what there is, but those that only take a file
+ * that is open for writing. A link to a file in another directory, where it could be written to,
+ * is such a change.
+ */
+export const CHANGES = rightsOf(
+  'SET_TIMES CREATE_DIRECTORY CREATE_FILE PATH_RESIZE PATH_SET_TIMES LINK_SOURCE LINK_TARGET ' +
+    'REMOVE_DIRECTORY RENAME_SOURCE RENAME_TARGET SYMLINK UNLINK',
+);
+
+/**
  * The calls that use the file table. The order is the number by which a thread asks the
  * supervisor for one.
  */

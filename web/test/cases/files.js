@@ -89,6 +89,11 @@ const calls = (...list) => {
     (import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
     (import "wasi_snapshot_preview1" "fd_renumber" (func $renumber (param i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "path_filestat_get" (func $stat (param i32 i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_filestat_set_size" (func $set_size (param i32 i64) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_allocate" (func $allocate (param i32 i64 i64) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_filestat_set_times" (func $set_times (param i32 i64 i64 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "path_filestat_set_times" (func $set_path_times
+      (param i32 i32 i32 i32 i64 i64 i32) (result i32)))
     (import "stage" "say" (func $say (param i32)))
     (import "env" "memory" (memory 2 2 shared))
     ${data}
@@ -101,16 +106,63 @@ const READING = 0x2n;
 const [CREAT, DIRECTORY, EXCL, TRUNC] = [1, 2, 4, 8];
 const open = (path, flags = 0, follow = 1, rights = RIGHTS) => ['path_open', 3, follow, path, flags, rights, 0n, 0, 512];
 const BADF = 8;
-const E = { OK: 0, EXIST: 20, INVAL: 28, ISDIR: 31, LOOP: 32, MFILE: 33, NOENT: 44, NOTDIR: 54, NOTEMPTY: 55, PERM: 63 };
+const E = { OK: 0, EXIST: 20, INVAL: 28, ISDIR: 31, LOOP: 32, MFILE: 33, NOENT: 44, NOTDIR: 54, NOTEMPTY: 55, PERM: 63, ROFS: 69 };
 
-async function errnos(list, options) {
+async function errnosOf(list, options) {
   const { wat } = await import('../harness.js');
   const program = await load(await wat(`(module ${calls(...list)})`));
   const { process, stage } = onStage(program, options);
   const status = await process.run();
   equal(status, { kind: 'exited', code: 0 });
-  return stage.heard();
+  return { heard: stage.heard(), process };
 }
+
+const errnos = async (list, options) => (await errnosOf(list, options)).heard;
+
+/** What would change something below `/d`, and what may be done all the same. */
+const READS = [
+  [open('new', CREAT, 1, READING), E.ROFS],
+  [open('old', CREAT, 1, READING), E.OK],
+  [open('old', CREAT | EXCL, 1, READING), E.EXIST],
+  [open('new', CREAT | EXCL, 1, READING), E.ROFS],
+  [open('none/new', CREAT, 1, READING), E.NOENT],
+  [open('dir', CREAT, 1, READING), E.ISDIR],
+  [open('old'), E.ROFS],
+  [open('old', TRUNC, 1, READING), E.ROFS],
+  [open('dir', DIRECTORY, 1, READING), E.OK],
+  [['path_open', 6, 1, 'inner', 0, READING, 0n, 0, 512], E.OK],
+  [['path_open', 6, 1, 'inner', 0, RIGHTS, 0n, 0, 512], E.ROFS],
+  [['mkdir', 3, 'other'], E.ROFS],
+  [['mkdir', 6, 'other'], E.ROFS],
+  [['rmdir', 3, 'dir'], E.ROFS],
+  [['unlink', 3, 'old'], E.ROFS],
+  [['unlink', 6, 'inner'], E.ROFS],
+  [['symlink', 'old', 3, 'link'], E.ROFS],
+  [['link', 3, 0, 'old', 3, 'twin'], E.ROFS],
+  [['rename', 3, 'old', 3, 'dir/moved'], E.ROFS],
+  [['set_size', 5, 0n], E.INVAL],
+  [['allocate', 5, 0n, 100n], BADF],
+  [['set_times', 5, 1n, 1n, 5], E.ROFS],
+  [['set_times', 3, 1n, 1n, 5], E.ROFS],
+  [['set_path_times', 3, 1, 'old', 1n, 1n, 5], E.ROFS],
+  [['stat', 3, 0, 'old', 512], E.OK],
+  // The other directory is one to write to, and nothing gets there by a link or a move.
+  [['path_open', 4, 1, 'mine', CREAT, RIGHTS, 0n, 0, 512], E.OK],
+  [['link', 3, 0, 'old', 4, 'twin'], E.ROFS],
+  [['rename', 3, 'old', 4, 'moved'], E.ROFS],
+  [['rename', 4, 'mine', 3, 'moved'], E.ROFS],
+];
+
+test('files: a directory for reading only', async () => {
+  const options = { preopens: { '/d': { old: 'old', dir: { inner: '' } }, '/e': {} }, readOnly: ['/d'] };
+  const { heard, process } = await errnosOf(READS.map(([call]) => call), options);
+  equal(heard, READS.map(([, errno]) => errno));
+  equal(Object.keys(process.files['/d']).sort(), ['dir', 'old']);
+  equal(text(process.files['/d'].old), 'old');
+  equal(Object.keys(process.files['/e']), ['mine']);
+  const other = new Process(await load(guest('files')), { preopens: { '/d': {} }, readOnly: ['/e'] });
+  check((await failure(other.run())).message.includes('"/e"'));
+});
 
 const WALKS = [
   [open('new', CREAT), E.OK],

@@ -20,6 +20,7 @@ pub(super) fn cases(effort: Effort) -> Vec<Case> {
         case("file-read", 1, 4_800, 1.1),
         case("file-read", 4, 4_800, 1.1),
         case("file-read-bytes", 1, 1_000_000, 2.0),
+        case("pipe-write", 1, 100_000, 2.0),
         case("file-list", 1, 24_000, 1.5),
         case("file-list-paths", 1, 24_000, 1.5),
         case("file-open", 1, 10_000, 2.0),

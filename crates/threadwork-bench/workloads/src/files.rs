@@ -48,6 +48,15 @@ pub(crate) fn read_bytes(threads: u32, iterations: u64) -> Measured {
     Measured::new(elapsed, iterations, answer)
 }
 
+/// One operation: a line's worth of bytes is written to standard error, a pipe that the harness reads.
+/// Each write is a call: standard error has no buffer. Spaces are no line of an error's text.
+pub(crate) fn write_pipe(_: u32, iterations: u64) -> Measured {
+    let (mut pipe, start) = (io::stderr(), Instant::now());
+    let writes = (0..iterations).map(|_| pipe.write(&[b' '; 64]).unwrap_or(0) as u64);
+    let answer = writes.sum();
+    Measured::new(start.elapsed(), iterations, answer)
+}
+
 /// A file of so many pieces, open.
 fn large(index: u32, pieces: u64) -> File {
     let path = format!("{FOLDER}/large-{pieces}-{index}");

@@ -85,6 +85,7 @@ const WORKLOADS: &[(&str, Workload)] = &[
     ("queens", compute::queens),
     ("file-read", files::read),
     ("file-read-bytes", files::read_bytes),
+    ("pipe-write", files::write_pipe),
     ("file-list", files::list),
     ("file-list-paths", files::list_paths),
     ("file-open", files::open),

@@ -49,6 +49,8 @@ struct Order<'a> {
     /// program gets them.
     #[serde(serialize_with = "in_order")]
     directories: Vec<(&'a str, PathBuf)>,
+    /// The names of those where the program may only read.
+    read_only: Vec<&'a str>,
     /// The sockets that listen for it, as Node inherits them.
     listeners: Vec<RawFd>,
     limits: BTreeMap<&'static str, LimitOrder>,
@@ -97,6 +99,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<i32> {
         args: guest_args,
         env: variables(args)?,
         directories: directories(args)?,
+        read_only: read_only(args),
         listeners: inherited(&listeners)
             .map_err(|error| report::explain("cannot pass on a socket", error))?,
         limits: limits(args),
@@ -224,11 +227,6 @@ fn variables(args: &RunArgs) -> anyhow::Result<BTreeMap<&str, String>> {
 fn directories(args: &RunArgs) -> anyhow::Result<Vec<(&str, PathBuf)>> {
     let place = |dir: &DirMapping| {
         let name = dir.host.display();
-        if dir.read_only {
-            bail!(
-                "--dir {name}:ro: --host node has no read-only directories: run the program on the engine"
-            );
-        }
         if !dir.host.is_dir() {
             bail!("--dir {name}: there is no such directory");
         }
@@ -237,6 +235,13 @@ fn directories(args: &RunArgs) -> anyhow::Result<Vec<(&str, PathBuf)>> {
     };
     let dirs = args.directories().into_iter();
     dirs.map(|dir| Ok((dir.guest.as_str(), place(dir)?)))
+        .collect()
+}
+
+fn read_only(args: &RunArgs) -> Vec<&str> {
+    let dirs = args.directories().into_iter();
+    dirs.filter(|dir| dir.read_only)
+        .map(|dir| dir.guest.as_str())
         .collect()
 }
 

@@ -1,8 +1,10 @@
 //! What is the same on the engine and under Node.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -76,19 +78,87 @@ fn directories_whose_names_overlap() {
     }
 }
 
+/// Nothing is changed, and each call says the same on both hosts.
+#[test]
+fn what_was_granted_for_reading_stays_as_it_is() {
+    let said = HOSTS.map(|host| {
+        let (only, all) = (temporary_folder(), temporary_folder());
+        fs::create_dir(only.path().join("d")).expect("a folder");
+        file(only.path(), "f", "contents");
+        file(only.path(), "d/g", "more");
+        for (target, name) in [("f", "l"), ("nowhere", "gone")] {
+            symlink(target, only.path().join(name)).expect("a link");
+        }
+        let before = state(only.path());
+        let options = [
+            format!("{}::/only:ro", only.path().display()),
+            format!("{}::/all", all.path().display()),
+        ];
+        let options = ["--host", host, "--dir", &options[0], "--dir", &options[1]];
+        let outcome = finish(&mut run_guest(&options, &["change-everything"])).expect_code(0);
+        assert_eq!(state(only.path()), before, "{host}");
+        assert_eq!(fs::read_dir(all.path()).expect("a folder").count(), 0);
+        outcome.stdout
+    });
+    let lines = said[0].lines().zip(said[1].lines());
+    let others: Vec<_> = lines.filter(|(engine, node)| engine != node).collect();
+    assert!(others.is_empty(), "{others:#?}");
+    assert_eq!(said[0].lines().count(), said[1].lines().count());
+}
+
+/// Everything about what is there but when it was read last: a change of anything changes the
+/// time of the last change.
+fn state(folder: &Path) -> Vec<String> {
+    let stat = fs::symlink_metadata(folder).expect("it is there");
+    let times = [
+        stat.mtime(),
+        stat.mtime_nsec(),
+        stat.ctime(),
+        stat.ctime_nsec(),
+    ];
+    let contents = stat.is_file().then(|| fs::read(folder).expect("readable"));
+    let rest = (stat.mode(), stat.nlink(), stat.len(), contents);
+    let mut all = vec![format!("{} {times:?} {rest:?}", folder.display())];
+    if stat.is_dir() {
+        let entries = fs::read_dir(folder).expect("readable");
+        let mut paths: Vec<_> = entries
+            .map(|entry| entry.expect("readable").path())
+            .collect();
+        paths.sort();
+        all.extend(paths.iter().flat_map(|path| state(path)));
+    }
+    all
+}
+
+/// Standard input is a pipe into which nobody writes, as long as the program runs.
+#[test]
+fn standard_input_can_be_asked_without_waiting() {
+    for host in HOSTS {
+        let mut command = run_guest(&["--host", host], &["try-read"]);
+        let outcome = finish(command.stdin(Stdio::piped())).expect_code(0);
+        // EAGAIN.
+        assert_eq!(outcome.stdout, "[0, 6]\n", "{host}");
+    }
+}
+
 /// All output arrives though its reader is slow and nothing can be opened to wait for it; or one
 /// line says what is missing.
 #[test]
 fn few_descriptors_lose_no_output() {
     const THREADS: u64 = 8;
-    for (host, descriptors, is_enough) in [
-        ("engine", 40, true),
-        ("node", 30, false),
-        ("node", 40, false),
-        ("node", 200, true),
+    let threads = THREADS.to_string();
+    let of_eight = ["--threads", &threads];
+    for (host, descriptors, options, is_enough) in [
+        ("engine", 40, &[][..], true),
+        ("node", 30, &[], false),
+        ("node", 60, &[], false),
+        ("node", 200, &[], false),
+        ("node", 90, &of_eight, false),
+        ("node", 120, &of_eight, true),
+        ("node", 350, &[], true),
     ] {
-        let threads = THREADS.to_string();
-        let mut command = run_guest(&["--host", host], &["write-together", &threads]);
+        let options = [&["--host", host], options].concat();
+        let mut command = run_guest(&options, &["write-together", &threads]);
         let mut running = Running::start(limited(&mut command, Resource::Nofile, descriptors));
         // Until the pipe is full, or it has ended.
         let start = Instant::now();

@@ -44,6 +44,9 @@ pub(crate) fn path_open<H: Host>(
         base,
         descriptor_flags: checked(descriptor_flags, fdflags::ALL)?,
     };
+    if opening.has(oflags::DIRECTORY) && opening.has(oflags::CREAT) {
+        return Err(Errno::INVAL.into());
+    }
     let path = call.path(path, length)?;
     let descriptor = call.get_with(fd, rights::PATH_OPEN)?;
     let directory = descriptor.directory()?;
@@ -56,10 +59,16 @@ pub(crate) fn path_open<H: Host>(
     descriptor.require_inheriting(base & (rights::FD_READ | rights::FD_WRITE))?;
     call.memory.locate(result, 4)?;
     let opened = call.open(&descriptor, || {
-        let exclusive = would_create && opening.has(oflags::EXCL);
-        match opening.open(call.host, directory, Path::new(&path)) {
-            Ok(_) if exclusive => Err(Errno::EXIST.into()),
-            Err(Failure::Errno(Errno::NOENT)) if would_create => Err(Errno::ROFS.into()),
+        let opened = match would_create && opening.has(oflags::EXCL) {
+            true => stat(&directory.dir, &path, FollowSymlinks::No).and(Err(Errno::EXIST.into())),
+            false => opening.open(call.host, directory, Path::new(&path)),
+        };
+        match opened {
+            Ok(Kind::Directory(_)) if would_create => Err(Errno::ISDIR.into()),
+            Err(Failure::Errno(Errno::NOENT)) if would_create => {
+                Parent::of(&directory.dir, &path)?;
+                Err(Errno::ROFS.into())
+            }
             opened => opened,
         }
     })?;
@@ -122,9 +131,6 @@ impl Opening {
     }
 
     fn open(&self, host: &impl Host, directory: &Directory, path: &Path) -> Result<Kind> {
-        if self.has(oflags::DIRECTORY) && self.has(oflags::CREAT | oflags::EXCL) {
-            return Err(Errno::INVAL.into());
-        }
         let opened = self.open_file(host, directory, path)?;
         let stat = rustix::fs::fstat(&opened)?;
         let what = What::from(stat);

@@ -1,6 +1,6 @@
 // Runs one program under Node, with the options, messages and exit codes of `threadwork run`.
 
-import { closeSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { describe, exitCode, load, Process } from './runtime/index.js';
 
 const CANNOT_RUN = 125;
@@ -11,6 +11,15 @@ const TERMINATED = 143;
 const BROKEN_PIPE = 141;
 /** Threads at one time if there is no limit: a worker takes some megabytes. */
 const MOST_THREADS = 1024;
+/** With room for fewer threads than this, unless fewer are allowed, a program is not started. */
+const FEW_THREADS = 64;
+/** Descriptors that a worker of Node's has, and those that one opens for a moment when it starts. */
+const OF_WORKER = 4;
+const TO_START = 40;
+/** The supervisor, and the worker of the main thread. */
+const MORE_WORKERS = 2;
+/** More than a program can have. */
+const ALL_FILES = 1 << 15;
 /** How often the CPU time is looked at, in ms. */
 const CPU_PERIOD = 10;
 /** Output that may wait for who reads it, in bytes. */
@@ -31,7 +40,7 @@ export async function main(order) {
 }
 
 async function runToEnd(order) {
-  const { limits } = order;
+  const limits = withinSystem(order.limits);
   const program = await load(order.program, { name: order.name });
   if (!program.isCommand) throw new Error('it has no `_start`: it is a library, not a program');
   const sinks = [sink(process.stdout), sink(process.stderr)];
@@ -39,6 +48,7 @@ async function runToEnd(order) {
     args: order.args,
     env: order.env,
     preopens: order.directories,
+    readOnly: order.readOnly,
     listeners: order.listeners.map((fd) => ({ fd })),
     stdin: 'inherit',
     stdout: sinks[0].stream,
@@ -62,6 +72,42 @@ async function runToEnd(order) {
   if (ending.text) say(ending.text);
   if (order.stats) say(statistics(guest.stats(), cpu.used()));
   process.exit(ending.code);
+}
+
+/**
+ * The limits, with those of the system's: threads and files of the program share the descriptors
+ * that Node leaves, so that it never runs out of those that it needs itself.
+ */
+function withinSystem(limits) {
+  const most = mostDescriptors();
+  if (most === Infinity) return limits;
+  const free = most - readdirSync('/proc/self/fd').length - TO_START;
+  const wanted = limits.threads?.value ?? MOST_THREADS;
+  const least = Math.min(wanted, FEW_THREADS);
+  const taken = (threads) => OF_WORKER * (threads + MORE_WORKERS);
+  if (free < taken(least)) {
+    const can = Math.floor(free / OF_WORKER) - MORE_WORKERS;
+    const few = can > 0 ? `; they are enough for ${can} (--threads ${can})` : '';
+    throw new Error(`EMFILE: ${most} open files are too few for ${least} threads${few}`);
+  }
+  const threads = Math.min(wanted, Math.max(least, Math.floor(free / 2 / OF_WORKER)));
+  const openFiles = free - taken(threads);
+  const own = { ...limits };
+  const option = 'ulimit -n';
+  if (threads < wanted) own.threads = { value: threads, text: `the limit of ${threads} threads`, option };
+  if (openFiles < (limits.openFiles?.value ?? ALL_FILES)) {
+    own.openFiles = { value: openFiles, text: `the limit of ${openFiles} open files`, option };
+  }
+  return own;
+}
+
+/** As many descriptors as the system lets this process have, where it says so. */
+function mostDescriptors() {
+  try {
+    return Number(/^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1] ?? Infinity);
+  } catch {
+    return Infinity;
+  }
 }
 
 /** A stream that waits until its reader has what it was given. */
