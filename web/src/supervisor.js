@@ -5,7 +5,7 @@
 // Invariant: each worker is starting, idle, on a seat of one process, or being terminated;
 // a process is gone when none of its seats has a worker.
 
-import { Activity, Cause, Control, LIMITS, Rpc, S, W } from './control.js';
+import { Activity, Cause, Control, LIMITS, Mailbox, Reply, Rpc, S, W } from './control.js';
 import { readPath, writePath } from './files/access.js';
 import { contents, giveBack, informing, makeTable, openPreopens, sharedTable } from './files/open.js';
 import { run } from './files/table.js';
@@ -14,16 +14,18 @@ import { GuestMemory } from './guest-memory.js';
 import { STOP } from './lock.js';
 import { canWaitAsync, Child, onMessage, postToParent } from './platform.js';
 import { untilGone } from './runtime/life.js';
+import { letGoOfSeat, stopAll, stopSeat } from './stop-bytes.js';
 import { claimShortage } from './threads.js';
 import { after } from './timers.js';
 import { FILE_CALLS } from './wasi/abi.js';
 
 /**
- * How long threads that will see the end have time to come back, and how long those that
- * may be computing; in ms. A worker that does not come back is terminated.
+ * How long threads that will see the end have time to come back, how long those that
+ * may be computing, and how long those that look for it while they compute; in ms. A worker that does not come back is terminated.
  */
 const GRACE = 100;
 const GRACE_COMPUTING = 2;
+const GRACE_LOOKING = 2000;
 /** After a deadlock nobody computes, and everybody says where it slept: a browser's first stack is slow. */
 const GRACE_REPORT = 10_000;
 
@@ -255,27 +257,45 @@ class SupervisedProcess {
     }
   }
 
-  /** Ends the worker of a seat, whatever it does, and gives the seat to another. */
+  /** Ends what the worker of a seat does, or else the worker, and gives the seat to another. */
   replace(index) {
     const { words, control } = this;
     const [worker] = [...this.#seats].find(([, at]) => at === index) ?? [];
     const seat = control.seat(index);
     Atomics.or(words, seat + S.LOCKS, STOP);
+    stopSeat(control, this.start.memories, index);
+    const begin = performance.now();
+    // Then the worker need not be replaced.
+    const isStopping = () =>
+      words[W.STOP_AT] !== 0 &&
+      Atomics.load(words, seat + S.MAILBOX) === Mailbox.BUSY &&
+      [Activity.RUNNING, Activity.LEAVING].includes(Atomics.load(words, seat + S.ACTIVITY)) &&
+      performance.now() - begin < GRACE_LOOKING;
     const attempt = async () => {
       if (this.#isEnding || this.#seats.get(worker) !== index) return;
       // Others wait for what it holds, and it may wait itself.
-      if (Atomics.load(words, seat + S.LOCKS) !== STOP) {
+      if (Atomics.load(words, seat + S.LOCKS) !== STOP || isStopping()) {
         for (const ring of control.rings) ring.disturb();
         return void setTimeout(attempt, 1);
       }
-      // Until it is gone it may use what its successor gets: its words, its stack.
-      await worker.terminate();
-      this.#seats.delete(worker);
-      if (this.#isEnding) return void this.#checkGone();
-      for (const word of [S.MAILBOX, S.REPLY, S.LOCKS]) Atomics.store(words, seat + word, 0);
-      control.setActivity(seat, Activity.NONE);
+      // An answer that is on its way would be taken for the next one's.
+      const hasStopped =
+        words[W.STOP_AT] !== 0 &&
+        Atomics.load(words, seat + S.MAILBOX) === Mailbox.IDLE &&
+        Atomics.load(words, seat + S.REPLY) !== Reply.POSTED;
+      if (!hasStopped) {
+        // Until it is gone it may use what its successor gets: its words, its stack.
+        await worker.terminate();
+        this.#seats.delete(worker);
+        if (this.#isEnding) return void this.#checkGone();
+        Atomics.store(words, seat + S.MAILBOX, Mailbox.NONE);
+        control.setActivity(seat, Activity.NONE);
+      }
+      Atomics.store(words, seat + S.REPLY, Reply.NONE);
+      Atomics.store(words, seat + S.LOCKS, 0);
+      letGoOfSeat(control, this.start.memories, index);
       postToParent({ id: this.id, replaced: index });
-      this.#addSeat(index, true);
+      if (!hasStopped) this.#addSeat(index, true);
     };
     attempt();
   }
@@ -304,6 +324,7 @@ class SupervisedProcess {
     if (this.#isEnding) return;
     this.#isEnding = true;
     this.#stopClock();
+    stopAll(this.control, this.start.memories);
     Atomics.notify(this.words, W.SUPERVISOR);
     this.#listeners?.wake();
     for (const [worker] of this.#seats) {
@@ -332,7 +353,8 @@ class SupervisedProcess {
       memory.grow(0);
       Atomics.notify(new Int32Array(memory.buffer), (words[seat + S.ADDRESS] >>> 0) / 4);
     }
-    let grace = activity === Activity.RUNNING ? GRACE_COMPUTING : GRACE;
+    let grace = GRACE;
+    if (activity === Activity.RUNNING) grace = words[W.STOP_AT] ? GRACE_LOOKING : GRACE_COMPUTING;
     if (words[W.CAUSE] === Cause.DEADLOCK) grace = GRACE_REPORT;
     if (elapsed < grace || worker.isTerminated) return;
     // It comes back; to end it here would lose a descriptor that it opens.
