@@ -13,7 +13,7 @@ import { judge, observedCalls } from './observed.js';
 import { initialize, settle } from './stack.js';
 import { takeStopByte } from './stop-bytes.js';
 import { nextJob, spawn, threadEnded } from './threads.js';
-import { failureOf, trapOf, wasmFrames } from './trap.js';
+import { failureOf, isInWasm, trapOf, wasmFrames } from './trap.js';
 import { wasiCalls } from './wasi/calls.js';
 
 const MAIN = 0;
@@ -165,7 +165,8 @@ export class Seat {
   }
 
   trapOf(error) {
-    return trapOf(error, this.instance, this.takesCalls ? LARGER_STACK[this.join.program] : LARGER_STACK.thread);
+    const { instance, takesCalls, join: { module, program } } = this;
+    return trapOf(error, { module, instance, larger: takesCalls ? LARGER_STACK[program] : LARGER_STACK.thread });
   }
 
   /** After a wait: where it was, if the process has ended by a deadlock meanwhile. */
@@ -174,7 +175,7 @@ export class Seat {
     if (!control.isEnding) return;
     if (control.words[W.CAUSE] === Cause.DEADLOCK && control.words[at + S.ACTIVITY] === Activity.WAITING) {
       const address = control.words[at + S.ADDRESS] >>> 0;
-      const sleeper = { thread: control.threadOf(at), address, stack: wasmFrames(new Error().stack) };
+      const sleeper = { thread: control.threadOf(at), address, stack: wasmFrames(new Error().stack, this.join.module) };
       this.post({ sleeper });
     }
     throw ENDED;
@@ -194,7 +195,7 @@ export class Seat {
       if (misfit) this.postAnswer({ error: { code: 'ARGUMENTS', message: misfit } });
       else reply = this.take(this.instance.exports[name](...values));
     } catch (error) {
-      const isMisfit = error instanceof TypeError && wasmFrames(error.stack ?? '') === '';
+      const isMisfit = error instanceof TypeError && !isInWasm(error.stack ?? '');
       if (isStopped() && !control.isEnding) {
         // Nobody waits for an answer, which might be taken for the next one's.
         reply = Reply.NONE;
