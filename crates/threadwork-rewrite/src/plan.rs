@@ -335,10 +335,9 @@ impl Plan {
     }
 
     fn look_for_stops(&mut self, scan: &Scan<'_>) {
-        if scan.stopping != Stopping::ByWord {
+        if !scan.has_stop_page {
             return;
         }
-        // The scan has given it one page more.
         self.stop_look = self.memories.first().map(|memory| Look {
             memory: memory.index,
             memory64: memory.memory64,

@@ -59,6 +59,8 @@ pub(crate) struct Scan<'a> {
     pub(crate) polls: Vec<usize>,
     /// How code is to be stopped.
     pub(crate) stopping: Stopping,
+    /// Whether the first shared memory was given a page for it.
+    pub(crate) has_stop_page: bool,
 
     pub(crate) sync: BTreeSet<(u32, SyncOp)>,
     /// Every `memory.fill` and `memory.copy` that is to be cut into pieces.
@@ -420,6 +422,7 @@ impl<'a> Scan<'a> {
                 pages as usize,
                 most as usize,
             )?;
+            self.has_stop_page = true;
             memory.ty.initial = pages;
             memory.ty.maximum = Some(memory.ty.maximum.unwrap_or(most).max(pages));
         }

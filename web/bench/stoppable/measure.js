@@ -6,7 +6,7 @@ const ROUNDS = 9;
 const base = globalThis.process?.argv?.[2] ?? location.origin;
 const post = (message) => fetch(new URL('/report', base), { method: 'POST', body: JSON.stringify(message) });
 
-const GUESTS = { pi: 20_000_000, 'merge-sort': 2_000_000, queens: 10 };
+const GUESTS = { pi: 20_000_000, 'merge-sort': 2_000_000, queens: 13 };
 const KINDS = { plain: {}, rewritten: { deadlockDetection: true, stackCheck: false }, stoppable: { stoppable: true } };
 
 async function seconds(program, size) {
