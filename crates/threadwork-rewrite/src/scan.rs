@@ -417,11 +417,13 @@ impl<'a> Scan<'a> {
                 MOST_PAGES
             };
             let pages = memory.ty.initial + 1;
-            limits::check(
-                "pages of memory, with one to be stopped by",
-                pages as usize,
-                most as usize,
-            )?;
+            if pages > most {
+                return Err(RewriteError::TooLarge {
+                    what: "pages of memory, with one to be stopped by",
+                    count: pages,
+                    limit: most,
+                });
+            }
             self.has_stop_page = true;
             memory.ty.initial = pages;
             memory.ty.maximum = Some(memory.ty.maximum.unwrap_or(most).max(pages));

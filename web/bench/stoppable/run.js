@@ -2,7 +2,7 @@
 // in Node by default, and on whatever the tests run on.
 //
 // Each guest is run as it is, rewritten without looks, and rewritten with them (`stoppable`), in an
-// order that changes; a ratio is taken inside the round. Needs the guests in the target folder and the
+// order that changes; the best times are compared, since whatever else runs only adds to a time. Needs the guests in the target folder and the
 // rewriter: `node test/run.js --filter none` builds both.
 
 import { join } from 'node:path';
