@@ -5,7 +5,7 @@
 // Invariant: each worker is starting, idle, on a seat of one process, or being terminated;
 // a process is gone when none of its seats has a worker.
 
-import { Activity, Cause, Control, LIMITS, Mailbox, Reply, Rpc, S, W } from './control.js';
+import { Activity, Called, Cause, Control, LIMITS, Mailbox, Reply, Rpc, S, W } from './control.js';
 import { readPath, writePath } from './files/access.js';
 import { contents, giveBack, informing, makeTable, openPreopens, sharedTable } from './files/open.js';
 import { run } from './files/table.js';
@@ -26,6 +26,8 @@ import { FILE_CALLS } from './wasi/abi.js';
 const GRACE = 100;
 const GRACE_COMPUTING = 2;
 const GRACE_LOOKING = 2000;
+/** How long one that waits for the page has to come back when its task is cancelled, in ms. */
+const GRACE_ASKING = 500;
 /** After a deadlock nobody computes, and everybody says where it slept: a browser's first stack is slow. */
 const GRACE_REPORT = 10_000;
 
@@ -265,22 +267,25 @@ class SupervisedProcess {
     Atomics.or(words, seat + S.LOCKS, STOP);
     stopSeat(control, this.start.memories, index);
     const begin = performance.now();
-    // Then the worker need not be replaced.
-    const isStopping = () =>
-      words[W.STOP_AT] !== 0 &&
-      Atomics.load(words, seat + S.MAILBOX) === Mailbox.BUSY &&
-      [Activity.RUNNING, Activity.LEAVING].includes(Atomics.load(words, seat + S.ACTIVITY)) &&
-      performance.now() - begin < GRACE_LOOKING;
+    const isAsking = (Atomics.load(words, seat + S.CALLED) & Called.ASKED) !== 0;
+    const comesBack = words[W.STOP_AT] !== 0 || isAsking;
+    // A worker that comes back need not be replaced. Deno's would go on beside its successor.
+    const isComing = () => {
+      if (!comesBack || Atomics.load(words, seat + S.MAILBOX) !== Mailbox.BUSY) return false;
+      const doing = Atomics.load(words, seat + S.ACTIVITY);
+      const hears = [Activity.RUNNING, Activity.LEAVING, Activity.NONE].includes(doing) || isAsking;
+      return hears && performance.now() - begin < (words[W.STOP_AT] !== 0 ? GRACE_LOOKING : GRACE_ASKING);
+    };
     const attempt = async () => {
       if (this.#isEnding || this.#seats.get(worker) !== index) return;
       // Others wait for what it holds, and it may wait itself.
-      if (Atomics.load(words, seat + S.LOCKS) !== STOP || isStopping()) {
+      if (Atomics.load(words, seat + S.LOCKS) !== STOP || isComing()) {
         for (const ring of control.rings) ring.disturb();
+        Atomics.notify(words, seat + S.CALLED);
         return void setTimeout(attempt, 1);
       }
-      // An answer that is on its way would be taken for the next one's.
       const hasStopped =
-        words[W.STOP_AT] !== 0 &&
+        comesBack &&
         Atomics.load(words, seat + S.MAILBOX) === Mailbox.IDLE &&
         Atomics.load(words, seat + S.REPLY) !== Reply.POSTED;
       if (!hasStopped) {
