@@ -21,7 +21,8 @@ import { FILE_CALLS } from './wasi/abi.js';
 
 /**
  * How long threads that will see the end have time to come back, how long those that
- * may be computing, and how long those that look for it while they compute; in ms. A worker that does not come back is terminated.
+ * may be computing, and how long those that look for it while they compute; in ms. A worker that does
+ * not come back is terminated.
  */
 const GRACE = 100;
 const GRACE_COMPUTING = 2;
