@@ -17,7 +17,7 @@ import { serve } from './server.js';
 /** How long a case may take; browsers take a second to end a worker that computes. */
 const PATIENCE = process.env.THREADWORK_FULL === '1' ? 300_000 : 60_000;
 /** Pages in a row: WebKit's address space is full before it collects what is in it. */
-const PARTS = { webkit: 8 };
+const PARTS = { webkit: 10 };
 const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
 const TARGET = process.env.CARGO_TARGET_DIR ?? join(REPOSITORY, 'target');
 
