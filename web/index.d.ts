@@ -25,6 +25,12 @@ export interface LoadOptions {
    * overwrites other data; by default where it is rewritten anyway, for `deadlockDetection`.
    */
   stackCheck?: boolean;
+  /**
+   * Rewrites the module so that its threads look in each loop whether they are to stop: they end at once
+   * also where the host interrupts nobody (Safari, Deno, Bun) or takes its time (Chromium). Waits are
+   * rewritten as well, as for `deadlockDetection`. A module without a shared memory stays as it is.
+   */
+  stoppable?: boolean;
   /** Where the rewriter is, if not beside this package's scripts. */
   rewriterUrl?: string | URL;
   /**
@@ -54,6 +60,8 @@ export class Program {
   readonly spawns: boolean;
   /** Whether it was rewritten for `deadlockDetection`. */
   readonly isObserved: boolean;
+  /** Whether it was rewritten for `stoppable`. */
+  readonly isStoppable: boolean;
 }
 
 /**

@@ -132,7 +132,7 @@ export class SharedMemory {
 
   /** Blocks, so not on a page's main thread. A bigint expects 64 bits. */
   wait(offset: number, expected: number | bigint, timeout?: number): WaitResult;
-  waitAsync(offset: number, expected: number | bigint, timeout?: number): Promise<WaitResult>;
+  waitAsync(offset: number, expected: number | bigint, limit?: WaitLimit): Promise<WaitResult>;
   /** Returns how many were woken. */
   notify(offset: number, count?: number): number;
 
@@ -180,12 +180,18 @@ declare abstract class Primitive {
   readonly offset: number;
 }
 
+/**
+ * Of a wait that is a promise: a timeout in ms, a signal, or both. An abort breaks the promise with the
+ * signal's reason, within 20 ms, and the wait is as if it had not been.
+ */
+export type WaitLimit = number | AbortSignal | { timeout?: number; signal?: AbortSignal };
+
 /** 4 bytes. Not recursive; unfair within a bound. */
 export class Mutex extends Primitive {
   tryLock(): boolean;
   /** False if the timeout has passed. */
   lock(timeout?: number): boolean;
-  lockAsync(timeout?: number): Promise<boolean>;
+  lockAsync(limit?: WaitLimit): Promise<boolean>;
   unlock(): void;
   readonly isLocked: boolean;
   withLock<T>(body: () => T): T;
@@ -197,9 +203,9 @@ export class RwLock extends Primitive {
   tryRead(): boolean;
   tryWrite(): boolean;
   read(timeout?: number): boolean;
-  readAsync(timeout?: number): Promise<boolean>;
+  readAsync(limit?: WaitLimit): Promise<boolean>;
   write(timeout?: number): boolean;
-  writeAsync(timeout?: number): Promise<boolean>;
+  writeAsync(limit?: WaitLimit): Promise<boolean>;
   unlockRead(): void;
   unlockWrite(): void;
   /** From writer to reader. */
@@ -212,7 +218,7 @@ export class RwLock extends Primitive {
 export class Condvar extends Primitive {
   /** Whether it was notified; it may also return without a notify. */
   wait(mutex: Mutex, timeout?: number): boolean;
-  waitAsync(mutex: Mutex, timeout?: number): Promise<boolean>;
+  waitAsync(mutex: Mutex, limit?: WaitLimit): Promise<boolean>;
   waitWhile(mutex: Mutex, condition: () => boolean): void;
   waitWhileAsync(mutex: Mutex, condition: () => boolean): Promise<void>;
   notifyOne(): void;
@@ -227,7 +233,7 @@ export class Barrier extends Primitive {
   wait(): boolean;
   wait(timeout: number): boolean | null;
   waitAsync(): Promise<boolean>;
-  waitAsync(timeout: number): Promise<boolean | null>;
+  waitAsync(limit: WaitLimit): Promise<boolean | null>;
 }
 
 /** 8 bytes. */
@@ -236,7 +242,7 @@ export class Semaphore extends Primitive {
   static create(memory: Source, permits: number, offset?: number): Semaphore;
   tryAcquire(permits?: number): boolean;
   acquire(permits?: number, timeout?: number): boolean;
-  acquireAsync(permits?: number, timeout?: number): Promise<boolean>;
+  acquireAsync(permits?: number, limit?: WaitLimit): Promise<boolean>;
   release(permits?: number): void;
   readonly available: number;
 }
@@ -246,7 +252,7 @@ export class Latch extends Primitive {
   open(): void;
   readonly isOpen: boolean;
   wait(timeout?: number): boolean;
-  waitAsync(timeout?: number): Promise<boolean>;
+  waitAsync(limit?: WaitLimit): Promise<boolean>;
 }
 
 /** 4 bytes. A count of tasks, and a wait until it is zero. */
@@ -255,7 +261,7 @@ export class WaitGroup extends Primitive {
   done(): void;
   readonly count: number;
   wait(timeout?: number): boolean;
-  waitAsync(timeout?: number): Promise<boolean>;
+  waitAsync(limit?: WaitLimit): Promise<boolean>;
 }
 
 /** 4 bytes. Something that is done once; a run that throws counts for nothing. */
@@ -264,5 +270,5 @@ export class Once extends Primitive {
   callOnce(body: () => void): void;
   callOnceAsync(body: () => void | Promise<void>): Promise<void>;
   wait(timeout?: number): boolean;
-  waitAsync(timeout?: number): Promise<boolean>;
+  waitAsync(limit?: WaitLimit): Promise<boolean>;
 }

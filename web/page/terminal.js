@@ -8,6 +8,8 @@
 const MOST_LINES = 5000;
 /** Cells of a line, after which it goes on in the next. */
 const MOST_COLUMNS = 4096;
+/** Cells of all lines; the oldest lines go first. */
+const MOST_CELLS = 1_000_000;
 /** More new lines than this at once are not read out. */
 const READ_OUT = 12;
 
@@ -40,6 +42,8 @@ export class Screen {
   #column = 0;
   #style = PLAIN;
   #pending = '';
+  /** In all lines. */
+  #cells = 0;
 
   /** Takes what a program writes. @param {string} text @param {string} kind */
   write(text, kind) {
@@ -101,44 +105,57 @@ export class Screen {
       this.#down(1);
     }
     const line = this.lines[this.#row];
+    const before = line.cells.length;
     while (line.cells.length < this.#column) line.cells.push({ char: ' ', style: PLAIN });
     line.cells[this.#column] = { char, style: this.#style };
     line.kind = kind;
     line.dirty = true;
     this.#column += 1;
+    this.#cells += line.cells.length - before;
+    if (this.#cells > MOST_CELLS) this.#drop(1);
+  }
+
+  /** Forgets lines at the top. */
+  #drop(count) {
+    const gone = this.lines.splice(0, Math.min(count, this.#row));
+    this.#cells -= gone.reduce((sum, { cells }) => sum + cells.length, 0);
+    this.dropped += gone.length;
+    this.#row -= gone.length;
   }
 
   #down(count) {
     this.#row += Math.min(count, MOST_LINES);
     while (this.#row >= this.lines.length) this.lines.push(new Line());
     const surplus = this.lines.length - MOST_LINES;
-    if (surplus > 0) {
-      this.lines.splice(0, surplus);
-      this.dropped += surplus;
-      this.#row -= surplus;
-    }
+    if (surplus > 0) this.#drop(surplus);
   }
 
   /** Obeys an escape sequence; its length, or 0 if its end is still to come. */
   #escape(text) {
     if (text.length < 2) return 0;
-    if (text[1] === ']') {
-      // Titles and links: ended by BEL or ESC \.
+    if (']PX^_'.includes(text[1])) {
+      // Titles, links and what other terminals are told: ended by BEL or ESC \.
       const end = /\x07|\x1b\\/.exec(text);
       return end === null ? (text.length > 4096 ? 2 : 0) : end.index + end[0].length;
     }
-    if (text[1] !== '[') return 2;
+    if (text[1] !== '[') {
+      // Which characters are meant, and the like.
+      const whole = /^\x1b[ -/]*[0-~]/.exec(text);
+      return whole ? whole[0].length : /^\x1b[ -/]*$/.test(text) && text.length < 64 ? 0 : 1;
+    }
     const found = /^\x1b\[([0-9;:?]*)([ -/]*)([@-~])/.exec(text);
     if (found === null) return text.length > 64 || /^\x1b\[[^@-~]*[^ -~]/.test(text) ? 2 : 0;
-    this.#control(found[3], found[1].split(/[;:]/).map(Number));
+    // Behind colons stands more of the same number.
+    const [numbers, parts] = [found[1].split(';'), (number) => number.split(':').map(Number)];
+    this.#control(found[3], numbers.map((number) => parts(number)[0]), numbers.map(parts));
     return found[0].length;
   }
 
-  #control(command, numbers) {
+  #control(command, numbers, parts) {
     const count = Math.max(1, Math.min(numbers[0] || 1, MOST_COLUMNS));
     switch (command) {
       case 'm':
-        this.#style = styled(this.#style, numbers);
+        this.#style = styled(this.#style, parts);
         return;
       case 'A':
         this.#row = Math.max(0, this.#row - count);
@@ -174,9 +191,11 @@ export class Screen {
 
   #erase(row, part) {
     const line = this.lines[row];
+    const before = line.cells.length;
     line.dirty = true;
     if (part !== 1) line.cells.length = part === 2 ? 0 : Math.min(line.cells.length, this.#column);
     else line.cells.fill({ char: ' ', style: PLAIN }, 0, this.#column + 1);
+    this.#cells += line.cells.length - before;
   }
 
   /** Below the cursor, or all: what a screen would show is not known, so all is all. */
@@ -185,27 +204,31 @@ export class Screen {
     const first = part === 2 || part === 3 ? 0 : this.#row;
     if (first === 0) this.#column = 0;
     this.#row = first;
-    this.lines.length = first + 1;
+    const gone = this.lines.splice(first + 1);
+    this.#cells -= gone.reduce((sum, { cells }) => sum + cells.length, 0);
     this.#erase(first, first === 0 ? 2 : 0);
   }
 }
 
-/** A style after the codes of an `m` sequence. */
-function styled(style, codes) {
+/** A style after the codes of an `m` sequence, each with what stands behind its colons. */
+function styled(style, parts) {
+  const codes = parts.map(([code]) => code);
   let next = style;
   const without = (names) =>
     next.classes.split(' ').filter((name) => name !== '' && !names.includes(name));
   for (let i = 0; i < codes.length; i += 1) {
     const code = codes[i];
     if (code === 0) next = PLAIN;
+    // Kinds of underlines are one here, and the kind 0 is none.
+    else if (code === 4 && parts[i][1] === 0) next = { ...next, classes: without(['underline']).join(' ') };
     else if (code in STYLES)
       next = { ...next, classes: [...without([STYLES[code]]), STYLES[code]].join(' ') };
     else if (code in ENDS) next = { ...next, classes: without(ENDS[code]).join(' ') };
     else if (code === 39) next = { ...next, colour: null };
     else if (code === 49) next = { ...next, back: null };
     else if (code === 38 || code === 48) {
-      const [colour, used] = extended(codes.slice(i + 1));
-      i += used;
+      const [colour, used] = parts[i].length > 1 ? [withColons(parts[i].slice(1))] : extended(codes.slice(i + 1));
+      i += used ?? 0;
       next = code === 38 ? { ...next, colour } : { ...next, back: colour };
     } else {
       const [base, part] = [
@@ -222,6 +245,12 @@ function styled(style, codes) {
     }
   }
   return next;
+}
+
+/** The colour of 38 or 48 with colons; the space of a colour, which may stand in front of it, is one here. */
+function withColons(numbers) {
+  const [kind, ...rest] = numbers;
+  return extended(kind === 2 && rest.length > 3 ? [kind, ...rest.slice(1)] : numbers)[0];
 }
 
 /** The colour after 38 or 48, and how many numbers it took. */

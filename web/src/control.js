@@ -57,6 +57,8 @@ export const W = {
   RPC_RESULT: 27,
   RPC_COUNT: 36,
   RPC_WIDE: 37,
+  /** Where the bytes are that stop threads, or 0: see stop-bytes.js. */
+  STOP_AT: 45,
   /** Changes when something has happened to a socket, or to standard input where there are sockets. */
   CHANGED: 44,
   /** How many sleep on it, as a ring counts those who sleep on its words. */

@@ -21,13 +21,20 @@ function legacyPath(text) {
     text = text.slice(length.length + Number(length));
   }
   if (/^h[0-9a-f]{16}$/.test(parts.at(-1) ?? '')) parts.pop();
-  const escapes = { SP: '@', BP: '*', RF: '&', LT: '<', GT: '>', LP: '(', RP: ')', C: ',' };
-  return parts
-    .join('::')
-    .replace(/\$u([0-9a-f]{2})\$/g, (_, hex) => String.fromCharCode(parseInt(hex, 16)))
-    .replace(/\$(\w+)\$/g, (whole, code) => escapes[code] ?? whole)
-    .replace(/\.\./g, '::')
-    .replace(/(^|::)_</g, '$1<');
+  return parts.map(legacyPart).join('::');
+}
+
+const ESCAPES = { SP: '@', BP: '*', RF: '&', LT: '<', GT: '>', LP: '(', RP: ')', C: ',' };
+
+/** `_$LT$u32$u20$as$u20$core..fmt..Debug$GT$` */
+function legacyPart(part) {
+  // From the left: between two escapes may stand what looks like one.
+  return part
+    .replace(/^_\$/, '$')
+    .replace(/\$(?:u([0-9a-f]{2,6})|([A-Z]+))\$|\.\./g, (whole, hex, code) => {
+      if (whole === '..') return '::';
+      return hex ? String.fromCodePoint(parseInt(hex, 16)) : (ESCAPES[code] ?? whole);
+    });
 }
 
 /** The grammar of RFC 2603, as far as paths go; what is skipped is parsed all the same. */

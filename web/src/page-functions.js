@@ -12,6 +12,7 @@
 import { Called, MOST_VALUES, S } from './control.js';
 import { ThreadworkError } from './errors.js';
 import { bytesOf, checkFunction, textOf } from './foreign.js';
+import { isStopped } from './lock.js';
 import { Inbox } from './messages.js';
 
 /** The import module of the functions that take bytes: see the crate `threadwork-page`. */
@@ -102,7 +103,7 @@ function ask({ control, at, environment, post, join }, call) {
   post({ called: { ...call, index: join.index, asked } });
   environment.blocking(() => {
     // An end that came before this was stored has woken nobody here.
-    while (Atomics.load(words, at + S.CALLED) === asked && !control.isEnding) {
+    while (Atomics.load(words, at + S.CALLED) === asked && !control.isEnding && !isStopped()) {
       Atomics.wait(words, at + S.CALLED, asked);
     }
   });

@@ -28,6 +28,7 @@ import { asyncDispose, canShare, canWaitAsync, cores, isNode, monotonic } from '
 import { PageFunctions } from './page-functions.js';
 import { listenersOf, preopensOf } from './preopens.js';
 import { unshare } from './sections.js';
+import { stopAll, stopBytesOf } from './stop-bytes.js';
 import { Input, Output } from './streams.js';
 import { E } from './wasi/abi.js';
 
@@ -180,6 +181,7 @@ export class Process {
         );
       }
       const first = Math.max(reserved, wanted);
+      if (index === 0 && this.#program.isStoppable) this.#control.words[W.STOP_AT] = stopBytesOf(minimum);
       if (index === 0) layOut(this.#control.words, minimum * PAGE, first * PAGE);
       return { module, name, index, minimum: first, maximum: most, isLimited: most < maximum };
     });
@@ -340,6 +342,7 @@ export class Process {
   #stop(cause) {
     this.#hasBegun = true;
     this.#control.end(cause);
+    stopAll(this.#control, this.#memories);
     if (!this.#engine.kill(this.id)) this.#finish({});
   }
 
@@ -374,6 +377,7 @@ export class Process {
   /** @internal The workers are gone. */
   engineFailed(error) {
     this.#control.end(Cause.FAILED);
+    stopAll(this.#control, this.#memories);
     this.#finish({}, error);
   }
 

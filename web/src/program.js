@@ -7,6 +7,7 @@ import { avoidCompilerBug } from './liftoff.js';
 import { fetchBytes, localPath } from './fetch.js';
 import { hasTags, importMemory, memories, wasiMemory, withoutActiveData } from './sections.js';
 import { isReusable } from './reusable.js';
+import { STOP_AT } from './stop-bytes.js';
 import { KNOWN_IMPORTS } from './wasi/abi.js';
 
 const WASI = 'wasi_snapshot_preview1';
@@ -40,6 +41,11 @@ export class Program {
   /** Whether its waits are calls of the host, because it was rewritten, here or before. */
   get isObserved() {
     return this.exports.some(({ name }) => name === 'threadwork:enter');
+  }
+
+  /** Whether its threads look whether they are to stop, because it was rewritten for `stoppable`. */
+  get isStoppable() {
+    return this.exports.some(({ name }) => name === STOP_AT);
   }
 
   /** @internal Whether functions of Rust are in it, by their names. */
@@ -95,7 +101,7 @@ function remedy(module) {
  * Loads a program.
  *
  * @param {string | URL | Response | Promise<Response> | BufferSource | WebAssembly.Module} source
- * @param {{name?: string, deadlockDetection?: boolean, stackCheck?: boolean, memory?: {initial: number, maximum: number},
+ * @param {{name?: string, deadlockDetection?: boolean, stackCheck?: boolean, stoppable?: boolean, memory?: {initial: number, maximum: number},
  *   rewriterUrl?: string | URL, cache?: boolean, signal?: AbortSignal, onProgress?: (progress: {loaded: number, total?: number}) => void}} [options]
  */
 export async function load(source, options = {}) {
@@ -107,9 +113,9 @@ async function loadNow(source, options) {
   avoidCompilerBug();
   source = await source;
   const name = options.name ?? nameOf(source);
-  // Both are code that the rewriter adds.
-  const { deadlockDetection = false, stackCheck = deadlockDetection } = options;
-  const compile = !deadlockDetection && !stackCheck;
+  // All are code that the rewriter adds.
+  const { deadlockDetection = false, stackCheck = deadlockDetection, stoppable = false } = options;
+  const compile = !deadlockDetection && !stackCheck && !stoppable;
   if (source instanceof WebAssembly.Module) return fromModule(source, name, options.memory, compile);
   const { signal, onProgress } = options;
   const { bytes, compiled } = await fetchBytes(source, { compile, signal, onProgress });
@@ -117,7 +123,7 @@ async function loadNow(source, options) {
   checkWidth(bytes, name);
   if (compile) return assemble(bytes, compiled, name);
   const { placeOfRewritten, rewrite } = await import('./rewriter.js');
-  const given = [bytes, { stackCheck }, options.rewriterUrl];
+  const given = [bytes, { stackCheck, stoppable }, options.rewriterUrl];
   const place = options.cache ? await placeOfRewritten(...given) : undefined;
   const found = await place?.find();
   try {
@@ -165,7 +171,7 @@ async function assemble(bytes, compiled, name) {
 /** Of a compiled module the host cannot tell the limits of the memory. */
 function fromModule(module, name, memory, asItIs) {
   if (!asItIs) {
-    throw new ThreadworkError('SOURCE', 'deadlockDetection and stackCheck rewrite the module: load it from bytes or a URL');
+    throw new ThreadworkError('SOURCE', 'deadlockDetection, stackCheck and stoppable rewrite the module: load it from bytes or a URL');
   }
   const imported = WebAssembly.Module.imports(module).filter(({ kind }) => kind === 'memory');
   if (imported.length > 0 && !memory) {

@@ -34,17 +34,19 @@ async function of(url, what) {
 /** What has trapped is of no use any more. */
 const forget = (url) => void rewriters.delete(String(url));
 
-/** One that has room for so many bytes, and where. */
-async function withRoom(url, length) {
+/** What `use` makes of a rewriter with room for so many bytes; nobody else's call comes in between. */
+async function withRoom(url, length, use) {
   const end = monotonic() + ROOM_PATIENCE;
   for (;;) {
     const exports = await of(url, 'exports');
+    let room;
     try {
-      return { exports, room: exports.allocate(length) };
+      room = exports.allocate(length);
     } catch (error) {
       forget(url);
       if (monotonic() > end) throw outOfOrder(error);
     }
+    if (room !== undefined) return use(exports, room);
     await new Promise((done) => setTimeout(done, ROOM_PERIOD));
   }
 }
@@ -54,25 +56,29 @@ const outOfOrder = (error) =>
 
 const OWN = () => new URL('../rewriter/rewriter.wasm', import.meta.url);
 
+/** What the rewriter's own `rewrite` is given. */
+const flagsOf = ({ stackCheck, stoppable }) => [stackCheck ? 1 : 0, stoppable ? 1 : 0];
+
 /** Where the browser keeps what `rewrite` makes of this; undefined where it keeps nothing. */
-export async function placeOfRewritten(bytes, { stackCheck }, url = OWN()) {
-  return placeOf([await of(url, 'bytes'), bytes, Uint8Array.of(stackCheck ? 1 : 0)]);
+export async function placeOfRewritten(bytes, options, url = OWN()) {
+  return placeOf([await of(url, 'bytes'), bytes, Uint8Array.from(flagsOf(options))]);
 }
 
-/** The bytes of the module, rewritten; with a check of its stack in linear memory, if so. */
-export async function rewrite(bytes, { stackCheck }, url = OWN()) {
-  const { exports, room } = await withRoom(url, bytes.length);
-  // Each call may grow the memory, which then has another buffer.
-  const view = (at, length) => new Uint8Array(exports.memory.buffer, at, length);
-  view(room, bytes.length).set(bytes);
-  let isDone;
-  try {
-    isDone = exports.rewrite(stackCheck ? 1 : 0);
-  } catch (error) {
-    forget(url);
-    throw outOfOrder(error);
-  }
-  const result = view(exports.result(), exports.result_length()).slice();
-  if (isDone) return result;
-  throw new ThreadworkError('COMPILE', new TextDecoder().decode(result));
+/** The bytes of the module, rewritten; with a check of its stack in linear memory and looks for a stop, if so. */
+export async function rewrite(bytes, options, url = OWN()) {
+  return withRoom(url, bytes.length, (exports, room) => {
+    // Each call may grow the memory, which then has another buffer.
+    const view = (at, length) => new Uint8Array(exports.memory.buffer, at, length);
+    view(room, bytes.length).set(bytes);
+    let isDone;
+    try {
+      isDone = exports.rewrite(...flagsOf(options));
+    } catch (error) {
+      forget(url);
+      throw outOfOrder(error);
+    }
+    const result = view(exports.result(), exports.result_length()).slice();
+    if (isDone) return result;
+    throw new ThreadworkError('COMPILE', new TextDecoder().decode(result));
+  });
 }

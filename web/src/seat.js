@@ -8,9 +8,10 @@
 import { Activity, Cause, Control, Job, MOST_VALUES, Reply, S, W } from './control.js';
 import { ENDED, Environment } from './environment.js';
 import { GuestMemory } from './guest-memory.js';
-import { countLocks } from './lock.js';
+import { countLocks, isStopped } from './lock.js';
 import { judge, observedCalls } from './observed.js';
 import { initialize, settle } from './stack.js';
+import { takeStopByte } from './stop-bytes.js';
 import { nextJob, spawn, threadEnded } from './threads.js';
 import { failureOf, isInWasm, trapOf, wasmFrames } from './trap.js';
 import { wasiCalls } from './wasi/calls.js';
@@ -115,6 +116,7 @@ export class Seat {
   instantiate() {
     const { module, laterModule } = this.join;
     this.instance = new WebAssembly.Instance(this.isFirst ? module : laterModule, this.imports);
+    takeStopByte(this);
     const { memory, ['threadwork:memory']: own } = this.instance.exports;
     if (!this.join.memories[this.join.wasiMemory]) this.memory.attach(memory instanceof WebAssembly.Memory ? memory : own);
     if (this.join.program === 'pool' && this.takesCalls) {
@@ -196,7 +198,11 @@ export class Seat {
       else reply = this.take(this.instance.exports[name](...values));
     } catch (error) {
       const isMisfit = error instanceof TypeError && !isInWasm(error.stack ?? '');
-      if (isMisfit) {
+      if (isStopped() && !control.isEnding) {
+        // Nobody waits for an answer, which might be taken for the next one's.
+        reply = Reply.NONE;
+        this.instantiate();
+      } else if (isMisfit) {
         this.postAnswer({ error: { code: 'ARGUMENTS', message: error.message } });
       } else if (join.program === 'pool' && error !== ENDED) {
         const trap = this.trapOf(error);

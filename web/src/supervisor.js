@@ -5,7 +5,7 @@
 // Invariant: each worker is starting, idle, on a seat of one process, or being terminated;
 // a process is gone when none of its seats has a worker.
 
-import { Activity, Cause, Control, LIMITS, Rpc, S, W } from './control.js';
+import { Activity, Called, Cause, Control, LIMITS, Mailbox, Reply, Rpc, S, W } from './control.js';
 import { readPath, writePath } from './files/access.js';
 import { contents, giveBack, informing, makeTable, openPreopens, sharedTable } from './files/open.js';
 import { run } from './files/table.js';
@@ -14,16 +14,21 @@ import { GuestMemory } from './guest-memory.js';
 import { STOP } from './lock.js';
 import { canWaitAsync, Child, onMessage, postToParent } from './platform.js';
 import { untilGone } from './runtime/life.js';
+import { letGoOfSeat, stopAll, stopSeat } from './stop-bytes.js';
 import { claimShortage } from './threads.js';
 import { after } from './timers.js';
 import { FILE_CALLS } from './wasi/abi.js';
 
 /**
- * How long threads that will see the end have time to come back, and how long those that
- * may be computing; in ms. A worker that does not come back is terminated.
+ * How long threads that will see the end have time to come back, how long those that
+ * may be computing, and how long those that look for it while they compute; in ms. A worker that does
+ * not come back is terminated.
  */
 const GRACE = 100;
 const GRACE_COMPUTING = 2;
+const GRACE_LOOKING = 2000;
+/** How long one that waits for the page has to come back when its task is cancelled, in ms. */
+const GRACE_ASKING = 500;
 /** Workers that start open files for a moment: for so long, in ms, one that finds none is made again. */
 const PATIENCE_WITH_FILES = 10_000;
 const SHORT_OF_FILES = /\bEMFILE\b/;
@@ -273,27 +278,48 @@ class SupervisedProcess {
     }
   }
 
-  /** Ends the worker of a seat, whatever it does, and gives the seat to another. */
+  /** Ends what the worker of a seat does, or else the worker, and gives the seat to another. */
   replace(index) {
     const { words, control } = this;
     const [worker] = [...this.#seats].find(([, at]) => at === index) ?? [];
     const seat = control.seat(index);
     Atomics.or(words, seat + S.LOCKS, STOP);
+    stopSeat(control, this.start.memories, index);
+    const begin = performance.now();
+    const isAsking = (Atomics.load(words, seat + S.CALLED) & Called.ASKED) !== 0;
+    const comesBack = words[W.STOP_AT] !== 0 || isAsking;
+    // A worker that comes back need not be replaced. Deno's would go on beside its successor.
+    const isComing = () => {
+      if (!comesBack || Atomics.load(words, seat + S.MAILBOX) !== Mailbox.BUSY) return false;
+      const doing = Atomics.load(words, seat + S.ACTIVITY);
+      const hears = [Activity.RUNNING, Activity.LEAVING, Activity.NONE].includes(doing) || isAsking;
+      return hears && performance.now() - begin < (words[W.STOP_AT] !== 0 ? GRACE_LOOKING : GRACE_ASKING);
+    };
     const attempt = async () => {
       if (this.#isEnding || this.#seats.get(worker) !== index) return;
       // Others wait for what it holds, and it may wait itself.
-      if (Atomics.load(words, seat + S.LOCKS) !== STOP) {
+      if (Atomics.load(words, seat + S.LOCKS) !== STOP || isComing()) {
         for (const ring of control.rings) ring.disturb();
+        Atomics.notify(words, seat + S.CALLED);
         return void setTimeout(attempt, 1);
       }
-      // Until it is gone it may use what its successor gets: its words, its stack.
-      await worker.terminate();
-      this.#seats.delete(worker);
-      if (this.#isEnding) return void this.#checkGone();
-      for (const word of [S.MAILBOX, S.REPLY, S.LOCKS]) Atomics.store(words, seat + word, 0);
-      control.setActivity(seat, Activity.NONE);
+      const hasStopped =
+        comesBack &&
+        Atomics.load(words, seat + S.MAILBOX) === Mailbox.IDLE &&
+        Atomics.load(words, seat + S.REPLY) !== Reply.POSTED;
+      if (!hasStopped) {
+        // Until it is gone it may use what its successor gets: its words, its stack.
+        await worker.terminate();
+        this.#seats.delete(worker);
+        if (this.#isEnding) return void this.#checkGone();
+        Atomics.store(words, seat + S.MAILBOX, Mailbox.NONE);
+        control.setActivity(seat, Activity.NONE);
+      }
+      Atomics.store(words, seat + S.REPLY, Reply.NONE);
+      Atomics.store(words, seat + S.LOCKS, 0);
+      letGoOfSeat(control, this.start.memories, index);
       postToParent({ id: this.id, replaced: index });
-      this.#addSeat(index, true);
+      if (!hasStopped) this.#addSeat(index, true);
     };
     attempt();
   }
@@ -324,6 +350,7 @@ class SupervisedProcess {
     if (this.#isEnding) return;
     this.#isEnding = true;
     this.#stopClock();
+    stopAll(this.control, this.start.memories);
     Atomics.notify(this.words, W.SUPERVISOR);
     this.#listeners?.wake();
     for (const [worker] of this.#seats) {
@@ -352,7 +379,8 @@ class SupervisedProcess {
       memory.grow(0);
       Atomics.notify(new Int32Array(memory.buffer), (words[seat + S.ADDRESS] >>> 0) / 4);
     }
-    let grace = activity === Activity.RUNNING ? GRACE_COMPUTING : GRACE;
+    let grace = GRACE;
+    if (activity === Activity.RUNNING) grace = words[W.STOP_AT] ? GRACE_LOOKING : GRACE_COMPUTING;
     if (words[W.CAUSE] === Cause.DEADLOCK) grace = GRACE_REPORT;
     if (elapsed < grace || worker.isTerminated) return;
     // It comes back; to end it here would lose a descriptor that it opens.

@@ -21,4 +21,5 @@ import './cases/signals.js';
 import './cases/page-functions.js';
 import './cases/messages.js';
 import './cases/kept.js';
+import './cases/stoppable.js';
 import './cases/flat.js';

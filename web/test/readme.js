@@ -22,6 +22,7 @@ async function primitivesExample() {
   await mutex.withLockAsync(() => memory.write(0, memory.read(0) + 1));
   console.assert((await mutex.lockAsync()) && !mutex.tryLock());
   console.assert(!(await mutex.lockAsync(5)));
+  console.assert(await mutex.lockAsync(AbortSignal.timeout(5)).catch(({ name }) => name === 'TimeoutError'));
   mutex.unlock();
 
   const barrier = Barrier.create(memory, 2);

@@ -17,9 +17,11 @@ import { serve } from './server.js';
 /** How long a case may take; browsers take a second to end a worker that computes. */
 const PATIENCE = process.env.THREADWORK_FULL === '1' ? 300_000 : 60_000;
 /** Pages in a row: WebKit's address space is full before it collects what is in it. */
-const PARTS = { webkit: 8 };
+const PARTS = { webkit: 10 };
 const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
 const TARGET = process.env.CARGO_TARGET_DIR ?? join(REPOSITORY, 'target');
+
+const C_GUEST = join(TARGET, 'guests/wasm32-wasip1-threads/release/page-c.wasm');
 
 const { values } = parseArgs({
   options: {
@@ -62,11 +64,28 @@ function build() {
   const target = ['--target', 'wasm32-wasip1-threads', '--target-dir', join(TARGET, 'guests')];
   cargo('guests', ...selected, ...target);
   cargo('guests', '--package', 'file-programs', ...target, '--target', machine());
+  buildC();
   buildExample();
   if (existsSync(join(REPOSITORY, 'web/rewriter/rewriter.wasm'))) return;
   const { status } = spawnSync(join(REPOSITORY, 'web/rewriter/build.sh'), { stdio: 'inherit' });
   if (status !== 0) {
     throw new Error('the rewriter does not build: rustup target add wasm32-unknown-unknown');
+  }
+}
+
+/** Builds the guest in C, where there is a clang that makes WebAssembly; as C++, too, but that is not run. */
+function buildC() {
+  const source = join(REPOSITORY, 'guests/c/page.c');
+  const flags = ['--target=wasm32', '-nostdlib', '-O2', '-Wall', '-Wextra', '-Werror'];
+  const features = ['-matomics', '-mbulk-memory', '-mmutable-globals'];
+  const link = ['--no-entry', '--import-memory', '--shared-memory', '--max-memory=16777216', '--export=__stack_pointer'];
+  rmSync(C_GUEST, { force: true });
+  const { error } = spawnSync('clang', ['--version']);
+  if (error) return void console.log('# page.h: skipped, there is no clang');
+  const ways = [['-x', 'c++', '-fsyntax-only'], [...link.map((flag) => `-Wl,${flag}`), '-o', C_GUEST]];
+  for (const way of ways) {
+    const { status } = spawnSync('clang', [...flags, ...features, ...way, source], { stdio: 'inherit' });
+    if (status !== 0) throw new Error('guests/c/page.c does not build: see above');
   }
 }
 
@@ -140,7 +159,7 @@ async function runOn(name) {
 
 /** Runs some of the cases on one host. */
 async function runPart(name, part, counts) {
-  const settings = { name, base: server.base, isFull, isLinux: process.platform === 'linux', filePrograms, filter: values.filter, repeat: Number(values.repeat), patience: PATIENCE, mandelbrot, ...part };
+  const settings = { name, base: server.base, isFull, isLinux: process.platform === 'linux', hasC: existsSync(C_GUEST), filePrograms, filter: values.filter, repeat: Number(values.repeat), patience: PATIENCE, mandelbrot, ...part };
   await new Promise((done) => {
     let last = performance.now();
     let isDone = false;

@@ -159,11 +159,13 @@ impl Writer<'_> {
 
     /// Writes a poll, which belongs to the operator at `site`.
     fn poll(&mut self, site: usize) {
-        if let Some(memory) = self.plan.poll_memory {
+        let poll = self.plan.poll_memory.map(polls::poll);
+        let look = self.plan.stop_look.map(|look| look.instructions());
+        if poll.is_some() || look.is_some() {
             self.mark(site, true);
-            for instruction in polls::poll(memory) {
-                self.put(&instruction);
-            }
+        }
+        for instruction in poll.iter().flatten().chain(look.iter().flatten()) {
+            self.put(instruction);
         }
     }
 

@@ -26,6 +26,9 @@
 //!                                              (func (export STOP) unreachable)
 //!   with Stopping::ByPoll:
 //!   loop                              ──►      loop, and a poll
+//!   with Stopping::ByWord:
+//!   (memory 2 2 shared)               ──►      (memory 3 3 shared)
+//!   loop                              ──►      loop, and a look at the last page of these
 //!   with Options::stack_check:
 //!   global.set $__stack_pointer       ──►      the same, and if it is below STACK_LOW
 //!                                              call $threadwork:stack-overflow
@@ -177,6 +180,12 @@ pub const STACK_LOW: &str = "threadwork:stack-low";
 /// It is right where [`STACK_LOW`] is, and set by whoever sets that.
 pub const STACK_SIZE: &str = "threadwork:stack-size";
 
+/// The export `(global (mut A))`, with `A` the type of addresses: where the byte is that stops
+/// this instance's thread, if the byte that stops all is not zero either. See [`Stopping::ByWord`].
+///
+/// At first it is the address of that byte: a host that sets it for no instance stops all threads.
+pub const STOP_AT: &str = "threadwork:stop-at";
+
 /// The export `(func)` that a thread calls when its stack is used up. It traps as
 /// `unreachable` does, and is known by its place at the top of the backtrace.
 pub const STACK_OVERFLOW: &str = "threadwork:stack-overflow";
@@ -232,6 +241,9 @@ pub struct Rewritten {
     /// The index of [`STOP`]: there with [`Stopping::BySignal`], unless the module
     /// defines no function.
     pub stop_function: Option<u32>,
+    /// The address, in the first of `memories`, of the byte that stops all threads: see
+    /// [`Stopping::ByWord`].
+    pub stop_byte: Option<u64>,
     /// The index of [`STACK_OVERFLOW`], which is there if the stack is checked: the host
     /// asked for it, and it is known which global is the stack pointer and where the
     /// stack of the main thread ends.
@@ -330,6 +342,7 @@ pub fn rewrite_with(wasm: &[u8], options: Options) -> Result<Rewritten, RewriteE
         has_reset: plan.has_reset,
         has_poll: plan.poll_memory.is_some(),
         stop_function: plan.stop_function,
+        stop_byte: plan.stop_look.map(|look| look.address),
         wasi_memory: plan.wasi_memory,
         stack_overflow: plan.stack.map(|stack| stack.overflow),
         memories: plan.memories,

@@ -5,24 +5,26 @@
 //! stay behind the section that they followed. Custom sections whose meaning the
 //! rewrite would make wrong are left out: see [`is_kept`].
 
+use std::{convert::Infallible, slice};
+
 use wasm_encoder::{
     CustomSection, DataCountSection, DataSection, ElementSection, Elements, EntityType, ExportKind,
     ExportSection, Function, FunctionSection, GlobalSection, GlobalType, ImportSection,
-    Instruction, MemorySection, Module, RawSection, Section, SectionId, TableSection, TagSection,
-    TypeSection, ValType,
-    reencode::{Reencode, utils},
+    Instruction, MemorySection, MemoryType, Module, RawSection, Section, SectionId, TableSection,
+    TagSection, TypeSection, ValType,
+    reencode::{self, Reencode, utils},
 };
 use wasmparser::{CustomSectionReader, DataKind, KnownCustom};
 
 use crate::{
     ENTER, HOST_MODULE, MEMORY, OffsetMap, POLL, RESET, RewriteError, STACK_LOW, STACK_OVERFLOW,
-    STACK_SIZE, STOP, code, enter,
+    STACK_SIZE, STOP, STOP_AT, code, enter,
     limits::{self, MAX_MODULE_SIZE},
     names,
     pieces::{self, Operation},
     plan::{AddedFunction, Plan, Renumber, is_promoted},
     polls, reset,
-    scan::{Scan, Slot},
+    scan::{Memory, Scan, Slot},
     stack, wrapper,
 };
 
@@ -135,7 +137,11 @@ impl Writer<'_> {
     fn imports(&mut self) -> Result<(), RewriteError> {
         let mut imports = ImportSection::new();
         if let Some(old) = self.scan.imports.clone() {
-            self.renumber.parse_import_section(&mut imports, old)?;
+            let mut memories = Imports {
+                renumber: &mut self.renumber,
+                memories: self.scan.memories.iter(),
+            };
+            memories.parse_import_section(&mut imports, old)?;
         }
         // The memories that the module imports already are at the front of both.
         let promoted = self.scan.memories.iter().filter(|m| is_promoted(m));
@@ -224,6 +230,19 @@ impl Writer<'_> {
                 globals.global(ty, &value);
             }
         }
+        if let Some(look) = self.plan.stop_look {
+            let ty = GlobalType {
+                val_type: if look.memory64 {
+                    ValType::I64
+                } else {
+                    ValType::I32
+                },
+                mutable: true,
+                shared: false,
+            };
+            let value = wasm_encoder::ConstExpr::extended([look.address()]);
+            globals.global(ty, &value);
+        }
         let any = self.scan.globals.is_some() || !globals.is_empty();
         self.finish(Slot::Globals, any.then_some(&globals));
         Ok(())
@@ -254,6 +273,9 @@ impl Writer<'_> {
         if let Some(stack) = self.plan.stack {
             exports.export(STACK_LOW, ExportKind::Global, stack.low);
             exports.export(STACK_SIZE, ExportKind::Global, stack.size);
+        }
+        if let Some(look) = self.plan.stop_look {
+            exports.export(STOP_AT, ExportKind::Global, look.global);
         }
         let any = self.scan.exports.is_some() || !exports.is_empty();
         self.finish(Slot::Exports, any.then_some(&exports));
@@ -349,6 +371,26 @@ impl Writer<'_> {
         let any = self.scan.data.is_some() || !data.is_empty();
         self.finish(Slot::Data, any.then_some(&data));
         Ok(())
+    }
+}
+
+/// Encodes imports, with the memories as the scan has them: one may have become larger.
+struct Imports<'a, 'b> {
+    renumber: &'a mut Renumber,
+    /// Imported ones are in front.
+    memories: slice::Iter<'a, Memory<'b>>,
+}
+
+impl Reencode for Imports<'_, '_> {
+    type Error = Infallible;
+
+    fn type_index(&mut self, old: u32) -> Result<u32, reencode::Error> {
+        self.renumber.type_index(old)
+    }
+
+    fn memory_type(&mut self, old: wasmparser::MemoryType) -> Result<MemoryType, reencode::Error> {
+        let ty = self.memories.next().map_or(old, |memory| memory.ty);
+        self.renumber.memory_type(ty)
     }
 }
 

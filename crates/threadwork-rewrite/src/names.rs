@@ -12,7 +12,7 @@ use wasm_encoder::{
 use wasmparser::{Name, NameSectionReader};
 
 use crate::{
-    ENTER, RESERVED, RESET, STACK_LOW, STACK_OVERFLOW, STACK_SIZE, STOP,
+    ENTER, RESERVED, RESET, STACK_LOW, STACK_OVERFLOW, STACK_SIZE, STOP, STOP_AT,
     plan::{AddedFunction, Plan},
 };
 
@@ -105,6 +105,9 @@ impl<'a> Names<'a> {
         if let Some(stack) = plan.stack {
             self.globals.push((stack.low, STACK_LOW.into()));
             self.globals.push((stack.size, STACK_SIZE.into()));
+        }
+        if let Some(look) = plan.stop_look {
+            self.globals.push((look.global, STOP_AT.into()));
         }
         if let Some(segment) = plan.empty_segment {
             self.data.push((segment, name("empty".to_owned())));

@@ -30,8 +30,8 @@ pub struct Options {
 
 /// How a host stops a thread that computes and calls nothing.
 ///
-/// Both ways end in a trap. A host function that blocks is for the host to wake,
-/// either way; all other code is stopped within about a millisecond.
+/// Each way ends in a trap. A host function that blocks is for the host to wake; all other code
+/// is stopped within about a millisecond, but by [`ByWord`](Self::ByWord) only between operators.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stopping {
@@ -61,4 +61,15 @@ pub enum Stopping {
     /// many bytes as with [`BySignal`](Self::BySignal), and wherever the way from the last
     /// poll is longer than 1,000 operators.
     ByPoll,
+    /// The code itself looks at bytes of the module's own memory, for hosts that have neither
+    /// signals nor pages that can be made unreadable: JavaScript's.
+    ///
+    /// The first shared memory has one page more than it had, from the start, and a look is an
+    /// atomic load of that page's first byte. If it is not zero, the thread looks at a byte
+    /// of its own, whose address is the exported global [`STOP_AT`](crate::STOP_AT), and traps if that
+    /// is not zero: so a host stops one thread, or all. It looks in every turn of a loop, and at
+    /// the start of every function that calls. Operators on many bytes are left as they are.
+    ///
+    /// A module without a shared memory, which nobody could write to from outside, stays as it is.
+    ByWord,
 }

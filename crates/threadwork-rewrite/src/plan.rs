@@ -18,10 +18,14 @@ use crate::{
     HOST_MODULE, RewriteError, SharedMemoryImport, Stopping, SyncImport,
     limits::{self, MAX_INTERFACE_SIZE, MAX_ITEMS, MAX_MEMORIES, MAX_SEGMENTS},
     pieces::{self, Operation},
+    polls::Look,
     reset,
     scan::Scan,
     sync_ops::{SyncOp, SyncUse},
 };
+
+/// Bytes in a page of memory.
+const PAGE: u64 = 1 << 16;
 
 /// What becomes of a module.
 #[derive(Default)]
@@ -50,6 +54,8 @@ pub(crate) struct Plan {
     pub(crate) exported_memory: Option<u32>,
     /// The memory that polls read.
     pub(crate) poll_memory: Option<u32>,
+    /// What code does instead, if it is to look at bytes of its own memory.
+    pub(crate) stop_look: Option<Look>,
 
     first_sync: u32,
     first_function: u32,
@@ -131,6 +137,7 @@ impl Plan {
         plan.wrap_references(scan);
         plan.allow_stop(scan);
         plan.check_stack(scan);
+        plan.look_for_stops(scan);
         plan.export_memory(scan);
         plan.check_limits(scan)?;
         Ok(plan)
@@ -327,6 +334,22 @@ impl Plan {
         }
     }
 
+    fn look_for_stops(&mut self, scan: &Scan<'_>) {
+        if !scan.has_stop_page {
+            return;
+        }
+        self.stop_look = self.memories.first().map(|memory| Look {
+            memory: memory.index,
+            memory64: memory.memory64,
+            address: memory.minimum.saturating_sub(1) * PAGE,
+            global: scan.counts.globals + self.flags.len() as u32 + self.stack_globals(),
+        });
+    }
+
+    fn stack_globals(&self) -> u32 {
+        if self.stack.is_some() { 2 } else { 0 }
+    }
+
     fn check_stack(&mut self, scan: &Scan<'_>) {
         let Some(stack) = scan.checked_stack() else {
             return;
@@ -380,6 +403,7 @@ impl Plan {
             || !self.functions.is_empty()
             || self.exported_memory.is_some()
             || self.poll_memory.is_some()
+            || self.stop_look.is_some()
             || scan.has_barriers()
     }
 
@@ -395,15 +419,18 @@ impl Plan {
         let stop = usize::from(self.stop_function.is_some()) * limits::function_size(0, 0);
         // A function and two globals.
         let stack = usize::from(self.stack.is_some()) * (limits::function_size(0, 0) + 2);
+        let look = usize::from(self.stop_look.is_some());
         let memory =
             usize::from(self.exported_memory.is_some()) + usize::from(self.poll_memory.is_some());
-        promoted + sync.sum::<usize>() + enter + reset + stop + stack + memory
+        promoted + sync.sum::<usize>() + enter + reset + stop + stack + look + memory
     }
 
     fn check_limits(&self, scan: &Scan<'_>) -> Result<(), RewriteError> {
         let counts = &scan.counts;
         let (types, segments) = (self.types.list.len(), scan.segments.len());
-        let globals = self.flags.len() + 2 * usize::from(self.stack.is_some());
+        let globals = self.flags.len()
+            + self.stack_globals() as usize
+            + usize::from(self.stop_look.is_some());
         let functions = self.sync.len() + self.functions.len();
         let empty = usize::from(self.empty_segment.is_some());
         let polls = usize::from(self.poll_memory.is_some());

@@ -8,7 +8,7 @@
 //!
 //! [`Stopping::ByPoll`]: crate::Stopping::ByPoll
 
-use wasm_encoder::{Instruction, MemArg, MemoryType};
+use wasm_encoder::{BlockType, Instruction, MemArg, MemoryType};
 use wasmparser::{Catch, Operator};
 
 /// The memory that polls read: a page, which a host can make unreadable.
@@ -43,6 +43,49 @@ pub(crate) fn poll(memory_index: u32) -> [Instruction<'static>; 3] {
         Instruction::I32AtomicLoad8U(page),
         Instruction::Drop,
     ]
+}
+
+/// How code looks whether it is to stop: see [`Stopping::ByWord`](crate::Stopping::ByWord).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    pub(crate) memory: u32,
+    pub(crate) memory64: bool,
+    /// Of the byte that all threads look at.
+    pub(crate) address: u64,
+    /// The global with the address of the thread's own.
+    pub(crate) global: u32,
+}
+
+impl Look {
+    /// An address as a constant.
+    pub(crate) fn address(&self) -> Instruction<'static> {
+        match self.memory64 {
+            true => Instruction::I64Const(self.address.cast_signed()),
+            // Without a sign; addresses of such a memory have 32 bits.
+            false => Instruction::I32Const((self.address as u32).cast_signed()),
+        }
+    }
+
+    /// The instructions. The loads are atomic for the reason that [`poll`] has; and nothing is
+    /// called, since a call would have compilers save the loop's registers.
+    pub(crate) fn instructions(&self) -> [Instruction<'static>; 9] {
+        let byte = MemArg {
+            offset: 0,
+            align: 0,
+            memory_index: self.memory,
+        };
+        [
+            self.address(),
+            Instruction::I32AtomicLoad8U(byte),
+            Instruction::If(BlockType::Empty),
+            Instruction::GlobalGet(self.global),
+            Instruction::I32AtomicLoad8U(byte),
+            Instruction::If(BlockType::Empty),
+            Instruction::Unreachable,
+            Instruction::End,
+            Instruction::End,
+        ]
+    }
 }
 
 /// What it costs to apply a segment of so many bytes, in bytes.

@@ -59,6 +59,8 @@ pub(crate) struct Scan<'a> {
     pub(crate) polls: Vec<usize>,
     /// How code is to be stopped.
     pub(crate) stopping: Stopping,
+    /// Whether the first shared memory was given a page for it.
+    pub(crate) has_stop_page: bool,
 
     pub(crate) sync: BTreeSet<(u32, SyncOp)>,
     /// Every `memory.fill` and `memory.copy` that is to be cut into pieces.
@@ -95,6 +97,10 @@ pub(crate) struct Scan<'a> {
 /// Import modules whose functions are the host's own, and look themselves whether the thread
 /// is to stop.
 const LOOK_THEMSELVES: [&str; 3] = ["wasi_snapshot_preview1", "wasi", HOST_MODULE];
+
+/// Pages that a memory may have, by the size of its addresses.
+const MOST_PAGES: u64 = 1 << 16;
+const MOST_PAGES_64: u64 = 1 << 48;
 
 /// Sizes of index spaces.
 #[derive(Default)]
@@ -189,14 +195,22 @@ impl<'a> Scan<'a> {
         self.memories.iter().any(|memory| memory.ty.shared)
     }
 
-    /// Whether the code gets polls.
+    /// Whether operators on many bytes and calls of the embedder's are to be stopped, too.
+    fn cuts(&self) -> bool {
+        matches!(self.stopping, Stopping::BySignal | Stopping::ByPoll)
+    }
+
+    /// Whether the code gets polls that read a memory of their own.
     pub(crate) fn has_polls(&self) -> bool {
         let deferred = self.deferred_segments();
         let cost = deferred.map(|(segment, _)| polls::segment_cost(self.len(segment)));
+        if !self.cuts() {
+            return false;
+        }
         !self.polls.is_empty()
             || !self.bulk.is_empty()
             || !self.references.is_empty()
-            || self.stopping != Stopping::None && cost.sum::<usize>() > pieces::PIECE as usize
+            || cost.sum::<usize>() > pieces::PIECE as usize
     }
 
     /// The stack, if it is to be checked and can be.
@@ -234,7 +248,7 @@ impl<'a> Scan<'a> {
 
     /// Whether a segment is written in pieces.
     pub(crate) fn is_large(&self, segment: u32) -> bool {
-        self.stopping != Stopping::None && self.len(segment) > pieces::PIECE as usize
+        self.cuts() && self.len(segment) > pieces::PIECE as usize
     }
 
     fn len(&self, segment: u32) -> usize {
@@ -341,15 +355,16 @@ impl<'a> Scan<'a> {
             Payload::CodeSectionStart { range, .. } => {
                 *slot = Slot::Code;
                 self.code_start = range.start;
+                self.make_room_for_stops()?;
                 let order = self.memories_in_order().map(|(index, _)| index);
                 // The memory of the polls goes in front of all that stay defined.
                 let stays = |memory: &Memory<'_>| memory.import.is_none() && !memory.ty.shared;
-                let stops = self.stopping != Stopping::None;
+                let stops = self.cuts();
                 self.memories_move = !order.is_sorted() || stops && self.memories.iter().any(stays);
-                let looks = stops || self.stack.is_some();
+                let looks = self.stopping != Stopping::None || self.stack.is_some();
                 self.filter = if !self.has_shared_memory() && !looks {
                     Filter::Nothing
-                } else if self.memories_move || self.stopping == Stopping::ByPoll {
+                } else if self.memories_move || looks_at_loops(self.stopping) {
                     Filter::Everything
                 } else {
                     Filter::ByOpcode
@@ -382,6 +397,36 @@ impl<'a> Scan<'a> {
                 let message = "a section that the rewriter does not know".to_owned();
                 return Err(RewriteError::Invalid { offset, message });
             }
+        }
+        Ok(())
+    }
+
+    /// Gives the memory that code looks at to be stopped a page for it.
+    fn make_room_for_stops(&mut self) -> Result<(), RewriteError> {
+        if self.stopping != Stopping::ByWord {
+            return Ok(());
+        }
+        let shared = self
+            .memories_in_order()
+            .find(|(_, memory)| memory.ty.shared);
+        let index = shared.map(|(index, _)| index as usize);
+        if let Some(memory) = index.and_then(|index| self.memories.get_mut(index)) {
+            let most = if memory.ty.memory64 {
+                MOST_PAGES_64
+            } else {
+                MOST_PAGES
+            };
+            let pages = memory.ty.initial + 1;
+            if pages > most {
+                return Err(RewriteError::TooLarge {
+                    what: "pages of memory, with one to be stopped by",
+                    count: pages,
+                    limit: most,
+                });
+            }
+            self.has_stop_page = true;
+            memory.ty.initial = pages;
+            memory.ty.maximum = Some(memory.ty.maximum.unwrap_or(most).max(pages));
         }
         Ok(())
     }
@@ -486,7 +531,13 @@ impl<'a> Scan<'a> {
 
     /// Notes the polls and the pieces that an operator needs.
     fn note_stops(&mut self, wasm: &[u8], at: usize, operator: &Operator<'_>, walk: &mut Walk) {
-        if self.stopping == Stopping::None {
+        if self.stopping == Stopping::ByWord {
+            if let Some(distance) = &mut walk.distance {
+                distance.pass(operator);
+            }
+            walk.poll_next = matches!(operator, Operator::Loop { .. });
+        }
+        if !self.cuts() {
             return;
         }
         match (Operation::of(operator), operator) {
@@ -539,7 +590,7 @@ impl<'a> Scan<'a> {
 
     /// Notes a function that something refers to.
     fn note_reference(&mut self, function: u32) {
-        if self.stopping != Stopping::None && self.embedder_type(function).is_some() {
+        if self.cuts() && self.embedder_type(function).is_some() {
             self.references.insert(function);
         }
     }
@@ -606,9 +657,7 @@ impl<'a> Scan<'a> {
                 self.drops.insert(data_index);
                 true
             }
-            Operator::MemoryFill { .. } | Operator::MemoryCopy { .. } => {
-                self.stopping != Stopping::None
-            }
+            Operator::MemoryFill { .. } | Operator::MemoryCopy { .. } => self.cuts(),
             Operator::TableSet { .. }
             | Operator::TableGrow { .. }
             | Operator::TableFill { .. }
@@ -675,9 +724,14 @@ impl Walk {
         Self {
             poll_next: false,
             previous: [0; 4],
-            distance: (stopping == Stopping::ByPoll).then(Distance::at_entry),
+            distance: looks_at_loops(stopping).then(Distance::at_entry),
         }
     }
+}
+
+/// Whether there is something in each loop.
+fn looks_at_loops(stopping: Stopping) -> bool {
+    matches!(stopping, Stopping::ByPoll | Stopping::ByWord)
 }
 
 /// Whether the operator at `at` is a constant that is short for a length: a copy of so

@@ -7,7 +7,7 @@
 
 use std::cell::RefCell;
 
-use threadwork_rewrite::{Options, rewrite_with};
+use threadwork_rewrite::{Options, Stopping, rewrite_with};
 
 thread_local! {
     /// The bytes that the host writes, and then those that it reads.
@@ -25,10 +25,12 @@ pub extern "C" fn allocate(length: usize) -> *mut u8 {
 }
 
 /// Rewrites the module that was written, with or without a check of its stack in linear
-/// memory. True if there is a new one, false if there is the text of an error.
+/// memory, and with or without looks whether it is to stop. True if there is a new one, false if there is the text of an error.
 #[unsafe(no_mangle)]
-pub extern "C" fn rewrite(stack_check: bool) -> bool {
+pub extern "C" fn rewrite(stack_check: bool, stoppable: bool) -> bool {
+    let stopping = if stoppable { Stopping::ByWord } else { Stopping::None };
     let options = Options {
+        stopping,
         stack_check,
         ..Options::default()
     };

@@ -6,7 +6,7 @@
 
 import { Primitive } from './primitive.js';
 import { SharedMemory } from './memory.js';
-import { sleepOn, STARTED, TIMED_OUT, update, watch, WATCHED } from './wait.js';
+import { sleepOn, STARTED, throwIfAborted, TIMED_OUT, update, watch, WATCHED } from './wait.js';
 
 const GATE = 2;
 const OTHERS = 3;
@@ -44,8 +44,9 @@ export class Barrier extends Primitive {
     return this.block(this.#waiter(), timeout);
   }
 
-  async waitAsync(timeout) {
-    return this.blockAsync(this.#waiter(), timeout);
+  async waitAsync(limit) {
+    throwIfAborted(limit);
+    return this.blockAsync(this.#waiter(), limit, (isLast) => isLast === null);
   }
 
   *#waiter() {

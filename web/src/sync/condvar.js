@@ -4,7 +4,7 @@
 //   word 1  how many wait, or have not left yet
 
 import { Primitive } from './primitive.js';
-import { checked, mustBlock, sleepOn, STARTED, TIMED_OUT, update, watch, WOKEN } from './wait.js';
+import { checked, mustBlock, sleepOn, STARTED, throwIfAborted, TIMED_OUT, update, watch, WOKEN } from './wait.js';
 
 const SEQUENCE = 0;
 const WAITERS = 1;
@@ -27,11 +27,16 @@ export class Condvar extends Primitive {
   }
 
   /** The same as a promise. */
-  async waitAsync(mutex, timeout) {
-    checked(timeout);
+  async waitAsync(mutex, limit) {
+    // Before the mutex is given up.
+    throwIfAborted(limit);
     const waiter = this.#begin(mutex);
-    const notified = await this.blockAsync(waiter, timeout);
-    await mutex.lockAsync();
+    let notified;
+    try {
+      notified = await this.blockAsync(waiter, limit);
+    } finally {
+      await mutex.lockAsync();
+    }
     return notified;
   }
 

@@ -3,7 +3,7 @@
 // as its wait returns.
 
 import { Primitive } from './primitive.js';
-import { sleepOn, STARTED, TIMED_OUT, update, watch, WATCHED } from './wait.js';
+import { sleepOn, STARTED, throwIfAborted, TIMED_OUT, update, watch, WATCHED } from './wait.js';
 
 const CLOSED = 0;
 const WAITED = 1;
@@ -24,8 +24,9 @@ export class Latch extends Primitive {
     return this.block(this.#waiter(), timeout);
   }
 
-  async waitAsync(timeout) {
-    return this.blockAsync(this.#waiter(), timeout);
+  async waitAsync(limit) {
+    throwIfAborted(limit);
+    return this.blockAsync(this.#waiter(), limit);
   }
 
   #waiter() {
@@ -69,8 +70,9 @@ export class WaitGroup extends Primitive {
     return this.block(this.#waiter(), timeout);
   }
 
-  async waitAsync(timeout) {
-    return this.blockAsync(this.#waiter(), timeout);
+  async waitAsync(limit) {
+    throwIfAborted(limit);
+    return this.blockAsync(this.#waiter(), limit);
   }
 
   #waiter() {
@@ -117,8 +119,9 @@ export class Once extends Primitive {
     return this.block(this.#completion(), timeout);
   }
 
-  async waitAsync(timeout) {
-    return this.blockAsync(this.#completion(), timeout);
+  async waitAsync(limit) {
+    throwIfAborted(limit);
+    return this.blockAsync(this.#completion(), limit);
   }
 
   #completion() {

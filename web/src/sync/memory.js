@@ -297,8 +297,8 @@ export class SharedMemory {
   }
 
   /** The same as a promise. */
-  async waitAsync(offset, expected, timeout) {
-    return sleepAsync(...this.#waited(offset, expected), timeout);
+  async waitAsync(offset, expected, limit) {
+    return sleepAsync(...this.#waited(offset, expected), limit);
   }
 
   /** Wakes up to `count` of those that wait; returns how many there were. */

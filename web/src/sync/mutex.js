@@ -2,7 +2,7 @@
 // thread that lost LOSSES times, or once after PATIENCE, keeps newcomers out.
 
 import { Primitive } from './primitive.js';
-import { clock, mustBlock, sleepOn, STARTED, TIMED_OUT, update, watch, WATCHED, WOKEN } from './wait.js';
+import { clock, mustBlock, sleepOn, STARTED, throwIfAborted, TIMED_OUT, update, watch, WATCHED, WOKEN } from './wait.js';
 
 const LOCKED = 1;
 const WAITERS = 2;
@@ -26,8 +26,9 @@ export class Mutex extends Primitive {
   }
 
   /** The same as a promise. The bound on unfairness is for threads that block. */
-  async lockAsync(timeout) {
-    return this.tryLock() || this.blockAsync(this.#acquire(true), timeout);
+  async lockAsync(limit) {
+    throwIfAborted(limit);
+    return this.tryLock() || this.blockAsync(this.#acquire(true), limit);
   }
 
   /** Frees the lock; whoever took it. */

@@ -31,8 +31,8 @@ export class Primitive {
   }
 
   /** @internal */
-  blockAsync(waiter, timeout) {
-    return blockAsync(this.sleepers, waiter, timeout);
+  blockAsync(waiter, limit, hasGivenUp) {
+    return blockAsync(this.sleepers, waiter, limit, hasGivenUp);
   }
 
   /** @internal */

@@ -6,7 +6,7 @@
 
 import { LOSSES } from './mutex.js';
 import { Primitive } from './primitive.js';
-import { CHANGED, mustBlock, sleepOn, STARTED, TIMED_OUT, watch, WOKEN } from './wait.js';
+import { CHANGED, mustBlock, sleepOn, STARTED, throwIfAborted, TIMED_OUT, watch, WOKEN } from './wait.js';
 
 const READERS = 2;
 const WRITERS = 3;
@@ -102,8 +102,9 @@ export class RwLock extends Primitive {
     return isTaken || this.block(this.#acquireRead(), timeout);
   }
 
-  async readAsync(timeout) {
-    return this.tryRead() || this.blockAsync(this.#acquireRead(), timeout);
+  async readAsync(limit) {
+    throwIfAborted(limit);
+    return this.tryRead() || this.blockAsync(this.#acquireRead(), limit);
   }
 
   /** Takes the lock for writing, or gives up after `timeout` ms: then false. Blocks. */
@@ -117,8 +118,9 @@ export class RwLock extends Primitive {
     return isTaken || this.block(this.#acquireWrite(false), timeout);
   }
 
-  async writeAsync(timeout) {
-    return this.tryWrite() || this.blockAsync(this.#acquireWrite(true), timeout);
+  async writeAsync(limit) {
+    throwIfAborted(limit);
+    return this.tryWrite() || this.blockAsync(this.#acquireWrite(true), limit);
   }
 
   unlockRead() {

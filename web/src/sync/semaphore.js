@@ -6,7 +6,7 @@
 
 import { LOSSES } from './mutex.js';
 import { Primitive } from './primitive.js';
-import { CHANGED, mustBlock, sleepOn, STARTED, TIMED_OUT, update, watch, WATCHED, WOKEN } from './wait.js';
+import { CHANGED, mustBlock, sleepOn, STARTED, throwIfAborted, TIMED_OUT, update, watch, WATCHED, WOKEN } from './wait.js';
 
 const WORD = 0;
 const TURN = 1;
@@ -49,8 +49,9 @@ export class Semaphore extends Primitive {
     return this.tryAcquire(permits) || this.block(this.#acquire(permits, false), timeout);
   }
 
-  async acquireAsync(permits = 1, timeout) {
-    return this.tryAcquire(permits) || this.blockAsync(this.#acquire(permits, true), timeout);
+  async acquireAsync(permits = 1, limit) {
+    throwIfAborted(limit);
+    return this.tryAcquire(permits) || this.blockAsync(this.#acquire(permits, true), limit);
   }
 
   /** Makes permits free, and wakes those who wait for them. */

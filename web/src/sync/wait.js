@@ -6,6 +6,7 @@
 // TIMED_OUT leaves the primitive as if it had not come.
 
 import { ThreadworkError } from '../errors.js';
+import { checkSignal } from '../foreign.js';
 import { stayFor } from '../platform.js';
 
 /** Why a waiter goes on. */
@@ -25,6 +26,9 @@ const LOOKS = 100;
 
 /** Where nobody can tell when a word changes, it is looked at; in ms. */
 const LONGEST_PAUSE = 16;
+
+/** How long at once somebody sleeps who may give up; in ms. */
+const NAP = 20;
 
 /** What a waiter yields: look at a word for a while, in the hope that it changes. */
 export const watch = (index, expected) => ({ index, expected, isWatch: true });
@@ -71,9 +75,41 @@ export function sleep(words, index, expected, timeout) {
   return Atomics.wait(words, index, expected, checked(timeout));
 }
 
-/** The same as a promise. */
-export async function sleepAsync(words, index, expected, timeout) {
-  timeout = checked(timeout);
+/** A promise's timeout in ms and its signal, from what its caller gave: either, or both as an object. */
+function limitsOf(limit) {
+  if (typeof limit !== 'object' || limit === null) return { timeout: checked(limit) };
+  const { timeout, signal } = 'aborted' in limit ? { signal: limit } : limit;
+  return { timeout: checked(timeout), signal: checkSignal(signal) };
+}
+
+/** Fails with the reason of a signal that is aborted already. */
+export const throwIfAborted = (limit) => limitsOf(limit).signal?.throwIfAborted();
+
+/** The same as a promise; `limit` is a timeout, a signal, or `{ timeout, signal }`. */
+export async function sleepAsync(words, index, expected, limit) {
+  const { timeout, signal } = limitsOf(limit);
+  signal?.throwIfAborted();
+  const result = await napAsync(words, index, expected, timeout, signal);
+  if (result === 'timed-out') signal?.throwIfAborted();
+  return result;
+}
+
+/**
+ * Sleeps until then, or until the signal is aborted. What sleeps as a promise cannot be taken back, and
+ * would take a notify that is another's: so who may give up sleeps for short times.
+ */
+async function napAsync(words, index, expected, timeout, signal) {
+  if (!signal) return sleepOnce(words, index, expected, timeout);
+  const end = clock() + timeout;
+  for (;;) {
+    const left = signal.aborted ? 0 : end - clock();
+    if (left <= 0) return 'timed-out';
+    const result = await sleepOnce(words, index, expected, Math.min(left, NAP));
+    if (result !== 'timed-out') return result;
+  }
+}
+
+async function sleepOnce(words, index, expected, timeout) {
   if (typeof Atomics.waitAsync !== 'function') return poll(words, index, expected, timeout);
   const { async, value } = Atomics.waitAsync(words, index, expected, timeout);
   if (!async || timeout === Infinity) return value;
@@ -115,17 +151,25 @@ export function block(words, waiter, timeout) {
   }
 }
 
-/** Runs a waiter to its end, as a promise. */
-export async function blockAsync(words, waiter, timeout) {
-  const end = clock() + checked(timeout);
+/**
+ * Runs a waiter to its end, as a promise; `limit` is a timeout, a signal, or `{ timeout, signal }`. Fails with
+ * the signal's reason if that is aborted and what the waiter ends with says that it has given up.
+ */
+export async function blockAsync(words, waiter, limit, hasGivenUp = (value) => !value) {
+  const { timeout, signal } = limitsOf(limit);
+  const end = clock() + timeout;
   let why = STARTED;
   for (;;) {
     const { done, value } = waiter.next(why);
-    if (done) return value;
+    if (done) {
+      if (hasGivenUp(value)) signal?.throwIfAborted();
+      return value;
+    }
     const { index, expected, isWatch, isLast } = value;
     const left = isLast ? Infinity : end - clock();
     if (isWatch) why = WATCHED;
-    else why = left > 0 ? WHY[await sleepAsync(words, index, expected | 0, left)] : TIMED_OUT;
+    else if (left <= 0) why = TIMED_OUT;
+    else why = WHY[await napAsync(words, index, expected | 0, left, isLast ? undefined : signal)];
   }
 }
 

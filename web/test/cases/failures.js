@@ -1,6 +1,7 @@
 // What can go wrong beside the guest is an error that says what to do, and nothing hangs.
 
 import { describe, Engine, load, Process, ThreadRuntime } from '../../index.js';
+import { demangle } from '../../src/demangle.js';
 import { browsers, check, equal, failure, guest, nodeOnly, pause, test, text, until, url, wat } from '../harness.js';
 import { crowd, GROWING, onStage, plot, WAIT } from '../plots.js';
 
@@ -292,5 +293,19 @@ test('failures: exceptions, where the host has none', async () => {
     equal(await new Process(await load(bytes)).run(), { kind: 'exited', code: 0 });
   } else {
     equal((await report(load(bytes), 'exceptions', '-fno-exceptions')).code, 'EXCEPTIONS');
+  }
+});
+
+test('failures: names of Rust functions, as rustc-demangle writes them', () => {
+  for (const [mangled, name] of [
+    ['_ZN7endings4trap17h0123456789abcdefE', 'endings::trap'],
+    ['_ZN7endings3end28_$u7b$$u7b$closure$u7d$$u7d$17h0123456789abcdefE', 'endings::end::{{closure}}'],
+    ['_ZN4core3ptr28drop_in_place$LT$u32$C$T$GT$17h0123456789abcdefE', 'core::ptr::drop_in_place<u32,T>'],
+    ['_ZN53_$LT$core..fmt..Error$u20$as$u20$core..fmt..Debug$GT$3fmt17h0123456789abcdefE', '<core::fmt::Error as core::fmt::Debug>::fmt'],
+    ['_RNvNtCs1234_7mycrate3foo3bar', 'mycrate::foo::bar'],
+    ['_RNCNvC7mycrate3foo0', 'mycrate::foo::{closure}'],
+    ['main', 'main'],
+  ]) {
+    equal(demangle(mangled), name);
   }
 });

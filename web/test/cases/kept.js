@@ -57,3 +57,12 @@ test('kept: the newest only, and nothing where nothing can be kept', async () =>
     Object.defineProperty(CacheStorage.prototype, 'open', open);
   }
 }, browsers);
+
+test('kept: modules that are rewritten at the same time stay apart', async () => {
+  const options = { deadlockDetection: true };
+  const names = ['hello', 'pi', 'merge-sort', 'hello'];
+  const together = await Promise.all(names.map((name) => load(guest(name), options)));
+  for (const [n, name] of names.entries()) {
+    equal(together[n].bytes.length, (await load(guest(name), options)).bytes.length, name);
+  }
+});

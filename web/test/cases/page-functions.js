@@ -2,7 +2,7 @@
 // thread goes on, or the error is told once, or the end wakes the thread.
 
 import { load, Process, ThreadRuntime } from '../../index.js';
-import { check, equal, failure, guest, pause, test, text, until, url, wat } from '../harness.js';
+import { check, equal, failure, guest, host, pause, test, text, until, url, wat } from '../harness.js';
 
 const THREADS = `
   (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
@@ -205,4 +205,27 @@ test('page functions: threads in Rust have the page fetch', async () => {
   }));
   equal(lines, [...expected, 'ok page']);
   equal(noted.sort(), expected.sort());
+});
+
+test('page functions: all of page.h, from C', async () => {
+  // It is built where there is a clang.
+  if (!host.hasC) return;
+  const noted = [];
+  const heard = [];
+  const handlers = { shout: (data) => text(data).toUpperCase(), note: (data) => void noted.push(text(data)) };
+  const runtime = new ThreadRuntime(await load(guest('page-c')), { poolSize: 2, handlers });
+  runtime.process.on('message', (bytes) => heard.push(text(bytes)));
+  const at = await runtime.execute('answer');
+  const answer = (length) => text(runtime.memory.readBytes(at, length));
+  equal([await runtime.execute('shout'), answer(5)], [5, 'HELLO']);
+  const error = 'the page has no handler `absent`';
+  equal([await runtime.execute('absent'), answer(error.length)], [-1 - error.length, error]);
+  await runtime.execute('note');
+  await runtime.execute('send');
+  await until(() => noted.length + heard.length === 2);
+  equal([noted, heard], [['by the way'], ['from C']]);
+  equal(await runtime.execute('receive', 0n), -1);
+  runtime.process.postMessage('to C');
+  equal([await runtime.execute('receive', -1n), answer(4)], [4, 'to C']);
+  await runtime.shutdown();
 });

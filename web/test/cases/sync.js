@@ -353,3 +353,54 @@ test('sync: misuse is an error that says so', async () => {
     equal([mutex.isLocked, condvar.words[1]], [true, 0]);
   }
 });
+
+test('sync: a wait ends by a signal, as if it had not come', async () => {
+  const memory = new SharedMemory(1, 4);
+  const [mutex, rwlock, semaphore] = [new Mutex(memory), new RwLock(memory), Semaphore.create(memory, 1)];
+  const [barrier, condvar, latch, group, once] = [Barrier.create(memory, 2), new Condvar(memory), new Latch(memory), new WaitGroup(memory), new Once(memory)];
+  const inner = new Mutex(memory);
+  await mutex.lockAsync();
+  await rwlock.readAsync();
+  await semaphore.acquireAsync();
+  group.add();
+  const at = memory.allocate(4);
+  const waits = {
+    mutex: (limit) => mutex.lockAsync(limit),
+    writer: (limit) => rwlock.writeAsync(limit),
+    semaphore: (limit) => semaphore.acquireAsync(1, limit),
+    barrier: (limit) => barrier.waitAsync(limit),
+    condvar: async (limit) => {
+      await inner.lockAsync();
+      await condvar.waitAsync(inner, limit).finally(() => inner.unlock());
+    },
+    latch: (limit) => latch.waitAsync(limit),
+    group: (limit) => group.waitAsync(limit),
+    once: (limit) => once.waitAsync(limit),
+    word: (limit) => memory.waitAsync(at, 0, limit),
+  };
+  const reason = new Error('given up');
+  for (const [name, wait] of Object.entries(waits)) {
+    for (const limitBy of [(signal) => signal, (signal) => ({ signal, timeout: 60_000 })]) {
+      const controller = new AbortController();
+      const waiting = failure(wait(limitBy(controller.signal)));
+      await pause(30);
+      controller.abort(reason);
+      equal((await waiting).message, 'given up', name);
+      equal((await failure(wait(limitBy(controller.signal)))).message, 'given up', `${name}, before`);
+    }
+  }
+  equal(await mutex.lockAsync({ timeout: 2, signal: new AbortController().signal }), false, 'the timeout comes first');
+  equal((await failure(mutex.lockAsync({ signal: 1 }))).name, 'TypeError');
+  equal((await failure(mutex.lockAsync({ timeout: -1 }))).name, 'RangeError');
+
+  // Nobody is left who would take a wake-up, or stand in the way.
+  const { signal } = new AbortController();
+  const next = [mutex.lockAsync(signal), rwlock.writeAsync(signal), semaphore.acquireAsync(1, signal), latch.waitAsync(signal), group.waitAsync(signal)];
+  mutex.unlock();
+  rwlock.unlockRead();
+  semaphore.release();
+  latch.open();
+  group.done();
+  equal(await Promise.all(next), Array(5).fill(true));
+  equal(inner.isLocked, false);
+});

@@ -49,6 +49,9 @@ test('what a terminal shows', () => {
     ['\x1b[?25lafter\x1b[?25h', 'after'],
     ['bell\x07', 'bell'],
     ['ä€😀', 'ä€😀'],
+    ['\x1b(Ba\x1b)0b\x1b#8c\x1b=d\x1b%Ge', 'abcde'],
+    ['\x1bPq#0;2;0\x1b\\a\x1b_x\x1b\\b\x1b^y\x1b\\c', 'abc'],
+    ['a\x1b\nb', 'a\nb'],
     ['\x1b[999999999Aa\x1b[999999Db', 'b'],
   ]) {
     assert.equal(screen(text).text(), shown, JSON.stringify(text));
@@ -56,7 +59,7 @@ test('what a terminal shows', () => {
 });
 
 test('escape sequences may come in pieces', () => {
-  const text = '\x1b[1;31mred\x1b[0m\x1b]0;t\x1b\\x';
+  const text = '\x1b(B\x1b[1;31mred\x1b[0m\x1b]0;t\x1b\\x';
   for (let at = 0; at <= text.length; at += 1) {
     const made = screen(text.slice(0, at), text.slice(at));
     assert.equal(made.text(), 'redx', String(at));
@@ -81,6 +84,12 @@ test('colours and styles', () => {
   assert.equal(style('31;0').colour, null);
   assert.equal(style('').classes, '');
   assert.equal(style('38;5').colour, null);
+  assert.equal(style('38:2::1:2:3').colour, 'rgb(1 2 3)');
+  assert.equal(style('38:2:1:2:3').colour, 'rgb(1 2 3)');
+  assert.equal(style('48:5:208;1').back, 'rgb(255 135 0)');
+  assert.equal(style('48:5:208;1').classes, 'bold');
+  assert.equal(style('4:3').classes, 'underline');
+  assert.equal(style('4:3;4:0').classes, '');
 });
 
 test('a terminal forgets what is long gone', () => {
@@ -89,6 +98,11 @@ test('a terminal forgets what is long gone', () => {
   assert.equal(made.dropped, 7001);
   const wide = screen('x'.repeat(10_000));
   assert.ok(wide.lines.length === 3 && wide.lines[0].cells.length === 4096);
+  const full = screen(...Array(400).fill(`${'x'.repeat(4096)}\n`), 'last');
+  const cells = full.lines.reduce((sum, line) => sum + line.cells.length, 0);
+  assert.ok(cells > 900_000 && cells <= 1_000_000, String(cells));
+  assert.equal(full.dropped + full.lines.length, 401);
+  assert.equal(full.lines.at(-1).cells.length, 4);
 });
 
 test('a history adds up, at any length', () => {

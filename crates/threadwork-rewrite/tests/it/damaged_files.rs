@@ -25,11 +25,12 @@ fn modules() -> Vec<Vec<u8>> {
 
 /// Rewrites; what is accepted must be right.
 fn try_one(bytes: &[u8]) -> bool {
-    let options = [Stopping::BySignal, Stopping::ByPoll].map(|stopping| Options {
-        stopping,
-        stack_check: true,
-        locked_barriers: true,
-    });
+    let options =
+        [Stopping::BySignal, Stopping::ByPoll, Stopping::ByWord].map(|stopping| Options {
+            stopping,
+            stack_check: true,
+            locked_barriers: true,
+        });
     let others = options.map(|options| rewrite_with(bytes, options));
     match rewrite(bytes) {
         Ok(new) => {

@@ -2,7 +2,7 @@
 //!
 //! `tests/snapshots/<name>.wat` is rewritten and must print as
 //! `tests/snapshots/<name>.out.wat`; those whose name begins with `poll` are to be
-//! stopped by polls, those with `signal` by a signal; those with `stack` have their stack
+//! stopped by polls, those with `signal` by a signal, those with `word` by a byte; those with `stack` have their stack
 //! checked, those with `barriers` their barriers replaced. After a change that is meant, run
 //! with `UPDATE_SNAPSHOTS=1` and read the difference.
 
@@ -28,6 +28,7 @@ fn modules_are_rewritten_as_shown() {
         let stopping = match name.split('_').next() {
             Some("poll") => Stopping::ByPoll,
             Some("signal") => Stopping::BySignal,
+            Some("word") => Stopping::ByWord,
             _ => Stopping::None,
         };
         let options = Options {
@@ -83,6 +84,9 @@ fn show(new: &Rewritten) -> String {
     }
     if let Some(overflow) = new.stack_overflow {
         text += &format!(";; stack overflow: function {overflow}\n");
+    }
+    if let Some(address) = new.stop_byte {
+        text += &format!(";; stop byte: {address}\n");
     }
     if let Some(stop) = new.stop_function {
         text += &format!(";; stop: function {stop}\n");

@@ -78,7 +78,56 @@ pub(crate) fn check(wasm: &[u8]) -> bool {
             assert!(positions(body, fills).is_empty(), "it is a call now");
         }
     }
+    check_looks(wasm);
     polled.has_poll
+}
+
+/// Checks where code looks at a byte of its own memory.
+fn check_looks(wasm: &[u8]) {
+    let new = stoppable(wasm, Stopping::ByWord);
+    let Some(address) = new.stop_byte else {
+        let has_code = !Code::of(wasm).bodies.is_empty();
+        assert!(
+            new.memories.is_empty() || !has_code,
+            "it has a memory to look at"
+        );
+        return;
+    };
+    let first = &new.memories[0];
+    assert_eq!(address, (first.minimum - 1) * PAGE, "a page of its own");
+    let looks = |body: &[Operator<'_>], at: usize| {
+        let there = match body.get(at) {
+            Some(&Operator::I32Const { value }) => u64::from(value.cast_unsigned()),
+            Some(&Operator::I64Const { value }) => value.cast_unsigned(),
+            _ => return false,
+        };
+        let loads = |o: &Operator<'_>| matches!(o, Operator::I32AtomicLoad8U { memarg } if memarg.memory == first.index);
+        there == address
+            && loads(&body[at + 1])
+            && matches!(
+                body.get(at + 2..at + 9),
+                Some([
+                    Operator::If { .. },
+                    Operator::GlobalGet { .. },
+                    own,
+                    Operator::If { .. },
+                    Operator::Unreachable,
+                    Operator::End,
+                    Operator::End,
+                ]) if loads(own)
+            )
+    };
+    let code = Code::of(&new.wasm);
+    for (old, body) in Code::of(wasm).bodies.iter().zip(code.kept(wasm)) {
+        let calls = !positions(old, is_call).is_empty();
+        assert!(
+            !calls || looks(body, 0),
+            "no look at the start of a function"
+        );
+        for at in positions(body, |o| matches!(o, Operator::Loop { .. })) {
+            assert!(looks(body, at + 1), "no look in a loop");
+        }
+    }
 }
 
 fn is_throw(operator: &Operator<'_>) -> bool {

@@ -1,0 +1,17 @@
+;; A look in each loop, and in front of each function that calls another, at a page that is added.
+(module
+  (memory (import "env" "memory") 1 1 shared)
+  (func $leaf (param i32) (result i32)
+    (local i64)
+    (memory.fill (i32.const 0) (i32.const 0) (local.get 0))
+    (i32.add (local.get 0) (i32.const 1)))
+  (func $counts (param i32) (result i32)
+    (loop $again (result i32)
+      (local.set 0 (i32.sub (local.get 0) (i32.const 1)))
+      (br_if $again (local.get 0))
+      (local.get 0)))
+  (func $recurses (param i32) (result i32)
+    (local i64)
+    (if (result i32) (local.get 0)
+      (then (call $recurses (call $leaf (local.get 0))))
+      (else (i32.const 0)))))
