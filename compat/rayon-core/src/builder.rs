@@ -290,7 +290,7 @@ impl<S: ThreadSpawn> ThreadPoolBuilder<S> {
     ///
     /// If a thread cannot be started, or the [current one](Self::use_current_thread) is of a pool.
     pub fn build(self) -> Result<ThreadPool, ThreadPoolBuildError> {
-        Registry::start(self).map(ThreadPool::of)
+        Registry::start(self)
     }
 
     /// Starts the pool of the whole program, which is made by its first use otherwise.
@@ -300,8 +300,8 @@ impl<S: ThreadSpawn> ThreadPoolBuilder<S> {
     /// As [`build`](Self::build), and if it was started before.
     pub fn build_global(self) -> Result<(), ThreadPoolBuildError> {
         match Registry::make_global(|| Registry::start(self))? {
-            Some(_) => Ok(()),
-            None => Err(ThreadPoolBuildError(Kind::GlobalExists)),
+            true => Ok(()),
+            false => Err(ThreadPoolBuildError(Kind::GlobalExists)),
         }
     }
 

@@ -13,6 +13,7 @@ use threadwork::bare::{self, Latch};
 
 use crate::builder::{ThreadBuilder, ThreadPoolBuildError, ThreadPoolBuilder, ThreadSpawn};
 use crate::task::{self, AbortOnUnwind, Fifo, Payload, Task};
+use crate::thread_pool::ThreadPool;
 use crate::worker::{self, Worker};
 
 pub(crate) type PanicHandler = Box<dyn Fn(Box<dyn Any + Send>) + Send + Sync>;
@@ -43,14 +44,14 @@ struct Seat {
     spawned: Fifo,
 }
 
-static GLOBAL: OnceLock<Arc<Registry>> = OnceLock::new();
+static GLOBAL: OnceLock<ThreadPool> = OnceLock::new();
 /// Held by whoever makes the global pool.
 static MAKING: Mutex<()> = Mutex::new(());
 
 impl Registry {
     pub(crate) fn start<S: ThreadSpawn>(
         mut builder: ThreadPoolBuilder<S>,
-    ) -> Result<Arc<Self>, ThreadPoolBuildError> {
+    ) -> Result<ThreadPool, ThreadPoolBuildError> {
         let threads = builder.threads();
         if builder.uses_current_thread() && Worker::with(|worker| worker.is_some()) {
             return Err(ThreadPoolBuildError::already_in_pool());
@@ -62,18 +63,17 @@ impl Registry {
             holders: AtomicUsize::new(1),
             handlers: builder.take_handlers(),
         });
+        // The threads that were started end if the next is not, or if what it is called panics.
+        let pool = ThreadPool::of(registry.clone());
         let first = usize::from(builder.uses_current_thread());
         if first == 1 {
             worker::stay(&registry);
         }
         for index in first..threads {
             let thread = ThreadBuilder::new(&mut builder, registry.clone(), index);
-            if let Err(error) = builder.spawn(thread) {
-                registry.release();
-                return Err(ThreadPoolBuildError::from(error));
-            }
+            builder.spawn(thread)?;
         }
-        Ok(registry)
+        Ok(pool)
     }
 
     /// The pool of the thread, or the global one.
@@ -84,20 +84,20 @@ impl Registry {
 
     /// The global one, which is made by its first use.
     pub(crate) fn global() -> &'static Arc<Registry> {
-        if let Some(registry) = GLOBAL.get() {
-            return registry;
+        if let Some(pool) = GLOBAL.get() {
+            return pool.registry();
         }
         match Registry::make_global(Registry::default_global) {
-            Ok(Some(registry)) => registry,
-            Ok(None) => GLOBAL
-                .get()
-                .unwrap_or_else(|| unreachable!("it was there before")),
+            Ok(_) => match GLOBAL.get() {
+                Some(pool) => pool.registry(),
+                None => unreachable!("it was made, by this thread or another"),
+            },
             Err(error) => panic!("the global thread pool cannot be started: {error}"),
         }
     }
 
     /// Where there are no threads, the one that asks is the pool.
-    fn default_global() -> Result<Arc<Registry>, ThreadPoolBuildError> {
+    fn default_global() -> Result<ThreadPool, ThreadPoolBuildError> {
         match Registry::start(ThreadPoolBuilder::new()) {
             Err(error)
                 if error.io_kind() == Some(io::ErrorKind::Unsupported)
@@ -109,16 +109,17 @@ impl Registry {
         }
     }
 
-    /// Makes the global one; `None` if it is there.
+    /// Makes the global one; false if it is there.
     pub(crate) fn make_global(
-        make: impl FnOnce() -> Result<Arc<Registry>, ThreadPoolBuildError>,
-    ) -> Result<Option<&'static Arc<Registry>>, ThreadPoolBuildError> {
+        make: impl FnOnce() -> Result<ThreadPool, ThreadPoolBuildError>,
+    ) -> Result<bool, ThreadPoolBuildError> {
         let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
         if GLOBAL.get().is_some() {
-            return Ok(None);
+            return Ok(false);
         }
-        let registry = make()?;
-        Ok(Some(GLOBAL.get_or_init(|| registry)))
+        let pool = make()?;
+        GLOBAL.get_or_init(|| pool);
+        Ok(true)
     }
 
     pub(crate) fn num_threads(&self) -> usize {
