@@ -95,20 +95,19 @@ impl Bucket {
 
     fn lock(&'static self) -> Locked {
         // Ordering: Acquire here and below; pairs with the release of who unlocks.
-        let mut looks = 0;
-        while self
-            .lock
-            .compare_exchange_weak(FREE, LOCKED, Ordering::Acquire, Ordering::Relaxed)
-            .is_err()
-        {
-            if looks < LOOKS {
-                looks += 1;
-                std::hint::spin_loop();
-            } else if self.lock.swap(AWAITED, Ordering::Acquire) == FREE {
-                break;
-            } else {
-                wasm_futex::wait32(&self.lock, AWAITED, None);
+        for _ in 0..LOOKS {
+            if self
+                .lock
+                .compare_exchange_weak(FREE, LOCKED, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
+            {
+                return Locked(self);
             }
+            std::hint::spin_loop();
+        }
+        // From here on others may sleep, too, whom who unlocks would not wake otherwise.
+        while self.lock.swap(AWAITED, Ordering::Acquire) != FREE {
+            wasm_futex::wait32(&self.lock, AWAITED, None);
         }
         Locked(self)
     }

@@ -1,5 +1,11 @@
-//! Where a lock says who holds it. Nobody looks for deadlocks here: the original's feature
-//! `deadlock_detection` is missing, so that Cargo refuses a program that asks for it.
+//! Where a lock says who holds it. Nobody looks for deadlocks here.
+
+#[cfg(feature = "deadlock_detection")]
+compile_error!(
+    "Threadwork's parking_lot_core has no deadlock detection: leave out the feature \
+     `deadlock_detection` of parking_lot, or the patch of parking_lot_core; `threadwork run` \
+     reports deadlocks itself"
+);
 
 /// The calling thread holds the resource of that key from now on.
 ///
