@@ -33,7 +33,7 @@ library=(-p wasm-futex -p threadwork-sync -p threadwork-alloc -p threadwork)
 
 step "formatting"
 cargo fmt --all --check
-for manifest in guests/Cargo.toml "$workloads/Cargo.toml" web/{rewriter,examples/mandelbrot,bench/guest}/Cargo.toml; do
+for manifest in compat/Cargo.toml guests/Cargo.toml "$workloads/Cargo.toml" web/{rewriter,examples/mandelbrot,bench/guest}/Cargo.toml; do
   cargo fmt --all --check --manifest-path "$manifest"
 done
 
@@ -59,6 +59,13 @@ step "the library as WebAssembly"
 CARGO_TARGET_DIR=$target/guests \
 CARGO_TARGET_WASM32_WASIP1_THREADS_RUNNER="$target/release/threadwork run" \
   cargo test --release "${library[@]}" --tests --target wasm32-wasip1-threads
+
+# The tests of rayon, parking_lot, dashmap and moka above them take minutes to build.
+step "the packages that stand in for others"
+CARGO_TARGET_DIR=$target/compat \
+  cargo clippy --release --workspace --all-targets --manifest-path compat/Cargo.toml -- -D warnings
+if [[ -n ${THREADWORK_FULL-} ]]; then samples=(); else samples=(own); fi
+CARGO_TARGET_DIR=$target compat/test.sh "${samples[@]}"
 
 # Everything else runs in release, where no `debug_assert!` fires and locks are not checked.
 step "the library in the debug profile"

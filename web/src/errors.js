@@ -47,7 +47,17 @@ const threadName = ({ thread, threadInRust }) => {
   return threadInRust ? `thread ${thread} (${threadInRust} in Rust's messages)` : `thread ${thread}`;
 };
 const trapText = ({ message, stack, ...thread }) =>
-  `${threadName(thread)} trapped: ${message}${stack ? `\n${stack}` : ''}`;
+  `${threadName(thread)} trapped: ${message}${stack ? `\n${stack}` : ''}${isOfTheParker(stack) ? `\n${NO_PARKER}` : ''}`;
+
+/**
+ * `parking_lot_core` 0.9 panics on a stable compiler the first time that a lock is contended, and
+ * half of what uses threads stands on it. The message is on the program's own standard error.
+ */
+const isOfTheParker = (stack) => stack?.includes('parking_lot_core::thread_parker') ?? false;
+
+const NO_PARKER = `parking_lot_core 0.9 cannot wait on WebAssembly if a stable compiler has built it. One line in
+Cargo.toml replaces it, below [patch.crates-io]: parking_lot_core = { path =
+"threadwork/compat/parking_lot_core" }, a folder of Threadwork's repository: see docs/drop-in.md`;
 
 /** A status in words: a headline, and lines of detail where there are any. */
 export function describe(status) {

@@ -1,6 +1,6 @@
 //! How a process ended.
 
-use crate::backtrace::Backtrace;
+use crate::backtrace::{Backtrace, Frame};
 use crate::limits::Limit;
 use crate::panic_message::PanicMessage;
 use serde::Serialize;
@@ -168,7 +168,29 @@ impl fmt::Display for Trap {
             ThreadName::of(self.thread, &self.backtrace),
             self.reason
         )?;
-        write_backtrace(f, &self.backtrace)
+        write_backtrace(f, &self.backtrace)?;
+        match self.is_of_the_parker() {
+            true => write!(f, "\n{NO_PARKER}"),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What to do about `parking_lot_core` 0.9, whose parker for WebAssembly panics on a stable
+/// compiler the first time that a lock is contended. Half of what uses threads stands on it.
+const NO_PARKER: &str = "\
+    parking_lot_core 0.9 cannot wait on WebAssembly if a stable compiler has built it. One line in\n\
+    Cargo.toml replaces it, below [patch.crates-io]: parking_lot_core = { path =\n\
+    \"threadwork/compat/parking_lot_core\" }, a folder of Threadwork's repository: see docs/drop-in.md";
+
+impl Trap {
+    /// Whether it is that panic. Its message is on the program's own standard error.
+    fn is_of_the_parker(&self) -> bool {
+        let names = |frame: &Frame| {
+            let name = frame.function.as_deref();
+            name.is_some_and(|name| name.contains("parking_lot_core::thread_parker"))
+        };
+        self.backtrace.frames().iter().any(names)
     }
 }
 

@@ -60,6 +60,8 @@
 use std::mem;
 use std::panic;
 
+#[cfg(all(feature = "bare", not(loom)))]
+pub(crate) mod bare;
 mod descent;
 mod group;
 mod idle;
@@ -85,7 +87,7 @@ pub use parts::{Chunks, Enumerate, IntoParts, Map, Mapped, Parts, Windows, Zip};
 pub use scope::{Scope, scope};
 
 use crate::boundary;
-use job::{Half, StackJob};
+use job::{Half, StackJob, Work};
 
 /// Runs both closures, possibly at the same time, and returns both results.
 ///
@@ -147,6 +149,19 @@ where
     RA: Send,
     RB: Send,
 {
+    fork(a, b, join_outside)
+}
+
+/// [`join`], with what a thread does that is no member of a group.
+///
+/// `outside` takes a pair, which is made where this is called: arguments of their own would be
+/// put in memory by every join.
+#[inline(always)]
+pub(crate) fn fork<A, B, RA, RB>(a: A, b: B, outside: impl FnOnce((A, B)) -> (RA, RB)) -> (RA, RB)
+where
+    A: Work<RA>,
+    B: Work<RB>,
+{
     // Always inlined: a closure of more than two words would be copied twice on its way here,
     // which takes longer than all the rest.
     let stack = stack::current();
@@ -156,17 +171,17 @@ where
     let Some(older) = (unsafe { stack.push(job.as_half()) }) else {
         // SAFETY: it was not linked: it is still this thread's.
         let b = unsafe { job.take_work() };
-        return join_outside((a, b));
+        return outside((a, b));
     };
     let linked = Linked { job: &job, older };
-    let ra = a();
+    let ra = a.run(false);
     mem::forget(linked);
     // SAFETY: it is still here.
     let mine = unsafe { stack.pop(job.as_half(), older) };
     let rb = if mine {
         // SAFETY: popped.
         let b = unsafe { job.take_work() };
-        b()
+        b.run(false)
     } else {
         wait_for(&job).unwrap_or_else(|payload| panic::resume_unwind(payload))
     };
@@ -174,9 +189,6 @@ where
 }
 
 /// The join of a thread that is no member of a group.
-///
-/// Takes a pair, which is made where this is called: arguments of their own would be put in
-/// memory by every join.
 #[cold]
 #[inline(never)]
 fn join_outside<A, B, RA, RB>((a, b): (A, B)) -> (RA, RB)
@@ -195,7 +207,7 @@ where
 /// What a thief got of a job that was stolen.
 #[cold]
 #[inline(never)]
-fn wait_for<B: FnOnce() -> RB, RB>(job: &StackJob<B, RB>) -> Result<RB, job::Payload> {
+fn wait_for<B: Work<RB>, RB>(job: &StackJob<B, RB>) -> Result<RB, job::Payload> {
     // SAFETY: what was stolen had been prepared.
     let shared = unsafe { job.shared() };
     let stack = stack::current();
@@ -205,12 +217,12 @@ fn wait_for<B: FnOnce() -> RB, RB>(job: &StackJob<B, RB>) -> Result<RB, job::Pay
 }
 
 /// Unlinks the job of a join when its first half unwinds.
-struct Linked<'a, B: FnOnce() -> RB, RB> {
+struct Linked<'a, B: Work<RB>, RB> {
     job: &'a StackJob<B, RB>,
     older: *const Half,
 }
 
-impl<B: FnOnce() -> RB, RB> Drop for Linked<'_, B, RB> {
+impl<B: Work<RB>, RB> Drop for Linked<'_, B, RB> {
     // Inlined, so that it exists in registers only.
     #[inline(always)]
     fn drop(&mut self) {
@@ -220,12 +232,17 @@ impl<B: FnOnce() -> RB, RB> Drop for Linked<'_, B, RB> {
 
 #[cold]
 #[inline(never)]
-fn unlink<B: FnOnce() -> RB, RB>(job: &StackJob<B, RB>, older: *const Half) {
+fn unlink<B: Work<RB>, RB>(job: &StackJob<B, RB>, older: *const Half) {
     // SAFETY: the join that unwinds has it.
     let mine = unsafe { stack::current().pop(job.as_half(), older) };
     if mine {
         // SAFETY: popped.
-        boundary::discard(unsafe { job.take_work() });
+        let work = unsafe { job.take_work() };
+        if B::IS_ALWAYS_RUN {
+            boundary::call(|| work.run(false));
+        } else {
+            boundary::discard(work);
+        }
     } else {
         boundary::discard(wait_for(job));
     }

@@ -110,6 +110,14 @@ pub use {
     },
 };
 
+/// The scheduler without a pool, for other interfaces than this crate's. It changes without
+/// notice.
+#[cfg(all(feature = "bare", not(loom)))]
+#[doc(hidden)]
+pub mod bare {
+    pub use crate::fork_join::bare::*;
+}
+
 /// What `tests/loom` explores.
 #[cfg(loom)]
 #[doc(hidden)]

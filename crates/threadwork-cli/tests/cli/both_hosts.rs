@@ -36,6 +36,28 @@ fn a_directory_that_was_moved_is_still_the_directory() {
     }
 }
 
+/// A lock of `parking_lot` that is contended, in a program that a stable compiler has built.
+#[test]
+fn the_trap_of_a_missing_parker_names_the_remedy() {
+    let folder = temporary_folder();
+    let park = "parking_lot_core::thread_parker::imp::ThreadParker::prepare_park";
+    for (name, remedy) in [(park, true), ("core::panicking::panic_fmt", false)] {
+        let program = format!(
+            r#"(module (memory (export "memory") 1)
+                (func $"{name}" unreachable)
+                (func (export "_start") (call $"{name}")))"#
+        );
+        let program = file(folder.path(), "parker.wat", program);
+        for host in HOSTS {
+            let outcome = finish(threadwork().args(["run", "--host", host]).arg(&program))
+                .expect_code(134)
+                .expect_stderr(&["trapped"]);
+            let names_it = outcome.stderr.contains("compat/parking_lot_core");
+            assert_eq!(names_it, remedy, "{host}: {outcome:?}");
+        }
+    }
+}
+
 /// Of equal names the last counts, of others the longest that fits.
 #[test]
 fn directories_whose_names_overlap() {

@@ -24,6 +24,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use threadwork_sync::CachePadded;
+#[cfg(all(feature = "bare", not(loom)))]
+use threadwork_sync::{Futex, System};
 
 use super::descent::{Stage, Thief};
 use super::idle::pause;
@@ -32,7 +34,7 @@ use super::spawned::Mark;
 use super::stack::{self, Stack};
 use super::steal_queue::StealQueue;
 use super::watch::{WakeWord, Watch};
-use crate::primitive::AtomicU32;
+use crate::primitive::{AtomicPtr, AtomicU32};
 
 /// Threads that do each other's jobs.
 pub(crate) struct Group {
@@ -46,7 +48,14 @@ pub(crate) struct Group {
     reach: AtomicU32,
     pub(super) permits: Option<CachePadded<Permits>>,
     pub(super) watch: Watch,
+    /// If there is one, members that wait do anything, as rayon's do: see
+    /// [`bare`](crate::bare).
+    pub(super) elsewhere: Option<Elsewhere>,
 }
+
+/// Does one thing for the calling member that is in no steal queue; false if there was none. Is
+/// asked with true before the steal queues, and with false after them.
+pub(crate) type Elsewhere = fn(bool) -> bool;
 
 /// What the others need to know of a member.
 pub(super) struct Slot {
@@ -56,6 +65,9 @@ pub(super) struct Slot {
     taken: AtomicU32,
     /// The slot of the last one who stole from here.
     thief: AtomicU32,
+    /// The word that the member sleeps on while it waits; null if it does not. Only its address
+    /// is used.
+    pub(super) sleeps_on: AtomicPtr<AtomicU32>,
 }
 
 /// How many may do jobs at once, and how many do: see the head of this file.
@@ -87,15 +99,26 @@ pub(crate) struct Member {
 impl Group {
     /// A group for so many workers, of which some are expected at once.
     pub(crate) fn new(workers: usize, expected: usize) -> Arc<Self> {
-        Self::with_permits(workers, expected, None)
+        Self::with(workers, expected, None, None)
+    }
+
+    /// The same, whose members do anything while they wait, and `elsewhere` besides.
+    #[cfg(all(feature = "bare", not(loom)))]
+    pub(crate) fn eager(workers: usize, elsewhere: Elsewhere) -> Arc<Self> {
+        Self::with(workers, workers, None, Some(elsewhere))
     }
 
     /// The same, to which visitors come: so many threads do jobs at once.
     pub(crate) fn for_visitors(workers: usize, expected: usize) -> Arc<Self> {
-        Self::with_permits(workers, expected, Some(Permits::new(expected)))
+        Self::with(workers, expected, Some(Permits::new(expected)), None)
     }
 
-    fn with_permits(workers: usize, expected: usize, permits: Option<Permits>) -> Arc<Self> {
+    fn with(
+        workers: usize,
+        expected: usize,
+        permits: Option<Permits>,
+        elsewhere: Option<Elsewhere>,
+    ) -> Arc<Self> {
         Arc::new(Group {
             slots: (0..workers + VISITORS).map(|_| Slot::new()).collect(),
             members: CachePadded::new(AtomicU32::new(0)),
@@ -103,6 +126,7 @@ impl Group {
             reach: AtomicU32::new(0),
             permits: permits.map(CachePadded::new),
             watch: Watch::new(workers),
+            elsewhere,
         })
     }
 
@@ -110,6 +134,22 @@ impl Group {
     /// it is again what it was before. `None` if all slots of workers are taken.
     pub(crate) fn enter(self: &Arc<Self>) -> Option<Member> {
         self.take_slot(0..self.slots.len() - VISITORS)
+    }
+
+    /// The same in the slot of that index.
+    #[cfg(all(feature = "bare", not(loom)))]
+    pub(crate) fn enter_at(self: &Arc<Self>, slot: usize) -> Option<Member> {
+        (slot < self.slots.len() - VISITORS).then_some(())?;
+        self.take_slot(slot..slot + 1)
+    }
+
+    /// Wakes the member of that slot if it sleeps within a wait, so that it does what there is
+    /// elsewhere. It may miss one that is about to fall asleep: that is a nap.
+    #[cfg(all(feature = "bare", not(loom)))]
+    pub(crate) fn rouse(&self, slot: usize) -> bool {
+        // Ordering: Relaxed; a hint.
+        let word = self.slots[slot].sleeps_on.load(Ordering::Relaxed);
+        !word.is_null() && System.notify(word, 1) > 0
     }
 
     /// The same for a thread that does not call [`idle`](Member::idle). `None` if there are
@@ -186,6 +226,12 @@ impl Group {
     pub(super) fn used_slots(&self) -> &[Slot] {
         // Ordering: Relaxed; who misses one finds its jobs at the next look.
         &self.slots[..self.reach.load(Ordering::Relaxed) as usize]
+    }
+
+    /// Takes the oldest job that the member itself offers, to run it like one that it stole.
+    pub(super) fn steal_own(&self, own: u32) -> Option<*const Job> {
+        let queue = &self.slot(own).steal_queue;
+        queue.steal(queue.look())
     }
 
     /// Takes a job from somebody's steal queue, preferably of who has stolen from `own` last, and
@@ -333,6 +379,7 @@ impl Slot {
             stage: CachePadded::new(Stage::new()),
             taken: AtomicU32::new(FREE),
             thief: AtomicU32::new(0),
+            sleeps_on: AtomicPtr::new(ptr::null_mut()),
         }
     }
 

@@ -7,6 +7,8 @@
 //! tasks of the pool: the one that it waits for must not end up under another that waits for
 //! it. But if it waits for long, and tasks are queued, another thread works in its place.
 
+use std::ptr;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -153,7 +155,7 @@ impl Member {
 }
 
 /// Waits until the latch opens. Meanwhile it runs what this thread has spawned since then, and
-/// parts of what `thieves` have stolen.
+/// parts of what `thieves` have stolen; in a group with an `elsewhere`, anything.
 #[cold]
 #[inline(never)]
 pub(super) fn wait(stack: &Stack, latch: &Latch, thieves: &[Thief], since: Mark) {
@@ -167,6 +169,7 @@ pub(super) fn wait(stack: &Stack, latch: &Latch, thieves: &[Thief], since: Mark)
         return;
     };
     let own = group.index(slot);
+    let since = group.elsewhere.map_or(since, |_| Mark::BEGINNING);
     let waits_for = &slot.stage.waits_for;
     let before = waits_for.get();
     let mut nap = SHORT_NAP;
@@ -174,7 +177,9 @@ pub(super) fn wait(stack: &Stack, latch: &Latch, thieves: &[Thief], since: Mark)
     #[cfg(not(loom))]
     let mut replaced = None;
     while !latch.is_open() {
-        let busy = stack.run_spawned(since) || steal_part_and_run(stack, group, thieves, own);
+        let busy = stack.run_spawned(since)
+            || steal_part_and_run(stack, group, thieves, own)
+            || do_anything(stack, group, own);
         if busy || !search.goes_on() {
             search.end(busy);
             if busy {
@@ -190,8 +195,16 @@ pub(super) fn wait(stack: &Stack, latch: &Latch, thieves: &[Thief], since: Mark)
                 if nap > LONG_NAP && replaced.is_none() {
                     replaced = crate::pool::leave_tasks_to_others();
                 }
+                if group.elsewhere.is_some() {
+                    // Ordering: Relaxed; a hint.
+                    slot.sleeps_on.store(latch.word(), Ordering::Relaxed);
+                }
                 // Loom has no time; there, a wake-up that is lost shows.
                 latch.sleep((!cfg!(loom)).then_some(nap));
+                if group.elsewhere.is_some() {
+                    // Ordering: Relaxed; a hint.
+                    slot.sleeps_on.store(ptr::null_mut(), Ordering::Relaxed);
+                }
                 // What it misses is in proportion to what it has waited for already.
                 nap = (nap + nap / 8).min(LONGEST_NAP);
             }
@@ -210,6 +223,23 @@ fn steal_part_and_run(stack: &Stack, group: &Group, thieves: &[Thief], own: u32)
         unsafe { stack.run_stolen(job) };
     }
     job.is_some()
+}
+
+/// Does one thing of the group, whatever it is, if its members do that while they wait. Also what
+/// the thread offers itself: nobody else may have the time.
+fn do_anything(stack: &Stack, group: &Group, own: u32) -> bool {
+    let Some(elsewhere) = group.elsewhere else {
+        return false;
+    };
+    if elsewhere(true) {
+        return true;
+    }
+    let Some(job) = group.steal(own).or_else(|| group.steal_own(own)) else {
+        return elsewhere(false);
+    };
+    // SAFETY: taken.
+    unsafe { stack.run_stolen(job) };
+    true
 }
 
 /// How long a thread looks around in vain.

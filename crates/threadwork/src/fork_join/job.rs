@@ -142,6 +142,21 @@ impl Half {
     }
 }
 
+/// What the second half of a join does, told whether another thread has stolen it.
+pub(crate) trait Work<R> {
+    /// Whether it is run even after the first half has panicked, when nobody has stolen it.
+    const IS_ALWAYS_RUN: bool = false;
+
+    fn run(self, stolen: bool) -> R;
+}
+
+impl<R, F: FnOnce() -> R> Work<R> for F {
+    #[inline(always)]
+    fn run(self, _: bool) -> R {
+        self()
+    }
+}
+
 /// The second half of a join.
 #[repr(C)]
 pub(super) struct StackJob<F, R> {
@@ -150,7 +165,7 @@ pub(super) struct StackJob<F, R> {
     result: primitive::UnsafeCell<MaybeUninit<Result<R, Payload>>>,
 }
 
-impl<F: FnOnce() -> R, R> StackJob<F, R> {
+impl<F: Work<R>, R> StackJob<F, R> {
     #[inline]
     pub(super) fn new(work: F) -> Self {
         StackJob {
@@ -215,7 +230,7 @@ impl<F: FnOnce() -> R, R> StackJob<F, R> {
         shared.thief[0].is_me();
         // SAFETY: taken by the caller, who runs it once.
         let work = unsafe { job.take_work() };
-        let result = panic::catch_unwind(AssertUnwindSafe(work));
+        let result = panic::catch_unwind(AssertUnwindSafe(|| work.run(true)));
         job.result.with_mut(|cell| {
             // SAFETY: the owner does not look before the latch is open.
             let cell = unsafe { &mut *cell };

@@ -80,6 +80,21 @@ impl Latch {
         self.word.load(Ordering::Acquire) < ONE
     }
 
+    /// Watches for a moment whether it opens.
+    #[cfg(all(feature = "bare", not(loom)))]
+    pub(super) fn watch(&self) {
+        // Ordering: Relaxed; a hint.
+        let word = self.word.load(Ordering::Relaxed);
+        if word >= ONE {
+            System.watch(&self.word, word, threadwork_sync::Patience::Long);
+        }
+    }
+
+    /// What a sleeper can be woken by for no reason. The latch may be gone when that is done.
+    pub(super) fn word(&self) -> *mut AtomicU32 {
+        (&raw const self.word).cast_mut()
+    }
+
     /// Sleeps until it opens, or for the timeout, or for no reason.
     pub(super) fn sleep(&self, timeout: Option<Duration>) {
         // Ordering: Relaxed here and below; what was done is seen by `is_open`.

@@ -272,6 +272,32 @@ impl Stack {
         slot.stage.end(before);
     }
 
+    /// Runs a job of this thread, whichever comes first.
+    #[cfg(all(feature = "bare", not(loom)))]
+    pub(super) fn run_local(&self) -> bool {
+        if self.run_spawned(Mark::BEGINNING) {
+            return true;
+        }
+        if self.has_room() {
+            self.offer();
+        }
+        let own = self
+            .membership()
+            .map(|(group, slot)| (group, group.index(slot)));
+        let job = own.and_then(|(group, own)| group.steal_own(own));
+        if let Some(job) = job {
+            // SAFETY: taken.
+            unsafe { self.run_stolen(job) };
+        }
+        job.is_some()
+    }
+
+    /// Whether the thread has a job that nobody has begun.
+    #[cfg(all(feature = "bare", not(loom)))]
+    pub(super) fn has_local(&self) -> bool {
+        !self.spawned.is_empty() || self.offered != self.newest || !self.offers_nothing()
+    }
+
     /// Whether that is the thread's slot.
     pub(super) fn is_in(&self, slot: *const Slot) -> bool {
         ptr::eq(self.slot.get(), slot)
