@@ -85,8 +85,8 @@ mod threads;
 
 pub use error::{Error, TaskError, TaskPanic, WaitError};
 pub use fork_join::{
-    Chunks, Enumerate, IntoParts, Map, Mapped, Owned, Par, Parts, Scope, Windows, Zip, join, par,
-    scope,
+    Chunks, Enumerate, IntoParts, JobHandle, Map, Mapped, Owned, Par, Parts, Scope, Windows, Zip,
+    join, par, scope,
 };
 pub use pool::{TaskId, TaskName};
 pub use sync::Priority;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::MutexGuard;
 
 use threadwork::{
-    AtomicBatch, CacheAligned, CancelToken, Chunks, Enumerate, Map, Mapped, Owned, Par,
+    AtomicBatch, CacheAligned, CancelToken, Chunks, Enumerate, JobHandle, Map, Mapped, Owned, Par,
     PoolBuilder, Scope, SharedMemory, TaskBuilder, TaskError, TaskFuture, TaskHandle, TaskPanic,
     ThreadBound, ThreadHandle, ThreadLocal, ThreadLocalStorage, ThreadManager, ThreadPanic,
     ThreadPool, ThreadRuntime, Windows, Zip,
@@ -90,6 +90,8 @@ fn pools_and_tasks() {
 fn fork_join() {
     check! {
         Scope<'static> => "send sync",
+        // Only the parent of a job waits for it.
+        JobHandle<'static, 'static, Both> => "-",
         Par<&'static Both> => "send sync",
         Par<&'static Sent> => "-",
         Par<Neither> => "-",

@@ -20,6 +20,7 @@ fn each_is_caught() {
         lists: &[
             (Run::Loom("loom"), fork_join::LOOM),
             (Run::Native("fork_join"), fork_join::NATIVE),
+            (Run::Library, fork_join::LIBRARY),
             (Run::Native("global_pool"), fork_join::GLOBAL),
             (Run::Loom("loom"), pool::BUGS),
             (Run::Native("pool"), pool::NATIVE),
