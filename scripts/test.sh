@@ -29,7 +29,8 @@ done
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
 workloads=crates/threadwork-bench/workloads
-library=(-p wasm-futex -p threadwork-sync -p threadwork-alloc -p threadwork)
+modelled=(-p threadwork-sync -p threadwork-alloc -p threadwork)
+library=(-p wasm-futex "${modelled[@]}" -p threadwork-runtime)
 
 step "formatting"
 cargo fmt --all --check
@@ -49,7 +50,7 @@ cargo test --release --workspace
 
 step "the library under loom"
 RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$target/loom \
-  cargo test --release "${library[@]:2}" -p threadwork-parking --test loom
+  cargo test --release "${modelled[@]}" -p threadwork-parking --test loom
 
 # Under the binary that the tests above have built.
 step "the library as WebAssembly"
