@@ -152,7 +152,10 @@ impl ThreadPool {
     /// [`wait`](TaskHandle::wait), but that `f` may borrow. A [`join`](crate::join), a
     /// [`scope`](crate::scope) or a [`par`](crate::par) in it is this pool's. Blocks.
     ///
-    /// Within a task of this pool, the calling thread runs it, most likely.
+    /// Within a task of this pool, the calling thread runs it, most likely. Within a task of another
+    /// pool, it does so if this pool has no thread for it: all that it may have
+    /// ([`max_threads`](PoolBuilder::max_threads)) are blocked. So pools may install into each other
+    /// as deep as the stack allows; only then is `f` run elsewhere than here.
     ///
     /// # Errors
     ///
@@ -205,6 +208,16 @@ impl ThreadPool {
         F: FnOnce(&Scope<'scope>) -> R + Send,
     {
         self.install(|| scope(body))
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.shared.number
+    }
+
+    /// Whether all threads that it may have are blocked, at this moment.
+    pub(super) fn is_exhausted(&self) -> bool {
+        let counts = &self.shared.thread_counts;
+        !counts.has_reserves() && !counts.has_active()
     }
 
     /// A task that has a name, or another priority.

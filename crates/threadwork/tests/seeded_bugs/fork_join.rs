@@ -152,6 +152,13 @@ pub(crate) const LOOM: &[Bug] = &[
         "sleep::a_free_permit_is_found",
     ),
     bug(
+        "a worker that does a task leaves jobs to nobody",
+        GROUP,
+        "    pub(crate) fn leave_jobs(&self) {\n        self.watch.permit_is_free(self);",
+        "    pub(crate) fn leave_jobs(&self) {",
+        "sleep::a_worker_leaves_its_next_job_for_a_task",
+    ),
+    bug(
         "a watch that is given up does not look for a permit again",
         WATCH,
         "let stays_awake = !group.is_full()",
