@@ -146,14 +146,18 @@ impl Queue {
         let is_quiet = self.count(&mut turn, finished);
         let next = self.next(&mut turn, &mut claimed);
         self.tell(turn, is_quiet);
-        claimed.into_iter().for_each(boundary::discard);
+        if !claimed.is_empty() {
+            claimed.into_iter().for_each(boundary::discard);
+        }
         next
     }
 
     fn next(&self, turn: &mut Turn, claimed: &mut Vec<TaskRef>) -> Next {
         let mut nothing = Next::Nothing;
+        // Ordering: Relaxed; what is in an express was counted before, under the lock.
+        let are_raised = self.raised.load(Ordering::Relaxed) != 0;
         for class in turn.order() {
-            if let Some(task) = self.take_raised(turn, class, claimed) {
+            if are_raised && let Some(task) = self.take_raised(turn, class, claimed) {
                 self.count_passes(turn, class);
                 return Next::Raised(task);
             }
@@ -294,13 +298,13 @@ impl Queue {
 
 impl Turn {
     /// In which order the classes are to be asked: those that lost patience first.
-    fn order(&self) -> impl Iterator<Item = Priority> + use<> {
-        let late = self.passed.map(|passed| passed >= PATIENCE);
-        let those = move |which: bool| {
-            let mut classes = HIGHEST_FIRST.into_iter();
-            std::iter::from_fn(move || classes.find(|class| late[*class as usize] == which))
-        };
-        those(true).chain(those(false))
+    fn order(&self) -> [Priority; 3] {
+        let is_late = |class: &Priority| self.passed[*class as usize] >= PATIENCE;
+        let mut order = HIGHEST_FIRST;
+        if order.iter().any(is_late) {
+            order.sort_by_key(|class| !is_late(class));
+        }
+        order
     }
 }
 

@@ -308,6 +308,12 @@ unsafe impl Send for TaskRef {}
 unsafe impl Sync for TaskRef {}
 
 impl TaskRef {
+    /// A task to be queued, of which nobody else has a reference.
+    pub(crate) fn detached<F: FnOnce() + Send + 'static>(label: Label, closure: F) -> Self {
+        let state = class_bits(label.class) | DETACHED;
+        TaskRef(Outcome::<()>::allocate(label, state, 1, closure))
+    }
+
     /// Gives the reference to a list.
     pub(super) fn into_raw(self) -> NonNull<Header> {
         let raw = self.0;

@@ -13,7 +13,7 @@ use super::last_words;
 use super::name::TaskName;
 use super::shared::Shared;
 use super::status::WorkerStatus;
-use super::task::{Label, Outcome};
+use super::task::{Label, Outcome, TaskRef};
 use super::worker::{Worker, blocking, is_or_was_worker_of};
 use crate::error::{Error, TaskError, WaitError};
 use crate::fork_join::{Group, Scope, scope};
@@ -146,6 +146,32 @@ impl ThreadPool {
         F: FnOnce() -> T + Send + 'static,
     {
         self.task().execute(f)
+    }
+
+    /// Has a worker run `f`, and that is all: [`execute`](Self::execute) for who needs no handle, a
+    /// little cheaper. Never blocks.
+    ///
+    /// A panic of `f` ends the task, and the panic hook tells of it. Once the pool has been shut
+    /// down `f` is dropped unrun; and so it is if the pool is dropped before it begins: see
+    /// [the end](Self#the-end).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use threadwork::ThreadPool;
+    ///
+    /// let pool = ThreadPool::new(2)?;
+    /// let (sender, receiver) = mpsc::channel();
+    /// pool.spawn(move || sender.send(7).unwrap());
+    /// assert_eq!(receiver.recv(), Ok(7));
+    /// # Ok::<(), threadwork::Error>(())
+    /// ```
+    pub fn spawn<F>(&self, f: F)
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        self.task().spawn(f);
     }
 
     /// Has a worker run `f`, and waits for it: as [`execute`](Self::execute) and
@@ -413,21 +439,43 @@ impl TaskBuilder<'_> {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
+        let shared = self.shared;
+        match self.announce() {
+            Ok(label) => {
+                let (task, outcome) = Outcome::new(label, f);
+                shared.enqueue(task);
+                TaskHandle::new(outcome)
+            }
+            Err(label) => TaskHandle::new(Outcome::refused(label, f)),
+        }
+    }
+
+    /// Has a worker run `f`, without a handle: see [`ThreadPool::spawn`].
+    pub fn spawn<F>(self, f: F)
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        let shared = self.shared;
+        match self.announce() {
+            Ok(label) => shared.enqueue(TaskRef::detached(label, f)),
+            Err(label) => drop(Outcome::refused(label, f)),
+        }
+    }
+
+    /// The label of a task that comes; an error if the pool takes no more.
+    fn announce(self) -> Result<Label, Label> {
         self.shared.complete();
         let announced = self.shared.queue.announce();
-        let (Ok(id) | Err(id)) = announced;
-        let label = Label {
+        let label = |id| Label {
             id,
             pool: self.shared.number,
             class: self.priority,
             name: self.name,
         };
-        if announced.is_err() {
-            return TaskHandle::new(Outcome::refused(label, f));
+        match announced {
+            Ok(id) => Ok(label(id)),
+            Err(id) => Err(label(id)),
         }
-        let (task, outcome) = Outcome::new(label, f);
-        self.shared.enqueue(task);
-        TaskHandle::new(outcome)
     }
 }
 

@@ -492,12 +492,17 @@ fn execute(pool: &ThreadPool, handling: Handling, body: &Arc<[Node]>, world: &Ar
     let (body, token) = (body.clone(), TaskToken::new(world));
     let has_begun = Arc::new(AtomicU32::new(0));
     let begun = has_begun.clone();
-    let handle = pool.execute(move || {
+    let task = move || {
         begun.store(1, Ordering::Release);
         run_all(&body, &token.0, None);
-    });
+    };
+    if matches!(handling, Handling::Detach) {
+        pool.spawn(task);
+        return;
+    }
+    let handle = pool.execute(task);
     match handling {
-        Handling::Detach => drop(handle),
+        Handling::Detach => {}
         // A panic ends the task, and nothing else.
         Handling::Wait => {
             assert!(matches!(
