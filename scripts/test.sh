@@ -79,6 +79,22 @@ if rustup run nightly rustc --version >/dev/null 2>&1; then
   trap 'kill -- -$miri 2>/dev/null || true' EXIT
 fi
 
+# Lines and branches, and programs that nobody would write with each access checked.
+if [[ -n $miri && -n ${THREADWORK_FULL-} ]]; then
+  step "coverage of the library"
+  CARGO_TARGET_DIR=$target THREADWORK_FULL='' scripts/coverage.sh
+
+  host=$(rustc --print host-tuple)
+  for sanitizer in address thread; do
+    step "the library under the $sanitizer sanitizer"
+    THREADWORK_FULL='' ASAN_OPTIONS=detect_leaks=0 RUSTFLAGS="-Zsanitizer=$sanitizer" \
+      CARGO_TARGET_DIR=$target/$sanitizer cargo +nightly test --release -Zbuild-std \
+      --target "$host" -p threadwork-sync -p threadwork-alloc -p threadwork -p threadwork-runtime \
+      --test primitives --test alloc --test fork_join --test pool --test threads --test memory \
+      --test runtime -- --skip last_words
+  done
+fi
+
 step "the web host"
 if ((${#hosts[@]})) && ! npm ci --prefix web --silent --no-audit --no-fund; then
   echo "skipped: npm cannot install the tests' own packages (npm ci in web/)"
