@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use threadwork::sync::Latch;
 use threadwork::{TaskError, ThreadPool, current_worker_index, join};
 
 /// A thousand times what anything here takes: without it a test that fails would hang.
@@ -156,6 +157,25 @@ fn pools_install_into_each_other() {
         let end = task.wait_timeout(LONG).expect("it hangs");
         assert_eq!(end.unwrap(), DEPTH);
     }
+}
+
+/// A thread that waits for a job is active until it has done so for a while; then it blocks, and
+/// nobody is left for what was installed meanwhile.
+#[test]
+fn a_pool_may_run_out_of_threads_later() {
+    let both = ThreadPool::builder().pool_size(2).max_threads(2);
+    let (both, other) = (both.build().unwrap(), ThreadPool::new(1).unwrap());
+    let outer = ThreadPool::new(1).unwrap();
+    let mut task = outer.execute(move || {
+        let begun = Latch::new();
+        let installed = || {
+            begun.open();
+            other.install(|| both.install(|| 7).unwrap()).unwrap()
+        };
+        both.install(|| join(|| begun.wait(), installed).1).unwrap()
+    });
+    let end = task.wait_timeout(LONG).expect("it hangs");
+    assert_eq!(end.unwrap(), 7);
 }
 
 /// What is run by who waits has its panics told all the same.

@@ -292,7 +292,7 @@ pub(crate) const NATIVE: &[Bug] = &[
         "pool/install.rs",
         "task.wait_timeout(nap) {",
         "task.wait_timeout(Duration::MAX) {",
-        "install::pools_install_into_each_other",
+        "install::a_pool_may_run_out_of_threads_later",
     ),
     bug(
         "what is taken back and panics ends its thread",
