@@ -12,7 +12,7 @@ import { countLocks } from './lock.js';
 import { judge, observedCalls } from './observed.js';
 import { initialize, settle } from './stack.js';
 import { nextJob, spawn, threadEnded } from './threads.js';
-import { failureOf, trapOf, wasmFrames } from './trap.js';
+import { failureOf, isInWasm, trapOf, wasmFrames } from './trap.js';
 import { wasiCalls } from './wasi/calls.js';
 
 const MAIN = 0;
@@ -163,7 +163,8 @@ export class Seat {
   }
 
   trapOf(error) {
-    return trapOf(error, this.instance, this.takesCalls ? LARGER_STACK[this.join.program] : LARGER_STACK.thread);
+    const { instance, takesCalls, join: { module, program } } = this;
+    return trapOf(error, { module, instance, larger: takesCalls ? LARGER_STACK[program] : LARGER_STACK.thread });
   }
 
   /** After a wait: where it was, if the process has ended by a deadlock meanwhile. */
@@ -172,7 +173,7 @@ export class Seat {
     if (!control.isEnding) return;
     if (control.words[W.CAUSE] === Cause.DEADLOCK && control.words[at + S.ACTIVITY] === Activity.WAITING) {
       const address = control.words[at + S.ADDRESS] >>> 0;
-      const sleeper = { thread: control.threadOf(at), address, stack: wasmFrames(new Error().stack) };
+      const sleeper = { thread: control.threadOf(at), address, stack: wasmFrames(new Error().stack, this.join.module) };
       this.post({ sleeper });
     }
     throw ENDED;
@@ -192,7 +193,7 @@ export class Seat {
       if (misfit) this.postAnswer({ error: { code: 'ARGUMENTS', message: misfit } });
       else reply = this.take(this.instance.exports[name](...values));
     } catch (error) {
-      const isMisfit = error instanceof TypeError && wasmFrames(error.stack ?? '') === '';
+      const isMisfit = error instanceof TypeError && !isInWasm(error.stack ?? '');
       if (isMisfit) {
         this.postAnswer({ error: { code: 'ARGUMENTS', message: error.message } });
       } else if (join.program === 'pool' && error !== ENDED) {

@@ -83,7 +83,8 @@ export class Solo {
 
   #fail(error) {
     if (error === ENDED) return;
-    const trap = trapOf(error, this.#instance, 'link the program with a larger one (-z stack-size)');
+    const larger = 'link the program with a larger one (-z stack-size)';
+    const trap = trapOf(error, { module: this.#join.module, instance: this.#instance, larger });
     if (!trap) return this.#end({ cause: Cause.FAILED, error: failureOf(error) });
     // A wait in a module that was not rewritten traps by itself, in the engine's words.
     const isWait = /shared|wait/i.test(trap.message);

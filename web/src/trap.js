@@ -2,6 +2,7 @@
 
 import { demangle } from './demangle.js';
 import { textOf } from './foreign.js';
+import { functionNames } from './names.js';
 
 // Engines keep ten frames unless told.
 Error.stackTraceLimit = Math.max(Error.stackTraceLimit ?? 0, 64);
@@ -26,23 +27,25 @@ const STACK_SIZE = 'threadwork:stack-size';
  * What made a guest fail, as `{message, stack}`; null if it was not the guest, but its host.
  *
  * @param {unknown} error
- * @param {WebAssembly.Instance} [instance] the guest's
- * @param {string} [larger] how the thread is given a larger stack
+ * @param {object} guest
+ * @param {WebAssembly.Module} guest.module
+ * @param {WebAssembly.Instance} [guest.instance]
+ * @param {string} [guest.larger] how the thread is given a larger stack
  */
-export function trapOf(error, instance, larger) {
+export function trapOf(error, { module, instance, larger }) {
   if (isException(error)) {
-    return { message: 'an exception was thrown that nobody catches', stack: wasmFrames(error.stack ?? '') };
+    return { message: 'an exception was thrown that nobody catches', stack: wasmFrames(error.stack ?? '', module) };
   }
   if (!(error instanceof WebAssembly.RuntimeError) && !isOutOfCalls(error)) return null;
   const frames = framesOf(error.stack ?? '');
   const overflow = instance?.exports[STACK_OVERFLOW];
   // Functions that are exported are called by their numbers; Deno and Bun know their names only.
   const isAt = ({ name, index }) => index === overflow?.name || name.endsWith(STACK_OVERFLOW);
-  if (!overflow || !frames.slice(0, 1).some(isAt)) return { message: messageOf(error), stack: textOfFrames(frames) };
+  if (!overflow || !frames.slice(0, 1).some(isAt)) return { message: messageOf(error), stack: textOfFrames(frames, module) };
   const size = instance.exports[STACK_SIZE].value;
   return {
     message: `the thread's stack of ${size} bytes in linear memory is used up: ${larger}`,
-    stack: textOfFrames(frames.slice(1)),
+    stack: textOfFrames(frames.slice(1), module),
   };
 }
 
@@ -70,10 +73,12 @@ function framesOf(stack) {
   return frames.map(([, name, index, offset]) => ({ name, index, offset })).filter(({ index }) => index !== undefined);
 }
 
-function textOfFrames(frames) {
+function textOfFrames(frames, module) {
+  let names;
   const lines = frames.map(({ name, index, offset }, number) => {
     // V8 puts the module's name first.
-    const plain = name.replace(/^\S+?\.wasm\./, '').replace(/^wasm-function\[\d+\]$|^<anonymous>$/, '');
+    let plain = name.replace(/^\S+?\.wasm\./, '').replace(/^wasm-function\[\d+\]$|^<anonymous>$|^\d+$/, '');
+    if (!plain) plain = (names ??= functionNames(module)).get(Number(index)) ?? '';
     const where = offset ? ` @ ${offset}` : '';
     return `  ${String(number).padStart(2)}: ${demangle(plain) || `function ${index}`}${where}`;
   });
@@ -81,4 +86,7 @@ function textOfFrames(frames) {
 }
 
 /** The guest's frames of a stack, the innermost first, one in each line. */
-export const wasmFrames = (stack) => textOfFrames(framesOf(stack));
+export const wasmFrames = (stack, module) => textOfFrames(framesOf(stack), module);
+
+/** Whether a stack has frames of a guest. */
+export const isInWasm = (stack) => framesOf(stack).length > 0;

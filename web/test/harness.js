@@ -10,8 +10,8 @@ export const host = {};
  * Registers a test; `hosts` are those that it runs on. One that leaves threads computing which are to
  * be ended is not for hosts that cannot.
  */
-export function test(name, body, { hosts = [...nodeLike.hosts, ...browsers.hosts], computes = false, needsFrames = false } = {}) {
-  const isPossible = (host) => !(computes && CANNOT_INTERRUPT.includes(host)) && !(needsFrames && host === 'webkit');
+export function test(name, body, { hosts = [...nodeLike.hosts, ...browsers.hosts], computes = false } = {}) {
+  const isPossible = (host) => !(computes && CANNOT_INTERRUPT.includes(host));
   tests.push({ name, body, hosts: hosts.filter(isPossible) });
 }
 
@@ -20,9 +20,6 @@ const CANNOT_INTERRUPT = ['deno', 'bun', 'webkit'];
 
 /** Whether promises hear a notify that leaves the word as it is: not before Firefox 145. */
 export const hearsNotifies = typeof Atomics.waitAsync === 'function';
-
-/** Whether a trap tells the names of the guest's functions: WebKit leaves them out now and then. */
-export const namesFrames = () => host.name !== 'webkit';
 
 /** Whether this is no page. */
 export const isNodeLike = globalThis.process?.versions?.node !== undefined;

@@ -1,7 +1,7 @@
 // How processes end, whoever ends them and whatever their threads are doing.
 
 import { describe, Engine, load, Process } from '../../index.js';
-import { check, equal, failure, guest, namesFrames, pause, test, text } from '../harness.js';
+import { check, equal, failure, guest, pause, test, text } from '../harness.js';
 import { COMPUTE, crowd, onStage, plot, READ, RETURN, SLEEP, STORM, WAIT, WRITE } from '../plots.js';
 
 /** The guest `endings`: who ends it and how, and what three siblings do meanwhile. */
@@ -41,7 +41,7 @@ for (const deadlockDetection of [false, true]) {
           equal(status.thread === 0, who === 'main', describe(status));
           equal(rest, '');
           const where = how === 'trap' ? 'endings::trap' : 'endings::end';
-          check(status.stack.includes(where) || !namesFrames(), status.stack);
+          check(status.stack.includes(where), status.stack);
           if (how === 'panic') check(errors.includes('told to panic'), errors);
         }
       }

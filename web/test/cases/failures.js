@@ -1,7 +1,7 @@
 // What can go wrong beside the guest is an error that says what to do, and nothing hangs.
 
 import { describe, Engine, load, Process, ThreadRuntime } from '../../index.js';
-import { browsers, check, equal, failure, guest, namesFrames, nodeOnly, pause, test, text, until, url, wat } from '../harness.js';
+import { browsers, check, equal, failure, guest, nodeOnly, pause, test, text, until, url, wat } from '../harness.js';
 import { crowd, GROWING, onStage, plot, WAIT } from '../plots.js';
 
 const report = async (promise, ...parts) => {
@@ -81,7 +81,7 @@ test('failures: a module that traps at its start', async () => {
     const { process } = onStage(program);
     const status = await process.run();
     equal([status.kind, status.thread], ['trapped', 0]);
-    check(status.stack.includes('bad') || !namesFrames(), status.stack);
+    check(status.stack.includes('bad'), status.stack);
   }
 });
 
@@ -251,7 +251,7 @@ test('failures: a thread that uses up its stack in linear memory', async () => {
   // Without the check nobody but our own library sees it.
   const unchecked = new Process(await load(guest('stack-overflow')), { args: ['std'], stdout: 'null', stderr: 'null' });
   check(!(await unchecked.run()).message.includes('used up'));
-}, { needsFrames: true });
+});
 
 test('failures: a task of a runtime that uses up its stack', async () => {
   const program = await load(
@@ -271,7 +271,7 @@ test('failures: a task of a runtime that uses up its stack', async () => {
     check(/of 4096 bytes .* stackSize$/.test(error.message), error.message);
   }
   await runtime.shutdown();
-}, { needsFrames: true });
+});
 
 test('failures: threads are called as in the messages of Rust\'s panics', async () => {
   const process = new Process(await load(guest('endings')), { args: ['thread', 'panic', 'wait'], stdout: 'null', stderr: 'collect' });

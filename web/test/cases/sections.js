@@ -2,6 +2,7 @@
 
 import { check, equal, test, wat } from '../harness.js';
 import { load, Process } from '../../index.js';
+import { functionNames } from '../../src/names.js';
 import { memories, unshare, wasiMemory, withoutActiveData } from '../../src/sections.js';
 
 test('sections: memories are found among other imports, with their limits', async () => {
@@ -127,4 +128,15 @@ test('sections: WASI works on the memory that is exported under its name, or on 
   equal(await of(`${two} (export "f" (func 0)) (export "memory" (memory 1))`), 1);
   equal(await of(`${two} (export "other" (memory 1)) (export "memory" (func 0))`), 0);
   equal(await of(''), 0);
+});
+
+test('sections: the names of functions, for engines that leave them out of a stack', async () => {
+  const named = await WebAssembly.compile(await wat('(module (import "env" "f" (func $first)) (func) (func $third))'));
+  equal([...functionNames(named)], [[0, 'first'], [2, 'third']]);
+  const bare = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
+  equal(functionNames(await WebAssembly.compile(bare)).size, 0);
+  // What is wrong there is no error to a compiler: two names, of which one is whole.
+  const section = [4, ...new TextEncoder().encode('name'), 1, 7, 2, 0, 1, 0x61, 1, 9, 0x62];
+  const broken = await WebAssembly.compile(Uint8Array.of(...bare, 0, section.length, ...section));
+  equal([...functionNames(broken)], [[0, 'a']]);
 });
