@@ -29,7 +29,8 @@ done
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
 workloads=crates/threadwork-bench/workloads
-library=(-p wasm-futex -p threadwork-sync -p threadwork-alloc -p threadwork)
+modelled=(-p threadwork-sync -p threadwork-alloc -p threadwork)
+library=(-p wasm-futex "${modelled[@]}" -p threadwork-runtime)
 
 step "formatting"
 cargo fmt --all --check
@@ -52,7 +53,7 @@ fi
 
 step "the library under loom"
 RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$target/loom \
-  cargo test --release "${library[@]:2}" -p threadwork-parking --test loom
+  cargo test --release "${modelled[@]}" -p threadwork-parking --test loom
 
 # Under the binary that the tests above have built.
 step "the library as WebAssembly"
@@ -86,6 +87,19 @@ if rustup run nightly rustc --version >/dev/null 2>&1; then
   miri=$!
   set +m
   trap 'kill -- -$miri 2>/dev/null || true' EXIT
+fi
+
+# Lines and branches; and the ordinary numbers of tests with each access checked.
+if [[ -n $miri && -n ${THREADWORK_FULL-} ]]; then
+  step "coverage of the library"
+  env -u THREADWORK_FULL CARGO_TARGET_DIR="$target" scripts/coverage.sh
+
+  # Not the allocator: it cuts blocks out of segments, of which AddressSanitizer sees nothing.
+  step "pool and fork-join under AddressSanitizer"
+  env -u THREADWORK_FULL ASAN_OPTIONS=detect_leaks=0 RUSTFLAGS="-Zsanitizer=address" \
+    CARGO_TARGET_DIR="$target/address" cargo +nightly test --release \
+    --target "$(rustc --print host-tuple)" -p threadwork --test fork_join --test pool -- \
+    --skip last_words --skip where_no_thread_can_be_started
 fi
 
 step "the web host"

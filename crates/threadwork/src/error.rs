@@ -9,7 +9,7 @@ use threadwork_sync::Mutex;
 
 use crate::pool::{TaskId, TaskName};
 
-/// Why a pool or a runtime could not be made. The message says what to do.
+/// Why a pool could not be made. The message says what to do.
 ///
 /// ```
 /// use threadwork::{Error, ThreadPool};
@@ -42,31 +42,6 @@ pub enum Error {
         max_threads: usize,
         /// The most that a pool can have.
         most: usize,
-    },
-    /// `memory_size` is not a number of pages.
-    #[error(
-        "memory_size is {memory_size}: set it to a multiple of 65536, one page or more, \
-         such as {} (16 MiB)", 16 << 20
-    )]
-    MemorySize {
-        /// The bytes asked for.
-        memory_size: usize,
-    },
-    /// `memory_size` is more than WebAssembly has addresses for.
-    #[error("memory_size is {memory_size}, more than 4 GiB: set it to 4294967296 or less")]
-    MemoryTooLarge {
-        /// The bytes asked for.
-        memory_size: usize,
-    },
-    /// The shared memory could not be made.
-    #[error(transparent)]
-    #[cfg(not(loom))]
-    Memory(#[from] crate::shared_memory::MemoryError),
-    /// `tls_slot_size` is not a number of slots.
-    #[error("tls_slot_size is {tls_slot_size}: set it to a multiple of 8, such as 1024")]
-    SlotSize {
-        /// The bytes asked for.
-        tls_slot_size: usize,
     },
     /// The global pool was to be made, and is there.
     #[error(

@@ -34,6 +34,7 @@
 //! | `watch` | who sleeps, and who watches meanwhile | no job and no task is overlooked for ever |
 //! | `idle` | searching, sleeping, waiting | |
 //! | `scope`, `par`, `parts`, `sort` | what is built on it | |
+//! | `job_handle` | jobs of a scope with a result | nobody waits for itself |
 //! | `owned` | a vector that is taken apart | each element is owned once |
 //!
 //! No algorithm here has a fence: on WebAssembly one costs ten joins. There, each atomic
@@ -66,6 +67,7 @@ mod descent;
 mod group;
 mod idle;
 mod job;
+mod job_handle;
 mod latch;
 #[cfg(loom)]
 pub mod model;
@@ -81,6 +83,7 @@ mod watch;
 
 #[cfg(not(loom))]
 pub(crate) use group::{Group, Member};
+pub use job_handle::JobHandle;
 pub use owned::Owned;
 pub use par::{Par, par};
 pub use parts::{Chunks, Enumerate, IntoParts, Map, Mapped, Parts, Windows, Zip};

@@ -1,5 +1,5 @@
-//! Threads for WebAssembly and native programs: a pool, fork-join, thread-local storage,
-//! shared memory, on stable Rust and the same on both.
+//! Threads for WebAssembly and native programs: a pool, fork-join, thread-local values, on
+//! stable Rust and the same on both.
 //!
 //! ```
 //! use threadwork::{ThreadPool, join, par};
@@ -22,18 +22,15 @@
 //!
 //! | to | use |
 //! |---|---|
-//! | have everything from one configuration | [`ThreadRuntime`] |
 //! | run tasks, wait for them, cancel them | [`ThreadPool`], [`TaskHandle`]; [`global`] |
 //! | end what runs already | [`CancelToken`] |
 //! | wait within a task without starving others | [`blocking`] |
 //! | divide work and conquer it | [`join`], [`scope`], [`par`]; [`ThreadPool::install`] |
 //! | start threads of one's own | [`thread`] |
-//! | count, name, limit and join threads | [`ThreadManager`] |
-//! | keep something for each thread | [`ThreadLocal`], [`ThreadBound`], [`ThreadLocalStorage`] |
-//! | work on words of a memory by offset | [`SharedMemory`], [`AtomicBatch`] |
-//! | keep counters from slowing each other down | [`CacheAligned`] |
+//! | keep something for each thread | [`ThreadLocal`], [`ThreadBound`] |
 //! | allocate on many threads | [`alloc`], which is the crate `threadwork-alloc` |
 //! | lock, wait, signal | [`sync`], which is the crate `threadwork-sync` |
+//! | have everything from one configuration; count and limit threads; work on words of a memory by offset | the crate `threadwork-runtime`, which stands on this one |
 //!
 //! # Hosts
 //!
@@ -63,51 +60,27 @@ mod pool;
 mod primitive;
 
 #[cfg(not(loom))]
-mod atomic_batch;
-#[cfg(not(loom))]
-mod cache_aligned;
-#[cfg(not(loom))]
 mod cancel;
-#[cfg(not(loom))]
-mod config;
-#[cfg(not(loom))]
-mod runtime;
-#[cfg(not(loom))]
-mod shared_memory;
-#[cfg(not(loom))]
-mod slots;
 #[cfg(not(loom))]
 pub mod thread;
 #[cfg(not(loom))]
 mod thread_local;
-#[cfg(not(loom))]
-mod threads;
 
 pub use error::{Error, TaskError, TaskPanic, WaitError};
 pub use fork_join::{
-    Chunks, Enumerate, IntoParts, Map, Mapped, Owned, Par, Parts, Scope, Windows, Zip, join, par,
-    scope,
+    Chunks, Enumerate, IntoParts, JobHandle, Map, Mapped, Owned, Par, Parts, Scope, Windows, Zip,
+    join, par, scope,
 };
 pub use pool::{TaskId, TaskName};
 pub use sync::Priority;
 #[cfg(not(loom))]
 pub use {
-    atomic_batch::AtomicBatch,
-    cache_aligned::CacheAligned,
     cancel::{CancelToken, Cancelled},
-    config::{RuntimeBuilder, RuntimeConfig},
     pool::{
         PoolBuilder, TaskBuilder, TaskFuture, TaskHandle, ThreadPool, WorkerStatus, blocking,
         current_worker_index, global,
     },
-    runtime::ThreadRuntime,
-    shared_memory::{AtomicWord, MemoryError, Object, Plain, SharedMemory},
-    slots::{SlotError, ThreadLocalStorage},
     thread_local::{ThreadBound, ThreadLocal},
-    threads::{
-        JoinError, SpawnError, ThreadHandle, ThreadId, ThreadInfo, ThreadManager, ThreadPanic,
-        ThreadStatus,
-    },
 };
 
 /// The scheduler without a pool, for other interfaces than this crate's. It changes without

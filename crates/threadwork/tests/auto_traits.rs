@@ -9,10 +9,9 @@ use std::rc::Rc;
 use std::sync::MutexGuard;
 
 use threadwork::{
-    AtomicBatch, CacheAligned, CancelToken, Chunks, Enumerate, Map, Mapped, Owned, Par,
-    PoolBuilder, Scope, SharedMemory, TaskBuilder, TaskError, TaskFuture, TaskHandle, TaskPanic,
-    ThreadBound, ThreadHandle, ThreadLocal, ThreadLocalStorage, ThreadManager, ThreadPanic,
-    ThreadPool, ThreadRuntime, Windows, Zip,
+    CancelToken, Chunks, Enumerate, JobHandle, Map, Mapped, Owned, Par, PoolBuilder, Scope,
+    TaskBuilder, TaskError, TaskFuture, TaskHandle, TaskPanic, ThreadBound, ThreadLocal,
+    ThreadPool, Windows, Zip,
 };
 
 /// Data of each kind: it may be sent and shared, only sent, only shared, neither.
@@ -90,6 +89,8 @@ fn pools_and_tasks() {
 fn fork_join() {
     check! {
         Scope<'static> => "send sync",
+        // Only the parent of a job waits for it.
+        JobHandle<'static, 'static, Both> => "-",
         Par<&'static Both> => "send sync",
         Par<&'static Sent> => "-",
         Par<Neither> => "-",
@@ -112,19 +113,6 @@ fn fork_join() {
 }
 
 #[test]
-fn threads() {
-    check! {
-        ThreadManager => "send sync",
-        ThreadHandle<Both> => "send sync",
-        ThreadHandle<Sent> => "send sync",
-        ThreadHandle<Shared> => "-",
-        ThreadHandle<Neither> => "-",
-        ThreadPanic => "send sync",
-        ThreadLocalStorage => "send sync",
-    }
-}
-
-#[test]
 fn thread_locals() {
     check! {
         // A value is reached by its own thread alone, so it need not be `Sync`.
@@ -135,18 +123,5 @@ fn thread_locals() {
         <&'static mut ThreadLocal<Both> as IntoIterator>::IntoIter => "send sync",
         <&'static mut ThreadLocal<Sent> as IntoIterator>::IntoIter => "send",
         <ThreadLocal<Sent> as IntoIterator>::IntoIter => "send sync",
-    }
-}
-
-#[test]
-fn memory() {
-    check! {
-        SharedMemory => "send sync",
-        AtomicBatch => "send sync",
-        ThreadRuntime => "send sync",
-        CacheAligned<Both> => "send sync",
-        CacheAligned<Sent> => "send",
-        CacheAligned<Shared> => "sync",
-        CacheAligned<Neither> => "-",
     }
 }

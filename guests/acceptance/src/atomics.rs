@@ -4,7 +4,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use threadwork::sync::WaitResult;
-use threadwork::{AtomicWord, SharedMemory, thread};
+use threadwork::thread;
+use threadwork_runtime::{AtomicWord, SharedMemory};
 
 use crate::check::{Check, Figure, OrFail, on_threads, until};
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use threadwork::{SharedMemory, ThreadPool, ThreadRuntime, join, thread};
+use threadwork::{ThreadPool, join, thread};
+use threadwork_runtime::{SharedMemory, ThreadRuntime};
 
 use crate::check::{Check, Figure, OrFail};
 

@@ -1,7 +1,7 @@
 //! Shared memory: tests 1 to 8.
 
 use threadwork::sync::Barrier;
-use threadwork::{MemoryError, SharedMemory};
+use threadwork_runtime::{MemoryError, SharedMemory};
 
 use crate::check::{Check, OrFail, on_threads};
 

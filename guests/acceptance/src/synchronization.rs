@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use threadwork::sync::lock_order::{self, Report};
 use threadwork::sync::{Barrier, Latch, Mutex, Priority, PriorityMutex};
-use threadwork::{ThreadPool, ThreadRuntime, blocking, thread};
+use threadwork::{ThreadPool, blocking, thread};
+use threadwork_runtime::ThreadRuntime;
 
 use crate::check::{Check, OrFail, on_threads, until};
 

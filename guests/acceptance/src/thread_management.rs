@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use threadwork::sync::Latch;
-use threadwork::{
-    JoinError, RuntimeConfig, SpawnError, TaskError, ThreadId, ThreadPool, ThreadRuntime,
-    ThreadStatus, WorkerStatus, thread,
+use threadwork::{TaskError, ThreadPool, WorkerStatus, thread};
+use threadwork_runtime::{
+    JoinError, RuntimeConfig, SpawnError, ThreadId, ThreadRuntime, ThreadStatus,
 };
 
 use crate::check::{Check, Figure, OrFail, on_threads, until};

@@ -545,3 +545,15 @@ fn an_unpolled_future_keeps_one_message_from_the_others() {
     assert_eq!(bells.each_ref().map(|bell| bell.rung()), [1, 1]);
     assert!(poll(senders[1].as_mut(), &bells[1]).is_ready());
 }
+
+#[test]
+#[cfg(panic = "unwind")]
+#[should_panic(expected = "polled after it was over")]
+fn a_wait_is_polled_once_when_it_is_over() {
+    let latch = Latch::new();
+    latch.open();
+    let mut future = std::pin::pin!(latch.wait_async());
+    let bell = Arc::new(Bell::default());
+    assert!(poll(future.as_mut(), &bell).is_ready());
+    let _ = poll(future.as_mut(), &bell);
+}

@@ -184,3 +184,43 @@ fn a_hog_does_not_starve_others() {
     let refused = passed(Resumed::Changed, STARVING_AFTER / 10);
     assert!((1..=LOSSES + 10).contains(&refused), "{refused} times");
 }
+
+#[test]
+fn what_is_known_without_locking() {
+    let mut mutex = Mutex::from(1);
+    *mutex.get_mut() += 1;
+    assert!(!mutex.is_locked());
+    let guard = mutex.lock();
+    assert!(mutex.is_locked());
+    assert_eq!(
+        (guard.to_string(), format!("{guard:?}")),
+        ("2".into(), "2".into())
+    );
+    assert_eq!(format!("{mutex:?}"), "Mutex { data: <locked> }");
+    drop(guard);
+    assert_eq!(format!("{mutex:?}"), "Mutex { data: 2 }");
+    assert_eq!(Mutex::<u32>::default().into_inner(), 0);
+}
+
+/// A reference to a futex is one: the slow path, too.
+#[test]
+fn a_futex_may_be_borrowed() {
+    let (mutex, futex) = (RawMutex::new(), &System);
+    mutex.lock_with(&futex);
+    let waiting = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            waiting.store(true, Ordering::Release);
+            mutex.lock_with(&futex);
+            // SAFETY: locked in the line before.
+            unsafe { mutex.unlock_with(&futex) };
+        });
+        while !waiting.load(Ordering::Acquire) {
+            thread::yield_now();
+        }
+        thread::sleep(SOON);
+        // SAFETY: locked above.
+        unsafe { mutex.unlock_with(&futex) };
+    });
+    assert_eq!(word(&mutex), 0);
+}

@@ -617,3 +617,26 @@ fn a_hog_does_not_starve_others() {
         assert_eq!((reader, writer), (LOSSES, LOSSES));
     }
 }
+
+#[test]
+fn what_is_known_without_locking() {
+    let mut lock = RwLock::from(1);
+    *lock.get_mut() += 1;
+    let reads = lock.read();
+    assert_eq!((lock.is_locked(), lock.is_write_locked()), (true, false));
+    assert_eq!(
+        (reads.to_string(), format!("{reads:?}")),
+        ("2".into(), "2".into())
+    );
+    drop(reads);
+    let writes = lock.write();
+    assert!(lock.is_write_locked());
+    assert_eq!(
+        (writes.to_string(), format!("{writes:?}")),
+        ("2".into(), "2".into())
+    );
+    assert_eq!(format!("{lock:?}"), "RwLock { data: <locked> }");
+    drop(writes);
+    assert_eq!(format!("{lock:?}"), "RwLock { data: 2 }");
+    assert_eq!(RwLock::<u32>::default().into_inner(), 0);
+}

@@ -30,6 +30,12 @@ impl Group {
         self.0.release_permit();
     }
 
+    /// A worker has done a job, and does a task next.
+    pub fn do_a_task(&self) {
+        self.0.return_permit();
+        self.0.leave_jobs();
+    }
+
     pub fn enter(&self) -> Member {
         let member = self.0.enter();
         Member(member.unwrap_or_else(|| unreachable!("a model has as many slots as threads")))

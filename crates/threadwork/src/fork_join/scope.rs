@@ -15,6 +15,7 @@ use super::descent::Thief;
 use super::group::{Group, Slot};
 use super::idle;
 use super::job::{Job, Payload};
+use super::job_handle::{self, JobHandle};
 use super::latch::Latch;
 use super::spawned;
 use super::stack::{self, Stack};
@@ -150,9 +151,55 @@ impl<'scope> Scope<'scope> {
     where
         F: FnOnce(&Scope<'scope>) + Send + 'scope,
     {
+        self.spawn_job(work);
+    }
+
+    /// Spawns a job whose result is wanted before the scope ends: the handle waits for it.
+    ///
+    /// What [`spawn`](Self::spawn) says holds here, too, but for the result, which costs another
+    /// allocation, and for a panic of the job: it goes to who joins, and ends the scope only if
+    /// nobody does.
+    ///
+    /// The handle stays with the closure that has called this: nobody but the parent of a job
+    /// waits for it. For results that others wait for, use tasks of a
+    /// [`ThreadPool`](crate::ThreadPool) or a channel.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// let texts = ["1", "2", "many", "4"];
+    /// let sum: i32 = threadwork::scope(|scope| {
+    ///     let numbers = texts.map(|text| scope.spawn_with_handle(|_| text.parse::<i32>()));
+    ///     let numbers = numbers.into_iter().map(|number| number.join().unwrap());
+    ///     numbers.filter_map(Result::ok).sum()
+    /// });
+    /// assert_eq!(sum, 7);
+    /// ```
+    ///
+    /// ```compile_fail,E0521
+    /// threadwork::scope(|scope| {
+    ///     let first = scope.spawn_with_handle(|_| 1);
+    ///     // Another job, which its own thief might have to wait for.
+    ///     scope.spawn(move |_| drop(first.join()));
+    /// });
+    /// ```
+    pub fn spawn_with_handle<F, T>(&self, work: F) -> JobHandle<'_, 'scope, T>
+    where
+        F: FnOnce(&Scope<'scope>) -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        job_handle::spawn(self, work)
+    }
+
+    /// Spawns a job. Returns it, to be compared with others; null if it was run at once.
+    #[inline]
+    pub(super) fn spawn_job<F>(&self, work: F) -> *const Job
+    where
+        F: FnOnce(&Scope<'scope>) + Send + 'scope,
+    {
         if !self.latch.add() {
             self.run(work);
-            return;
+            return ptr::null();
         }
         let scope = ptr::from_ref(self);
         // Another thread may get this: the work is `Send`, and the scope is `Sync`.
@@ -167,9 +214,11 @@ impl<'scope> Scope<'scope> {
         let stack = stack::current();
         if self.is_listed_by(stack) {
             stack.spawn(job);
+            job
         } else {
             // SAFETY: nobody else knows it.
             unsafe { Job::run(job) };
+            ptr::null()
         }
     }
 
@@ -186,7 +235,7 @@ impl<'scope> Scope<'scope> {
     }
 
     /// Whether the thread is a member of the group whose members spawn into lists.
-    fn is_shared_with(&self, stack: &Stack) -> bool {
+    pub(super) fn is_shared_with(&self, stack: &Stack) -> bool {
         // Ordering: Relaxed; it never changes.
         let group = self.group.load(Ordering::Relaxed).cast_const();
         stack
@@ -215,7 +264,7 @@ impl<'scope> Scope<'scope> {
     }
 
     #[cold]
-    fn keep_panic(&self, payload: Payload) {
+    pub(super) fn keep_panic(&self, payload: Payload) {
         let payload = Box::into_raw(Box::new(payload));
         // Ordering: Relaxed; the latch publishes it.
         let kept = self.panic.compare_exchange(

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::ptr;
 
 use super::job::Job;
 
@@ -88,6 +89,11 @@ impl List {
     /// elsewhere.
     pub(super) fn has_grown(&self, since: Mark) -> bool {
         self.pushed.get() > since.0
+    }
+
+    pub(super) fn is_newest(&self, job: *const Job) -> bool {
+        let jobs = self.jobs.borrow();
+        jobs.back().is_some_and(|newest| ptr::eq(*newest, job))
     }
 
     /// Takes the newest one, if it was pushed since then.

@@ -239,6 +239,17 @@ impl Stack {
         self.spawned.pop_newest(since)
     }
 
+    /// Takes that job, if it is the newest that this thread has spawned since then.
+    pub(super) fn take_if_newest(&self, job: *const Job, since: Mark) -> bool {
+        if self.spawned.is_empty()
+            && self.spawned.has_grown(since)
+            && let Some(shelved) = self.unshelve(self.offered.get().cast())
+        {
+            self.spawned.put_back(shelved);
+        }
+        self.spawned.is_newest(job) && self.spawned.pop_newest(since).is_some()
+    }
+
     /// Runs a job that the thread has taken, and what that spawns and nobody steals: what is
     /// left would be found by nobody before this thread does its next.
     ///

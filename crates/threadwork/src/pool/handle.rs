@@ -156,6 +156,12 @@ impl<T> TaskHandle<T> {
         self.outcome.task().cancel()
     }
 
+    /// Whether a worker has it, or it is over.
+    pub(super) fn has_begun(&self) -> bool {
+        let task = self.outcome.task();
+        task.slot().is_some() || task.is_done()
+    }
+
     fn taken(&mut self) -> Result<T, TaskError> {
         self.outcome
             .take()

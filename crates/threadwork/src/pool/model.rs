@@ -16,13 +16,13 @@ use crate::error::TaskError;
 
 /// A task, as its queue has it.
 #[derive(Clone)]
-pub struct Husk(TaskRef);
+pub struct Entry(TaskRef);
 
 /// A task, as who waits for it has it.
 pub struct Handle<T>(Outcome<T>);
 
 /// A task that nobody has queued.
-pub fn task<T, F>(closure: F) -> (Husk, Handle<T>)
+pub fn task<T, F>(closure: F) -> (Entry, Handle<T>)
 where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
@@ -33,19 +33,19 @@ where
         class: Priority::Low,
         name: None,
     };
-    let (husk, outcome) = Outcome::new(label, closure);
-    (Husk(husk), Handle(outcome))
+    let (entry, outcome) = Outcome::new(label, closure);
+    (Entry(entry), Handle(outcome))
 }
 
 /// The same, and its parent's reference.
-pub fn child<T, F>(closure: F) -> (Husk, Husk, Handle<T>)
+pub fn child<T, F>(closure: F) -> (Entry, Entry, Handle<T>)
 where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    let (husk, handle) = task(closure);
-    let adopted = Husk(husk.0.adopt());
-    (husk, adopted, handle)
+    let (entry, handle) = task(closure);
+    let adopted = Entry(entry.0.adopt());
+    (entry, adopted, handle)
 }
 
 /// Where a task stood when it was raised.
@@ -56,7 +56,7 @@ pub enum Stood {
     Running(usize),
 }
 
-impl Husk {
+impl Entry {
     /// What a worker does with a task that it takes out of the queue. Returns whether it is
     /// to count it.
     pub fn pop(self, slot: usize) -> bool {
@@ -131,8 +131,8 @@ impl Line {
         Line(Lanes::new())
     }
 
-    pub fn push(&self, husk: Husk) {
-        self.0.push(Priority::Low, husk.0);
+    pub fn push(&self, entry: Entry) {
+        self.0.push(Priority::Low, entry.0);
     }
 
     pub fn has_work(&self) -> bool {
@@ -142,10 +142,10 @@ impl Line {
     /// # Safety
     ///
     /// One thread at a time.
-    pub unsafe fn pop(&self) -> Option<Husk> {
+    pub unsafe fn pop(&self) -> Option<Entry> {
         // SAFETY: the caller's promise.
         match unsafe { self.0.pop(Priority::Low) } {
-            Taken::Task(task) => Some(Husk(task)),
+            Taken::Task(task) => Some(Entry(task)),
             Taken::Nothing | Taken::Later => None,
         }
     }
@@ -161,25 +161,25 @@ impl Counter {
     }
 
     /// Queues a task; false if the queue is closed.
-    pub fn execute(&self, husk: Husk) -> bool {
+    pub fn execute(&self, entry: Entry) -> bool {
         let announced = self.0.announce().is_ok();
         if announced {
-            self.0.push(husk.0);
+            self.0.push(entry.0);
         }
         announced
     }
 
     /// Takes a task and runs it.
     pub fn serve(&self, slot: usize) -> bool {
-        let (husk, in_lane) = match self.0.take(0) {
-            Next::Task(task) => (Husk(task), true),
-            Next::Raised(task) => (Husk(task), false),
+        let (entry, in_lane) = match self.0.take(0) {
+            Next::Task(task) => (Entry(task), true),
+            Next::Raised(task) => (Entry(task), false),
             Next::Later | Next::Nothing => return false,
         };
         let counted = if in_lane {
-            husk.pop(slot)
+            entry.pop(slot)
         } else {
-            husk.run_ahead(slot).unwrap_or(false)
+            entry.run_ahead(slot).unwrap_or(false)
         };
         if counted {
             self.0.finish(1);
@@ -188,9 +188,9 @@ impl Counter {
     }
 
     /// Raises a task and sends it ahead.
-    pub fn raise(&self, husk: &Husk) {
-        if husk.raise(Priority::High) == Stood::Queued {
-            self.0.express(husk.0.clone());
+    pub fn raise(&self, entry: &Entry) {
+        if entry.raise(Priority::High) == Stood::Queued {
+            self.0.expedite(entry.0.clone());
         }
     }
 

@@ -9,8 +9,8 @@
 //! classes (two, if those have lost patience as well): **no class starves.**
 //!
 //! A task that is *raised* while it is queued cannot be unlinked from the middle of
-//! its lane. It goes to the *express* of its new class as well, which is served before
-//! the lane; what remains in the lane is a husk.
+//! its lane. It goes to the *expedited* tasks of its new class as well, which are served before
+//! the lane; what remains in the lane is a stale entry.
 //!
 //! # Counts
 //!
@@ -50,7 +50,7 @@ pub(crate) struct Queue {
     lanes: Lanes,
     came: CachePadded<AtomicU64>,
     turn: CachePadded<Mutex<Turn>>,
-    /// Tasks in all the expresses, or about to be.
+    /// Expedited tasks, and those about to be.
     raised: AtomicU32,
     /// Changes when those who wait for quiet are woken.
     quiet: AtomicU32,
@@ -69,14 +69,14 @@ struct Turn {
     /// How many had come when the queue was closed.
     last: Option<u64>,
     /// Each may be over or run elsewhere by now.
-    expresses: [VecDeque<TaskRef>; 3],
+    expedited: [VecDeque<TaskRef>; 3],
 }
 
 /// What a worker takes.
 pub(crate) enum Next {
-    /// The husk of a task, or a task to run.
+    /// The stale entry of a task, or a task to run.
     Task(TaskRef),
-    /// A task that was raised; its husk is in the queue.
+    /// A task that was raised; its entry is in the queue.
     Raised(TaskRef),
     /// There is a task, but somebody is still linking it.
     Later,
@@ -94,7 +94,7 @@ impl Queue {
                 taken: 0,
                 finished: 0,
                 last: None,
-                expresses: [VecDeque::new(), VecDeque::new(), VecDeque::new()],
+                expedited: [VecDeque::new(), VecDeque::new(), VecDeque::new()],
             })),
             raised: AtomicU32::new(0),
             quiet: AtomicU32::new(0),
@@ -122,11 +122,11 @@ impl Queue {
     }
 
     /// Sends a task that is queued, and was raised since, ahead.
-    pub(crate) fn express(&self, task: TaskRef) {
+    pub(crate) fn expedite(&self, task: TaskRef) {
         let class = task.class();
         // Ordering: Relaxed; only sums matter, and the wake-up that follows has the edge.
         self.raised.fetch_add(1, Ordering::Relaxed);
-        self.turn.lock().expresses[class as usize].push_back(task);
+        self.turn.lock().expedited[class as usize].push_back(task);
     }
 
     /// Whether `take` might give something.
@@ -146,14 +146,18 @@ impl Queue {
         let is_quiet = self.count(&mut turn, finished);
         let next = self.next(&mut turn, &mut claimed);
         self.tell(turn, is_quiet);
-        claimed.into_iter().for_each(boundary::discard);
+        if !claimed.is_empty() {
+            claimed.into_iter().for_each(boundary::discard);
+        }
         next
     }
 
     fn next(&self, turn: &mut Turn, claimed: &mut Vec<TaskRef>) -> Next {
         let mut nothing = Next::Nothing;
+        // Ordering: Relaxed; what is expedited was counted before, under the lock.
+        let are_raised = self.raised.load(Ordering::Relaxed) != 0;
         for class in turn.order() {
-            if let Some(task) = self.take_raised(turn, class, claimed) {
+            if are_raised && let Some(task) = self.take_raised(turn, class, claimed) {
                 self.count_passes(turn, class);
                 return Next::Raised(task);
             }
@@ -178,8 +182,8 @@ impl Queue {
         class: Priority,
         claimed: &mut Vec<TaskRef>,
     ) -> Option<TaskRef> {
-        while let Some(task) = turn.expresses[class as usize].pop_front() {
-            // Ordering: Relaxed, as in `express`.
+        while let Some(task) = turn.expedited[class as usize].pop_front() {
+            // Ordering: Relaxed, as in `expedite`.
             self.raised.fetch_sub(1, Ordering::Relaxed);
             if !task.is_claimed() {
                 return Some(task);
@@ -294,13 +298,13 @@ impl Queue {
 
 impl Turn {
     /// In which order the classes are to be asked: those that lost patience first.
-    fn order(&self) -> impl Iterator<Item = Priority> + use<> {
-        let late = self.passed.map(|passed| passed >= PATIENCE);
-        let those = move |which: bool| {
-            let mut classes = HIGHEST_FIRST.into_iter();
-            std::iter::from_fn(move || classes.find(|class| late[*class as usize] == which))
-        };
-        those(true).chain(those(false))
+    fn order(&self) -> [Priority; 3] {
+        let is_late = |class: &Priority| self.passed[*class as usize] >= PATIENCE;
+        let mut order = HIGHEST_FIRST;
+        if order.iter().any(is_late) {
+            order.sort_by_key(|class| !is_late(class));
+        }
+        order
     }
 }
 

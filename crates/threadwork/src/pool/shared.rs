@@ -187,7 +187,7 @@ impl Shared {
             Raised::NotNeeded => None,
             Raised::Running(slot) => Some(slot),
             Raised::Queued => {
-                self.queue.express(task.clone());
+                self.queue.expedite(task.clone());
                 self.group.wake_one();
                 None
             }
@@ -236,7 +236,7 @@ impl Shared {
     /// Cancels a task that is out of the queue. Returns whether it is to be counted.
     pub(super) fn cancel_popped(&self, task: TaskRef) -> bool {
         self.cancel(&task);
-        let over = task.husk_popped();
+        let over = task.entry_popped();
         discard(task);
         over
     }

@@ -23,9 +23,9 @@
 //! for it and runs it itself, a worker that is sent ahead because the task was raised,
 //! and whoever cancels it. Each does so by setting `CLAIMED` in a queued task, so exactly
 //! one gets it. To cancel sets `CLAIMED`, `DONE` and `CANCELLED` in one step: a task
-//! that was cancelled is over at once, and what is left of it in the queue is a husk.
+//! that was cancelled is over at once, and what is left of it in the queue is a stale entry.
 //!
-//! *Counted once.* A pool counts a task as finished when it is over and its husk is out
+//! *Counted once.* A pool counts a task as finished when it is over and its entry is out
 //! of the queue, whichever comes last: until then something of it is left to do.
 //! `POPPED` and `DONE` are set in the same word, so one of the two sees the other.
 //!
@@ -136,7 +136,7 @@ pub(crate) struct Label {
 
 /// What depends on the types. Each is called with a task of its own types.
 struct Operations {
-    /// Runs the closure and says whether the husk is out of the queue.
+    /// Runs the closure and says whether the entry is out of the queue.
     run: unsafe fn(NonNull<Header>) -> bool,
     /// Drops the closure.
     discard: unsafe fn(NonNull<Header>),
@@ -308,6 +308,12 @@ unsafe impl Send for TaskRef {}
 unsafe impl Sync for TaskRef {}
 
 impl TaskRef {
+    /// A task to be queued, of which nobody else has a reference.
+    pub(crate) fn detached<F: FnOnce() + Send + 'static>(label: Label, closure: F) -> Self {
+        let state = class_bits(label.class) | DETACHED;
+        TaskRef(Outcome::<()>::allocate(label, state, 1, closure))
+    }
+
     /// Gives the reference to a list.
     pub(super) fn into_raw(self) -> NonNull<Header> {
         let raw = self.0;
@@ -373,13 +379,13 @@ impl TaskRef {
         if self.try_claim(CLAIMED | POPPED | slot.bits()).is_ok() {
             Ok(Claimed(self))
         } else {
-            Err(self.husk_popped())
+            Err(self.entry_popped())
         }
     }
 
     /// It is out of the queue, and was claimed before. Returns whether it is over, and so
     /// to be counted; if not, whoever runs it counts it.
-    pub(crate) fn husk_popped(&self) -> bool {
+    pub(crate) fn entry_popped(&self) -> bool {
         // Ordering: Acquire; what is over is counted for those who wait for all.
         self.state.fetch_or(POPPED, Ordering::Acquire) & DONE != 0
     }

@@ -13,7 +13,7 @@ use super::last_words;
 use super::name::TaskName;
 use super::shared::Shared;
 use super::status::WorkerStatus;
-use super::task::{Label, Outcome};
+use super::task::{Label, Outcome, TaskRef};
 use super::worker::{Worker, blocking, is_or_was_worker_of};
 use crate::error::{Error, TaskError, WaitError};
 use crate::fork_join::{Group, Scope, scope};
@@ -148,11 +148,40 @@ impl ThreadPool {
         self.task().execute(f)
     }
 
+    /// Has a worker run `f`, and that is all: [`execute`](Self::execute) for who needs no handle, a
+    /// little cheaper. Never blocks.
+    ///
+    /// A panic of `f` ends the task, and the panic hook tells of it. Once the pool has been shut
+    /// down `f` is dropped unrun; and so it is if the pool is dropped before it begins: see
+    /// [the end](Self#the-end).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use threadwork::ThreadPool;
+    ///
+    /// let pool = ThreadPool::new(2)?;
+    /// let (sender, receiver) = mpsc::channel();
+    /// pool.spawn(move || sender.send(7).unwrap());
+    /// assert_eq!(receiver.recv(), Ok(7));
+    /// # Ok::<(), threadwork::Error>(())
+    /// ```
+    pub fn spawn<F>(&self, f: F)
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        self.task().spawn(f);
+    }
+
     /// Has a worker run `f`, and waits for it: as [`execute`](Self::execute) and
     /// [`wait`](TaskHandle::wait), but that `f` may borrow. A [`join`](crate::join), a
     /// [`scope`](crate::scope) or a [`par`](crate::par) in it is this pool's. Blocks.
     ///
-    /// Within a task of this pool, the calling thread runs it, most likely.
+    /// Within a task of this pool, the calling thread runs it, most likely. Within a task of another
+    /// pool, it does so if this pool has no thread for it: all that it may have
+    /// ([`max_threads`](PoolBuilder::max_threads)) are blocked. So pools may install into each other
+    /// as deep as the stack allows; only then is `f` run elsewhere than here.
     ///
     /// # Errors
     ///
@@ -205,6 +234,16 @@ impl ThreadPool {
         F: FnOnce(&Scope<'scope>) -> R + Send,
     {
         self.install(|| scope(body))
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.shared.number
+    }
+
+    /// Whether all threads that it may have are blocked, at this moment.
+    pub(super) fn is_exhausted(&self) -> bool {
+        let counts = &self.shared.thread_counts;
+        !counts.has_reserves() && !counts.has_active()
     }
 
     /// A task that has a name, or another priority.
@@ -400,21 +439,43 @@ impl TaskBuilder<'_> {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
+        let shared = self.shared;
+        match self.announce() {
+            Ok(label) => {
+                let (task, outcome) = Outcome::new(label, f);
+                shared.enqueue(task);
+                TaskHandle::new(outcome)
+            }
+            Err(label) => TaskHandle::new(Outcome::refused(label, f)),
+        }
+    }
+
+    /// Has a worker run `f`, without a handle: see [`ThreadPool::spawn`].
+    pub fn spawn<F>(self, f: F)
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        let shared = self.shared;
+        match self.announce() {
+            Ok(label) => shared.enqueue(TaskRef::detached(label, f)),
+            Err(label) => drop(Outcome::refused(label, f)),
+        }
+    }
+
+    /// The label of a task that comes; an error if the pool takes no more.
+    fn announce(self) -> Result<Label, Label> {
         self.shared.complete();
         let announced = self.shared.queue.announce();
-        let (Ok(id) | Err(id)) = announced;
-        let label = Label {
+        let label = |id| Label {
             id,
             pool: self.shared.number,
             class: self.priority,
             name: self.name,
         };
-        if announced.is_err() {
-            return TaskHandle::new(Outcome::refused(label, f));
+        match announced {
+            Ok(id) => Ok(label(id)),
+            Err(id) => Err(label(id)),
         }
-        let (task, outcome) = Outcome::new(label, f);
-        self.shared.enqueue(task);
-        TaskHandle::new(outcome)
     }
 }
 

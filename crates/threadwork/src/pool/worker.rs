@@ -427,6 +427,11 @@ pub(super) fn is_or_was_worker_of(pool: u32) -> bool {
         || Worker::with(|worker| worker.is_some_and(|worker| worker.is_of(pool)))
 }
 
+/// Whether the calling thread is a worker of some other pool.
+pub(super) fn is_worker_of_another(pool: u32) -> bool {
+    Worker::with(|worker| worker.is_some_and(|worker| !worker.is_of(pool)))
+}
+
 /// Waits until `task` is over, or for `timeout`. Returns whether it is.
 pub(super) fn wait_for(task: &TaskRef, timeout: Option<Duration>) -> Result<bool, TaskError> {
     if task.is_done() {

@@ -27,7 +27,7 @@ use super::stack::Guard;
 #[derive(Clone, Debug, Default)]
 #[must_use = "it starts nothing until `spawn`"]
 pub struct Builder {
-    pub(crate) name: Option<String>,
+    name: Option<String>,
     stack_size: Option<usize>,
 }
 
@@ -41,6 +41,12 @@ impl Builder {
     pub fn name(mut self, name: String) -> Self {
         self.name = Some(name);
         self
+    }
+
+    /// The name that it was given. Never blocks.
+    #[must_use]
+    pub fn get_name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// The size of its stack in bytes. The system rounds it up. In a guest it is allocated

@@ -32,6 +32,8 @@ enum Node {
     Scope(Vec<Node>),
     /// On the scope that is so many further out than the innermost.
     Spawn(usize, Vec<Node>),
+    /// The same with a handle, for which it waits when it has done the rest.
+    Handle(usize, Vec<Node>, Vec<Node>),
     Par(u32, Vec<Node>),
     Panic,
     Catch(Vec<Node>),
@@ -92,7 +94,7 @@ impl Reader<'_> {
             return self.leaf();
         }
         let depth = depth - 1;
-        match self.below(27) {
+        match self.below(29) {
             0..=3 => self.leaf(),
             4..=7 => Node::Join(self.nodes(depth, scopes), self.nodes(depth, scopes)),
             8..=10 => Node::Scope(self.nodes(depth, scopes + 1)),
@@ -121,6 +123,11 @@ impl Reader<'_> {
                 let body = self.nodes(depth, scopes);
                 self.is_locked = false;
                 Node::Lock(body)
+            }
+            27 | 28 if scopes > 0 => {
+                let further = self.below(scopes);
+                let job = self.nodes(depth, scopes - further);
+                Node::Handle(further, job, self.nodes(depth, scopes))
             }
             _ => self.leaf(),
         }
@@ -181,6 +188,14 @@ impl Sure {
             _ => Sure::Perhaps,
         }
     }
+
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Sure::No, _) | (_, Sure::No) => Sure::No,
+            (Sure::Yes, Sure::Yes) => Sure::Yes,
+            _ => Sure::Perhaps,
+        }
+    }
 }
 
 /// Runs a program in its head.
@@ -234,15 +249,16 @@ impl Model {
                 panics.or(jobs)
             }
             Node::Spawn(further, job) => {
-                let place = self.scopes.len() - 1 - further;
-                let inner = self.scopes.split_off(place + 1);
-                let mut panics = self.nodes(job, is_run);
-                if panics == Sure::Yes && !is_run {
-                    panics = Sure::Perhaps;
-                }
-                self.scopes[place] = self.scopes[place].or(panics);
-                self.scopes.extend(inner);
+                let panics = self.job(*further, job, is_run);
+                self.panics(*further, panics);
                 Sure::No
+            }
+            Node::Handle(further, job, rest) => {
+                let panics = self.job(*further, job, is_run);
+                let rest = self.nodes(rest, is_run);
+                // Nobody joins then.
+                self.panics(*further, panics.and(rest));
+                rest
             }
             Node::Par(items, body) => {
                 let (counts, scopes) = (self.counts.clone(), self.scopes.clone());
@@ -272,6 +288,23 @@ impl Model {
             }
             Node::Handshake(_) => Sure::No,
         }
+    }
+
+    /// Returns whether it panics, a job of the scope that is so many further out.
+    fn job(&mut self, further: usize, job: &[Node], is_run: bool) -> Sure {
+        let inner = self.scopes.split_off(self.scopes.len() - further);
+        let panics = self.nodes(job, is_run);
+        self.scopes.extend(inner);
+        if is_run {
+            panics
+        } else {
+            panics.and(Sure::Perhaps)
+        }
+    }
+
+    fn panics(&mut self, further: usize, panics: Sure) {
+        let place = self.scopes.len() - 1 - further;
+        self.scopes[place] = self.scopes[place].or(panics);
     }
 
     fn task(&mut self, body: &[Node], is_run: bool) {
@@ -324,6 +357,15 @@ impl Drop for TaskToken {
 /// A scope, and those around it.
 trait Level<'w>: Sync {
     fn spawn(&self, further: usize, job: &'w [Node], world: &'w Arc<World>);
+
+    /// Spawns with a handle, runs `rest`, and waits.
+    fn spawn_and_join(
+        &self,
+        further: usize,
+        job: &'w [Node],
+        world: &'w Arc<World>,
+        rest: &mut dyn FnMut(),
+    );
 }
 
 type Outer<'c, 'w> = Option<&'c (dyn Level<'w> + 'c)>;
@@ -345,6 +387,27 @@ impl<'c, 'w: 'c> Level<'w> for Here<'_, 'c, 'w> {
             let _token = token;
             run_all(job, world, Some(&Here { scope, outer }));
         });
+    }
+
+    fn spawn_and_join(
+        &self,
+        further: usize,
+        job: &'w [Node],
+        world: &'w Arc<World>,
+        rest: &mut dyn FnMut(),
+    ) {
+        let outer = self.outer;
+        if further > 0 {
+            outer.unwrap().spawn_and_join(further - 1, job, world, rest);
+            return;
+        }
+        let token = Token::new(world);
+        let handle = self.scope.spawn_with_handle(move |scope| {
+            run_all(job, world, Some(&Here { scope, outer }));
+            token
+        });
+        rest();
+        drop(handle.join());
     }
 }
 
@@ -378,6 +441,10 @@ fn run<'w>(node: &'w Node, world: &'w Arc<World>, level: Outer<'_, 'w>) {
             run_all(body, world, Some(&Here { scope, outer }));
         }),
         Node::Spawn(further, job) => level.unwrap().spawn(*further, job, world),
+        Node::Handle(further, job, rest) => {
+            let rest = &mut || run_all(rest, world, level);
+            level.unwrap().spawn_and_join(*further, job, world, rest);
+        }
         Node::Par(items, body) => par(0..*items).for_each(|_| {
             let _token = Token::new(world);
             run_all(body, world, level);
@@ -425,12 +492,17 @@ fn execute(pool: &ThreadPool, handling: Handling, body: &Arc<[Node]>, world: &Ar
     let (body, token) = (body.clone(), TaskToken::new(world));
     let has_begun = Arc::new(AtomicU32::new(0));
     let begun = has_begun.clone();
-    let handle = pool.execute(move || {
+    let task = move || {
         begun.store(1, Ordering::Release);
         run_all(&body, &token.0, None);
-    });
+    };
+    if matches!(handling, Handling::Detach) {
+        pool.spawn(task);
+        return;
+    }
+    let handle = pool.execute(task);
     match handling {
-        Handling::Detach => drop(handle),
+        Handling::Detach => {}
         // A panic ends the task, and nothing else.
         Handling::Wait => {
             assert!(matches!(

@@ -15,6 +15,7 @@
 mod support;
 
 mod generated;
+mod handles;
 mod join;
 #[cfg(panic = "unwind")]
 mod panics;

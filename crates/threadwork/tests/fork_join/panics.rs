@@ -288,3 +288,42 @@ fn random_trees_with_random_panics() {
         }
     });
 }
+
+/// The panic of a job with a handle goes to who joins, and nobody else hears of it.
+#[test]
+fn a_job_with_a_handle_panics_in_whoever_joins() {
+    for workers in [1, 2] {
+        let payload = on_pool(workers, || {
+            scope(|scope| {
+                let job = scope.spawn_with_handle(|_| fail(3));
+                let payload = job.join().unwrap_err();
+                *payload.downcast::<u32>().unwrap()
+            })
+        });
+        assert_eq!(payload, 3);
+    }
+}
+
+/// If nobody joins, it is the scope's.
+#[test]
+fn a_dropped_handle_leaves_the_panic_to_the_scope() {
+    for workers in [1, 2] {
+        let payloads = on_pool(workers, move || {
+            let before_it_is_done =
+                caught(|| scope(|scope| drop(scope.spawn_with_handle(|_| fail(4)))));
+            let afterwards = caught(|| {
+                scope(|scope| {
+                    let job = scope.spawn_with_handle(|_| fail(5));
+                    let at_the_latest = std::time::Instant::now() + crate::support::LONG;
+                    // A single worker does it when the body is done.
+                    while !job.is_finished() && workers > 1 {
+                        assert!(std::time::Instant::now() < at_the_latest);
+                        std::thread::yield_now();
+                    }
+                });
+            });
+            [before_it_is_done, afterwards]
+        });
+        assert_eq!(payloads, [4, 5]);
+    }
+}

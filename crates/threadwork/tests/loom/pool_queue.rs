@@ -5,12 +5,12 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
-use threadwork::model::pool::{Counter, Handle, Husk, Line, task};
+use threadwork::model::pool::{Counter, Entry, Handle, Line, task};
 
 use crate::model;
 
 /// A task that says its number.
-fn numbered(number: u32) -> (Husk, Handle<u32>) {
+fn numbered(number: u32) -> (Entry, Handle<u32>) {
     task(move || number)
 }
 
@@ -18,8 +18,8 @@ fn numbered(number: u32) -> (Husk, Handle<u32>) {
 fn take(line: &Line, mut count: usize) {
     while count > 0 {
         match unsafe { line.pop() } {
-            Some(husk) => {
-                assert!(husk.pop(0));
+            Some(entry) => {
+                assert!(entry.pop(0));
                 count -= 1;
             }
             None => thread::yield_now(),
@@ -35,8 +35,8 @@ fn tasks_of_two_threads_are_all_taken() {
             .map(|number| {
                 let line = line.clone();
                 thread::spawn(move || {
-                    let (husk, handle) = numbered(number);
-                    line.push(husk);
+                    let (entry, handle) = numbered(number);
+                    line.push(entry);
                     handle
                 })
             })
@@ -60,11 +60,11 @@ fn one_threads_tasks_keep_their_order() {
             thread::spawn(move || {
                 for number in 0..3 {
                     let order = order.clone();
-                    let (husk, handle) = task(move || {
+                    let (entry, handle) = task(move || {
                         assert_eq!(order.fetch_add(1, Ordering::Relaxed), number);
                     });
                     drop(handle);
-                    line.push(husk);
+                    line.push(entry);
                 }
             })
         };
@@ -82,14 +82,14 @@ fn nothing_is_hidden_in_the_end() {
         let adder = {
             let line = line.clone();
             thread::spawn(move || {
-                let (husk, handle) = numbered(1);
+                let (entry, handle) = numbered(1);
                 drop(handle);
-                line.push(husk);
+                line.push(entry);
             })
         };
-        let (husk, handle) = numbered(0);
+        let (entry, handle) = numbered(0);
         drop(handle);
-        line.push(husk);
+        line.push(entry);
         let early = usize::from(unsafe { line.pop() }.is_some());
         adder.join().unwrap();
         for _ in early..2 {
@@ -109,9 +109,9 @@ fn quiet_comes_after_the_last_task() {
         let cells: [_; 2] = std::array::from_fn(|_| Arc::new(UnsafeCell::new(0)));
         for cell in &cells {
             let cell = Written(cell.clone());
-            let (husk, handle) = task(move || cell.write());
+            let (entry, handle) = task(move || cell.write());
             drop(handle);
-            assert!(counter.execute(husk));
+            assert!(counter.execute(entry));
         }
         let workers: Vec<_> = (0..2)
             .map(|slot| {
@@ -144,9 +144,9 @@ impl Written {
 fn all_who_wait_for_quiet_are_woken() {
     model(2, || {
         let counter = Arc::new(Counter::new());
-        let (husk, handle) = numbered(0);
+        let (entry, handle) = numbered(0);
         drop(handle);
-        assert!(counter.execute(husk));
+        assert!(counter.execute(entry));
         let other = {
             let counter = counter.clone();
             thread::spawn(move || counter.wait_until_quiet())
@@ -170,8 +170,8 @@ fn a_closed_queue_loses_no_task() {
         let comes = {
             let counter = counter.clone();
             thread::spawn(move || {
-                let (husk, handle) = numbered(7);
-                (counter.execute(husk), handle)
+                let (entry, handle) = numbered(7);
+                (counter.execute(entry), handle)
             })
         };
         counter.close();
@@ -198,9 +198,9 @@ fn refused_tasks_count_as_finished() {
         let comes = {
             let counter = counter.clone();
             thread::spawn(move || {
-                let (husk, handle) = numbered(7);
+                let (entry, handle) = numbered(7);
                 drop(handle);
-                counter.execute(husk)
+                counter.execute(entry)
             })
         };
         let waits = {
@@ -218,16 +218,16 @@ fn refused_tasks_count_as_finished() {
     });
 }
 
-/// A task that is sent ahead while its husk is taken runs once and counts once.
+/// A task that is sent ahead while its entry is taken runs once and counts once.
 #[test]
 fn a_raised_task_counts_once() {
     model(2, || {
         let counter = Arc::new(Counter::new());
-        let (husk, handle) = numbered(7);
-        assert!(counter.execute(husk.clone()));
+        let (entry, handle) = numbered(7);
+        assert!(counter.execute(entry.clone()));
         let raiser = {
             let counter = counter.clone();
-            thread::spawn(move || counter.raise(&husk))
+            thread::spawn(move || counter.raise(&entry))
         };
         let worker = {
             let counter = counter.clone();
@@ -251,17 +251,17 @@ impl Drop for Closes {
     }
 }
 
-/// A task that was sent ahead when it had run already: the reference in the express is the last
+/// A task that was sent ahead when it had run already: the reference among the expedited is the last
 /// one, and the result goes with it.
 #[test]
 fn what_a_task_leaves_is_dropped_without_the_lock() {
     model(3, || {
         let counter = Arc::new(Counter::new());
         let held = counter.clone();
-        let (husk, handle) = task(move || Closes(held));
+        let (entry, handle) = task(move || Closes(held));
         drop(handle);
-        let raised = husk.clone();
-        assert!(counter.execute(husk));
+        let raised = entry.clone();
+        assert!(counter.execute(entry));
         let raiser = {
             let counter = counter.clone();
             thread::spawn(move || counter.raise(&raised))

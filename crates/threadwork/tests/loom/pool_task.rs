@@ -6,7 +6,7 @@ use loom::future::block_on;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
-use threadwork::model::pool::{Handle, Husk, Stood, child, task};
+use threadwork::model::pool::{Entry, Handle, Stood, child, task};
 use threadwork::{Priority, TaskError};
 
 use crate::model;
@@ -32,21 +32,21 @@ impl Data {
 }
 
 /// A task that writes to data and returns another reference to it.
-fn writer() -> (Arc<Data>, Husk, Handle<Arc<Data>>) {
+fn writer() -> (Arc<Data>, Entry, Handle<Arc<Data>>) {
     let data = Data::new();
     let inner = data.clone();
-    let (husk, handle) = task(move || {
+    let (entry, handle) = task(move || {
         inner.add();
         inner
     });
-    (data, husk, handle)
+    (data, entry, handle)
 }
 
 #[test]
 fn a_waiter_gets_the_result() {
     model(4, || {
-        let (_data, husk, handle) = writer();
-        let worker = thread::spawn(move || assert!(husk.pop(0)));
+        let (_data, entry, handle) = writer();
+        let worker = thread::spawn(move || assert!(entry.pop(0)));
         let result = handle.wait().unwrap();
         assert_eq!(result.get(), 1);
         worker.join().unwrap();
@@ -56,8 +56,8 @@ fn a_waiter_gets_the_result() {
 #[test]
 fn a_future_gets_the_result() {
     model(3, || {
-        let (_data, husk, handle) = writer();
-        let worker = thread::spawn(move || assert!(husk.pop(0)));
+        let (_data, entry, handle) = writer();
+        let worker = thread::spawn(move || assert!(entry.pop(0)));
         let result = block_on(handle.wait_async()).unwrap();
         assert_eq!(result.get(), 1);
         worker.join().unwrap();
@@ -67,8 +67,8 @@ fn a_future_gets_the_result() {
 #[test]
 fn a_waiter_that_gives_up_can_come_again() {
     model(3, || {
-        let (_data, husk, mut handle) = writer();
-        let worker = thread::spawn(move || assert!(husk.pop(0)));
+        let (_data, entry, mut handle) = writer();
+        let worker = thread::spawn(move || assert!(entry.pop(0)));
         let result = match handle.wait_timeout() {
             Some(result) => result,
             None => handle.wait(),
@@ -82,12 +82,12 @@ fn a_waiter_that_gives_up_can_come_again() {
 #[test]
 fn a_task_runs_once_and_counts_once() {
     model(2, || {
-        let (_data, husk, handle) = writer();
+        let (_data, entry, handle) = writer();
         let counted = Arc::new(AtomicU32::new(0));
         let ahead = {
-            let (husk, counted) = (husk.clone(), counted.clone());
+            let (entry, counted) = (entry.clone(), counted.clone());
             thread::spawn(move || {
-                if husk.run_ahead(1) == Some(true) {
+                if entry.run_ahead(1) == Some(true) {
                     counted.fetch_add(1, Ordering::Relaxed);
                 }
             })
@@ -95,7 +95,7 @@ fn a_task_runs_once_and_counts_once() {
         let popper = {
             let counted = counted.clone();
             thread::spawn(move || {
-                if husk.pop(0) {
+                if entry.pop(0) {
                     counted.fetch_add(1, Ordering::Relaxed);
                 }
             })
@@ -111,8 +111,8 @@ fn a_task_runs_once_and_counts_once() {
 #[test]
 fn a_cancel_is_in_time_or_not() {
     model(4, || {
-        let (data, husk, handle) = writer();
-        let worker = thread::spawn(move || assert!(husk.pop(0)));
+        let (data, entry, handle) = writer();
+        let worker = thread::spawn(move || assert!(entry.pop(0)));
         let in_time = handle.cancel();
         match handle.wait() {
             Ok(result) => {
@@ -132,8 +132,8 @@ fn a_cancel_is_in_time_or_not() {
 #[test]
 fn a_cancel_wakes_the_waiter() {
     model(4, || {
-        let (_data, husk, handle) = writer();
-        let pool = thread::spawn(move || assert!(husk.cancel()));
+        let (_data, entry, handle) = writer();
+        let pool = thread::spawn(move || assert!(entry.cancel()));
         assert!(matches!(handle.wait(), Err(TaskError::Cancelled)));
         pool.join().unwrap();
     });
@@ -143,13 +143,13 @@ fn a_cancel_wakes_the_waiter() {
 #[test]
 fn what_a_closure_held_is_dropped_once() {
     model(4, || {
-        let (data, husk, handle) = writer();
+        let (data, entry, handle) = writer();
         let canceller = thread::spawn(move || handle.cancel());
-        let ran = husk.run_ahead(0).is_some();
+        let ran = entry.run_ahead(0).is_some();
         assert_ne!(canceller.join().unwrap(), ran);
         if ran {
             // It keeps the result.
-            drop(husk);
+            drop(entry);
         }
         assert_eq!(Arc::strong_count(&data), 1);
         assert_eq!(data.get(), u32::from(ran));
@@ -163,11 +163,11 @@ fn a_detached_result_is_dropped_once() {
     model(4, || {
         let data = Data::new();
         let inner = data.clone();
-        let (husk, adopted, handle) = child(move || {
+        let (entry, adopted, handle) = child(move || {
             inner.add();
             inner
         });
-        let worker = thread::spawn(move || assert!(husk.pop(0)));
+        let worker = thread::spawn(move || assert!(entry.pop(0)));
         drop(handle);
         worker.join().unwrap();
         assert_eq!(Arc::strong_count(&data), 1);
@@ -181,18 +181,18 @@ fn a_detached_result_is_dropped_once() {
 #[test]
 fn a_raise_is_not_lost() {
     model(4, || {
-        let own = Arc::new(Mutex::new(None::<Husk>));
+        let own = Arc::new(Mutex::new(None::<Entry>));
         // What the task sees of itself, as it would when it spawns another.
-        let (husk, handle) = task({
+        let (entry, handle) = task({
             let own = own.clone();
-            move || own.lock().unwrap().take().map(|husk| husk.class())
+            move || own.lock().unwrap().take().map(|entry| entry.class())
         });
-        *own.lock().unwrap() = Some(husk.clone());
+        *own.lock().unwrap() = Some(entry.clone());
         let worker = thread::spawn({
-            let husk = husk.clone();
-            move || assert!(husk.pop(3))
+            let entry = entry.clone();
+            move || assert!(entry.pop(3))
         });
-        let stood = husk.raise(Priority::High);
+        let stood = entry.raise(Priority::High);
         worker.join().unwrap();
         let seen = handle.wait().unwrap();
         match stood {

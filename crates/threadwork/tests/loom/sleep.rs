@@ -230,8 +230,19 @@ fn the_watch_is_not_left_for_a_job() {
 /// its permit back: who gives up the watch sees the permit and the job, or who leaves calls it.
 #[test]
 fn a_free_permit_is_found() {
+    a_permit_is_found_that_is_given_back_by(Group::give_permit_back);
+}
+
+/// The same when it is a worker that gives it back, and does a task next: it does not look for
+/// a job itself.
+#[test]
+fn a_worker_leaves_its_next_job_for_a_task() {
+    a_permit_is_found_that_is_given_back_by(Group::do_a_task);
+}
+
+fn a_permit_is_found_that_is_given_back_by(leave: fn(&Group)) {
     const WATCH: u32 = 1;
-    model(3, || {
+    model(3, move || {
         let group = Arc::new(Group::full(2, 2));
         let owner = group.enter();
         assert!(!group.join_sleepers(WATCH));
@@ -241,7 +252,7 @@ fn a_free_permit_is_found() {
         });
         let leaver = thread::spawn({
             let group = group.clone();
-            move || group.give_permit_back()
+            move || leave(&group)
         });
         group.offer(0);
         leaver.join().unwrap();

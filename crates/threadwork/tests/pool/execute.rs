@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use threadwork::{Error, ThreadPool};
+use threadwork::{Error, Priority, ThreadPool};
 
-use crate::support::{pool, rigid_pool, rounds, until};
+use crate::support::{Plug, pool, rigid_pool, rounds, until};
 
 #[test]
 fn a_task_has_a_result() {
@@ -46,6 +46,79 @@ fn thread_pooling() {
     }
     assert!(most.fetch_add(0, Ordering::Relaxed) <= WORKERS);
     assert!(threads.lock().unwrap().len() <= WORKERS);
+}
+
+/// Without handles, each is run once all the same, and what the closures hold is gone then; those
+/// that come after the end, or were queued when the pool is dropped, are dropped unrun.
+#[test]
+fn what_is_spawned_runs_without_a_handle() {
+    let held = Arc::new(());
+    let ran = Arc::new(AtomicUsize::new(0));
+    let task = || {
+        let (held, ran) = (held.clone(), ran.clone());
+        move || {
+            let _held = held;
+            ran.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let pool = rigid_pool(2);
+    let tasks = rounds(1_000, 100_000) as usize;
+    for n in 0..tasks {
+        match n % 3 {
+            // A child, which its parent knows.
+            0 => {
+                let (task, inner) = (task(), Arc::downgrade(&held));
+                pool.spawn(move || {
+                    drop(inner);
+                    threadwork::global().spawn(task);
+                });
+            }
+            1 => pool
+                .task()
+                .name("named")
+                .priority(Priority::Low)
+                .spawn(task()),
+            _ => pool.spawn(task()),
+        }
+    }
+    pool.wait_all().unwrap();
+    threadwork::global().wait_all().unwrap();
+    assert_eq!(ran.load(Ordering::Relaxed), tasks);
+    assert_eq!(Arc::strong_count(&held), 1);
+
+    let plug = Plug::insert(&pool);
+    pool.spawn(task());
+    plug.pull();
+    pool.shutdown();
+    pool.spawn(task());
+    assert_eq!(Arc::strong_count(&held), 1);
+    assert_eq!(ran.load(Ordering::Relaxed), tasks + 1);
+}
+
+/// A panic ends the task, and nothing else.
+#[test]
+#[cfg(panic = "unwind")]
+fn what_is_spawned_may_panic() {
+    let pool = pool(1);
+    pool.spawn(|| std::panic::resume_unwind(Box::new(1)));
+    assert_eq!(pool.execute(|| 2).wait().unwrap(), 2);
+}
+
+/// Children are known to their parent, and freed when they are over all the same.
+#[test]
+fn what_a_task_spawns_on_its_own_pool_is_freed() {
+    let pool = Arc::new(pool(2));
+    let held = Arc::new(());
+    let (own, inner) = (pool.clone(), held.clone());
+    let task = pool.execute(move || {
+        for _ in 0..100 {
+            let held = inner.clone();
+            own.spawn(move || drop(held));
+        }
+    });
+    task.wait().unwrap();
+    pool.wait_all().unwrap();
+    assert_eq!(Arc::strong_count(&held), 1);
 }
 
 #[test]

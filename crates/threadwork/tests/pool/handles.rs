@@ -230,3 +230,21 @@ fn handles_and_errors_may_be_sent_and_shared() {
     fn send<T: Send>() {}
     send::<threadwork::TaskFuture<std::cell::Cell<u8>>>();
 }
+
+#[test]
+fn what_handles_and_builders_say_of_themselves() {
+    let pool = threadwork::ThreadPool::builder().pool_size(1).name("own");
+    assert!(format!("{pool:?}").contains("own"));
+    let pool = pool.build().unwrap();
+    let mut task = pool.task().name("named").execute(|| 1);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let result = task.wait_deadline(end);
+    assert!(matches!(result, Some(Ok(1))));
+    let said = format!("{task:?}");
+    assert!(
+        said.contains("named") && said.contains("is_finished: true"),
+        "{said}"
+    );
+    let future = std::future::IntoFuture::into_future(pool.execute(|| ()));
+    assert!(format!("{future:?}").contains("TaskFuture"));
+}

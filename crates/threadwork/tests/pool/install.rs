@@ -2,8 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use threadwork::sync::Latch;
 use threadwork::{TaskError, ThreadPool, current_worker_index, join};
+
+/// A thousand times what anything here takes: without it a test that fails would hang.
+const LONG: Duration = Duration::from_secs(if cfg!(miri) { 600 } else { 30 });
 
 /// Says when it is gone.
 struct Guard<'a>(&'a AtomicUsize);
@@ -125,4 +130,79 @@ fn a_panic_is_the_result() {
     }
     assert_eq!(gone.into_inner(), 1);
     assert_eq!(pool.install(|| 1).unwrap(), 1, "the worker goes on");
+}
+
+/// Deeper than both have threads: each blocks one, and the rest is run by who waits.
+#[test]
+fn pools_install_into_each_other() {
+    const DEPTH: u32 = 12;
+    fn deeper(pools: &[ThreadPool; 2], depth: u32) -> u32 {
+        if depth == 0 {
+            return 0;
+        }
+        let installed = || pools[depth as usize % 2].install(|| deeper(pools, depth - 1));
+        // One that waits in a join counts as active for a while.
+        let below = match depth % 3 {
+            0 => join(installed, || ()).0,
+            1 => join(|| (), installed).1,
+            _ => installed(),
+        };
+        below.unwrap() + 1
+    }
+    for threads in [1, 2, 4] {
+        let pool = || ThreadPool::builder().pool_size(1).max_threads(threads);
+        let pools = [pool().build().unwrap(), pool().build().unwrap()];
+        let outer = ThreadPool::new(1).unwrap();
+        let mut task = outer.execute(move || deeper(&pools, DEPTH));
+        let end = task.wait_timeout(LONG).expect("it hangs");
+        assert_eq!(end.unwrap(), DEPTH);
+    }
+}
+
+/// A thread that waits for a job is active until it has done so for a while; then it blocks, and
+/// nobody is left for what was installed meanwhile.
+#[test]
+fn a_pool_may_run_out_of_threads_later() {
+    let both = ThreadPool::builder().pool_size(2).max_threads(2);
+    let (both, other) = (both.build().unwrap(), ThreadPool::new(1).unwrap());
+    let outer = ThreadPool::new(1).unwrap();
+    let mut task = outer.execute(move || {
+        let begun = Latch::new();
+        let installed = || {
+            begun.open();
+            other.install(|| both.install(|| 7).unwrap()).unwrap()
+        };
+        both.install(|| join(|| begun.wait(), installed).1).unwrap()
+    });
+    let end = task.wait_timeout(LONG).expect("it hangs");
+    assert_eq!(end.unwrap(), 7);
+}
+
+/// What is run by who waits has its panics told all the same.
+#[test]
+#[cfg(panic = "unwind")]
+fn what_is_taken_back_may_panic() {
+    let pool = || {
+        ThreadPool::builder()
+            .pool_size(1)
+            .max_threads(1)
+            .build()
+            .unwrap()
+    };
+    let (one, other) = (pool(), pool());
+    let result = one.install(|| {
+        other
+            .install(|| {
+                let borrowed = AtomicUsize::new(0);
+                let result: Result<(), _> = one.install(|| {
+                    borrowed.store(1, Ordering::Relaxed);
+                    std::panic::resume_unwind(Box::new("of the test"));
+                });
+                assert_eq!(borrowed.into_inner(), 1);
+                result.unwrap_err().to_string()
+            })
+            .unwrap()
+    });
+    let message = result.unwrap();
+    assert!(message.ends_with("panicked: of the test"), "{message}");
 }

@@ -2,6 +2,7 @@
 
 use seeded_bugs::{Bug, bug};
 
+const JOB_HANDLE: &str = "fork_join/job_handle.rs";
 const JOIN: &str = "fork_join.rs";
 const GROUP: &str = "fork_join/group.rs";
 const IDLE: &str = "fork_join/idle.rs";
@@ -151,6 +152,13 @@ pub(crate) const LOOM: &[Bug] = &[
         "sleep::a_free_permit_is_found",
     ),
     bug(
+        "a worker that does a task leaves jobs to nobody",
+        GROUP,
+        "    pub(crate) fn leave_jobs(&self) {\n        self.watch.permit_is_free(self);",
+        "    pub(crate) fn leave_jobs(&self) {",
+        "sleep::a_worker_leaves_its_next_job_for_a_task",
+    ),
+    bug(
         "a watch that is given up does not look for a permit again",
         WATCH,
         "let stays_awake = !group.is_full()",
@@ -271,6 +279,27 @@ pub(crate) const NATIVE: &[Bug] = &[
         "scope::a_thread_without_a_slot_runs_its_jobs_in_the_end",
     ),
     bug(
+        "who waits for a job does what is newest",
+        STACK,
+        "self.spawned.is_newest(job) && self",
+        "self",
+        "handles::who_waits_does_that_job_alone",
+    ),
+    bug(
+        "nobody knows who does a job that is waited for",
+        JOB_HANDLE,
+        "            self.thief[0].is_me();\n",
+        "",
+        "handles::who_waits_helps",
+    ),
+    bug(
+        "the panic of a job that nobody joins is lost",
+        JOB_HANDLE,
+        "Err(payload) => self.keep_panic(payload),",
+        "Err(payload) => boundary::discard(payload),",
+        "panics::a_dropped_handle_leaves_the_panic_to_the_scope",
+    ),
+    bug(
         "a task leaves the jobs that it has spawned",
         "pool/worker.rs",
         "        self.member.run_spawned(spawned);\n",
@@ -320,3 +349,12 @@ pub(crate) const NATIVE: &[Bug] = &[
         "panics::a_sort_that_panics_keeps_the_elements",
     ),
 ];
+
+/// What only the crate itself sees.
+pub(crate) const LIBRARY: &[Bug] = &[bug(
+    "a job that was joined is kept until the scope ends",
+    JOB_HANDLE,
+    "if stack.take_if_newest(self.job, self.since) {",
+    "if stack.take_if_newest(std::ptr::null(), self.since) {",
+    "fork_join::job_handle::tests::what_was_joined_is_gone",
+)];

@@ -8,7 +8,6 @@ use std::path::Path;
 use seeded_bugs::{Run, Suite};
 
 mod fork_join;
-mod memory;
 mod pool;
 mod threads;
 
@@ -20,15 +19,14 @@ fn each_is_caught() {
         lists: &[
             (Run::Loom("loom"), fork_join::LOOM),
             (Run::Native("fork_join"), fork_join::NATIVE),
+            (Run::Library, fork_join::LIBRARY),
             (Run::Native("global_pool"), fork_join::GLOBAL),
             (Run::Loom("loom"), pool::BUGS),
             (Run::Native("pool"), pool::NATIVE),
-            (Run::Native("memory"), memory::NATIVE),
-            (Run::Miri("memory"), memory::MIRI),
             (Run::Native("threads"), threads::NATIVE),
             (Run::Miri("threads"), threads::MIRI),
         ],
-        sample: 5,
+        sample: 4,
     }
     .check(Path::new(env!("CARGO_TARGET_TMPDIR")));
 }

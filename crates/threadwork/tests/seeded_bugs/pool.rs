@@ -281,6 +281,27 @@ pub(crate) const BUGS: &[Bug] = &[
 /// What every machine shows.
 pub(crate) const NATIVE: &[Bug] = &[
     bug(
+        "who installs waits for a pool without threads",
+        "pool/install.rs",
+        "if pool.is_exhausted() && task.cancel() {",
+        "if pool.is_exhausted() && false && task.cancel() {",
+        "install::pools_install_into_each_other",
+    ),
+    bug(
+        "who installs looks once whether the pool has a thread",
+        "pool/install.rs",
+        "task.wait_timeout(nap) {",
+        "task.wait_timeout(Duration::MAX) {",
+        "install::a_pool_may_run_out_of_threads_later",
+    ),
+    bug(
+        "what is taken back and panics ends its thread",
+        "pool/install.rs",
+        "(None, Some(work)) => catch_unwind(AssertUnwindSafe(work))",
+        "(None, Some(work)) => Ok::<(), Box<dyn std::any::Any + Send>>(work())",
+        "install::what_is_taken_back_may_panic",
+    ),
+    bug(
         "a result that nobody takes is dropped without care",
         "pool/task.rs",
         "            boundary::discard(result);",

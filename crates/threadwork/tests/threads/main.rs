@@ -1,4 +1,4 @@
-//! What threads, their manager and their locals promise, as tests that run natively, as
+//! What threads and their locals promise, as tests that run natively, as
 //! WebAssembly under the engine, and under Miri.
 //!
 //! As WebAssembly:
@@ -12,8 +12,6 @@
 mod support;
 
 mod drop_in;
-mod manager;
-mod slots;
 mod thread;
 mod thread_bound;
 mod thread_local;

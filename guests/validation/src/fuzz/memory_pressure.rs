@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
 use threadwork::sync::channel::{self, Receiver, Sender};
-use threadwork::{MemoryError, SharedMemory};
+use threadwork_runtime::{MemoryError, SharedMemory};
 
 use crate::case::{Case, Check, OrFail, Property, Random};
 

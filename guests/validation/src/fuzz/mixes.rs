@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
+use threadwork::join;
 use threadwork::sync::channel::{self, Receiver, Sender};
 use threadwork::sync::{Mutex, RwLock, Semaphore};
-use threadwork::{RuntimeConfig, ThreadRuntime, join};
+use threadwork_runtime::{RuntimeConfig, ThreadRuntime};
 
 use crate::case::{Case, Check, OrFail, Property, Random};
 
@@ -156,7 +157,7 @@ impl World {
     fn grow(&self, random: &mut Random) -> Check {
         let memory = self.runtime.memory();
         if let Ok(page) = memory.grow(1) {
-            let start = page as usize * threadwork::SharedMemory::PAGE;
+            let start = page as usize * threadwork_runtime::SharedMemory::PAGE;
             let offset = start + 8 * random.below(8_000) as usize;
             check_eq!(memory.exchange(offset, 1_u64).or_fail("a new page")?, 0);
         }

@@ -1,6 +1,6 @@
 //! Accesses at any offset: right if aligned and inside, an error otherwise.
 
-use threadwork::{AtomicWord, MemoryError, Plain, SharedMemory};
+use threadwork_runtime::{AtomicWord, MemoryError, Plain, SharedMemory};
 
 use crate::case::{Case, Check, OrFail, Property, Random};
 

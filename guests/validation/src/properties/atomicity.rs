@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use threadwork::{AtomicWord, SharedMemory};
+use threadwork_runtime::{AtomicWord, SharedMemory};
 
 use crate::case::{Case, Check, OrFail, Property, Random};
 

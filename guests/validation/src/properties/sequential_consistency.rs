@@ -10,8 +10,8 @@
 //! Source: Alglave, Maranget and Tautschnig, "Herding cats" (2014), for the tests and
 //! their names.
 
-use threadwork::SharedMemory;
 use threadwork::sync::Barrier;
+use threadwork_runtime::SharedMemory;
 
 use crate::case::{Case, Check, OrFail, Property, Random};
 

@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
-use threadwork::{ThreadBound, ThreadLocal, ThreadLocalStorage};
+use threadwork::{ThreadBound, ThreadLocal};
+use threadwork_runtime::ThreadLocalStorage;
 
 use crate::case::{Case, Check, OrFail, Property, Random};
 

@@ -1,6 +1,6 @@
 //! Visibility: what a thread has seen, it does not see undone.
 
-use threadwork::SharedMemory;
+use threadwork_runtime::SharedMemory;
 
 use crate::case::{Case, Check, OrFail, Property, Random};
 

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use threadwork::SharedMemory;
+use threadwork_runtime::SharedMemory;
 use threadwork_workloads::{Measured, share, timed};
 
 use threadwork_workloads::contest::{Entry, entry};

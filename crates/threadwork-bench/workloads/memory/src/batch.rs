@@ -1,6 +1,6 @@
 //! So many adds in single calls, in a batch, and over a run of words.
 
-use threadwork::{AtomicBatch, SharedMemory};
+use threadwork_runtime::{AtomicBatch, SharedMemory};
 use threadwork_workloads::{Measured, timed};
 
 use threadwork_workloads::contest::{Entry, entry};

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use threadwork::CacheAligned;
+use threadwork_runtime::CacheAligned;
 use threadwork_workloads::{Measured, share, timed};
 
 use threadwork_workloads::contest::{Entry, entry};

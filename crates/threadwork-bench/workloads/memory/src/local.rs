@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use threadwork::{ThreadBound, ThreadLocal, ThreadLocalStorage};
+use threadwork::{ThreadBound, ThreadLocal};
+use threadwork_runtime::ThreadLocalStorage;
 use threadwork_workloads::{Measured, share, timed};
 
 use threadwork_workloads::contest::{Entry, entry};

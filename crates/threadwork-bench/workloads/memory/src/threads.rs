@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use threadwork::ThreadManager;
+use threadwork_runtime::ThreadManager;
 use threadwork_workloads::Measured;
 
 use threadwork_workloads::contest::{Entry, entry};

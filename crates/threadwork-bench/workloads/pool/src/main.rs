@@ -32,7 +32,7 @@ impl Pool for Threadwork {
         Threadwork(threadwork::ThreadPool::new(workers as usize).expect("a pool"))
     }
     fn spawn(&self, f: impl FnOnce() + Send + 'static) {
-        drop(self.0.execute(f));
+        self.0.spawn(f);
     }
     fn call(&self, f: impl FnOnce() -> u64 + Send + 'static) -> u64 {
         self.0.execute(f).wait().expect("it does not panic")
