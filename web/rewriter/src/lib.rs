@@ -25,10 +25,15 @@ pub extern "C" fn allocate(length: usize) -> *mut u8 {
 }
 
 /// Rewrites the module that was written, with or without a check of its stack in linear
-/// memory, and with or without looks whether it is to stop. True if there is a new one, false if there is the text of an error.
+/// memory, and with or without looks whether it is to stop. True if there is a new one, false
+/// if there is the text of an error.
 #[unsafe(no_mangle)]
 pub extern "C" fn rewrite(stack_check: bool, stoppable: bool) -> bool {
-    let stopping = if stoppable { Stopping::ByWord } else { Stopping::None };
+    let stopping = if stoppable {
+        Stopping::ByWord
+    } else {
+        Stopping::None
+    };
     let options = Options {
         stopping,
         stack_check,
