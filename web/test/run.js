@@ -66,7 +66,6 @@ function build() {
   cargo('guests', '--package', 'file-programs', ...target, '--target', machine());
   buildC();
   buildExample();
-  if (existsSync(join(REPOSITORY, 'web/rewriter/rewriter.wasm'))) return;
   const { status } = spawnSync(join(REPOSITORY, 'web/rewriter/build.sh'), { stdio: 'inherit' });
   if (status !== 0) {
     throw new Error('the rewriter does not build: rustup target add wasm32-unknown-unknown');
