@@ -204,8 +204,8 @@ pub(crate) const NATIVE: &[Bug] = &[
     bug(
         "what an unwound join holds is not dropped",
         JOIN,
-        "        boundary::discard(unsafe { job.take_work() });",
-        "        std::mem::forget(unsafe { job.take_work() });",
+        "            boundary::discard(work);",
+        "            std::mem::forget(work);",
         "panics::what_the_halves_hold_is_dropped_once",
     ),
     bug(
