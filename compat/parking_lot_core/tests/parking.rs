@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -256,6 +257,38 @@ fn each_wake_up_is_for_one_thread() {
         given
     });
     assert_eq!(given, woken.into_inner());
+}
+
+/// One that is woken for the lock of the queues must not forget those who still sleep for it.
+#[test]
+fn all_who_sleep_for_a_lock_get_it() {
+    const THREADS: usize = 4;
+    static KEYS: Keys = Keys([0; 2]);
+    let (begin, begun) = channel();
+    let (end, ended) = channel();
+    let held = || {
+        for _ in 0..THREADS {
+            let (begin, end) = (begin.clone(), end.clone());
+            // Not in a scope, which would wait for one that sleeps for ever.
+            thread::spawn(move || {
+                begin.send(()).unwrap();
+                // SAFETY: as above; nobody is unparked.
+                unsafe { unpark_one(KEYS.key(), |_| DEFAULT_UNPARK_TOKEN) };
+                end.send(()).unwrap();
+            });
+        }
+        assert_eq!(begun.iter().take(THREADS).count(), THREADS);
+        // They sleep soon, as long as this has the lock.
+        thread::sleep(Duration::from_millis(50));
+        false
+    };
+    // SAFETY: `held` locks nothing, and nor do those that it waits for before they have told it.
+    let result = unsafe { park(KEYS.key(), held, || {}, |_, _| {}, DEFAULT_PARK_TOKEN, None) };
+    assert_eq!(result, ParkResult::Invalid);
+    for got in 0..THREADS {
+        let next = ended.recv_timeout(Duration::from_secs(30));
+        assert!(next.is_ok(), "only {got} got it");
+    }
 }
 
 #[test]

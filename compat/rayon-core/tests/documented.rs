@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use rayon_core::{
-    ThreadPool, ThreadPoolBuilder, Yield, broadcast, current_num_threads, current_thread_index,
-    in_place_scope, join, join_context, scope, scope_fifo, spawn, spawn_fifo, yield_local,
-    yield_now,
+    FnContext, ThreadPool, ThreadPoolBuilder, Yield, broadcast, current_num_threads,
+    current_thread_index, in_place_scope, join, join_context, scope, scope_fifo, spawn, spawn_fifo,
+    yield_local, yield_now,
 };
 
 /// Where a panic ends the program there is nothing to look at.
@@ -65,6 +66,63 @@ fn a_second_half_is_told_whether_it_has_migrated() {
     });
     assert_eq!((a.0, b.0), (false, true));
     assert_ne!(a.1, b.1);
+}
+
+/// Divides as rayon's iterators do, and returns how many pieces there were: half the splits for
+/// each half, and as many as there are threads again for one that has migrated.
+fn pieces(size: usize, splits: usize, migrated: bool, leaf: &(impl Fn() + Sync)) -> usize {
+    if size == 1 || splits == 0 && !migrated {
+        leaf();
+        return 1;
+    }
+    let splits = if migrated {
+        current_num_threads().max(splits / 2)
+    } else {
+        splits / 2
+    };
+    let caller = current_thread_index();
+    let divide = |context: FnContext| {
+        assert_eq!(context.migrated(), current_thread_index() != caller);
+        pieces(size / 2, splits, context.migrated(), leaf)
+    };
+    let (a, b) = join_context(divide, divide);
+    a + b
+}
+
+#[test]
+fn what_does_not_migrate_is_divided_once_for_each_thread() {
+    let alone = pool(1);
+    let count = |leaf: &(dyn Fn() + Sync)| alone.install(|| pieces(1 << 10, 1, false, &|| leaf()));
+    assert_eq!(count(&|| ()), 2);
+    // The thread itself takes the second half, before its join gets there.
+    let taken = AtomicUsize::new(0);
+    let take = || {
+        let took = yield_local() == Some(Yield::Executed);
+        taken.fetch_add(took.into(), Ordering::Relaxed);
+    };
+    assert_eq!(count(&take), 2);
+    assert_eq!(taken.into_inner(), 1);
+    // So it may while it waits.
+    let other = pool(1);
+    let wait = || other.install(|| thread::sleep(Duration::from_millis(1)));
+    assert_eq!(count(&wait), 2);
+}
+
+#[test]
+fn migrated_is_who_runs_on_another_thread() {
+    for threads in [2, 3, 8] {
+        let pool = pool(threads);
+        let other = self::pool(1);
+        for round in 0..50 {
+            let leaf = || match round % 3 {
+                0 => _ = yield_local(),
+                1 => thread::yield_now(),
+                _ => other.install(|| ()),
+            };
+            let count = pool.install(|| pieces(1 << 8, threads, false, &leaf));
+            assert!((2..=1 << 8).contains(&count));
+        }
+    }
 }
 
 #[test]

@@ -92,8 +92,9 @@ impl<R, F: FnOnce(bool) -> R> Work<R> for WithContext<F> {
     }
 }
 
-/// [`join`](crate::join) whose halves are told whether another thread took them: the second may
-/// be. That is run in any case, after a panic of the first, too. On a thread that is no member, `outside` is called instead.
+/// [`join`](crate::join) whose halves are told whether another thread runs them: that may be so of
+/// the second. That is run in any case, after a panic of the first, too. On a thread that is no
+/// member, `outside` is called instead.
 #[inline(always)]
 pub fn join<A, B, RA, RB>(a: A, b: B, outside: impl FnOnce(A, B) -> (RA, RB)) -> (RA, RB)
 where

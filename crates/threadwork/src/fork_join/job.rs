@@ -15,6 +15,7 @@ use std::ptr;
 
 use super::descent::Thief;
 use super::latch::Latch;
+use super::stack::{self, Stack};
 use crate::primitive;
 
 /// What a panic carries.
@@ -61,6 +62,8 @@ pub(super) struct Half {
 pub(super) struct Shared {
     pub(super) latch: Latch,
     pub(super) thief: [Thief; 1],
+    /// Who offered it. An address, by which a thread knows that it is itself.
+    owner: usize,
 }
 
 impl Half {
@@ -111,12 +114,12 @@ impl Half {
         unsafe { cell.get().assume_init() }
     }
 
-    /// Makes it ready to be stolen.
+    /// Makes it ready to be stolen from `owner`, the calling thread.
     ///
     /// # Safety
     ///
     /// `this` is alive, and nobody else knows it yet.
-    pub(super) unsafe fn prepare(this: *const Half) -> *const Job {
+    pub(super) unsafe fn prepare(this: *const Half, owner: &Stack) -> *const Job {
         // SAFETY: alive.
         let half = unsafe { &*this };
         if let Some(run) = half.private.take() {
@@ -126,6 +129,7 @@ impl Half {
             unsafe { &mut *half.shared.get() }.write(Shared {
                 latch: Latch::new(1),
                 thief: [Thief::nobody()],
+                owner: ptr::from_ref(owner).addr(),
             });
         }
         this.cast()
@@ -142,7 +146,7 @@ impl Half {
     }
 }
 
-/// What the second half of a join does, told whether another thread has stolen it.
+/// What the second half of a join does, told whether another thread runs it.
 pub(crate) trait Work<R> {
     /// Whether it is run even after the first half has panicked, when nobody has stolen it.
     const IS_ALWAYS_RUN: bool = false;
@@ -230,7 +234,9 @@ impl<F: Work<R>, R> StackJob<F, R> {
         shared.thief[0].is_me();
         // SAFETY: taken by the caller, who runs it once.
         let work = unsafe { job.take_work() };
-        let result = panic::catch_unwind(AssertUnwindSafe(|| work.run(true)));
+        // One that waits may have taken its own.
+        let stolen = shared.owner != ptr::from_ref(stack::current()).addr();
+        let result = panic::catch_unwind(AssertUnwindSafe(|| work.run(stolen)));
         job.result.with_mut(|cell| {
             // SAFETY: the owner does not look before the latch is open.
             let cell = unsafe { &mut *cell };

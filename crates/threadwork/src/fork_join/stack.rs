@@ -399,6 +399,6 @@ impl Stack {
         let job = unsafe { Half::newer(offered) };
         self.offered.set(job);
         // SAFETY: in the list, and so alive, and private until now.
-        Some(unsafe { Half::prepare(job) })
+        Some(unsafe { Half::prepare(job, self) })
     }
 }
