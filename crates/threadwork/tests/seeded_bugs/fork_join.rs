@@ -212,7 +212,7 @@ pub(crate) const NATIVE: &[Bug] = &[
     bug(
         "a join runs jobs while it takes its second half back",
         STACK,
-        "            self.spawned.put_back(newest);",
+        "            unsafe { self.spawned.put_back(newest) };",
         "            unsafe { self.run(newest) };",
         "scope::a_join_may_spawn_on_the_scope_around_it",
     ),
