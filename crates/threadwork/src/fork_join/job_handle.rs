@@ -258,50 +258,50 @@ mod tests {
         handle
     }
 
-    /// Runs `body` in a scope on a pool's one worker. Of the jobs, all of which are joined, there
+    /// Runs `body` in a scope. Of the jobs, all of which are joined, there
     /// may be left what has been put in the steal queue.
     fn few_are_left(body: for<'a, 'scope> fn(&'a Scope<'scope>, &mut Kept<'a, 'scope>)) {
-        let pool = ThreadPool::new(1).unwrap();
-        let task = pool.execute(move || {
-            scope(|scope| {
-                let mut kept = Vec::new();
-                body(scope, &mut kept);
-                let left = kept.iter().filter(|job| job.strong_count() > 0).count();
-                assert!(left <= PLACES, "{left} are left");
-            });
+        scope(|scope| {
+            let mut kept = Vec::new();
+            body(scope, &mut kept);
+            let left = kept.iter().filter(|job| job.strong_count() > 0).count();
+            assert!(left <= PLACES, "{left} are left");
         });
-        task.wait().unwrap();
     }
 
     /// In whatever order they are joined.
     #[test]
     fn nothing_is_left_of_what_was_joined_out_of_order() {
-        // In the order in which they were spawned, by twos.
-        few_are_left(|scope, kept| {
-            for _ in 0..100 {
-                let (a, b) = (spawn(scope, kept), spawn(scope, kept));
-                assert_eq!(a.join().unwrap() + 1, b.join().unwrap());
-            }
-        });
-        // Always the oldest of eight.
-        few_are_left(|scope, kept| {
-            let mut open = VecDeque::new();
-            for _ in 0..100 {
-                open.push_back(spawn(scope, kept));
-                if open.len() == 8 {
-                    open.pop_front().unwrap().join().unwrap();
+        let pool = ThreadPool::new(1).unwrap();
+        let task = pool.execute(|| {
+            // In the order in which they were spawned, by twos.
+            few_are_left(|scope, kept| {
+                for _ in 0..100 {
+                    let (a, b) = (spawn(scope, kept), spawn(scope, kept));
+                    assert_eq!(a.join().unwrap() + 1, b.join().unwrap());
                 }
-            }
-            for handle in open {
-                handle.join().unwrap();
-            }
+            });
+            // Always the oldest of eight.
+            few_are_left(|scope, kept| {
+                let mut open = VecDeque::new();
+                for _ in 0..100 {
+                    open.push_back(spawn(scope, kept));
+                    if open.len() == 8 {
+                        open.pop_front().unwrap().join().unwrap();
+                    }
+                }
+                for handle in open {
+                    handle.join().unwrap();
+                }
+            });
+            // From the middle outwards, one side after the other.
+            few_are_left(|scope, kept| {
+                let mut open: Vec<_> = (0..100).map(|_| spawn(scope, kept)).collect();
+                while !open.is_empty() {
+                    open.remove(open.len() / 2).join().unwrap();
+                }
+            });
         });
-        // From the middle outwards, one side after the other.
-        few_are_left(|scope, kept| {
-            let mut open: Vec<_> = (0..100).map(|_| spawn(scope, kept)).collect();
-            while !open.is_empty() {
-                open.remove(open.len() / 2).join().unwrap();
-            }
-        });
+        task.wait().unwrap();
     }
 }
