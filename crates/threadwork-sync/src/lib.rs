@@ -131,7 +131,7 @@
 //! | port | `futex` | [`Futex`]: where anything sleeps |
 //! | | `spin` | a watch over a word |
 //! | | `threads` | the futex of threads alone |
-//! | | `wakers` | the table in which futures sleep; words that futures may wait for |
+//! | | `wakers` | the table in which futures sleep; words that futures may wait for; [`look_again`] |
 //! | | `system` | [`System`]: threads, then futures |
 //! | drivers | `waiter` | [`Waiter`]: a slow path; [`block`] |
 //! | | `wait` | [`Wait`]: the same as a future |
@@ -252,3 +252,4 @@ pub use wait_group::{WaitGroup, WaitGroupToken, WaitGroupWaiter};
 #[doc(hidden)]
 pub use waiter::{Resumed, Step};
 pub use waiter::{Waiter, block};
+pub use wakers::look_again;

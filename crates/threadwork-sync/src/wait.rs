@@ -19,7 +19,8 @@ use crate::wakers::{Node, Standing};
 /// Dropping it gives up: it leaves the queue, and passes on a wake-up that it had
 /// got. One that was notified and is neither polled nor dropped (leaked, or held by a
 /// task that does something else) keeps that wake-up from the others. One that was leaked
-/// goes with the object that it waits for, when that is dropped; not when it is moved.
+/// goes with the object that it waits for, when that is dropped; not when it is moved. Who frees
+/// an object's bytes without dropping it calls [`look_again`](crate::look_again).
 ///
 /// A waker that panics stops nobody: the panic ends where the waker is called, or dropped, and
 /// all others are woken. (Without the feature `std` it ends the program.)

@@ -26,7 +26,8 @@
 //! 5. A waker is foreign code. It is called, cloned and dropped with no lock held, and its
 //!    panic ends in [`contain`], so that all others are woken.
 //! 6. No node outlives its word: a [`Word`] that is dropped takes out the nodes of futures
-//!    that were leaked, which would take the wake-ups of the next object at its address.
+//!    that were leaked, which would take the wake-ups of the next object at its address. Where
+//!    objects lie in bytes and are not dropped, who has the bytes calls [`look_again`].
 //!
 //! Sources: Go's `semaRoot` (`runtime/sema.go`) for the tree of queues; E. Coffman and
 //! J. Eve, "File structures using hashing functions" (1970), for the digital search tree.
@@ -34,7 +35,7 @@
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::marker::PhantomPinned;
-use core::ops::Deref;
+use core::ops::{Deref, Range};
 use core::pin::Pin;
 use core::ptr;
 use core::sync::atomic::Ordering;
@@ -320,9 +321,9 @@ impl Queues {
         links.passed == PASSES
     }
 
-    /// Takes out the oldest node that waits for `word`, as notified, unless it came after
-    /// `last`.
-    fn take(&mut self, word: *const AtomicU32, last: u64) -> Option<Waker> {
+    /// Takes out the oldest node that waits for `word`, unless it came after `last`. It is told
+    /// whether it was notified.
+    fn take(&mut self, word: *const AtomicU32, last: u64, notified: bool) -> Option<Waker> {
         // SAFETY: a place in the tree is valid.
         let node = unsafe { *self.place_of(word) };
         // SAFETY: members of queues are valid while the lock is held, which having `self`
@@ -334,8 +335,33 @@ impl Queues {
         unsafe { self.remove(node) };
         // SAFETY: valid, as above; and nobody else uses it now.
         let links = unsafe { &mut *node };
-        links.notified = true;
+        links.notified = notified;
         links.waker.take()
+    }
+
+    /// A word with one of those addresses that is waited for by a node that did not come after
+    /// `last`.
+    fn word_in(&self, addresses: &Range<usize>, last: u64) -> Option<*const AtomicU32> {
+        /// # Safety
+        ///
+        /// The lock is held, and `node` is null or in the tree.
+        unsafe fn below(
+            node: *const Links,
+            addresses: &Range<usize>,
+            last: u64,
+        ) -> Option<*const AtomicU32> {
+            // SAFETY: members of the tree are valid.
+            let links = unsafe { node.as_ref() }?;
+            if addresses.contains(&links.word.addr()) && links.number <= last {
+                return Some(links.word);
+            }
+            // The way to a word ends with its bits, and so does the recursion.
+            // SAFETY: below a member of the tree there are others, or none.
+            let search = |node: &*mut Links| unsafe { below(*node, addresses, last) };
+            links.below.iter().find_map(search)
+        }
+        // SAFETY: having `self` shows that the lock is held.
+        unsafe { below(self.root, addresses, last) }
     }
 }
 
@@ -390,7 +416,7 @@ fn take_each(word: *const AtomicU32, count: u32, each: fn(Waker)) {
         bucket.with(|queues| {
             let last = *last.get_or_insert(queues.numbers);
             while taken < wanted
-                && let Some(waker) = queues.take(word, last)
+                && let Some(waker) = queues.take(word, last, true)
             {
                 batch[taken] = Some(waker);
                 taken += 1;
@@ -405,6 +431,46 @@ fn take_each(word: *const AtomicU32, count: u32, each: fn(Waker)) {
         left -= taken as u32;
         if taken < wanted {
             return;
+        }
+    }
+}
+
+/// Wakes all futures that wait for words in these bytes, and forgets them: one that is polled looks
+/// again at what is there.
+///
+/// For whoever keeps objects of this crate in bytes of its own, as a shared memory does, and does
+/// not drop them: to be called before the bytes are freed, and after other objects were put there.
+/// Else a future that was leaked would take the wake-ups of the next object. It blocks for as
+/// long as it takes to look at all words that futures wait for; when there are none it is one load.
+///
+/// # Example
+///
+/// ```
+/// use threadwork_sync::{Semaphore, look_again};
+///
+/// let semaphore = Semaphore::new(0);
+/// look_again((&raw const semaphore).cast(), size_of::<Semaphore>());
+/// ```
+pub fn look_again(start: *const u8, len: usize) {
+    // Ordering: Relaxed; a future had borrowed what was there, and that has ended, which orders
+    // its addition before this. Whoever begins to wait meanwhile sees what is there now.
+    if TABLE.waiting.load(Ordering::Relaxed) == 0 {
+        return;
+    }
+    let addresses = start.addr()..start.addr().saturating_add(len);
+    for bucket in &TABLE.buckets {
+        let last = bucket.with(|queues| queues.numbers);
+        loop {
+            let waker = bucket.with(|queues| {
+                let word = queues.word_in(&addresses, last)?;
+                queues.take(word, last, false)
+            });
+            let Some(waker) = waker else {
+                break;
+            };
+            // Ordering: Relaxed, as in `take_each`.
+            TABLE.waiting.fetch_sub(1, Ordering::Relaxed);
+            contain(|| waker.wake());
         }
     }
 }

@@ -23,7 +23,8 @@ pub unsafe trait Object: Sized + Sync {}
 impl SharedMemory {
     /// Makes the bytes at `offset` those of `object`, for whoever comes later, and returns
     /// it. For objects that are not new when zeroed: a barrier of several threads, a
-    /// semaphore with permits.
+    /// semaphore with permits. Futures that wait for an object that was there before are woken, and
+    /// look at the new one; threads are not.
     ///
     /// # Errors
     ///
@@ -51,6 +52,7 @@ impl SharedMemory {
         // SAFETY: an object has no padding, and nobody else has a reference to this one.
         let bytes = unsafe { std::slice::from_raw_parts(start, size_of::<T>()) };
         self.segments.copy_in(offset, bytes);
+        threadwork_sync::look_again(at, size_of::<T>());
         // SAFETY: the bytes are there, in one piece and aligned, as long as `self` at
         // least, and accessed by atomics alone. Any bytes make an object.
         Ok(unsafe { &*at.cast() })

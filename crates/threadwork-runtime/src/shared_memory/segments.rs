@@ -258,6 +258,8 @@ impl Piece {
 
 impl Drop for Piece {
     fn drop(&mut self) {
+        // The objects in it are not dropped, and so have leaked futures in the table of wakers.
+        threadwork_sync::look_again(self.allocated.as_ptr(), self.layout.size());
         // SAFETY: it was allocated with this layout, and is freed once.
         unsafe { dealloc(self.allocated.as_ptr(), self.layout) };
     }

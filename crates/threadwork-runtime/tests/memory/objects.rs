@@ -1,5 +1,10 @@
 //! Primitives at offsets.
 
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Wake, Waker};
+
 use threadwork::sync::{
     Barrier, Condvar, Latch, Once, Parker, RawMutex, RawPriorityMutex, RawRwLock, Semaphore,
     System, WaitGroup,
@@ -106,4 +111,77 @@ fn none_crosses_a_page() {
     assert!(memory.rwlock(page - 16).is_ok());
     let outside = memory.latch(2 * page).unwrap_err();
     assert!(matches!(outside, MemoryError::OutOfBounds { .. }));
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Bell(AtomicU32);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn is_ready(future: Pin<&mut impl Future>, bell: &Arc<Bell>) -> bool {
+    let waker = Waker::from(Arc::clone(bell));
+    future.poll(&mut Context::from_waker(&waker)).is_ready()
+}
+
+/// Begins to wait for the semaphores there, with futures that nobody polls or drops. Returns what
+/// their wakers share.
+fn leak(memory: &SharedMemory, offsets: impl Iterator<Item = usize>) -> Arc<Bell> {
+    let lost = Arc::new(Bell::default());
+    for offset in offsets {
+        let semaphore = memory.semaphore(offset).unwrap();
+        let mut future = Box::pin(semaphore.acquire_async());
+        assert!(!is_ready(future.as_mut(), &lost));
+        std::mem::forget(future);
+    }
+    lost
+}
+
+/// A future of an object that is no more has no part in what happens to the next one there.
+#[test]
+#[cfg_attr(miri, ignore = "it leaks")]
+fn a_leaked_future_goes_with_its_memory() {
+    let memory = SharedMemory::new(1, 8).unwrap();
+    memory.grow(4).unwrap();
+    // In all segments, and several at one place.
+    let offsets = (0..memory.size()).step_by(4096);
+    let lost = leak(&memory, offsets.clone().chain(offsets));
+    // Another memory's waits go on.
+    let other = SharedMemory::new(1, 1).unwrap();
+    let bell = Arc::new(Bell::default());
+    let semaphore = other.semaphore(8).unwrap();
+    let mut future = pin!(semaphore.acquire_async());
+    assert!(!is_ready(future.as_mut(), &bell));
+    let clone = memory.clone();
+    drop(memory);
+    assert_eq!(Arc::strong_count(&lost), 161, "the memory is still there");
+    drop(clone);
+    assert_eq!(Arc::strong_count(&lost), 1, "the wakers go with the memory");
+    semaphore.release(1);
+    assert_eq!(bell.0.load(Ordering::Relaxed), 1);
+    assert!(is_ready(future.as_mut(), &bell));
+}
+
+/// The same where another object is placed; who waits there, and is polled, sees that one.
+#[test]
+#[cfg_attr(miri, ignore = "it leaks")]
+fn a_leaked_future_leaves_its_place_to_the_next_object() {
+    let memory = SharedMemory::new(1, 1).unwrap();
+    let lost = leak(&memory, [8, 8, 24].into_iter());
+    let (before, after) = (Arc::new(Bell::default()), Arc::new(Bell::default()));
+    let mut first = pin!(memory.semaphore(8).unwrap().acquire_async());
+    assert!(!is_ready(first.as_mut(), &before));
+    let semaphore = memory.place(8, Semaphore::new(1)).unwrap();
+    assert_eq!(Arc::strong_count(&lost), 2, "the one beside it still waits");
+    assert_eq!(before.0.load(Ordering::Relaxed), 1);
+    assert!(is_ready(first.as_mut(), &before));
+    let mut second = pin!(semaphore.acquire_many_async(2));
+    assert!(!is_ready(second.as_mut(), &after));
+    semaphore.release(2);
+    assert_eq!(after.0.load(Ordering::Relaxed), 1);
+    assert!(is_ready(second.as_mut(), &after));
 }

@@ -172,6 +172,20 @@ pub(crate) const NATIVE: &[Bug] = &[
         "objects::placing_makes_it_new",
     ),
     bug(
+        "a leaked future outlives its memory",
+        SEGMENTS,
+        "        threadwork_sync::look_again(self.allocated.as_ptr(), self.layout.size());\n",
+        "",
+        "objects::a_leaked_future_goes_with_its_memory",
+    ),
+    bug(
+        "a leaked future outlives the object that another is placed over",
+        OBJECTS,
+        "        threadwork_sync::look_again(at, size_of::<T>());\n",
+        "",
+        "objects::a_leaked_future_leaves_its_place_to_the_next_object",
+    ),
+    bug(
         "a batch is not checked before it begins",
         BATCH,
         "            (operation.check)(memory, operation.offset)?;",

@@ -113,7 +113,8 @@ pub unsafe fn spawn(work: impl FnOnce() + Send) {
     let stack = stack::current();
     let job = spawned::allocate(work);
     if stack.membership().is_some() {
-        stack.spawn(job);
+        // SAFETY: nobody else knows it.
+        unsafe { stack.spawn(job) };
     } else {
         // SAFETY: nobody else knows it.
         unsafe { Job::run(job) };

@@ -2,8 +2,9 @@
 //!
 //! Such a job is a spawned one like the others, but for what it does when it is run: it takes
 //! its work out of what it shares with the handle, unless the handle was quicker. So who waits
-//! for a job that nobody has begun does it itself, wherever in whose list it lies; it is left
-//! there empty, or taken away if it is the newest.
+//! for a job that nobody has begun does it itself. It takes it from its list, from between others
+//! if need be: what is done there does not fill the memory until the scope ends. Only from the
+//! steal queue, which is short, no job is taken that lies below others: it is left there empty.
 //!
 //! *Nobody waits for itself.* A handle cannot leave the closure that has spawned the job, nor
 //! that closure's thread. So who waits is always the parent of what it waits for; and what it
@@ -42,7 +43,7 @@ pub struct JobHandle<'a, 'scope, T> {
     /// In the list of this thread, or null if it was run at once. Only compared while the job is
     /// not done, and so not freed.
     job: *const Job,
-    /// When it was spawned.
+    /// When it was spawned; it was the next.
     since: Mark,
     /// See the head of this file.
     _parent_only: PhantomData<*const ()>,
@@ -169,7 +170,7 @@ impl<T> JobHandle<'_, '_, T> {
     pub fn join(self) -> thread::Result<T> {
         let stack = stack::current();
         if !self.is_finished() {
-            if stack.take_if_newest(self.job, self.since) {
+            if stack.take_that(self.job, self.since) {
                 // SAFETY: taken; it is not done, so the address is still this job's.
                 unsafe { Job::run(self.job) };
             } else {
@@ -221,8 +222,12 @@ impl Scope<'_> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::stack;
-    use crate::{ThreadPool, scope};
+    use std::collections::VecDeque;
+    use std::sync::{Arc, Weak};
+
+    use super::super::steal_queue::PLACES;
+    use super::{JobHandle, Promise, stack};
+    use crate::{Scope, ThreadPool, scope};
 
     /// Jobs that were joined are not kept until the scope ends, or a loop of them would fill the
     /// memory.
@@ -234,6 +239,69 @@ mod tests {
                 for i in 0..10 {
                     assert_eq!(scope.spawn_with_handle(move |_| i).join().unwrap(), i);
                     assert!(stack::current().offers_nothing());
+                }
+            });
+        });
+        task.wait().unwrap();
+    }
+
+    /// More than a steal queue holds.
+    const MANY: usize = if cfg!(miri) { 12 } else { 100 };
+
+    /// What jobs and their handles share, as long as the jobs are anywhere.
+    type Kept<'a, 'scope> = Vec<Weak<dyn Promise<'scope, usize> + 'a>>;
+
+    fn spawn<'a, 'scope>(
+        scope: &'a Scope<'scope>,
+        kept: &mut Kept<'a, 'scope>,
+    ) -> JobHandle<'a, 'scope, usize> {
+        let number = kept.len();
+        let handle = scope.spawn_with_handle(move |_| number);
+        kept.push(Arc::downgrade(&handle.shared));
+        handle
+    }
+
+    /// Runs `body` in a scope. Of the jobs, all of which are joined, there
+    /// may be left what has been put in the steal queue.
+    fn few_are_left(body: for<'a, 'scope> fn(&'a Scope<'scope>, &mut Kept<'a, 'scope>)) {
+        scope(|scope| {
+            let mut kept = Vec::new();
+            body(scope, &mut kept);
+            let left = kept.iter().filter(|job| job.strong_count() > 0).count();
+            assert!(left <= PLACES, "{left} are left");
+        });
+    }
+
+    /// In whatever order they are joined.
+    #[test]
+    fn nothing_is_left_of_what_was_joined_out_of_order() {
+        let pool = ThreadPool::new(1).unwrap();
+        let task = pool.execute(|| {
+            // In the order in which they were spawned, by twos.
+            few_are_left(|scope, kept| {
+                for _ in 0..MANY {
+                    let (a, b) = (spawn(scope, kept), spawn(scope, kept));
+                    assert_eq!(a.join().unwrap() + 1, b.join().unwrap());
+                }
+            });
+            // Always the oldest of eight.
+            few_are_left(|scope, kept| {
+                let mut open = VecDeque::new();
+                for _ in 0..MANY {
+                    open.push_back(spawn(scope, kept));
+                    if open.len() == 8 {
+                        open.pop_front().unwrap().join().unwrap();
+                    }
+                }
+                for handle in open {
+                    handle.join().unwrap();
+                }
+            });
+            // From the middle outwards, one side after the other.
+            few_are_left(|scope, kept| {
+                let mut open: Vec<_> = (0..MANY).map(|_| spawn(scope, kept)).collect();
+                while !open.is_empty() {
+                    open.remove(open.len() / 2).join().unwrap();
                 }
             });
         });

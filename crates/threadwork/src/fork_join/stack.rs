@@ -191,8 +191,8 @@ impl Stack {
             if mine {
                 break;
             }
-            // It was spawned: jobs of joins that are newer were unlinked.
-            self.spawned.put_back(newest);
+            // SAFETY: taken back; and it was spawned: jobs of joins that are newer were unlinked.
+            unsafe { self.spawned.put_back(newest) };
         }
         self.offered.set(older);
         mine
@@ -209,9 +209,14 @@ impl Stack {
         Some(job)
     }
 
-    /// Keeps a job that was spawned. Members only.
-    pub(super) fn spawn(&self, job: *const Job) {
-        self.spawned.push(job);
+    /// Keeps a job that was spawned.
+    ///
+    /// # Safety
+    ///
+    /// It was made by [`allocate`](super::spawned::allocate), and nobody else knows it.
+    pub(super) unsafe fn spawn(&self, job: *const Job) {
+        // SAFETY: the caller's promise.
+        unsafe { self.spawned.push(job) };
         if self.has_room() {
             self.offer();
         }
@@ -229,25 +234,28 @@ impl Stack {
     }
 
     fn take_spawned(&self, since: Mark) -> Option<*const Job> {
-        let newest = self.spawned.pop_newest(since);
-        if newest.is_some() || !self.spawned.is_empty() || !self.spawned.has_grown(since) {
-            return newest;
-        }
-        // The newest in the steal queue was spawned, or is the newest of a join there.
-        let shelved = self.unshelve(self.offered.get().cast())?;
-        self.spawned.put_back(shelved);
+        self.take_back_spawned(since);
         self.spawned.pop_newest(since)
     }
 
-    /// Takes that job, if it is the newest that this thread has spawned since then.
-    pub(super) fn take_if_newest(&self, job: *const Job, since: Mark) -> bool {
+    /// Takes that job, the first that this thread has spawned since then, unless somebody else
+    /// has it or may.
+    pub(super) fn take_that(&self, job: *const Job, since: Mark) -> bool {
+        self.take_back_spawned(since);
+        self.spawned.take(job, since)
+    }
+
+    /// Takes the newest job back from the steal queue, if that may have been spawned since then
+    /// and the list is empty.
+    fn take_back_spawned(&self, since: Mark) {
         if self.spawned.is_empty()
-            && self.spawned.has_grown(since)
+            && self.spawned.may_have_shelved(since)
             && let Some(shelved) = self.unshelve(self.offered.get().cast())
         {
-            self.spawned.put_back(shelved);
+            // SAFETY: taken back; and it was spawned: the newest in the steal queue was, or is
+            // the newest of a join there.
+            unsafe { self.spawned.put_back(shelved) };
         }
-        self.spawned.is_newest(job) && self.spawned.pop_newest(since).is_some()
     }
 
     /// Runs a job that the thread has taken, and what that spawns and nobody steals: what is

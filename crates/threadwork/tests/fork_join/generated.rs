@@ -11,12 +11,13 @@
 //! another one, `PROGRAM=<hex>` runs one again and again; `THREADWORK_FULL=1` runs many. Where
 //! there are no processes, as WebAssembly and under Miri, they run in the test itself.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use threadwork::sync::Latch;
-use threadwork::{Scope, TaskError, ThreadPool, blocking, global, join, par, scope};
+use threadwork::{JobHandle, Scope, TaskError, ThreadPool, blocking, global, join, par, scope};
 
 use crate::support::{LONG, Random, often};
 
@@ -32,8 +33,10 @@ enum Node {
     Scope(Vec<Node>),
     /// On the scope that is so many further out than the innermost.
     Spawn(usize, Vec<Node>),
-    /// The same with a handle, for which it waits when it has done the rest.
+    /// The same with a handle, for which it waits when it has done the rest, unless that did.
     Handle(usize, Vec<Node>, Vec<Node>),
+    /// Waits for the handle that is so many further out than the innermost, unless that was done.
+    JoinHandle(usize),
     Par(u32, Vec<Node>),
     Panic,
     Catch(Vec<Node>),
@@ -76,6 +79,9 @@ struct Reader<'a> {
     /// So many threads of a pool may be blocked at once.
     handshakes: usize,
     is_locked: bool,
+    /// So many handles are in reach. They do not leave their thread; and what is done while
+    /// the lock is held must not want it, as an older job may.
+    handles: usize,
 }
 
 impl Reader<'_> {
@@ -89,20 +95,34 @@ impl Reader<'_> {
         (0..count).map(|_| self.node(depth, scopes)).collect()
     }
 
+    /// The same with so many handles in reach.
+    fn nodes_with(&mut self, handles: usize, depth: usize, scopes: usize) -> Vec<Node> {
+        let before = std::mem::replace(&mut self.handles, handles);
+        let nodes = self.nodes(depth, scopes);
+        self.handles = before;
+        nodes
+    }
+
     fn node(&mut self, depth: usize, scopes: usize) -> Node {
         if depth == 0 {
             return self.leaf();
         }
+        if self.handles > 0 && self.below(4) == 1 {
+            return Node::JoinHandle(self.below(self.handles));
+        }
         let depth = depth - 1;
-        match self.below(29) {
+        match self.below(31) {
             0..=3 => self.leaf(),
-            4..=7 => Node::Join(self.nodes(depth, scopes), self.nodes(depth, scopes)),
+            4..=7 => {
+                let first = self.nodes_with(0, depth, scopes);
+                Node::Join(first, self.nodes_with(0, depth, scopes))
+            }
             8..=10 => Node::Scope(self.nodes(depth, scopes + 1)),
             11..=15 if scopes > 0 => {
                 let further = self.below(scopes);
-                Node::Spawn(further, self.nodes(depth, scopes - further))
+                Node::Spawn(further, self.nodes_with(0, depth, scopes - further))
             }
-            16 | 17 => Node::Par(self.below(5) as u32, self.nodes(depth / 2, scopes)),
+            16 | 17 => Node::Par(self.below(5) as u32, self.nodes_with(0, depth / 2, scopes)),
             // Else it would end the program.
             18 if cfg!(panic = "unwind") => Node::Panic,
             19 => Node::Catch(self.nodes(depth, scopes)),
@@ -110,24 +130,37 @@ impl Reader<'_> {
             21 => {
                 let workers = 1 + self.below(MOST_WORKERS);
                 let handling = [Handling::Wait, Handling::Detach, Handling::Cancel][self.below(3)];
-                Node::Task(workers, handling, self.nodes(depth, 0).into())
+                Node::Task(workers, handling, self.nodes_with(0, depth, 0).into())
             }
-            22 => Node::Pool(1 + self.below(3), self.nodes(depth, 0).into()),
+            22 => Node::Pool(1 + self.below(3), self.nodes_with(0, depth, 0).into()),
             23 if self.handshakes > 0 => {
                 self.handshakes -= 1;
                 Node::Handshake(1 + self.below(MOST_WORKERS))
             }
-            24 => Node::Install(1 + self.below(MOST_WORKERS), self.nodes(depth, scopes)),
+            24 => {
+                let workers = 1 + self.below(MOST_WORKERS);
+                Node::Install(workers, self.nodes_with(0, depth, scopes))
+            }
             25 | 26 if !self.is_locked => {
                 self.is_locked = true;
-                let body = self.nodes(depth, scopes);
+                let body = self.nodes_with(0, depth, scopes);
                 self.is_locked = false;
                 Node::Lock(body)
             }
-            27 | 28 if scopes > 0 => {
+            kind @ 27..=30 if scopes > 0 => {
                 let further = self.below(scopes);
-                let job = self.nodes(depth, scopes - further);
-                Node::Handle(further, job, self.nodes(depth, scopes))
+                let job = self.nodes_with(0, depth, scopes - further);
+                self.handles += 1;
+                let rest = if kind < 29 {
+                    self.nodes(depth, scopes)
+                } else {
+                    // Chance alone seldom takes away what lies below a scope that goes on.
+                    let first = Node::JoinHandle(self.below(self.handles));
+                    let more = self.nodes(depth, scopes + 1);
+                    vec![Node::Scope([first].into_iter().chain(more).collect())]
+                };
+                self.handles -= 1;
+                Node::Handle(further, job, rest)
             }
             _ => self.leaf(),
         }
@@ -157,6 +190,7 @@ impl Program {
             leaves: 0,
             handshakes: 4,
             is_locked: false,
+            handles: 0,
         };
         let root = match reader.below(MOST_WORKERS + 1) {
             0 => Root::Outside,
@@ -196,6 +230,14 @@ impl Sure {
             _ => Sure::Perhaps,
         }
     }
+
+    fn not(self) -> Self {
+        match self {
+            Sure::No => Sure::Yes,
+            Sure::Perhaps => Sure::Perhaps,
+            Sure::Yes => Sure::No,
+        }
+    }
 }
 
 /// Runs a program in its head.
@@ -204,6 +246,8 @@ struct Model {
     counts: Vec<(u32, u32)>,
     /// Whether a job of each scope panics, from the outermost.
     scopes: Vec<Sure>,
+    /// Whether each handle was joined, from the outermost.
+    handles: Vec<Sure>,
 }
 
 impl Model {
@@ -211,6 +255,7 @@ impl Model {
         let mut model = Model {
             counts: vec![(0, 0); program.leaves],
             scopes: Vec::new(),
+            handles: Vec::new(),
         };
         model.task(&program.nodes, true);
         model
@@ -255,10 +300,18 @@ impl Model {
             }
             Node::Handle(further, job, rest) => {
                 let panics = self.job(*further, job, is_run);
+                self.handles.push(Sure::No);
                 let rest = self.nodes(rest, is_run);
-                // Nobody joins then.
-                self.panics(*further, panics.and(rest));
+                let joined = self.handles.pop().unwrap();
+                // Nobody joins then, unless it was done before.
+                self.panics(*further, panics.and(rest).and(joined.not()));
                 rest
+            }
+            Node::JoinHandle(further) => {
+                let place = self.handles.len() - 1 - further;
+                let joins = if is_run { Sure::Yes } else { Sure::Perhaps };
+                self.handles[place] = self.handles[place].or(joins);
+                Sure::No
             }
             Node::Par(items, body) => {
                 let (counts, scopes) = (self.counts.clone(), self.scopes.clone());
@@ -358,13 +411,13 @@ impl Drop for TaskToken {
 trait Level<'w>: Sync {
     fn spawn(&self, further: usize, job: &'w [Node], world: &'w Arc<World>);
 
-    /// Spawns with a handle, runs `rest`, and waits.
+    /// Spawns with a handle, runs `rest`, which is given what waits for it, and waits.
     fn spawn_and_join(
         &self,
         further: usize,
         job: &'w [Node],
         world: &'w Arc<World>,
-        rest: &mut dyn FnMut(),
+        rest: &mut dyn FnMut(&dyn Fn()),
     );
 }
 
@@ -385,7 +438,7 @@ impl<'c, 'w: 'c> Level<'w> for Here<'_, 'c, 'w> {
         let token = Token::new(world);
         self.scope.spawn(move |scope| {
             let _token = token;
-            run_all(job, world, Some(&Here { scope, outer }));
+            run_all(job, world, Some(&Here { scope, outer }), None);
         });
     }
 
@@ -394,7 +447,7 @@ impl<'c, 'w: 'c> Level<'w> for Here<'_, 'c, 'w> {
         further: usize,
         job: &'w [Node],
         world: &'w Arc<World>,
-        rest: &mut dyn FnMut(),
+        rest: &mut dyn FnMut(&dyn Fn()),
     ) {
         let outer = self.outer;
         if further > 0 {
@@ -403,21 +456,48 @@ impl<'c, 'w: 'c> Level<'w> for Here<'_, 'c, 'w> {
         }
         let token = Token::new(world);
         let handle = self.scope.spawn_with_handle(move |scope| {
-            run_all(job, world, Some(&Here { scope, outer }));
+            run_all(job, world, Some(&Here { scope, outer }), None);
             token
         });
-        rest();
-        drop(handle.join());
+        let handle = Cell::new(Some(handle));
+        let join = || drop(handle.take().map(JobHandle::join));
+        rest(&join);
+        join();
     }
 }
 
-fn run_all<'w>(nodes: &'w [Node], world: &'w Arc<World>, level: Outer<'_, 'w>) {
+/// What waits for a handle in reach, and for those around it.
+struct Open<'o> {
+    join: &'o dyn Fn(),
+    outer: Option<&'o Open<'o>>,
+}
+
+impl Open<'_> {
+    fn join(&self, further: usize) {
+        match further {
+            0 => (self.join)(),
+            _ => self.outer.unwrap().join(further - 1),
+        }
+    }
+}
+
+fn run_all<'w>(
+    nodes: &'w [Node],
+    world: &'w Arc<World>,
+    level: Outer<'_, 'w>,
+    handles: Option<&Open<'_>>,
+) {
     for node in nodes {
-        run(node, world, level);
+        run(node, world, level, handles);
     }
 }
 
-fn run<'w>(node: &'w Node, world: &'w Arc<World>, level: Outer<'_, 'w>) {
+fn run<'w>(
+    node: &'w Node,
+    world: &'w Arc<World>,
+    level: Outer<'_, 'w>,
+    handles: Option<&Open<'_>>,
+) {
     match node {
         Node::Leaf { number, rounds } => {
             (0..*rounds).for_each(|_| std::hint::spin_loop());
@@ -428,45 +508,49 @@ fn run<'w>(node: &'w Node, world: &'w Arc<World>, level: Outer<'_, 'w>) {
             join(
                 move || {
                     let _token = first;
-                    run_all(a, world, level);
+                    run_all(a, world, level, None);
                 },
                 move || {
                     let _token = second;
-                    run_all(b, world, level);
+                    run_all(b, world, level, None);
                 },
             );
         }
         Node::Scope(body) => scope(|scope| {
             let outer = level;
-            run_all(body, world, Some(&Here { scope, outer }));
+            run_all(body, world, Some(&Here { scope, outer }), handles);
         }),
         Node::Spawn(further, job) => level.unwrap().spawn(*further, job, world),
         Node::Handle(further, job, rest) => {
-            let rest = &mut || run_all(rest, world, level);
+            let rest = &mut |join: &dyn Fn()| {
+                let outer = handles;
+                run_all(rest, world, level, Some(&Open { join, outer }));
+            };
             level.unwrap().spawn_and_join(*further, job, world, rest);
         }
+        Node::JoinHandle(further) => handles.unwrap().join(*further),
         Node::Par(items, body) => par(0..*items).for_each(|_| {
             let _token = Token::new(world);
-            run_all(body, world, level);
+            run_all(body, world, level, None);
         }),
         Node::Panic => resume_unwind(Box::new(TaskToken::new(world))),
         Node::Catch(body) => {
             drop(catch_unwind(AssertUnwindSafe(|| {
-                run_all(body, world, level);
+                run_all(body, world, level, handles);
             })));
         }
-        Node::Blocking(body) => blocking(|| run_all(body, world, level)),
+        Node::Blocking(body) => blocking(|| run_all(body, world, level, handles)),
         Node::Install(workers, body) => {
             let token = Token::new(world);
             let result = pool(*workers).install(move || {
                 let _token = token;
-                run_all(body, world, level);
+                run_all(body, world, level, None);
             });
             assert!(matches!(result, Ok(()) | Err(TaskError::Panicked(_))));
         }
         Node::Lock(body) => {
             let _guard = blocking(|| world.lock.lock());
-            run_all(body, world, level);
+            run_all(body, world, level, None);
         }
         Node::Task(workers, handling, body) => {
             execute(pool(*workers), *handling, body, world);
@@ -494,7 +578,7 @@ fn execute(pool: &ThreadPool, handling: Handling, body: &Arc<[Node]>, world: &Ar
     let begun = has_begun.clone();
     let task = move || {
         begun.store(1, Ordering::Release);
-        run_all(&body, &token.0, None);
+        run_all(&body, &token.0, None, None);
     };
     if matches!(handling, Handling::Detach) {
         pool.spawn(task);
@@ -540,7 +624,7 @@ fn check(bytes: &[u8]) {
     match program.root {
         Root::Pool(workers) => execute(pool(workers), Handling::Wait, &program.nodes, &world),
         Root::Outside => {
-            let run = || run_all(&program.nodes, &world, None);
+            let run = || run_all(&program.nodes, &world, None, None);
             drop(catch_unwind(AssertUnwindSafe(run)));
         }
     }

@@ -69,6 +69,49 @@ fn who_waits_does_that_job_alone() {
     });
 }
 
+/// A scope finds the jobs that are spawned on it after a job of a scope around it was joined
+/// within, which lay below them.
+#[test]
+fn a_handle_may_be_joined_in_a_scope_within() {
+    // All, from the newest on; from the oldest on; only some, from both ends.
+    let orders: [&'static [usize]; 4] = [
+        &[5, 4, 3, 2, 1, 0],
+        &[0, 1, 2, 3, 4, 5],
+        &[5, 0],
+        &[3, 5, 1],
+    ];
+    for order in orders {
+        ends_on_pool(1, move || {
+            let (jobs, done) = (AtomicU64::new(0), AtomicU64::new(0));
+            let count = |count: &AtomicU64| {
+                count.fetch_add(1, Ordering::Relaxed);
+            };
+            scope(|outer| {
+                let job = |_| Some(outer.spawn_with_handle(|_| count(&jobs)));
+                let mut handles: Vec<_> = (0..6).map(job).collect();
+                scope(|inner| {
+                    for &at in order {
+                        handles[at].take().unwrap().join().unwrap();
+                    }
+                    for _ in 0..9 {
+                        inner.spawn(|inner| {
+                            count(&done);
+                            inner.spawn(|_| count(&done));
+                        });
+                    }
+                });
+                // Nothing that is older than the inner scope was run by its end.
+                assert_eq!(jobs.load(Ordering::Relaxed), order.len() as u64);
+                assert_eq!(done.load(Ordering::Relaxed), 18);
+                for handle in handles.into_iter().flatten() {
+                    handle.join().unwrap();
+                }
+            });
+            assert_eq!(jobs.into_inner(), 6);
+        });
+    }
+}
+
 /// While another does the job, its parts are taken by who waits for it.
 #[test]
 fn who_waits_helps() {

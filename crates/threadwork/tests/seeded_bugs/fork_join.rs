@@ -11,6 +11,7 @@ const LATCH: &str = "fork_join/latch.rs";
 const PAR: &str = "fork_join/par.rs";
 const PARTS: &str = "fork_join/parts.rs";
 const SCOPE: &str = "fork_join/scope.rs";
+const SPAWNED: &str = "fork_join/spawned.rs";
 const SORT: &str = "fork_join/sort.rs";
 const STEAL_QUEUE: &str = "fork_join/steal_queue.rs";
 const STACK: &str = "fork_join/stack.rs";
@@ -211,7 +212,7 @@ pub(crate) const NATIVE: &[Bug] = &[
     bug(
         "a join runs jobs while it takes its second half back",
         STACK,
-        "            self.spawned.put_back(newest);",
+        "            unsafe { self.spawned.put_back(newest) };",
         "            unsafe { self.run(newest) };",
         "scope::a_join_may_spawn_on_the_scope_around_it",
     ),
@@ -281,9 +282,16 @@ pub(crate) const NATIVE: &[Bug] = &[
     bug(
         "who waits for a job does what is newest",
         STACK,
-        "self.spawned.is_newest(job) && self",
-        "self",
+        "self.spawned.take(job, since)",
+        "job != std::ptr::null() && self.spawned.pop_newest(since).is_some()",
         "handles::who_waits_does_that_job_alone",
+    ),
+    bug(
+        "a job that is taken from below a mark moves what comes after it below, too",
+        SPAWNED,
+        "        jobs[at].job = ptr::null();\n",
+        "        jobs[at].job = ptr::null();\n        self.next.set(self.next.get() - 1);\n",
+        "handles::a_handle_may_be_joined_in_a_scope_within",
     ),
     bug(
         "nobody knows who does a job that is waited for",
@@ -351,10 +359,19 @@ pub(crate) const NATIVE: &[Bug] = &[
 ];
 
 /// What only the crate itself sees.
-pub(crate) const LIBRARY: &[Bug] = &[bug(
-    "a job that was joined is kept until the scope ends",
-    JOB_HANDLE,
-    "if stack.take_if_newest(self.job, self.since) {",
-    "if stack.take_if_newest(std::ptr::null(), self.since) {",
-    "fork_join::job_handle::tests::what_was_joined_is_gone",
-)];
+pub(crate) const LIBRARY: &[Bug] = &[
+    bug(
+        "a job that was joined is kept until the scope ends",
+        JOB_HANDLE,
+        "if stack.take_that(self.job, self.since) {",
+        "if stack.take_that(std::ptr::null(), self.since) {",
+        "fork_join::job_handle::tests::what_was_joined_is_gone",
+    ),
+    bug(
+        "only the newest job is taken away when it is joined",
+        SPAWNED,
+        "if !ptr::eq(jobs[at].job, job) {",
+        "if !ptr::eq(jobs[at].job, job) || at + 1 != jobs.len() {",
+        "fork_join::job_handle::tests::nothing_is_left_of_what_was_joined_out_of_order",
+    ),
+];
