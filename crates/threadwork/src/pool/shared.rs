@@ -14,7 +14,7 @@ use super::name::{TaskId, TaskName};
 use super::queue::{Next, Queue};
 use super::status::WorkerStatus;
 use super::task::{Raised, TaskRef, WorkerSlot};
-use super::thread_counts::ThreadCounts;
+use super::thread_counts::{Departure, ThreadCounts};
 use super::worker::Worker;
 use crate::boundary::{self, discard};
 use crate::fork_join::Group;
@@ -163,8 +163,9 @@ impl Shared {
 
     /// A worker blocks: another takes its place.
     pub(super) fn substitute(self: &Arc<Self>) {
-        if self.thread_counts.block() && (self.queue.is_drained() || self.start().is_err()) {
-            self.thread_counts.leave();
+        if self.thread_counts.block() {
+            // The one that blocks is there, so this was not the last.
+            self.start_unless_drained();
         }
     }
 
@@ -270,26 +271,28 @@ impl Shared {
         true
     }
 
-    /// A thread leaves its slot, and is still counted.
+    /// A thread leaves its slot, and is still counted: so who counts another finds a slot for it.
     pub(super) fn leave_slot(&self, slot: WorkerSlot) {
-        self.free(&mut self.threads.lock(), slot);
-    }
-
-    /// A spare that nobody has called leaves its slot, and is not counted from then on. Says
-    /// whether it was the last thread.
-    pub(super) fn dismiss(&self, slot: WorkerSlot) -> Option<bool> {
-        // Under the lock, so that who counts itself in its place finds the slot.
         let mut threads = self.threads.lock();
-        let last = self.thread_counts.dismiss_spare()?;
-        self.free(&mut threads, slot);
-        Some(last)
-    }
-
-    fn free(&self, threads: &mut Threads, slot: WorkerSlot) {
         let presence = &self.records[slot.index()].presence;
         // Ordering: Relaxed; the status of a worker is a snapshot.
         presence.store(GONE, Ordering::Relaxed);
         threads.free.push(slot);
+    }
+
+    /// A thread that was dismissed has left its slot, and is not counted from then on. Says
+    /// whether it was the last.
+    pub(super) fn depart(self: &Arc<Self>) -> bool {
+        match self.thread_counts.depart() {
+            Departure::Gone { last } => last,
+            Departure::Replaced => self.start_unless_drained(),
+        }
+    }
+
+    /// Starts a thread that is counted already, if there is anything left to do for it. Says
+    /// whether there is no thread now.
+    fn start_unless_drained(self: &Arc<Self>) -> bool {
+        (self.queue.is_drained() || self.start().is_err()) && self.thread_counts.leave()
     }
 
     pub(super) fn statuses(&self) -> Vec<WorkerStatus> {
