@@ -46,9 +46,23 @@ pub(crate) const NATIVE: &[Bug] = &[
     bug(
         "a thread that was not started is counted",
         THREADS,
-        "self.shared.table.lock().live -= 1;\n                return",
-        "return",
+        "        self.0.table.lock().live -= 1;\n",
+        "",
         "manager::a_thread_that_is_not_started_is_not_counted",
+    ),
+    bug(
+        "a thread that was not started is counted if what it holds panics",
+        THREADS,
+        "let thread = LimitedJoin::spawn(named, run)?;",
+        "let reserved = mem::ManuallyDrop::new(reserved);\n        let thread = LimitedJoin::spawn(named, run).inspect_err(|_| drop(Reserved(&self.shared)))?;",
+        "manager::a_thread_that_is_not_started_is_not_counted_whatever_it_holds",
+    ),
+    bug(
+        "the panics of the threads hit whoever drops the manager",
+        RECORD,
+        "            discard(payload.take());",
+        "            drop(payload.take());",
+        "manager::nobody_is_hit_by_panics_that_nobody_asks_for",
     ),
     bug(
         "a thread that has ended is counted",
@@ -114,11 +128,11 @@ pub(crate) const NATIVE: &[Bug] = &[
         "manager::a_thread_cannot_join_itself",
     ),
     bug(
-        "a join does not wait for the end of the thread",
-        RECORD,
-        "let _ = thread.join();",
-        "drop(thread);",
-        "manager::a_join_waits_for_thread_locals",
+        "a join with a timeout waits for thread-locals without one",
+        THREADS,
+        "        record.wait_gone(deadline)?;\n",
+        "",
+        "manager::a_timeout_is_one_for_thread_locals_too",
     ),
     bug(
         "a join after the timeout is no longer possible",

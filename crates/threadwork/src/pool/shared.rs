@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use threadwork_sync::{CachePadded, Inherited, Latch, Mutex, Priority};
 
@@ -18,7 +18,7 @@ use super::thread_counts::{Departure, ThreadCounts};
 use super::worker::Worker;
 use crate::boundary::{self, discard};
 use crate::fork_join::Group;
-use crate::thread::Builder;
+use crate::thread::{Builder, LimitedJoin};
 
 /// The parts of a pool.
 ///
@@ -60,9 +60,9 @@ const PRESENT: u32 = 1;
 const GONE: u32 = 2;
 
 struct Threads {
-    handles: Vec<Option<JoinHandle<()>>>,
+    handles: Vec<Option<LimitedJoin>>,
     /// Threads that have left their slot to another, and may not have ended yet.
-    leaving: Vec<JoinHandle<()>>,
+    leaving: Vec<LimitedJoin>,
     free: Vec<WorkerSlot>,
 }
 
@@ -107,7 +107,7 @@ impl Shared {
             builder = builder.stack_size(size);
         }
         let shared = self.clone();
-        match builder.spawn(move || Worker::new(shared, slot).work()) {
+        match LimitedJoin::spawn(builder, move || Worker::new(shared, slot).work()) {
             Ok(handle) => {
                 // Ordering: Relaxed; the status of a worker is a snapshot.
                 let _ = self.records[slot.index()].presence.compare_exchange(
@@ -117,7 +117,7 @@ impl Shared {
                     Ordering::Relaxed,
                 );
                 let before = threads.handles[slot.index()].replace(handle);
-                threads.leaving.retain(|thread| !thread.is_finished());
+                threads.leaving.retain(|thread| !thread.gone().is_open());
                 threads.leaving.extend(before);
                 Ok(())
             }
@@ -246,15 +246,19 @@ impl Shared {
         boundary::call(|| task.cancel());
     }
 
-    /// Waits until the last thread has left, or for `timeout`; returns whether it has.
-    pub(super) fn wait_for_end(&self, timeout: Option<Duration>) -> bool {
-        match timeout {
-            None => self.ended.wait(),
-            Some(timeout) => {
-                if !self.ended.wait_timeout(timeout) {
-                    return false;
-                }
+    /// Waits until all threads are gone, thread-locals and all, or for `timeout`.
+    pub(super) fn wait_for_end(&self, timeout: Option<Duration>) {
+        // A time that the clock does not know is for ever.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let opens = |latch: &Latch| match deadline {
+            None => {
+                latch.wait();
+                true
             }
+            Some(deadline) => latch.wait_deadline(deadline),
+        };
+        if !opens(&self.ended) {
+            return;
         }
         let handles: Vec<_> = {
             let mut threads = self.threads.lock();
@@ -265,10 +269,11 @@ impl Shared {
             present.chain(leaving.drain(..)).collect()
         };
         for handle in handles {
-            // It does not panic, and if a thread-local did as it was dropped, it has said so.
-            let _ = handle.join();
+            // One whose thread-locals take longer is left to itself.
+            if opens(handle.gone()) {
+                handle.join();
+            }
         }
-        true
     }
 
     /// A thread leaves its slot, and is still counted: so who counts another finds a slot for it.

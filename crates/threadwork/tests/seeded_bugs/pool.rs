@@ -358,6 +358,13 @@ pub(crate) const NATIVE: &[Bug] = &[
         "dismissed::another_comes_when_its_hook_is_over",
     ),
     bug(
+        "a thread counts as gone before its thread-locals are",
+        "thread/limited.rs",
+        "            LAST.set(Some(opens));",
+        "            drop(opens);",
+        "end::drop_leaves_a_thread_local_that_takes_too_long",
+    ),
+    bug(
         "a deep chain relies on a thread that the system refuses",
         "pool/worker.rs",
         "if (!too_deep || !counts.has_active())",
