@@ -112,7 +112,7 @@ fn its_index_is_its_own_until_its_hook_is_over() {
 /// It is counted as blocked, once, and nobody is started for that.
 #[test]
 fn its_hook_may_block() {
-    let leaving = Leaving::new(3, |go_on| blocking(|| go_on.wait()));
+    let leaving = Leaving::new(4, |go_on| blocking(|| go_on.wait()));
     leaving.take_two_threads(&Latch::new().into());
     let started = leaving.started.clone();
     leaving.end();
