@@ -123,8 +123,8 @@ pub(crate) const NATIVE: &[Bug] = &[
     bug(
         "a thread may wait for itself",
         RECORD,
-        "                return Err(JoinError::Itself { id });",
-        "",
+        "                Err(JoinError::Itself { id })",
+        "                Ok(thread.gone().clone())",
         "manager::a_thread_cannot_join_itself",
     ),
     bug(
@@ -137,8 +137,8 @@ pub(crate) const NATIVE: &[Bug] = &[
     bug(
         "a join after the timeout is no longer possible",
         RECORD,
-        "            Some(_) => return Err(JoinError::TimedOut { id }),",
-        "            Some(_) => {\n                self.state.lock().thread = None;\n                return Err(JoinError::TimedOut { id });\n            }",
+        "            Some(_) => return Err(JoinError::TimedOut { id: self.id }),",
+        "            Some(_) => {\n                self.state.lock().thread = None;\n                return Err(JoinError::TimedOut { id: self.id });\n            }",
         "manager::a_timeout_leaves_the_thread_to_join",
     ),
     bug(
