@@ -160,14 +160,14 @@ impl RuntimeBuilder {
         self
     }
 
-    /// Is called by each thread of the pool after its last task.
+    /// Is called by each thread of the pool after its last task: see [`PoolBuilder::on_exit`].
     pub fn on_exit(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
         self.pool = self.pool.on_exit(hook);
         self
     }
 
-    /// For how long dropping the runtime waits for tasks and threads that run; five seconds
-    /// if nothing is said.
+    /// For how long dropping the runtime waits for tasks and threads that run, and for the
+    /// destructors of their thread-locals; five seconds if nothing is said.
     pub fn drop_timeout(mut self, time: Duration) -> Self {
         self.drop_timeout = time;
         self

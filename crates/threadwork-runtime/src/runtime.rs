@@ -45,8 +45,8 @@ use crate::threads::ThreadManager;
 ///
 /// To drop it ends everything in bounded time: the pool as [`ThreadPool`] says, then
 /// threads of the manager that still run are waited for, both together for
-/// [`drop_timeout`](RuntimeBuilder::drop_timeout) at most. What runs longer is left to
-/// itself. The memory is freed when nobody has a clone of it.
+/// [`drop_timeout`](RuntimeBuilder::drop_timeout) at most. What runs longer, a thread-local's
+/// destructor included, is left to itself. The memory is freed when nobody has a clone of it.
 pub struct ThreadRuntime {
     config: RuntimeConfig,
     drop_timeout: Duration,

@@ -14,10 +14,9 @@ use std::mem;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use threadwork::thread::Builder;
+use threadwork::thread::{Builder, LimitedJoin};
 use threadwork_sync::Mutex;
 
 pub use error::{JoinError, SpawnError, ThreadPanic};
@@ -117,6 +116,16 @@ struct Table {
     records: BTreeMap<ThreadId, Arc<Record>>,
 }
 
+/// That a thread is counted which may not be started: then what its function holds is dropped,
+/// which may panic.
+struct Reserved<'a>(&'a Shared);
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.0.table.lock().live -= 1;
+    }
+}
+
 impl ThreadManager {
     /// A manager of as many threads as the system allows.
     #[must_use]
@@ -158,6 +167,10 @@ impl ThreadManager {
     ///
     /// [`Limit`](SpawnError::Limit) if `max_threads` run, and
     /// [`System`](SpawnError::System).
+    ///
+    /// # Panics
+    ///
+    /// If no thread is started, and what `body` holds panics as it is dropped here.
     pub fn spawn<T, F>(&self, body: F) -> Result<ThreadHandle<T>, SpawnError>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -171,12 +184,16 @@ impl ThreadManager {
     /// # Errors
     ///
     /// As for [`spawn`](Self::spawn).
+    ///
+    /// # Panics
+    ///
+    /// As for [`spawn`](Self::spawn).
     pub fn spawn_with<T, F>(&self, builder: Builder, body: F) -> Result<ThreadHandle<T>, SpawnError>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let id = self.shared.reserve()?;
+        let (id, reserved) = self.shared.reserve()?;
         let record = Arc::new(Record::new(id, builder.get_name().map(str::to_owned)));
         let value = Arc::new(Mutex::new(None));
         let handle = ThreadHandle {
@@ -201,17 +218,14 @@ impl ThreadManager {
             Some(_) => builder,
             None => builder.name(id.to_string()),
         };
-        match named.spawn(run) {
-            Ok(thread) => self.shared.begin(&handle.record, thread),
-            Err(error) => {
-                self.shared.table.lock().live -= 1;
-                return Err(error.into());
-            }
-        }
+        let thread = LimitedJoin::spawn(named, run)?;
+        // The thread itself says when it is not to be counted any more.
+        mem::forget(reserved);
+        self.shared.begin(&handle.record, thread);
         Ok(handle)
     }
 
-    /// Waits for a thread, and throws away what it returns. Blocks.
+    /// Waits until a thread is gone, thread-locals and all, and throws away what it returns. Blocks.
     ///
     /// # Errors
     ///
@@ -228,7 +242,7 @@ impl ThreadManager {
     /// [`JoinError`].
     pub fn join_timeout(&self, id: ThreadId, timeout: Duration) -> Result<(), JoinError> {
         let record = self.shared.find(id)?;
-        self.shared.join(&record, Some(timeout))
+        self.shared.join(&record, deadline(timeout))
     }
 
     /// Lets a thread run on without anybody who joins it.
@@ -241,10 +255,10 @@ impl ThreadManager {
         self.shared.detach(&record)
     }
 
-    /// Waits until all threads have ended that can be joined, also those that are started
-    /// meanwhile, but not the calling one. Blocks.
+    /// Waits until all threads have left their functions that can be joined, also those that are
+    /// started meanwhile, but not the calling one. Blocks.
     ///
-    /// Those whose handles are gone are joined by this. The others can still be joined for
+    /// Those whose handles are gone are joined by this, thread-locals and all. The others can still be joined for
     /// what they return.
     ///
     /// # Errors
@@ -272,17 +286,19 @@ impl ThreadManager {
     /// Does as [`join_all`](Self::join_all), for `timeout` at most, for somebody who does not
     /// ask about panics. Returns whether all have ended.
     pub(crate) fn end_all(&self, timeout: Duration) -> bool {
-        // A time that the clock does not know is for ever.
-        let deadline = Instant::now().checked_add(timeout);
+        let deadline = deadline(timeout);
         while let Some(record) = self.shared.unfinished() {
-            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
-            match record.wait(left) {
-                Ok(()) if record.has_handle() => {}
-                Ok(()) => discard(self.shared.join(&record, None)),
-                Err(JoinError::TimedOut { .. }) => return false,
-                // It was joined by others meanwhile.
-                Err(_) => {}
+            let joined = record
+                .wait(deadline)
+                .and_then(|()| match record.has_handle() {
+                    true => Ok(()),
+                    false => self.shared.join(&record, deadline),
+                });
+            if let Err(JoinError::TimedOut { .. }) = joined {
+                return false;
             }
+            // Another error: it has panicked, or was joined by others meanwhile.
+            discard(joined);
         }
         true
     }
@@ -307,7 +323,7 @@ impl ThreadManager {
 
 impl Shared {
     /// Counts a thread that is to be started, and gives it a number.
-    fn reserve(&self) -> Result<ThreadId, SpawnError> {
+    fn reserve(&self) -> Result<(ThreadId, Reserved<'_>), SpawnError> {
         let mut table = self.table.lock();
         if table.live >= self.max_threads {
             return Err(SpawnError::Limit {
@@ -317,11 +333,11 @@ impl Shared {
         let id = ThreadId(table.next);
         table.next = table.next.saturating_add(1);
         table.live += 1;
-        Ok(id)
+        Ok((id, Reserved(self)))
     }
 
     /// Lists a thread that was started, which waits for it.
-    fn begin(&self, record: &Arc<Record>, thread: JoinHandle<()>) {
+    fn begin(&self, record: &Arc<Record>, thread: LimitedJoin) {
         record.start(thread);
         let mut table = self.table.lock();
         table.records.insert(record.id(), record.clone());
@@ -349,8 +365,9 @@ impl Shared {
         self.table.lock().records.remove(&record.id());
     }
 
-    fn join(&self, record: &Record, timeout: Option<Duration>) -> Result<(), JoinError> {
-        record.wait(timeout)?;
+    fn join(&self, record: &Record, deadline: Option<Instant>) -> Result<(), JoinError> {
+        record.wait(deadline)?;
+        record.wait_gone(deadline)?;
         let joined = record.reap();
         if !matches!(joined, Err(JoinError::AlreadyJoined { .. })) {
             self.forget(record);
@@ -422,18 +439,18 @@ impl<T> ThreadHandle<T> {
         self.joined(None)
     }
 
-    /// [`join`](Self::join), for `timeout` at most. If that passes first, the thread can be
-    /// joined later.
+    /// [`join`](Self::join), for `timeout` at most. If that passes first, in a destructor of one
+    /// of its thread-locals too, the thread can be joined later.
     ///
     /// # Errors
     ///
     /// [`JoinError`].
     pub fn join_timeout(&self, timeout: Duration) -> Result<T, JoinError> {
-        self.joined(Some(timeout))
+        self.joined(deadline(timeout))
     }
 
-    fn joined(&self, timeout: Option<Duration>) -> Result<T, JoinError> {
-        self.shared.join(&self.record, timeout)?;
+    fn joined(&self, deadline: Option<Instant>) -> Result<T, JoinError> {
+        self.shared.join(&self.record, deadline)?;
         match self.value.lock().take() {
             Some(value) => Ok(value),
             None => unreachable!("a thread that has not panicked leaves a value for its one join"),
@@ -475,6 +492,11 @@ impl<T> fmt::Debug for ThreadHandle<T> {
             .field("status", &self.status())
             .finish()
     }
+}
+
+/// When a timeout that begins now is over. A time that the clock does not know is for ever.
+fn deadline(timeout: Duration) -> Option<Instant> {
+    Instant::now().checked_add(timeout)
 }
 
 /// Drops what is the user's, and goes on after its panic, which the panic hook has reported: no

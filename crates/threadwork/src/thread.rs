@@ -19,6 +19,7 @@
 //!   below its stack the memory ends.
 
 mod builder;
+mod limited;
 mod parallelism;
 mod stack;
 
@@ -28,6 +29,9 @@ pub use std::thread::{
 };
 
 pub use builder::Builder;
+/// For `threadwork-runtime`. It changes without notice.
+#[doc(hidden)]
+pub use limited::LimitedJoin;
 pub use parallelism::available_parallelism;
 pub use stack::{check_stack, stack_remaining, stack_size};
 

@@ -5,7 +5,8 @@
 //! | [`ThreadLocal`] | stays; the next thread that takes the index takes it over | the owner of the object; others, if `T: Sync` |
 //! | [`ThreadBound`] | is dropped in that thread | nobody |
 //!
-//! Both drop what is left with the object. `ThreadLocal` is the one to start with: what
+//! Both drop what is left with the object: all of it, if a value panics as it is dropped, too.
+//! `ThreadLocal` is the one to start with: what
 //! threads have gathered is there when they are joined, and to visit it is what most such
 //! objects are for.
 //!
@@ -212,6 +213,10 @@ impl<T: Send> ThreadLocal<T> {
     }
 
     /// Drops the values of all threads.
+    ///
+    /// # Panics
+    ///
+    /// As the first value that panics as it is dropped, once all of them are.
     pub fn clear(&mut self) {
         // SAFETY: `self` is borrowed for change, so nobody has a reference to a value.
         unsafe { self.table.clear() };

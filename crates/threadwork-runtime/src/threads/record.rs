@@ -2,18 +2,20 @@
 //!
 //! # Life
 //!
-//! `Running`, then `Finished` or `Panicked`, and then `ended` opens. `thread` is taken by
+//! `Running`, then `Finished` or `Panicked`, and then `ended` opens. The destructors of its
+//! thread-locals follow, which may take long; then `gone` of `thread` opens. `thread` is taken by
 //! whoever joins or detaches it, which is done once. The record is in the manager's table
 //! until then, and as long as the thread runs.
 
 use std::any::Any;
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::Instant;
 
+use threadwork::thread::LimitedJoin;
 use threadwork_sync::{Latch, Mutex};
 
 use super::error::{JoinError, ThreadPanic};
-use super::{ThreadId, ThreadInfo, ThreadStatus};
+use super::{ThreadId, ThreadInfo, ThreadStatus, discard};
 
 pub(super) struct Record {
     id: ThreadId,
@@ -27,7 +29,7 @@ pub(super) struct Record {
 
 struct State {
     /// Gone once it was joined or detached.
-    thread: Option<JoinHandle<()>>,
+    thread: Option<LimitedJoin>,
     outcome: Outcome,
     /// Somebody has a handle with which to join it.
     has_handle: bool,
@@ -45,6 +47,16 @@ enum Outcome {
     Finished,
     /// The payload, until it is given to who joins.
     Panicked(Option<Box<dyn Any + Send>>),
+}
+
+impl Drop for Record {
+    /// Nobody has asked for the panic, nor is to be hit by that of its payload: least of all whoever
+    /// drops the records of many threads.
+    fn drop(&mut self) {
+        if let Outcome::Panicked(payload) = &mut self.state.get_mut().outcome {
+            discard(payload.take());
+        }
+    }
 }
 
 impl Record {
@@ -67,7 +79,7 @@ impl Record {
     }
 
     /// The thread was started.
-    pub(super) fn start(&self, thread: JoinHandle<()>) {
+    pub(super) fn start(&self, thread: LimitedJoin) {
         self.state.lock().thread = Some(thread);
     }
 
@@ -96,25 +108,39 @@ impl Record {
     }
 
     /// Waits until the thread has left its function.
-    pub(super) fn wait(&self, timeout: Option<Duration>) -> Result<(), JoinError> {
+    pub(super) fn wait(&self, deadline: Option<Instant>) -> Result<(), JoinError> {
+        self.gone()?;
+        self.wait_for(&self.ended, deadline)
+    }
+
+    /// Waits until the thread, which has left its function, has nothing more to do.
+    pub(super) fn wait_gone(&self, deadline: Option<Instant>) -> Result<(), JoinError> {
+        let gone = self.gone()?;
+        self.wait_for(&gone, deadline)
+    }
+
+    /// What another thread may wait for.
+    fn gone(&self) -> Result<Arc<Latch>, JoinError> {
         let id = self.id;
         match &self.state.lock().thread {
-            None => return Err(JoinError::AlreadyJoined { id }),
+            None => Err(JoinError::AlreadyJoined { id }),
             Some(thread) if thread.thread().id() == std::thread::current().id() => {
-                return Err(JoinError::Itself { id });
+                Err(JoinError::Itself { id })
             }
-            Some(_) => {}
+            Some(thread) => Ok(thread.gone().clone()),
         }
-        match timeout {
-            None => self.ended.wait(),
-            Some(timeout) if self.ended.wait_timeout(timeout) => {}
-            Some(_) => return Err(JoinError::TimedOut { id }),
+    }
+
+    fn wait_for(&self, latch: &Latch, deadline: Option<Instant>) -> Result<(), JoinError> {
+        match deadline {
+            None => latch.wait(),
+            Some(deadline) if latch.wait_deadline(deadline) => {}
+            Some(_) => return Err(JoinError::TimedOut { id: self.id }),
         }
         Ok(())
     }
 
-    /// Claims the thread, which has left its function, and waits until it is gone, with its
-    /// thread-locals and its stack.
+    /// Claims the thread, which has nothing more to do, and waits until the system has done with it.
     pub(super) fn reap(&self) -> Result<(), JoinError> {
         let id = self.id;
         let mut state = self.state.lock();
@@ -126,9 +152,7 @@ impl Record {
             Outcome::Running | Outcome::Finished => None,
         };
         drop(state);
-        // An error: the value that nobody asked for has panicked as it was dropped. The
-        // panic was reported when it happened.
-        let _ = thread.join();
+        thread.join();
         match payload {
             None => Ok(()),
             Some(payload) => {

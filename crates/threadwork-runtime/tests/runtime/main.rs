@@ -3,8 +3,9 @@
 // In helpers as in tests, an `unwrap` is an assertion.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::Arc;
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use threadwork::sync::Latch;
@@ -237,6 +238,41 @@ fn drop_does_not_wait_for_ever() {
     go_on.open();
     task.wait().unwrap();
     thread.join().unwrap();
+}
+
+/// Nor for a thread's thread-locals.
+#[test]
+fn drop_does_not_wait_for_thread_locals_for_ever() {
+    struct Waits(Arc<Latch>);
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            self.0.wait();
+        }
+    }
+    thread_local! {
+        static WAITS: RefCell<Option<Waits>> = const { RefCell::new(None) };
+    }
+    let runtime = ThreadRuntime::builder()
+        .config(small())
+        .drop_timeout(Duration::from_millis(10))
+        .build()
+        .unwrap();
+    let go_on = Arc::new(Latch::new());
+    let waits = Waits(go_on.clone());
+    let thread = runtime.threads().spawn(|| WAITS.set(Some(waits))).unwrap();
+    while !thread.is_finished() {
+        std::thread::yield_now();
+    }
+    // Who has a handle may join it later.
+    drop(thread);
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        drop(runtime);
+        sender.send(()).unwrap();
+    });
+    let dropped = receiver.recv_timeout(Duration::from_secs(10));
+    go_on.open();
+    dropped.expect("it waits for the thread-local");
 }
 
 /// A thread of the runtime's may be the one that drops it.

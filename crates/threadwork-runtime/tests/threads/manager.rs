@@ -1,6 +1,8 @@
 //! The thread manager.
 
 use std::num::NonZero;
+#[cfg(panic = "unwind")]
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -284,6 +286,39 @@ fn a_thread_that_is_not_started_is_not_counted() {
 }
 
 #[test]
+#[cfg(panic = "unwind")]
+fn a_thread_that_is_not_started_is_not_counted_whatever_it_holds() {
+    let threads = ThreadManager::with_max_threads(1);
+    let nameless = Builder::new().name("a\0b".into());
+    let bomb = Bomb;
+    let spawn = || threads.spawn_with(nameless, move || drop(bomb)).map(drop);
+    // That is for whoever has called: the closure was his.
+    let panic = std::panic::catch_unwind(AssertUnwindSafe(spawn)).unwrap_err();
+    std::mem::forget(panic);
+    assert_eq!(threads.live(), 0);
+    threads.spawn(|| ()).unwrap().join().unwrap();
+}
+
+/// They are dropped with the manager.
+#[test]
+#[cfg(panic = "unwind")]
+fn nobody_is_hit_by_panics_that_nobody_asks_for() {
+    let threads = ThreadManager::new();
+    for _ in 0..2 {
+        let _ = threads.spawn(|| std::panic::panic_any(Bomb)).unwrap();
+    }
+    while threads
+        .list()
+        .iter()
+        .any(|thread| thread.status == ThreadStatus::Running)
+    {
+        thread::yield_now();
+    }
+    // Or by one of the threads, which hold it for a moment longer.
+    drop(threads);
+}
+
+#[test]
 fn as_many_as_allowed_run_and_no_more() {
     let threads = ThreadManager::with_max_threads(3);
     for _ in 0..rounds(100) {
@@ -475,6 +510,43 @@ fn a_detached_thread_is_forgotten() {
         thread::yield_now();
     }
     assert_eq!(threads.list(), []);
+}
+
+/// A thread-local may take as long as it likes: then the thread is joined later.
+#[test]
+fn a_timeout_is_one_for_thread_locals_too() {
+    thread_local! {
+        static LOCAL: std::cell::RefCell<Option<Waits>> = const { std::cell::RefCell::new(None) };
+    }
+    struct Waits(Arc<Latch>);
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            self.0.wait();
+        }
+    }
+    let threads = ThreadManager::new();
+    let gate = Arc::new(Latch::new());
+    let waits = Waits(gate.clone());
+    let handle = threads.spawn(|| {
+        LOCAL.with(|local| *local.borrow_mut() = Some(waits));
+        7
+    });
+    let handle = handle.unwrap();
+    while !handle.is_finished() {
+        thread::yield_now();
+    }
+    let (sender, receiver) = mpsc::channel();
+    let joins = thread::spawn(move || {
+        let early = handle.join_timeout(SHORT);
+        sender.send(()).unwrap();
+        (early, handle)
+    });
+    let joined = receiver.recv_timeout(LONG / 6);
+    gate.open();
+    joined.expect("the join has no limit");
+    let (early, handle) = joins.join().unwrap();
+    assert!(matches!(early, Err(JoinError::TimedOut { id }) if id == handle.id()));
+    assert_eq!(handle.join_timeout(LONG).unwrap(), 7);
 }
 
 /// When a join returns, the thread's own thread-locals are gone, too.

@@ -114,8 +114,8 @@ impl PoolBuilder {
         self
     }
 
-    /// For how long dropping the pool waits for tasks that run; five seconds if nothing
-    /// is said. See [`ThreadPool`] on its end.
+    /// For how long dropping the pool waits for tasks that run, for hooks, and for the destructors
+    /// of its threads' thread-locals, together; five seconds if nothing is said. See [`ThreadPool`] on its end.
     pub fn drop_timeout(mut self, time: Duration) -> Self {
         self.drop_timeout = time;
         self
@@ -155,7 +155,15 @@ impl PoolBuilder {
         self
     }
 
-    /// Is called by each thread after its last task.
+    /// Is called by each thread after its last task, with the same number: at the end of the pool,
+    /// or when the thread has not been needed for [`keep_alive`](Self::keep_alive).
+    ///
+    /// Until it is over the thread is one of [`max_threads`](Self::max_threads), and counts as one
+    /// that blocks. So it may wait for what it likes, tasks of the pool included, and may execute
+    /// tasks, which are refused at the end of the pool. But while it takes its time a task that
+    /// blocks may find no thread to work in its place, and what is queued waits for the hook. The
+    /// end of the pool waits for it, [as long as for a task](Self::drop_timeout). A panic in it is
+    /// reported as any, and the thread ends.
     pub fn on_exit(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
         self.on_exit = Some(Arc::new(hook));
         self

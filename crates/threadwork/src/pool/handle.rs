@@ -139,6 +139,10 @@ impl<T> TaskHandle<T> {
     ///
     /// What the closure holds is dropped here and now.
     ///
+    /// # Panics
+    ///
+    /// If that panics as it is dropped. The task is cancelled all the same.
+    ///
     /// ```
     /// use threadwork::{TaskError, ThreadPool};
     ///

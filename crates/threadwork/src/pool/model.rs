@@ -11,7 +11,7 @@ use super::lanes::{Lanes, Taken};
 use super::name::TaskId;
 use super::queue::{Next, Queue};
 use super::task::{Finish, Label, Outcome, Raised, TaskRef, WorkerSlot};
-use super::thread_counts::ThreadCounts;
+use super::thread_counts::{Departure, ThreadCounts};
 use crate::error::TaskError;
 
 /// A task, as its queue has it.
@@ -227,22 +227,23 @@ impl Crew {
         self.0.unblock();
     }
 
-    /// What a worker does between two tasks: rests if there is one too many. False if it is
-    /// to leave.
+    /// What a worker does between two tasks: rests if there is one too many. False if it was
+    /// dismissed.
     pub fn pause(&self, is_over: impl Fn() -> bool) -> bool {
         let some_time = Duration::from_secs(1);
-        !self.0.retire()
-            || self
-                .0
-                .rest(some_time, is_over, || self.0.dismiss_spare())
-                .is_none()
+        !self.0.retire() || !self.0.rest(some_time, is_over, || self.0.dismiss_spare())
+    }
+
+    /// One that was dismissed departs. Returns whether a thread is to be started.
+    pub fn depart(&self) -> bool {
+        self.0.depart() == Departure::Replaced
     }
 
     /// The same, but never leaves before it is called.
     pub fn pause_for_ever(&self, is_over: impl Fn() -> bool) {
         if self.0.retire() {
             let some_time = Duration::from_secs(1);
-            assert!(self.0.rest(some_time, is_over, || None::<()>).is_none());
+            assert!(!self.0.rest(some_time, is_over, || false));
         }
     }
 

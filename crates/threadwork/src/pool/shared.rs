@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use threadwork_sync::{CachePadded, Inherited, Latch, Mutex, Priority};
 
@@ -14,11 +14,11 @@ use super::name::{TaskId, TaskName};
 use super::queue::{Next, Queue};
 use super::status::WorkerStatus;
 use super::task::{Raised, TaskRef, WorkerSlot};
-use super::thread_counts::ThreadCounts;
+use super::thread_counts::{Departure, ThreadCounts};
 use super::worker::Worker;
 use crate::boundary::{self, discard};
 use crate::fork_join::Group;
-use crate::thread::Builder;
+use crate::thread::{Builder, LimitedJoin};
 
 /// The parts of a pool.
 ///
@@ -60,9 +60,9 @@ const PRESENT: u32 = 1;
 const GONE: u32 = 2;
 
 struct Threads {
-    handles: Vec<Option<JoinHandle<()>>>,
+    handles: Vec<Option<LimitedJoin>>,
     /// Threads that have left their slot to another, and may not have ended yet.
-    leaving: Vec<JoinHandle<()>>,
+    leaving: Vec<LimitedJoin>,
     free: Vec<WorkerSlot>,
 }
 
@@ -107,7 +107,7 @@ impl Shared {
             builder = builder.stack_size(size);
         }
         let shared = self.clone();
-        match builder.spawn(move || Worker::new(shared, slot).work()) {
+        match LimitedJoin::spawn(builder, move || Worker::new(shared, slot).work()) {
             Ok(handle) => {
                 // Ordering: Relaxed; the status of a worker is a snapshot.
                 let _ = self.records[slot.index()].presence.compare_exchange(
@@ -117,7 +117,7 @@ impl Shared {
                     Ordering::Relaxed,
                 );
                 let before = threads.handles[slot.index()].replace(handle);
-                threads.leaving.retain(|thread| !thread.is_finished());
+                threads.leaving.retain(|thread| !thread.gone().is_open());
                 threads.leaving.extend(before);
                 Ok(())
             }
@@ -163,8 +163,9 @@ impl Shared {
 
     /// A worker blocks: another takes its place.
     pub(super) fn substitute(self: &Arc<Self>) {
-        if self.thread_counts.block() && (self.queue.is_drained() || self.start().is_err()) {
-            self.thread_counts.leave();
+        if self.thread_counts.block() {
+            // The one that blocks is there, so this was not the last.
+            self.start_unless_drained();
         }
     }
 
@@ -245,15 +246,19 @@ impl Shared {
         boundary::call(|| task.cancel());
     }
 
-    /// Waits until the last thread has left, or for `timeout`; returns whether it has.
-    pub(super) fn wait_for_end(&self, timeout: Option<Duration>) -> bool {
-        match timeout {
-            None => self.ended.wait(),
-            Some(timeout) => {
-                if !self.ended.wait_timeout(timeout) {
-                    return false;
-                }
+    /// Waits until all threads are gone, thread-locals and all, or for `timeout`.
+    pub(super) fn wait_for_end(&self, timeout: Option<Duration>) {
+        // A time that the clock does not know is for ever.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let opens = |latch: &Latch| match deadline {
+            None => {
+                latch.wait();
+                true
             }
+            Some(deadline) => latch.wait_deadline(deadline),
+        };
+        if !opens(&self.ended) {
+            return;
         }
         let handles: Vec<_> = {
             let mut threads = self.threads.lock();
@@ -264,32 +269,35 @@ impl Shared {
             present.chain(leaving.drain(..)).collect()
         };
         for handle in handles {
-            // It does not panic, and if a thread-local did as it was dropped, it has said so.
-            let _ = handle.join();
+            // One whose thread-locals take longer is left to itself.
+            if opens(handle.gone()) {
+                handle.join();
+            }
         }
-        true
     }
 
-    /// A thread leaves its slot, and is still counted.
+    /// A thread leaves its slot, and is still counted: so who counts another finds a slot for it.
     pub(super) fn leave_slot(&self, slot: WorkerSlot) {
-        self.free(&mut self.threads.lock(), slot);
-    }
-
-    /// A spare that nobody has called leaves its slot, and is not counted from then on. Says
-    /// whether it was the last thread.
-    pub(super) fn dismiss(&self, slot: WorkerSlot) -> Option<bool> {
-        // Under the lock, so that who counts itself in its place finds the slot.
         let mut threads = self.threads.lock();
-        let last = self.thread_counts.dismiss_spare()?;
-        self.free(&mut threads, slot);
-        Some(last)
-    }
-
-    fn free(&self, threads: &mut Threads, slot: WorkerSlot) {
         let presence = &self.records[slot.index()].presence;
         // Ordering: Relaxed; the status of a worker is a snapshot.
         presence.store(GONE, Ordering::Relaxed);
         threads.free.push(slot);
+    }
+
+    /// A thread that was dismissed has left its slot, and is not counted from then on. Says
+    /// whether it was the last.
+    pub(super) fn depart(self: &Arc<Self>) -> bool {
+        match self.thread_counts.depart() {
+            Departure::Gone { last } => last,
+            Departure::Replaced => self.start_unless_drained(),
+        }
+    }
+
+    /// Starts a thread that is counted already, if there is anything left to do for it. Says
+    /// whether there is no thread now.
+    fn start_unless_drained(self: &Arc<Self>) -> bool {
+        (self.queue.is_drained() || self.start().is_err()) && self.thread_counts.leave()
     }
 
     pub(super) fn statuses(&self) -> Vec<WorkerStatus> {

@@ -12,6 +12,10 @@
 //! waits finds a worker for what it waits for. When a blocked one comes back there is one
 //! too many, until the next worker between two tasks makes itself spare.
 //!
+//! A spare that leaves is *dismissed*, and counts as blocked from then until it *departs*: until
+//! nothing that it does, its hook included, needs the slot, which another may have then. Should
+//! others have blocked meanwhile, and found no thread to start, one is started in its place.
+//!
 //! # No spare sleeps on
 //!
 //! A spare sleeps for a permit of `calls`. Whoever takes one off the count gives a permit
@@ -47,6 +51,18 @@ enum Substitute {
     Nobody,
     Spare,
     Thread,
+}
+
+/// What becomes of the count of one that departs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Departure {
+    /// A thread is to be started in its place, which is counted already.
+    Replaced,
+    /// It is not counted any more.
+    Gone {
+        /// It was the last.
+        last: bool,
+    },
 }
 
 #[derive(Clone, Copy)]
@@ -120,38 +136,46 @@ impl ThreadCounts {
     }
 
     /// Sleeps, after a worker has made itself spare, until it is called. When that takes
-    /// longer than `keep_alive` it asks `leave`, which calls
-    /// [`dismiss_spare`](Self::dismiss_spare), and returns what that says if it may.
-    pub(crate) fn rest<T>(
+    /// longer than `keep_alive` it asks `leave`, which is
+    /// [`dismiss_spare`](Self::dismiss_spare). Returns whether it leaves.
+    pub(crate) fn rest(
         &self,
         keep_alive: Duration,
         is_over: impl Fn() -> bool,
-        leave: impl Fn() -> Option<T>,
-    ) -> Option<T> {
+        leave: impl Fn() -> bool,
+    ) -> bool {
         if is_over() {
             self.recall();
         }
         loop {
             if let Some(call) = self.calls.acquire_timeout(keep_alive) {
                 call.forget();
-                return None;
+                return false;
             }
-            let left = leave();
-            if left.is_some() {
-                return left;
+            if leave() {
+                return true;
             }
         }
     }
 
-    /// A spare leaves, unless each one that is there has been called. Says whether it was
-    /// the last thread.
-    pub(crate) fn dismiss_spare(&self) -> Option<bool> {
-        let mut last = false;
+    /// A spare is dismissed, unless each one that is there has been called.
+    pub(crate) fn dismiss_spare(&self) -> bool {
+        self.change(|counts| (counts.spares() > 0).then(|| counts.0 - SPARE + BLOCKED))
+    }
+
+    /// One that was dismissed has left its slot.
+    pub(crate) fn depart(&self) -> Departure {
+        let mut departure = Departure::Replaced;
         self.change(|counts| {
-            last = counts.threads() == 1;
-            (counts.spares() > 0).then(|| counts.0 - SPARE - THREAD)
-        })
-        .then_some(last)
+            if counts.active() < self.size {
+                departure = Departure::Replaced;
+                return Some(counts.0 - BLOCKED);
+            }
+            let last = counts.threads() == 1;
+            departure = Departure::Gone { last };
+            Some(counts.0 - BLOCKED - THREAD)
+        });
+        departure
     }
 
     /// It is over: all spares are active again.
@@ -191,7 +215,7 @@ impl ThreadCounts {
     fn change(&self, mut next: impl FnMut(Counts) -> Option<u64>) -> bool {
         let mut now = self.counts.load(Ordering::Relaxed);
         while let Some(next) = next(Counts(now)) {
-            // Ordering: AcqRel, for `dismiss_spare`, which is a way to leave, and so that who
+            // Ordering: AcqRel, for `depart`, which is a way to leave, and so that who
             // retires after a recall sees why that was.
             match self
                 .counts

@@ -61,7 +61,8 @@ use crate::fork_join::{Group, Scope, scope};
 /// [`shutdown_now`](Self::shutdown_now) with a limit on the time: what is queued is
 /// cancelled (its handles say so; of tasks whose handles were dropped **nobody is told**), and
 /// what runs is waited for, up to [`drop_timeout`](PoolBuilder::drop_timeout). A task that runs
-/// longer is left to itself; its thread ends with it. So a pool that goes out of scope, by an
+/// longer is left to itself; its thread ends with it. The same goes for a hook, and for the
+/// destructor of a thread-local. So a pool that goes out of scope, by an
 /// error or a panic too, takes no work with it into the background, as far as that is possible,
 /// and does not hang on it. Whoever wants the queued work done says so, by `shutdown`, by
 /// [`wait_all`](Self::wait_all), or once for the pool by
@@ -140,6 +141,10 @@ impl ThreadPool {
     /// A panic of `f`, and that the pool has been shut down, is told by the handle. A task
     /// whose handle was dropped runs all the same, unless the pool is dropped before it begins:
     /// see [the end](Self#the-end).
+    ///
+    /// # Panics
+    ///
+    /// If the pool has been shut down, and what `f` holds panics as it is dropped here.
     pub fn execute<T, F>(&self, f: F) -> TaskHandle<T>
     where
         T: Send + 'static,
@@ -154,6 +159,10 @@ impl ThreadPool {
     /// A panic of `f` ends the task, and the panic hook tells of it. Once the pool has been shut
     /// down `f` is dropped unrun; and so it is if the pool is dropped before it begins: see
     /// [the end](Self#the-end).
+    ///
+    /// # Panics
+    ///
+    /// As for [`execute`](Self::execute).
     ///
     /// # Example
     ///
@@ -434,6 +443,10 @@ impl TaskBuilder<'_> {
     }
 
     /// Has a worker run `f`. Never blocks.
+    ///
+    /// # Panics
+    ///
+    /// As for [`ThreadPool::execute`].
     pub fn execute<T, F>(self, f: F) -> TaskHandle<T>
     where
         T: Send + 'static,
@@ -451,6 +464,10 @@ impl TaskBuilder<'_> {
     }
 
     /// Has a worker run `f`, without a handle: see [`ThreadPool::spawn`].
+    ///
+    /// # Panics
+    ///
+    /// As for [`ThreadPool::execute`].
     pub fn spawn<F>(self, f: F)
     where
         F: FnOnce() + Send + 'static,

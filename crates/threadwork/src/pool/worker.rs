@@ -43,11 +43,12 @@ pub(super) struct Worker {
 }
 
 /// Why a worker leaves.
+#[derive(PartialEq)]
 enum Leaving {
     /// There will be nothing more to do.
     Drained,
     /// It was spare for long enough.
-    Dismissed { last: bool },
+    Dismissed,
 }
 
 thread_local! {
@@ -70,7 +71,8 @@ impl Worker {
     /// The worker of this thread, in a slot that is its own.
     pub(super) fn new(shared: Arc<Shared>, slot: WorkerSlot) -> Self {
         let member = loop {
-            // Whoever had this slot before gives its place in the group up in a moment.
+            // Whoever had this slot before has given its place in the group up. A look may miss
+            // it where others come and go at the same time.
             match shared.group.enter() {
                 Some(member) => break member,
                 None => thread::yield_now(),
@@ -109,6 +111,8 @@ impl Worker {
             self.record().come();
             self.shared.plan.start_hook(self.slot);
             let leaving = self.serve();
+            // One that is dismissed counts as blocked, whatever its hook waits for.
+            self.is_blocked.set(leaving == Leaving::Dismissed);
             self.shared.plan.exit_hook(self.slot);
             self.forget_children(true);
             leaving
@@ -118,15 +122,16 @@ impl Worker {
             shared,
             slot,
             member,
+            token,
             ..
         } = self;
         drop(member);
+        drop(token);
+        // All that it does in its slot is done: another may have that, and its count.
+        shared.leave_slot(slot);
         let last = match leaving {
-            Leaving::Dismissed { last } => last,
-            Leaving::Drained => {
-                shared.leave_slot(slot);
-                shared.thread_counts.leave()
-            }
+            Leaving::Dismissed => shared.depart(),
+            Leaving::Drained => shared.thread_counts.leave(),
         };
         if last {
             shared.ended.open();
@@ -152,8 +157,8 @@ impl Worker {
                 if mem::take(&mut helped) {
                     shared.group.leave_jobs();
                 }
-                if let Some(last) = self.rest() {
-                    return Leaving::Dismissed { last };
+                if self.rest() {
+                    return Leaving::Dismissed;
                 }
             }
             let next = shared.queue.take(mem::take(&mut finished));
@@ -196,8 +201,9 @@ impl Worker {
         }
     }
 
-    /// Has nothing to do until it is called, or for long enough to leave.
-    fn rest(&self) -> Option<bool> {
+    /// Has nothing to do until it is called, or for long enough to leave. Returns whether it
+    /// leaves.
+    fn rest(&self) -> bool {
         self.record().publish(None);
         if self.shared.queue.has_work() {
             // It may have been woken for that.
@@ -206,7 +212,7 @@ impl Worker {
         self.shared.thread_counts.rest(
             self.shared.plan.keep_alive,
             || self.shared.queue.is_drained(),
-            || self.shared.dismiss(self.slot),
+            || self.shared.thread_counts.dismiss_spare(),
         )
     }
 

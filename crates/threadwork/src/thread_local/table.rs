@@ -8,14 +8,17 @@
 //! Invariant: a slot is set by the thread that has its index, and emptied by whoever then
 //! owns the value.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use threadwork_sync::CachePadded;
 
 use super::thread_index::NONE;
+use crate::boundary;
 
 /// How many slots are in the object, and in the first row.
 const NEAR: usize = 16;
@@ -152,17 +155,37 @@ impl<T> Table<T> {
         NonNull::new(value.cast())
     }
 
-    /// Drops all values.
+    /// Drops all values. Should some of them panic, the first panic goes on when all are dropped.
     ///
     /// # Safety
     ///
     /// As for [`take`](Self::take), but that others may take values at the same time.
     pub(super) unsafe fn clear(&self) {
+        // SAFETY: the caller's promise.
+        if let Some(panic) = unsafe { self.empty() } {
+            resume_unwind(panic);
+        }
+    }
+
+    /// Drops all values, and returns the first panic.
+    ///
+    /// # Safety
+    ///
+    /// As for [`clear`](Self::clear).
+    unsafe fn empty(&self) -> Option<Box<dyn Any + Send>> {
+        let mut first = None;
         let mut cursor = Cursor::default();
         while let Some(index) = cursor.next(self) {
             // SAFETY: the caller's promise.
-            drop(unsafe { self.take(index) });
+            let value = unsafe { self.take(index) };
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+                match first {
+                    None => first = Some(panic),
+                    Some(_) => boundary::discard(panic),
+                }
+            }
         }
+        first
     }
 }
 
@@ -200,7 +223,7 @@ fn length(row: usize) -> usize {
 impl<T> Drop for Table<T> {
     fn drop(&mut self) {
         // SAFETY: nobody has a reference into a table that is dropped.
-        unsafe { self.clear() };
+        let panic = unsafe { self.empty() };
         for (number, row) in self.far.iter_mut().enumerate() {
             let row = *row.get_mut();
             if !row.is_null() {
@@ -208,6 +231,9 @@ impl<T> Drop for Table<T> {
                 // SAFETY: `make_row` made it of a box of this length.
                 drop(unsafe { Box::from_raw(row) });
             }
+        }
+        if let Some(panic) = panic {
+            resume_unwind(panic);
         }
     }
 }

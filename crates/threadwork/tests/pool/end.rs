@@ -265,6 +265,34 @@ thread_local! {
     static AT_END: Cell<AtEnd> = const { Cell::new(AtEnd(None)) };
 }
 
+/// A thread that has left the pool, and whose thread-locals are not to be waited for any longer.
+#[test]
+fn drop_leaves_a_thread_local_that_takes_too_long() {
+    let builder = ThreadPool::builder().pool_size(1);
+    let pool = builder.drop_timeout(Duration::from_millis(1));
+    let pool = Arc::new(pool.build().unwrap());
+    let (inside, go_on) = (Arc::new(Latch::new()), Arc::new(Latch::new()));
+    pool.spawn({
+        let (pool, inside, go_on) = (pool.clone(), inside.clone(), go_on.clone());
+        move || {
+            AT_END.set(AtEnd(Some(Box::new(move || {
+                inside.open();
+                go_on.wait();
+            }))));
+            pool.shutdown();
+        }
+    });
+    inside.wait();
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        drop(Arc::into_inner(pool).unwrap());
+        sender.send(()).unwrap();
+    });
+    let dropped = receiver.recv_timeout(Duration::from_secs(10));
+    go_on.open();
+    dropped.expect("it waits for the thread-local");
+}
+
 /// The last of a pool is dropped by one of its own threads, which has left it and is not over.
 #[test]
 fn a_pool_may_end_in_a_thread_local_of_its_own_thread() {

@@ -16,6 +16,7 @@ mod support;
 
 #[cfg(panic = "unwind")]
 mod boundaries;
+mod dismissed;
 mod end;
 mod execute;
 mod handles;

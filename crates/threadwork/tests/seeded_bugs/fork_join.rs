@@ -317,8 +317,8 @@ pub(crate) const NATIVE: &[Bug] = &[
     bug(
         "a worker that rests leaves jobs to nobody",
         "pool/worker.rs",
-        "                    shared.group.leave_jobs();\n                }\n                if let Some(last)",
-        "                }\n                if let Some(last)",
+        "                    shared.group.leave_jobs();\n                }\n                if self.rest()",
+        "                }\n                if self.rest()",
         "generated::programs_agree_with_the_model",
     ),
     bug(

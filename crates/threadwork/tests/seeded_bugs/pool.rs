@@ -256,6 +256,13 @@ pub(crate) const BUGS: &[Bug] = &[
         caught_by: "pool_thread_counts::a_spare_is_called_or_has_left",
     },
     Bug {
+        name: "who departs leaves its place empty",
+        file: "pool/thread_counts.rs",
+        from: "            if counts.active() < self.size {\n                departure",
+        to: "            if counts.active() < self.size && false {\n                departure",
+        caught_by: "pool_thread_counts::a_spare_is_called_or_has_left",
+    },
+    Bug {
         name: "who makes itself spare does not ask whether it is over",
         file: "pool/thread_counts.rs",
         from: "        if is_over() {",
@@ -328,6 +335,34 @@ pub(crate) const NATIVE: &[Bug] = &[
         "            self.forget_children(true);\n            leaving",
         "            leaving",
         "workers::a_hook_may_execute_tasks",
+    ),
+    bug(
+        "the slot of a thread is another's before its hook is over",
+        "pool/worker.rs",
+        "                    return Leaving::Dismissed;",
+        "                    shared.leave_slot(self.slot);\n                    return Leaving::Dismissed;",
+        "dismissed::its_index_is_its_own_until_its_hook_is_over",
+    ),
+    bug(
+        "what the hook of a thread that leaves waits for is counted twice",
+        "pool/worker.rs",
+        "            self.is_blocked.set(leaving == Leaving::Dismissed);\n",
+        "",
+        "dismissed::its_hook_may_block",
+    ),
+    bug(
+        "nobody is started in the place of a thread that leaves",
+        "pool/shared.rs",
+        "Departure::Replaced => self.start_unless_drained(),",
+        "Departure::Replaced => self.thread_counts.leave(),",
+        "dismissed::another_comes_when_its_hook_is_over",
+    ),
+    bug(
+        "a thread counts as gone before its thread-locals are",
+        "thread/limited.rs",
+        "            LAST.set(Some(opens));",
+        "            drop(opens);",
+        "end::drop_leaves_a_thread_local_that_takes_too_long",
     ),
     bug(
         "a deep chain relies on a thread that the system refuses",

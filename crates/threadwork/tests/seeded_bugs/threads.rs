@@ -80,6 +80,13 @@ pub(crate) const NATIVE: &[Bug] = &[
         "thread_local::rows_that_nobody_uses_are_skipped",
     ),
     bug(
+        "a value that panics saves the others from being dropped",
+        TABLE,
+        "                    None => first = Some(panic),",
+        "                    None => return Some(panic),",
+        "thread_local::all_values_are_dropped_if_one_panics",
+    ),
+    bug(
         "a row is replaced by another",
         TABLE,
         "        let made = self.far[number].compare_exchange(\n            ptr::null_mut(),\n            slots.cast(),\n            Ordering::Release,\n            Ordering::Relaxed,\n        );",
@@ -135,8 +142,8 @@ pub(crate) const MIRI: &[Bug] = &[
     bug(
         "values are not dropped with the table",
         TABLE,
-        "        unsafe { self.clear() };\n        for",
-        "        for",
+        "        let panic = unsafe { self.empty() };\n        for",
+        "        let panic: Option<Box<dyn Any + Send>> = None;\n        for",
         "thread_local::each_value_is_dropped_once",
     ),
 ];

@@ -316,6 +316,38 @@ fn each_value_is_dropped_once() {
     assert_eq!(census.living(), 0);
 }
 
+/// Near ones and far ones, by the object and by `clear`; the first panic is for who has called.
+#[test]
+#[cfg(panic = "unwind")]
+fn all_values_are_dropped_if_one_panics() {
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    struct Panics(#[expect(dead_code, reason = "it counts")] Counted);
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            resume_unwind(Box::new("dropped"));
+        }
+    }
+    let census = Census::default();
+    let ends: [fn(ThreadLocal<Panics>); 2] = [drop, |mut local| local.clear()];
+    for end in ends {
+        let local = ThreadLocal::new();
+        let all_are_there = Barrier::new(20);
+        thread::scope(|scope| {
+            for _ in 0..20 {
+                scope.spawn(|| {
+                    local.with_or(|| Panics(census.birth()), |_| ());
+                    all_are_there.wait();
+                });
+            }
+        });
+        assert_eq!(census.living(), 20);
+        let panic = catch_unwind(AssertUnwindSafe(|| end(local))).unwrap_err();
+        assert_eq!(panic.downcast_ref(), Some(&"dropped"));
+        assert_eq!(census.living(), 0);
+    }
+}
+
 /// Others look on while threads make their values.
 #[test]
 fn a_visitor_sees_whole_values() {
