@@ -258,7 +258,7 @@ mod on {
             let patient = thread::Builder::new().name("patient".to_owned());
             patient.spawn_scoped(scope, locks_twice).unwrap();
         });
-        assert_eq!(lock.into_inner(), 2);
+        assert_eq!(*lock.lock(), 2);
         assert!(OF_PATIENT_THREADS.lock()[0].starts_with("deadlock:"));
     }
 
@@ -276,7 +276,7 @@ mod on {
                 *lock.lock() += 1;
             });
         }
-        assert_eq!(lock.into_inner(), 4);
+        assert_eq!(*lock.lock(), 4);
     }
 
     #[test]
@@ -318,7 +318,7 @@ mod on {
             drop(held);
         });
         assert!(reports.is_empty(), "{reports:?}");
-        assert_eq!(lock.into_inner(), 2);
+        assert_eq!(*lock.lock(), 2);
     }
 
     #[test]
