@@ -62,7 +62,7 @@ export const W = {
   /** Changes when something has happened to a socket, or to standard input where there are sockets. */
   CHANGED: 44,
   /** How many sleep on it, as a ring counts those who sleep on its words. */
-  POLLERS: 45,
+  POLLERS: 46,
   /** How often threads came out of a sleep without a timeout. */
   AWOKEN: 38,
   /** Where the host's own bytes in the memory are free, and where they end: see host-area.js. */

@@ -8,7 +8,8 @@
 //
 // Invariant: an instruction that is not known here makes the answer no.
 
-import { Reader, sections } from './sections.js';
+import { Reader } from './reader.js';
+import { sections } from './sections.js';
 
 const Section = { IMPORT: 2, FUNCTION: 3, GLOBAL: 6, EXPORT: 7, START: 8, CODE: 10 };
 const Kind = { FUNCTION: 0, TABLE: 1, MEMORY: 2, GLOBAL: 3 };

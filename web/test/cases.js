@@ -1,5 +1,6 @@
 // All cases, in the order in which they run.
 import './cases/sections.js';
+import './cases/control.js';
 import './cases/compiler.js';
 import './cases/rules.js';
 import './cases/endings.js';

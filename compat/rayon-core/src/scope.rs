@@ -149,16 +149,9 @@ impl<'scope> Scope<'scope> {
     where
         BODY: FnOnce(&Scope<'scope>) + Send + 'scope,
     {
-        let scope = SendPtr(self);
         let base = &self.base;
-        let job = move || {
-            let scope = scope;
-            // SAFETY: the scope waits for this job, which is counted.
-            let scope = unsafe { &*scope.0 };
-            // SAFETY: it is counted below, and this is the last use of the scope.
-            unsafe { Base::run(&raw const scope.base, || body(scope)) };
-        };
-        base.count();
+        // SAFETY: the scope waits for it.
+        let job = unsafe { base.job(SendPtr(self), |scope| &scope.base, body) };
         if base.is_of_current() {
             // SAFETY: the scope waits for it.
             unsafe { bare::spawn(job) };
@@ -184,17 +177,10 @@ impl<'scope> ScopeFifo<'scope> {
     where
         BODY: FnOnce(&ScopeFifo<'scope>) + Send + 'scope,
     {
-        let scope = SendPtr(self);
         let base = &self.base;
-        let job = move || {
-            let scope = scope;
-            // SAFETY: the scope waits for this job, which is counted.
-            let scope = unsafe { &*scope.0 };
-            // SAFETY: it is counted below, and this is the last use of the scope.
-            unsafe { Base::run(&raw const scope.base, || body(scope)) };
-        };
-        base.count();
         // SAFETY: the scope waits for it.
+        let job = unsafe { base.job(SendPtr(self), |scope| &scope.base, body) };
+        // SAFETY: as above.
         let job = unsafe { task::borrowing(job) };
         let own = Worker::with(|worker| {
             let worker = worker.filter(|worker| worker.registry().is(&base.registry));
@@ -242,6 +228,27 @@ impl<'scope> Base<'scope> {
         Worker::with(|worker| worker.is_some_and(|worker| worker.registry().is(&self.registry)))
     }
 
+    /// Counts a job of the scope, and makes it.
+    ///
+    /// # Safety
+    ///
+    /// `scope` has this base, and is there until what is returned was run, once.
+    unsafe fn job<S: Sync>(
+        &self,
+        scope: SendPtr<S>,
+        base: fn(&S) -> &Self,
+        body: impl FnOnce(&S) + Send,
+    ) -> impl FnOnce() + Send {
+        self.count();
+        move || {
+            let scope = scope;
+            // SAFETY: the caller's promise.
+            let scope = unsafe { &*scope.0 };
+            // SAFETY: it is counted, and this is the last use of the scope.
+            unsafe { Base::run(base(scope), || body(scope)) };
+        }
+    }
+
     /// Counts a job. By one who is counted.
     fn count(&self) {
         assert!(
@@ -252,18 +259,19 @@ impl<'scope> Base<'scope> {
 
     /// Runs the body, and waits for the jobs.
     fn complete<R>(&self, body: impl FnOnce() -> R) -> R {
-        let begun = bare::begin_scope();
-        let result = match task::catch(body) {
-            Ok(result) => Some(result),
-            Err(payload) => {
-                self.panic.keep(payload);
-                None
-            }
-        };
-        // SAFETY: the body is one that is counted.
-        unsafe { Latch::done(&self.latch) };
-        worker::wait(&self.latch);
-        drop(begun);
+        let result = bare::in_scope(|| {
+            let result = match task::catch(body) {
+                Ok(result) => Some(result),
+                Err(payload) => {
+                    self.panic.keep(payload);
+                    None
+                }
+            };
+            // SAFETY: the body is one that is counted.
+            unsafe { Latch::done(&self.latch) };
+            worker::wait(&self.latch);
+            result
+        });
         self.panic.resume();
         result.unwrap_or_else(|| unreachable!("the panic was kept"))
     }
@@ -291,20 +299,14 @@ impl<'scope> Base<'scope> {
     {
         let body = Arc::new(body);
         self.registry.give_each(|_| {
-            self.count();
             let body = body.clone();
-            let job = move || {
-                let scope = scope;
-                // SAFETY: the scope waits for this job, which is counted.
-                let scope = unsafe { &*scope.0 };
-                let work = || {
-                    broadcast::with_context(|context| body(scope, context));
-                    // What it borrows is used no more when the job is done.
-                    drop(body);
-                };
-                // SAFETY: counted above, and this is the last use of the scope.
-                unsafe { Base::run(base(scope), work) };
+            let work = move |scope: &S| {
+                broadcast::with_context(|context| body(scope, context));
+                // What it borrows is used no more when the job is done.
+                drop(body);
             };
+            // SAFETY: the scope waits for it.
+            let job = unsafe { self.job(scope, base, work) };
             // SAFETY: as above.
             unsafe { task::borrowing(job) }
         });

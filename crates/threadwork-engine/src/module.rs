@@ -129,7 +129,8 @@ impl Module {
             // A device may have no end. What is longer than this is refused.
             let most = MAX_MODULE_SIZE as u64 + 1;
             let length = file.metadata()?.len().min(most);
-            let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1);
+            let mut bytes = Vec::new();
+            bytes.try_reserve_exact(usize::try_from(length).unwrap_or(0) + 1)?;
             file.take(most).read_to_end(&mut bytes)?;
             Ok(bytes)
         };

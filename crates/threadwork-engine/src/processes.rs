@@ -83,6 +83,14 @@ impl Processes {
         inner.running.insert(id, process);
     }
 
+    /// It has not started after all.
+    pub(crate) fn withdraw(&self, id: u64) {
+        let mut inner = lock(&self.0);
+        if inner.running.remove(&id).is_some() {
+            inner.stats.processes_started -= 1;
+        }
+    }
+
     /// It has ended.
     pub(crate) fn remove(&self, id: u64, status: &ExitStatus) {
         let mut inner = lock(&self.0);

@@ -445,9 +445,12 @@ impl<P> Prepared<P> {
             process.release_store();
         };
         let workers = state.machine().workers();
-        workers.run(run).map_err(|source| Error::System {
-            what: "a thread",
-            source,
+        workers.run(run).map_err(|source| {
+            state.machine().processes().withdraw(state.id());
+            Error::System {
+                what: "a thread",
+                source,
+            }
         })?;
         Ok(Process::new(&state, calls, ends))
     }

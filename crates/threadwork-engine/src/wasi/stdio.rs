@@ -166,9 +166,9 @@ impl fmt::Debug for OutputCallback {
 }
 
 /// A callback as WASI sees it.
-struct Told(Mutex<OutputCallback>);
+struct CallbackSink(Mutex<OutputCallback>);
 
-impl Sink for Told {
+impl Sink for CallbackSink {
     fn write(&self, bytes: &[u8]) -> Result<usize, u64> {
         (lock(&self.0).0)(bytes);
         Ok(bytes.len())
@@ -288,7 +288,7 @@ fn output(
         Output::Null => Guest::Null,
         Output::Inherit => Guest::Inherit,
         Output::Fd(fd) => Guest::Fd(fd),
-        Output::Callback(callback) => Guest::Sink(Arc::new(Told(Mutex::new(callback)))),
+        Output::Callback(callback) => Guest::Sink(Arc::new(CallbackSink(Mutex::new(callback)))),
         Output::Buffer => {
             let kept = Arc::clone(buffer.insert(Kept::new(totals)));
             Guest::Sink(kept)

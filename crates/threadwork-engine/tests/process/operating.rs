@@ -72,6 +72,22 @@ fn what_was_not_started_is_not_counted() {
     assert!(engine.processes().is_empty());
 }
 
+/// Nor what no thread could be had for.
+#[test]
+fn a_start_that_fails_late_leaves_nothing_in_the_list() {
+    let engine = Engine::builder().max_workers(1).build().unwrap();
+    let forever = br#"(module (func (export "_start") (loop (br 0))))"#;
+    let module = Module::new(&engine, forever).unwrap();
+    let first = ProcessBuilder::new(&module).spawn().unwrap();
+    assert!(ProcessBuilder::new(&module).spawn().is_err());
+    let stats = engine.stats();
+    assert_eq!((stats.processes_started, stats.processes_alive), (1, 1));
+    assert!(engine.kill(first.id(), "enough"));
+    let _ = first.wait();
+    let stats = engine.stats();
+    assert_eq!((stats.killed, stats.processes_alive), (1, 0));
+}
+
 #[test]
 fn a_cache_is_seen_in_the_figures() {
     let folder = tempfile::tempdir().unwrap();

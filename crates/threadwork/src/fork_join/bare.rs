@@ -6,13 +6,11 @@
 //! a member that waits does whatever there is to do, and so does what was queued elsewhere; and
 //! nobody becomes a member who did not enter.
 
-use std::marker::PhantomData;
-use std::ptr;
 use std::sync::Arc;
 
 use super::job::{Job, Work};
 use super::spawned::{self, Mark};
-use super::stack::{self, Stack};
+use super::stack;
 use super::{Half, fork, group, idle, latch};
 
 /// Threads that do each other's jobs.
@@ -99,7 +97,8 @@ impl<R, F: FnOnce(bool) -> R> Work<R> for WithContext<F> {
 pub fn join<A, B, RA, RB>(a: A, b: B, outside: impl FnOnce(A, B) -> (RA, RB)) -> (RA, RB)
 where
     A: FnOnce(bool) -> RA,
-    B: FnOnce(bool) -> RB,
+    B: FnOnce(bool) -> RB + Send,
+    RB: Send,
 {
     fork(WithContext(a), WithContext(b), |(a, b)| outside(a.0, b.0))
 }
@@ -119,12 +118,6 @@ pub unsafe fn spawn(work: impl FnOnce() + Send) {
         // SAFETY: nobody else knows it.
         unsafe { Job::run(job) };
     }
-}
-
-/// Whether the calling thread is a member of that group.
-pub fn is_member(group: &Group) -> bool {
-    let membership = stack::current().membership();
-    membership.is_some_and(|(own, _)| ptr::eq(own, &*group.0))
 }
 
 /// So many things are to be done.
@@ -179,23 +172,16 @@ pub fn wait(latch: &Latch) {
     }
 }
 
-/// A scope on the calling thread, until it is dropped: jobs that are spawned meanwhile are not put
-/// below what the thread had before.
-pub struct ScopeBegun {
-    before: *const Half,
-    _here: PhantomData<*const Stack>,
-}
-
-/// Begins one.
-pub fn begin_scope() -> ScopeBegun {
-    ScopeBegun {
-        before: stack::current().begin_scope(),
-        _here: PhantomData,
+/// Calls `body` as a scope of the calling thread: jobs that are spawned meanwhile are not put below
+/// what the thread had before.
+pub fn in_scope<R>(body: impl FnOnce() -> R) -> R {
+    /// However `body` ends.
+    struct Begun(*const Half);
+    impl Drop for Begun {
+        fn drop(&mut self) {
+            stack::current().end_scope(self.0);
+        }
     }
-}
-
-impl Drop for ScopeBegun {
-    fn drop(&mut self) {
-        stack::current().end_scope(self.before);
-    }
+    let _begun = Begun(stack::current().begin_scope());
+    body()
 }
