@@ -80,7 +80,7 @@ for name in "${wanted[@]}"; do
   case $name in
     own)
       step "the packages' own tests"
-      for package in rayon-core parking_lot_core; do
+      for package in rayon-core parking_lot_core num_cpus; do
         natively "$compat/$package" --release
         on_the_engine "$compat/$package" --release --tests
       done
