@@ -3,10 +3,12 @@
 use crate::compile_limits::CompileLimits;
 use crate::error::Error;
 use crate::machine::{
-    CAN_SIGNAL, Compiler, CompilerProcess, Machine, config, install_signal, workers_of_system,
+    CAN_SIGNAL, Compiler, CompilerProcess, Machine, USUAL_FRAMES, config, install_signal,
+    workers_of_system,
 };
 use crate::process::{self, ThreadContext};
 use crate::processes::{EngineStats, ProcessInfo};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wasmtime::Linker;
@@ -95,6 +97,7 @@ pub struct EngineBuilder {
     max_wasm_stack: usize,
     host_stack: usize,
     max_workers: Option<u32>,
+    max_backtrace_frames: NonZeroUsize,
     compile_limits: CompileLimits,
     compiler_process: Option<CompilerProcess>,
 }
@@ -194,6 +197,17 @@ impl EngineBuilder {
         self
     }
 
+    /// How many frames a [`Backtrace`](crate::Backtrace) has at most, the newest ones: 20 by
+    /// default. Those of traps and of the threads of a deadlock report alike.
+    ///
+    /// A trap visits so many, and keeps them, in each thread that traps: a large number makes
+    /// the end of a program that recurses dear.
+    #[must_use]
+    pub fn max_backtrace_frames(mut self, count: NonZeroUsize) -> Self {
+        self.max_backtrace_frames = count;
+        self
+    }
+
     /// What a module may cost to compile; without bounds by default.
     #[must_use]
     pub fn compile_limits(mut self, limits: CompileLimits) -> Self {
@@ -246,7 +260,8 @@ impl EngineBuilder {
     /// or if the signal that is to stop threads cannot be handled.
     pub fn build(self) -> Result<Engine, Error> {
         let configuration = |error: wasmtime::Error| Error::Configuration(error.into());
-        let config = config(self.max_wasm_stack);
+        let frames = self.max_backtrace_frames;
+        let config = config(self.max_wasm_stack, frames);
         let wasmtime = wasmtime::Engine::new(&config).map_err(configuration)?;
         let compiler = Compiler::new(config).map_err(configuration)?;
         let signal = (self.stopping == Stopping::Signal).then_some(self.stop_signal);
@@ -261,7 +276,7 @@ impl EngineBuilder {
             .saturating_add(self.host_stack)
             .saturating_add(ENTRY_STACK);
         let most = self.max_workers.unwrap_or_else(|| workers_of_system(stack));
-        let machine = Machine::new(wasmtime, compiler, signal, stack, most);
+        let machine = Machine::new(wasmtime, compiler, signal, stack, most, frames);
         Ok(Engine(Arc::new(Inner {
             machine: Arc::new(machine),
             linker,
@@ -296,6 +311,7 @@ impl Engine {
             max_wasm_stack: MAX_WASM_STACK,
             host_stack: HOST_STACK,
             max_workers: None,
+            max_backtrace_frames: USUAL_FRAMES,
             compile_limits: CompileLimits::default(),
             compiler_process: None,
         }

@@ -20,6 +20,7 @@
 //! then; an answer that is not whole is none.
 
 use super::compiler::{self, Compiler};
+use super::frames::USUAL_FRAMES;
 use crate::error::{Error, one_line};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -246,7 +247,7 @@ fn bound(resource: Resource, most: u64) -> io::Result<()> {
 }
 
 fn precompile(max_wasm_stack: usize, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
-    let config = compiler::config(max_wasm_stack);
+    let config = compiler::config(max_wasm_stack, USUAL_FRAMES);
     let engine = wasmtime::Engine::new(&config)?;
     Compiler::new(config)?.precompile(&engine, wasm)
 }

@@ -6,9 +6,9 @@
 //!
 //! Invariant: compiling ends no program that is short of threads, and leaves none behind.
 
-use super::frames::KEPT;
 use super::os_thread;
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasmtime::{Config, Engine, Error, Module, Result, WasmBacktraceDetails};
 
@@ -19,15 +19,16 @@ const LARGE: usize = 32 << 10;
 /// What Cranelift needs on deeply nested code.
 const STACK: usize = 8 << 20;
 
-/// What Wasmtime is told to compile, and how, for guests with so much native stack.
-pub(crate) fn config(max_wasm_stack: usize) -> Config {
+/// What Wasmtime is told to compile, and how, for guests with so much native stack, whose
+/// backtraces have so many frames.
+pub(crate) fn config(max_wasm_stack: usize, frames: NonZeroUsize) -> Config {
     let mut config = Config::new();
     config
         .shared_memory(true)
         .max_wasm_stack(max_wasm_stack)
         // Of fibers, which there are none of; Wasmtime wants it to be no less.
         .async_stack_size(max_wasm_stack)
-        .wasm_backtrace_max_frames(Some(KEPT))
+        .wasm_backtrace_max_frames(Some(frames))
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_tail_call(true)
         .wasm_multi_memory(true)

@@ -5,8 +5,8 @@
 //! ten milliseconds, and more memory than the stack itself has, for each of the threads that
 //! end at the same time.
 //!
-//! Invariant: of a guest that traps in its own code Wasmtime sees at most [`KEPT`] frames
-//! and one more; of one that a host call ends, none ([`NoFrames`]). So long as the guest
+//! Invariant: of a guest that traps in its own code Wasmtime sees at most as many frames as a
+//! backtrace has and one more; of one that a host call ends, none ([`NoFrames`]). So long as the guest
 //! may run on, its stack is left as it is.
 
 use crate::lock::lock;
@@ -14,8 +14,8 @@ use std::num::NonZeroUsize;
 use std::sync::Mutex;
 use wasmtime::{Engine, Error, Store, WasmBacktrace};
 
-/// Frames that a backtrace has at most.
-pub(super) const KEPT: NonZeroUsize = NonZeroUsize::new(20).unwrap();
+/// Frames that a backtrace has at most, unless the embedder says another number.
+pub(crate) const USUAL_FRAMES: NonZeroUsize = NonZeroUsize::new(20).unwrap();
 
 /// Makes errors that end a guest of which nobody wants to see the frames.
 pub(super) struct NoFrames(Mutex<Store<()>>);
@@ -38,7 +38,8 @@ pub(crate) use linux::shorten_in;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod linux {
     use super::super::code_map::CodeMap;
-    use super::{KEPT, Store};
+    use super::Store;
+    use std::num::NonZeroUsize;
     use std::ptr::with_exposed_provenance_mut;
     use std::sync::Arc;
     use wasmtime::unix::StoreExt;
@@ -51,8 +52,12 @@ mod linux {
     }
 
     /// Shortens the stacks of the guests of this store, which are instances of the module of
-    /// this code, where they trap.
-    pub(crate) fn shorten_in<T: 'static>(store: &mut Store<T>, code: Arc<CodeMap>) {
+    /// this code, to `kept` frames where they trap.
+    pub(crate) fn shorten_in<T: 'static>(
+        store: &mut Store<T>,
+        code: Arc<CodeMap>,
+        kept: NonZeroUsize,
+    ) {
         let handler = move |_, info: *const libc::siginfo_t, context: *const libc::c_void| {
             // SAFETY: Wasmtime passes on what the system has given its handler.
             let info = unsafe { &*info };
@@ -66,7 +71,7 @@ mod linux {
                 // SAFETY: in the body of a function the frame pointer names a frame of the
                 // guest, on this thread's stack, which is interrupted (see `stop_signal`),
                 // and by the lines above none of these frames will be returned to.
-                unsafe { shorten(&code, registers[libc::REG_RBP as usize] as usize) };
+                unsafe { shorten(&code, registers[libc::REG_RBP as usize] as usize, kept) };
             }
             // Wasmtime handles it.
             false
@@ -76,7 +81,7 @@ mod linux {
         unsafe { store.set_signal_handler(handler) };
     }
 
-    /// Lets the frame that is [`KEPT`] frames older than the one at `newest` be followed by
+    /// Lets the frame that is `kept` frames older than the one at `newest` be followed by
     /// the one that entered the guest.
     ///
     /// # Safety
@@ -84,7 +89,7 @@ mod linux {
     /// At `newest` there is a frame of a function of `code`; all frames from there to the one
     /// that entered the guest, inclusive, are whole, and those of the guest are not returned
     /// to.
-    unsafe fn shorten(code: &CodeMap, newest: usize) {
+    unsafe fn shorten(code: &CodeMap, newest: usize, kept: NonZeroUsize) {
         let frame_at = with_exposed_provenance_mut::<Frame>;
         let mut at = newest;
         let mut oldest_kept = None;
@@ -96,7 +101,7 @@ mod linux {
             if !code.text().contains(&frame.return_address) {
                 break;
             }
-            if visited == KEPT.get() + 1 {
+            if visited - 1 == kept.get() {
                 oldest_kept = Some(at);
             }
             at = frame.older;
@@ -109,4 +114,9 @@ mod linux {
 }
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-pub(crate) fn shorten_in<T: 'static>(_: &mut Store<T>, _: std::sync::Arc<super::CodeMap>) {}
+pub(crate) fn shorten_in<T: 'static>(
+    _: &mut Store<T>,
+    _: std::sync::Arc<super::CodeMap>,
+    _: NonZeroUsize,
+) {
+}

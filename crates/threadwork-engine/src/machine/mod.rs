@@ -32,7 +32,7 @@ pub use compile_process::CompilerProcess;
 pub(crate) use compiler::{Compiler, config};
 pub(crate) use cpu_clock::{CpuClock, SUPPORTED as HAS_CPU_CLOCKS};
 use frames::NoFrames;
-pub(crate) use frames::shorten_in;
+pub(crate) use frames::{USUAL_FRAMES, shorten_in};
 pub(crate) use mapped::Mapped;
 pub(crate) use os_thread::{run_apart, spawn as spawn_apart, with_traps};
 pub(crate) use stop_signal::{
@@ -43,6 +43,7 @@ pub(crate) use watchdog::{Visited, Watchdog};
 pub(crate) use worker::{Worker, Workers, withdraw};
 
 use crate::processes::Processes;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use threadwork_parking::Cores;
 
@@ -57,23 +58,27 @@ pub(crate) struct Machine {
     mappings: Arc<Mappings>,
     watchdog: Watchdog,
     no_frames: NoFrames,
+    max_frames: NonZeroUsize,
     processes: Processes,
 }
 
 impl Machine {
-    /// With `most` workers, that have so many bytes of stack, and are stopped by `signal`.
+    /// With `most` workers, that have so many bytes of stack, and are stopped by `signal`, for
+    /// guests whose backtraces have `max_frames`.
     pub(crate) fn new(
         wasmtime: wasmtime::Engine,
         compiler: Compiler,
         signal: Option<i32>,
         stack_size: usize,
         most: u32,
+        max_frames: NonZeroUsize,
     ) -> Self {
-        let parallelism = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let parallelism = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let parallelism = u32::try_from(parallelism).unwrap_or(u32::MAX);
         let cores = Arc::new(Cores::new(parallelism));
         Self {
             no_frames: NoFrames::new(&wasmtime),
+            max_frames,
             wasmtime,
             compiler,
             signal,
@@ -120,6 +125,11 @@ impl Machine {
     /// The error, by which a host call ends its guest, without the guest's frames.
     pub(crate) fn without_frames(&self, error: wasmtime::Error) -> wasmtime::Error {
         self.no_frames.mark(error)
+    }
+
+    /// How many frames a backtrace has at most.
+    pub(crate) fn max_frames(&self) -> NonZeroUsize {
+        self.max_frames
     }
 
     pub(crate) fn watchdog(&self) -> &Watchdog {

@@ -53,7 +53,8 @@ impl PooledInstance {
         context.take(code.own.rest)?;
         let mut store = Store::new(process.machine().wasmtime(), context);
         store.limiter(|context| context);
-        shorten_in(&mut store, Arc::clone(&code.map));
+        let frames = process.machine().max_frames();
+        shorten_in(&mut store, Arc::clone(&code.map), frames);
         let instance = instantiate(&mut store)?;
         let mut function = |name| instance.get_func(&mut store, name);
         let [enter, reset, start] = [ENTER, RESET, "wasi_thread_start"].map(&mut function);

@@ -3,8 +3,9 @@
 use crate::support::{
     Watch, engine, guest, output, repository, run, scrubbed, start, text, trap, wasm_guests,
 };
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use threadwork_engine::{ExitStatus, Module, ProcessBuilder, Trap};
+use threadwork_engine::{Engine, ExitStatus, Module, ProcessBuilder, Trap};
 
 /// The guest `endings`, trapping in a thread.
 fn trapping(module: &Module) -> Trap {
@@ -388,4 +389,34 @@ fn file_names_do_not_reach_the_terminal_as_commands() {
         trap.to_string().contains("at /folder/a\u{fffd}[2J.c:1"),
         "{trap}"
     );
+}
+
+#[test]
+fn a_backtrace_has_as_many_frames_as_the_embedder_wants() {
+    let deep = |bottom: &str| {
+        format!(
+            r#"(module
+                 (memory 1 1 shared)
+                 (func $deep (param i32)
+                   (if (i32.eqz (local.get 0)) (then {bottom}))
+                   (call $deep (i32.sub (local.get 0) (i32.const 1))))
+                 (func (export "_start") (call $deep (i32.const 200))))"#
+        )
+    };
+    let waits = "(drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1)))";
+    for (wanted, frames) in [(1, 1), (3, 3), (50, 50), (1000, 202)] {
+        let count = NonZeroUsize::new(wanted).unwrap();
+        let engine = Engine::builder().max_backtrace_frames(count).build();
+        let engine = engine.unwrap();
+        let ended = |bottom: &str| {
+            let module = Module::new(&engine, deep(bottom).as_bytes()).unwrap();
+            run(ProcessBuilder::new(&module))
+        };
+        let trap = trap(ended("unreachable"));
+        assert_eq!(trap.backtrace.frames().len(), frames, "{trap}");
+        let ExitStatus::Deadlock(report) = ended(waits) else {
+            panic!("a thread that waits for itself");
+        };
+        assert_eq!(report.threads[0].backtrace.frames().len(), frames);
+    }
 }
