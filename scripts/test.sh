@@ -51,6 +51,9 @@ if [[ -n ${THREADWORK_FULL-} ]]; then
   cargo test --release -p threadwork-engine --features tracing --test events
 fi
 
+step "the commands of the documentation"
+CARGO_TARGET_DIR=$target docs/check.py
+
 step "the library under loom"
 RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$target/loom \
   cargo test --release "${modelled[@]}" -p threadwork-parking --test loom
