@@ -25,6 +25,7 @@
 //! | | `serve` | a site on this machine |
 //! | | `bundle` | a site as a folder |
 //! | | `demo` | the example programs, compared |
+//! | | `manual` | man pages and completions, where the feature asks for them |
 //! | | `selftest` | the acceptance tests, wherever they can run |
 
 mod bundle;
@@ -33,6 +34,8 @@ mod compile;
 mod demo;
 mod engine;
 mod exit_codes;
+#[cfg(feature = "manual")]
+mod manual;
 mod options;
 mod program;
 mod progress;
@@ -56,6 +59,7 @@ use rustix::process::{Resource, getrlimit};
 #[command(
     name = "threadwork",
     version,
+    long_version = env!("THREADWORK_VERSION"),
     about = "Runs threaded WebAssembly programs, near native speed, safely",
     arg_required_else_help = true,
     after_help = exit_codes::help()
@@ -83,6 +87,10 @@ enum Command {
     Bundle(bundle::BundleArgs),
     /// Run the acceptance tests on this machine, natively and as WebAssembly
     Selftest(selftest::SelftestArgs),
+    /// Write man pages and shell completions into a folder
+    #[cfg(feature = "manual")]
+    #[command(hide = true)]
+    Manual(manual::ManualArgs),
     /// Compile for the process at the other end of standard input, which has started this
     #[command(hide = true, name = engine::COMPILE)]
     CompileChild,
@@ -125,6 +133,8 @@ fn command(prepared: anyhow::Result<()>) -> i32 {
         Command::Serve(args) => serve::serve(args),
         Command::Bundle(args) => bundle::bundle(args),
         Command::Selftest(args) => selftest::selftest(args, cli.verbose),
+        #[cfg(feature = "manual")]
+        Command::Manual(args) => manual::manual(args, <Cli as clap::CommandFactory>::command()),
         Command::CompileChild => Ok(engine::compile()),
     });
     outcome.unwrap_or_else(|error| {
