@@ -32,6 +32,8 @@ pub(crate) fn manual(args: &ManualArgs, mut command: Command) -> anyhow::Result<
             .context("cannot write the completions")?;
     }
     let pages = write("man1")?;
+    // Of `help` and each command under it there is nothing to say.
+    let command = command.disable_help_subcommand(true);
     clap_mangen::generate_to(command, &pages).context("cannot write the man pages")?;
     Ok(0)
 }

@@ -24,6 +24,7 @@ fn pages_and_completions_are_of_this_command_line() {
     finish(threadwork().arg("manual").arg(folder.path())).expect_code(0);
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
     assert!(read("man1/threadwork-run.1").contains(r"max\-memory"));
+    assert!(!folder.path().join("man1/threadwork-help.1").exists());
     for name in ["threadwork.bash", "_threadwork", "threadwork.fish"] {
         assert!(
             read(&format!("completions/{name}")).contains("max-memory"),
