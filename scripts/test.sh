@@ -2,11 +2,24 @@
 # Runs every check and test of the repository. Installs the WebAssembly targets, Zig's C
 # compiler for the C guests, Debian's browsers where it may, and Miri where there is a
 # nightly toolchain; needs rustup and python3 with pip.
-# THREADWORK_FULL=1 runs the long versions of the sampled tests as well.
+#   scripts/test.sh [--full]
+# --full, or THREADWORK_FULL=1, runs the long versions of the sampled tests as well. At the end
+# stands what each step took.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-step() { printf '\n\033[1m== %s (%s min)\033[0m\n' "$*" "$((SECONDS / 60))"; }
+case "$*" in
+  "") ;;
+  --full) export THREADWORK_FULL=1 ;;
+  *) echo "usage: scripts/test.sh [--full]"; exit 2 ;;
+esac
+
+took=() name='' since=0
+step() {
+  [[ -z $name ]] || took+=("$(printf '%4d s  %s' "$((SECONDS - since))" "$name")")
+  name=$* since=$SECONDS
+  printf '\n\033[1m== %s (%s min)\033[0m\n' "$*" "$((SECONDS / 60))"
+}
 
 step "tools"
 for tool in cargo rustup python3; do
@@ -139,8 +152,15 @@ CARGO_TARGET_DIR=$target/guests \
 step "benchmarks, as a smoke run"
 cargo run --release -p threadwork-bench -- --quick
 
+if [[ -n ${THREADWORK_FULL-} ]]; then
+  step "packages"
+  CARGO_TARGET_DIR=$target scripts/package.sh
+  cargo test --release -p threadwork-cli --features manual --test cli command_line
+fi
+
 step "lints and documentation"
-cargo clippy --release --workspace --all-targets -- -D warnings
+cargo clippy --release --workspace --all-targets --features threadwork-cli/manual -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
 
 step "all passed"
+printf '%s\n' "${took[@]}"

@@ -4,12 +4,12 @@
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { closeBrowser, guest, open, PATIENCE, plainHost } from './page/support.js';
+import { closeBrowser, guest, open, PATIENCE, plainHost, temporaryFolder } from './page/support.js';
 import { serve } from './server.js';
 
 const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
@@ -91,6 +91,26 @@ test('the package by itself, in Node', () => {
   const text = `${tour}\nconsole.log(JSON.stringify(await tour(${JSON.stringify(settings)})));`;
   const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', text], { encoding: 'utf8' });
   assert.deepEqual({ stderr, ends: JSON.parse(stdout) }, { stderr: '', ends: TOUR });
+});
+
+test('the package, packed, in an empty project that installs it', () => {
+  const folder = temporaryFolder();
+  const npm = (...args) => {
+    const { status, stdout, stderr } = spawnSync('npm', args, { cwd: folder, encoding: 'utf8' });
+    assert.equal(status, 0, `npm ${args}: ${stdout}${stderr}`);
+    return stdout;
+  };
+  const [{ filename }] = JSON.parse(npm('pack', '--json', join(PACKAGE, 'dist')));
+  writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }');
+  // It needs nothing from a registry.
+  npm('install', '--offline', '--no-audit', '--no-fund', `./${filename}`);
+  const text = `import { describe, load, Process } from 'threadwork';
+    import { Mutex, SharedMemory } from 'threadwork/sync';
+    const program = new Process(await load(process.argv[1]), { stdout: 'null' });
+    console.log(describe(await program.run()), new Mutex(new SharedMemory(1), 64).tryLock());`;
+  const args = ['--input-type=module', '--eval', text, guest('hello')];
+  const { stdout, stderr } = spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
+  assert.deepEqual([stdout, stderr], ['exited with code 0 true\n', '']);
 });
 
 test('the package by itself, by require() where Node has it for modules', (t) => {

@@ -61,7 +61,7 @@
 //!
 //! [`Allocator`] is for programs; [`Pool`] for those who have no thread-local storage, or
 //! want several allocators. A module uses only those above it in this table, and none use each
-//! other in a circle: `tests/floors.rs` holds the crate to it.
+//! other in a circle: the crate `floors` of the repository holds it to that.
 //!
 //! | floor | module | holds |
 //! |---|---|---|

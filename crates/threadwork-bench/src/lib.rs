@@ -31,20 +31,27 @@
 //!
 //! # The map
 //!
-//! | Module | Its one job |
-//! |---|---|
-//! | [`case`](mod@case) | what is measured: [`Suite`], [`Case`], [`Contestant`], [`Goal`] |
-//! | [`run`](mod@run) | how: the rounds, their order, the check of the answers |
-//! | [`statistics`] | median, p10, p90, ratios |
-//! | [`table`], [`json`], [`plot`] | the three outputs: terminal, archive, documentation |
-//! | [`cpu`], [`child`], [`machine`] | CPU time and cores; a child process that speaks lines; what the machine is |
-//! | [`cli`] | the command line |
-//! | [`engine`] | the engine suite: the families, and the table of [`engine::hosts`] |
-//! | [`fork_join`] | the fork_join suite: joins, loops, sorts and their rivals |
-//! | [`mod@memory`] | the memory suite: thread-local storage, shared memory, threads and their rivals |
-//! | [`mod@pool`] | the pool suite: the thread pool and its rivals |
-//! | [`mod@alloc`] | the alloc suite: the allocator and its rivals |
-//! | [`mod@sync`] | the sync suite: the primitives and their rivals |
+//! From the ground up: a module uses only those of the rows before its own, and no modules use
+//! each other in a circle. The crate `floors` of the repository holds it to that.
+//!
+//! | floor | module | holds |
+//! |---|---|---|
+//! | data | [`statistics`] | median, p10, p90, ratios |
+//! | | `case` | what is measured: [`Suite`], [`Case`], [`Contestant`], [`Goal`] |
+//! | system | `cpu` | CPU time and cores |
+//! | | `child` | a child process that speaks lines |
+//! | | `machine` | what the machine is |
+//! | rounds | `run` | how it is measured: the rounds, their order, the check of the answers |
+//! | outputs | `table` | for the terminal |
+//! | | `json` | for the archive |
+//! | | `plot` | for the documentation |
+//! | suites | `engine` | the engine suite: the families, and the table of [`engine::hosts`] |
+//! | | `fork_join` | joins, loops, sorts and their rivals |
+//! | | `memory` | thread-local storage, shared memory, threads and their rivals |
+//! | | `pool` | the thread pool and its rivals |
+//! | | `alloc` | the allocator and its rivals |
+//! | | `sync` | the primitives and their rivals |
+//! | front | `cli` | the command line |
 //!
 //! The programs that are measured live in `workloads/`, a workspace of its own, so that
 //! one source is built for the machine and for wasm. Those of the engine suite have no

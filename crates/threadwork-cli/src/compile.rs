@@ -7,7 +7,7 @@ use std::{fs, io};
 use clap::Args;
 use threadwork_engine::Module;
 
-use crate::{engine, options, report, run};
+use crate::{engine, options, program, report};
 
 /// The command line of `threadwork compile`.
 #[derive(Args)]
@@ -31,8 +31,8 @@ pub(crate) struct CompileArgs {
 /// Compiles, and returns the code to exit with.
 pub(crate) fn compile(args: &CompileArgs) -> anyhow::Result<i32> {
     let file = &args.program;
-    let cannot = |error| run::cannot_compile("compile", file, error);
-    let wasm = run::read(file)?;
+    let cannot = |error| program::cannot_compile("compile", file, error);
+    let wasm = program::read(file)?;
     let engine = engine::build_with(false, None, args.max_compile).map_err(cannot)?;
     let code = Module::precompile(&engine, &wasm).map_err(cannot)?;
     write(&args.output, &code).map_err(|error| {

@@ -2,25 +2,31 @@
 //!
 //! `threadwork run app.wasm` runs a threaded WebAssembly program on the engine;
 //! `threadwork demo` shows the whole project at work on real programs. This file
-//! reads the command line and picks the command:
+//! reads the command line and picks the command.
 //!
-//! ```text
-//! main ── run ─────── options      text to sizes, durations, directories
-//!   │      ├───────── signals      Ctrl-C, SIGTERM, SIGPIPE
-//!   │      │             └─ children   what ends together with us
-//!   │      ├───────── report       whatever the user reads on standard error
-//!   │      └───────── node         the same under Node
-//!   ├──── compile                  machine code to ship
-//!   ├──── serve ───── site         a page, the runtime of the web, a program
-//!   ├──── bundle ─────┘            the same as a folder
-//!   ├──── demo ────── guests       run the example programs
-//!   │      └───────── table        the picture at the end
-//!   ├──── selftest ── host         where the acceptance tests run
-//!   │      ├───────── verdict      what came out
-//!   │      └───────── table        tests and hosts
-//!   ├──── workshop ── toolchain    build guests: cargo, rustc, rustup
-//!   └──── exit_codes               what the exit code says
-//! ```
+//! From the ground up: a module uses only those of the rows before its own, and no modules
+//! use each other in a circle. The crate `floors` holds the program to that.
+//!
+//! | floor | module | holds |
+//! |---|---|---|
+//! | data | `options` | text to sizes, durations, directories |
+//! | | `exit_codes` | what the exit code says |
+//! | | `report` | whatever the user reads on standard error |
+//! | | `progress` | how far a long command is |
+//! | system | `children` | what ends together with us |
+//! | | `signals` | Ctrl-C, SIGTERM, SIGPIPE |
+//! | | `engine` | an engine with its cache, and the child that compiles |
+//! | | `toolchain` | cargo, rustc, rustup |
+//! | | `workshop` | guests of the repository, built |
+//! | files | `program` | the file of a program: its bytes, its name |
+//! | | `site` | a page, the runtime of the web, a program |
+//! | commands | `run` | a program from its file to its exit code, here or under Node |
+//! | | `compile` | machine code to ship |
+//! | | `serve` | a site on this machine |
+//! | | `bundle` | a site as a folder |
+//! | | `demo` | the example programs, compared |
+//! | | `manual` | man pages and completions, where the feature asks for them |
+//! | | `selftest` | the acceptance tests, wherever they can run |
 
 mod bundle;
 mod children;
@@ -28,7 +34,10 @@ mod compile;
 mod demo;
 mod engine;
 mod exit_codes;
+#[cfg(feature = "manual")]
+mod manual;
 mod options;
+mod program;
 mod progress;
 mod report;
 mod run;
@@ -50,6 +59,7 @@ use rustix::process::{Resource, getrlimit};
 #[command(
     name = "threadwork",
     version,
+    long_version = env!("THREADWORK_VERSION"),
     about = "Runs threaded WebAssembly programs, near native speed, safely",
     arg_required_else_help = true,
     after_help = exit_codes::help()
@@ -77,6 +87,10 @@ enum Command {
     Bundle(bundle::BundleArgs),
     /// Run the acceptance tests on this machine, natively and as WebAssembly
     Selftest(selftest::SelftestArgs),
+    /// Write man pages and shell completions into a folder
+    #[cfg(feature = "manual")]
+    #[command(hide = true)]
+    Manual(manual::ManualArgs),
     /// Compile for the process at the other end of standard input, which has started this
     #[command(hide = true, name = engine::COMPILE)]
     CompileChild,
@@ -113,12 +127,14 @@ fn on_a_thread(command: impl FnOnce() -> i32 + Send + 'static) -> i32 {
 fn command(prepared: anyhow::Result<()>) -> i32 {
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     let outcome = prepared.and_then(|()| match &cli.command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::start::run(args),
         Command::Compile(args) => compile::compile(args),
         Command::Demo(args) => demo::demo(args),
         Command::Serve(args) => serve::serve(args),
         Command::Bundle(args) => bundle::bundle(args),
         Command::Selftest(args) => selftest::selftest(args, cli.verbose),
+        #[cfg(feature = "manual")]
+        Command::Manual(args) => manual::manual(args, <Cli as clap::CommandFactory>::command()),
         Command::CompileChild => Ok(engine::compile()),
     });
     outcome.unwrap_or_else(|error| {

@@ -1,22 +1,22 @@
 //! `threadwork run`: one program, from its file to its exit code.
+//!
+//! Its options are here, and what becomes of them; [`start`] picks what runs the program.
 
 mod invoke;
 pub(crate) mod node;
+pub(crate) mod start;
 
-use std::fs::File;
-use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use threadwork_engine::{
-    Error, Limits, MAX_MODULE_SIZE, Module, Output, Process, ProcessBuilder, Stdin,
-};
+use threadwork_engine::{Limits, Module, Output, ProcessBuilder, Stdin};
 
 use crate::options::{self, DirMapping, EnvVar};
-use crate::{engine, report, signals};
+use crate::program::{self, cannot_compile};
+use crate::{engine, report};
 
 /// Said under the options of `threadwork run --help`.
 const CARGO_HELP: &str = "\
@@ -124,38 +124,10 @@ pub(crate) struct RunArgs {
     command: Vec<String>,
 }
 
-/// Runs the program and returns the code to exit with.
-pub(crate) fn run(args: &RunArgs) -> anyhow::Result<i32> {
-    if args.compile_time().is_some() {
-        report::hurry();
-    }
-    if args.host == Host::Node {
-        return node::run(args);
-    }
-    if let Some(entry) = &args.invoke {
-        return invoke::run(args, entry);
-    }
-    let interrupt = signals::Interrupt::new()?;
-    let process = start(args)?;
-    interrupt.ends(process.killer());
-    let status = process.wait();
-    report::ending(&status);
-    if args.stats {
-        report::stats(&process.stats());
-    }
-    Ok(status.code())
-}
-
-fn start(args: &RunArgs) -> anyhow::Result<Process> {
-    let (file, guest_args) = args.program()?;
-    let process = prepare(args, file)?.args(guest_args).spawn();
-    process.map_err(|error| cannot_run(file, error))
-}
-
 /// The program's process, with everything but its arguments.
 fn prepare(args: &RunArgs, file: &Path) -> anyhow::Result<ProcessBuilder> {
-    let code = read(file)?;
-    let cannot_run = |error| cannot_run(file, error);
+    let code = program::read(file)?;
+    let cannot_run = |error| program::cannot_run(file, error);
     let time = args.compile_time();
     let engine = engine::build_with(!args.no_cache, args.stack, time).map_err(cannot_run)?;
     let module = match Module::is_precompiled(&code) {
@@ -170,7 +142,7 @@ fn prepare(args: &RunArgs, file: &Path) -> anyhow::Result<ProcessBuilder> {
     };
     let module = module.map_err(|error| cannot_compile("run", file, error))?;
     let builder = ProcessBuilder::new(&module)
-        .arg0(program_name(file))
+        .arg0(program::name(file))
         .stdin(Stdin::Inherit)
         .stdout(Output::Inherit)
         .stderr(Output::Inherit)
@@ -179,22 +151,6 @@ fn prepare(args: &RunArgs, file: &Path) -> anyhow::Result<ProcessBuilder> {
     let builder = args.directories().into_iter().try_fold(builder, give_dir)?;
     let listeners = args.listeners()?.into_iter();
     Ok(listeners.fold(builder, ProcessBuilder::preopen_listener))
-}
-
-/// Why the file could not be run, or compiled.
-pub(crate) fn cannot_compile(what: &str, file: &Path, error: Error) -> anyhow::Error {
-    let file = file.display();
-    match error {
-        Error::CompileTime { limit } => anyhow::Error::new(error).context(format!(
-            "cannot {what} {file}: compiling it takes longer than {limit:?}: raise --max-compile, \
-             or make the program smaller (optimize, strip, split)"
-        )),
-        error => report::explain(format_args!("cannot {what} {file}"), error),
-    }
-}
-
-fn cannot_run(file: &Path, error: Error) -> anyhow::Error {
-    cannot_compile("run", file, error)
 }
 
 impl RunArgs {
@@ -230,36 +186,6 @@ impl RunArgs {
         };
         self.listen.iter().map(listen).collect()
     }
-}
-
-/// Bytes of the largest module.
-const LARGEST: u64 = MAX_MODULE_SIZE as u64;
-
-pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let name = file.display();
-    if file.is_dir() {
-        bail!("{name} is a directory: give the .wasm or .wat file in it");
-    }
-    let mut code = Vec::new();
-    // A device may have no end.
-    File::open(file)
-        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut code))
-        .map_err(|error| report::explain(format_args!("cannot read {name}"), error))?;
-    if code.len() as u64 > LARGEST {
-        bail!("{name} has more than {LARGEST} bytes, as no WebAssembly module may have");
-    }
-    if code.is_empty() {
-        bail!("{name} is empty: did the build that writes it fail?");
-    }
-    Ok(code)
-}
-
-/// What the program sees as its own name: not where on the host it lies.
-fn program_name(file: &Path) -> String {
-    file.file_name()
-        .unwrap_or(file.as_os_str())
-        .to_string_lossy()
-        .into_owned()
 }
 
 fn limits(args: &RunArgs) -> Limits {

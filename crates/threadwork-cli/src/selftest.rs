@@ -11,10 +11,11 @@ mod api;
 mod client;
 mod endings;
 mod engine_host;
-pub(crate) mod exchange;
+mod exchange;
 mod host;
 mod list;
 mod native_host;
+mod runner;
 mod table;
 mod verdict;
 mod web_host;
@@ -32,11 +33,9 @@ use engine_host::EngineHost;
 use host::{Guest, Host};
 use list::Test;
 use native_host::NativeHost;
+use runner::GUEST;
 use table::Table;
 use web_host::WebHost;
-
-/// The package of the tests, and its program.
-const GUEST: &str = "acceptance";
 
 /// The command line of `threadwork selftest`.
 #[derive(Args)]

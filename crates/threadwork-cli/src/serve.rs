@@ -26,10 +26,10 @@ use std::thread;
 use anyhow::{Context, bail};
 use clap::Args;
 
-pub(crate) use crate::serve::answer::Answer;
 use crate::serve::answer::Answerer;
+pub(crate) use crate::serve::answer::{Answer, Answers};
 pub(crate) use crate::serve::request::{Method, Request};
-pub(crate) use crate::serve::server::{Answers, start};
+pub(crate) use crate::serve::server::start;
 use crate::site::{Site, SiteArgs};
 use crate::{report, signals};
 

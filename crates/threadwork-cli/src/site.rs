@@ -17,7 +17,7 @@ use serde::Serialize;
 use threadwork_engine::Module;
 
 use crate::options::{self, DirMapping, EnvVar};
-use crate::{report, run};
+use crate::{program, report};
 
 /// The page, the runtime and the service worker: paths on a site and contents.
 static ASSETS: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/assets.rs"));
@@ -160,7 +160,7 @@ impl Site {
 
     /// The program as the page runs it.
     fn program(&self) -> anyhow::Result<Vec<u8>> {
-        let code = run::read(&self.program)?;
+        let code = program::read(&self.program)?;
         if Module::is_precompiled(&code) {
             let name = self.program.display();
             bail!("{name} is machine code for the engine: give the .wasm file");

@@ -23,7 +23,7 @@ pub(crate) struct Workshop {
 impl Workshop {
     /// Finds the sources, and where what is built of them goes.
     pub(crate) fn open() -> anyhow::Result<Self> {
-        let sources = find_sources()?;
+        let sources = find_sources(&places())?;
         let target = match env::var_os("CARGO_TARGET_DIR") {
             Some(target) => std::path::absolute(target)?,
             None => sources.with_file_name("target"),
@@ -80,17 +80,20 @@ impl Workshop {
     }
 }
 
-fn find_sources() -> anyhow::Result<PathBuf> {
-    let candidates = [
+/// Where the sources of the guests may be: where this program was built, and here.
+fn places() -> [PathBuf; 2] {
+    [
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests"),
         PathBuf::from("guests"),
-    ];
-    let folder = candidates
-        .into_iter()
-        .find(|folder| folder.join("Cargo.toml").is_file());
+    ]
+}
+
+fn find_sources(places: &[PathBuf]) -> anyhow::Result<PathBuf> {
+    let mut folders = places.iter();
+    let folder = folders.find(|folder| folder.join("Cargo.toml").is_file());
     let folder = folder.context(
-        "this needs the folder guests/ of the Threadwork repository; \
-         run it from the repository's root",
+        "this builds programs of the Threadwork repository, which is not here: \
+         get it, and run this in its root",
     )?;
     folder
         .canonicalize()
@@ -115,4 +118,18 @@ fn follow(cargo: &mut Command, progress: impl Fn(&str)) -> anyhow::Result<Result
     }
     let success = child.wait().context("cannot wait for cargo")?.success();
     Ok(if success { Ok(()) } else { Err(log) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_sources_one_line_says_what_is_missing() {
+        assert!(find_sources(&places()).is_ok());
+        let error = find_sources(&["no-such-folder".into()]).unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.contains("repository"), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
 }

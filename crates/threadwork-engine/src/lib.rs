@@ -32,7 +32,7 @@
 //! # Map
 //!
 //! From the ground up: a module uses only those of the rows before its own, and no modules
-//! use each other in a circle. `tests/floors.rs` holds the crate to it.
+//! use each other in a circle. the crate `floors` of the repository holds it to that.
 //!
 //! | floor | module | holds |
 //! |---|---|---|

@@ -2,6 +2,7 @@
 //! systems, so that the code that is model-checked is the code that ships.
 
 use std::num::NonZeroU32;
+#[cfg(all(target_os = "linux", not(loom)))]
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 

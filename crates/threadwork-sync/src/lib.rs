@@ -119,7 +119,7 @@
 //! # The map
 //!
 //! A module uses only those above it in this table, and none use each other in a circle:
-//! `tests/floors.rs` holds the crate to it.
+//! the crate `floors` of the repository holds it to that.
 //!
 //! | floor | module | holds |
 //! |---|---|---|

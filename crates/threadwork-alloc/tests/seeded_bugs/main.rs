@@ -19,7 +19,7 @@ fn each_is_caught() {
             (Run::Native("global"), list::GLOBAL),
             (Run::Library, list::LIBRARY),
         ],
-        sample: 5,
+        sample: 3,
     }
     .check(Path::new(env!("CARGO_TARGET_TMPDIR")));
 }

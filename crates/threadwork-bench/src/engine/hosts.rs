@@ -16,8 +16,8 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use threadwork_engine::{Engine, ExitStatus, Module, Output, ProcessBuilder, Stdin, Stopping};
 
+use super::place::cache_folder;
 use super::raw_wasmtime;
-use super::workload::cache_folder;
 
 /// For which target a host wants its programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ pub mod hosts;
 mod kill;
 mod memory;
 mod parking;
+mod place;
 mod raw_wasmtime;
 mod spawn;
 mod startup;

@@ -17,7 +17,7 @@ use anyhow::anyhow;
 use threadwork_wasi::{Exit, Host, Input, Output, Wasi, WasiBuilder};
 use wasmtime::{Caller, Config, Engine, InstancePre, Linker, Module, Result, SharedMemory, Store};
 
-use super::workload::cache_folder;
+use super::place::cache_folder;
 
 /// The exit code of a trap, as of the `wasmtime` command: 128 + SIGABRT.
 const TRAPPED: i32 = 134;

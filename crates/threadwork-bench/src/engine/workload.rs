@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::hosts::{HOSTS, Host, Target};
+use super::place::folder;
 use crate::case::{Case, Contestant, Sample, Unit};
 use crate::child::Child;
 use crate::cpu;
@@ -319,15 +320,6 @@ fn start(host: &Host, program: Program, cores: Option<u32>, args: &[&str]) -> Re
             .arg("--")
             .args(args),
     )
-}
-
-/// Where hosts keep what they compiled.
-pub(super) fn cache_folder() -> PathBuf {
-    folder().join("target").join("cache")
-}
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads")
 }
 
 /// Builds a package of `workloads/`, in its own target folder, and returns the file.

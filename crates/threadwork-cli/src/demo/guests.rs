@@ -8,7 +8,6 @@ use std::str::FromStr;
 use anyhow::{Context, anyhow, bail};
 use threadwork_engine::{ExitStatus, Module, Output, ProcessBuilder, Stdin};
 
-use super::table;
 use crate::children;
 use crate::workshop::Workshop;
 
@@ -121,7 +120,7 @@ impl Guest {
             anyhow!(
                 "{} failed as {kind} on {}: {error:#}",
                 self.name,
-                table::threads(threads)
+                self::threads(threads)
             )
         })
     }
@@ -161,6 +160,11 @@ impl Guest {
             Kind::Native => format!("{}-native.png", self.name),
         }
     }
+}
+
+/// `1 thread`, `2 threads`.
+pub(crate) fn threads(count: usize) -> String {
+    format!("{count} thread{}", if count == 1 { "" } else { "s" })
 }
 
 /// The pictures that the examples drew as WebAssembly.

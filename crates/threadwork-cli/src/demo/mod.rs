@@ -106,7 +106,7 @@ struct Run {
 
 impl Run {
     fn label(&self) -> String {
-        let threads = || table::threads(self.threads);
+        let threads = || guests::threads(self.threads);
         self.library.map_or_else(threads, ToOwned::to_owned)
     }
 }

@@ -98,11 +98,6 @@ impl Row {
     }
 }
 
-/// `1 thread`, `2 threads`.
-pub(crate) fn threads(count: usize) -> String {
-    format!("{count} thread{}", if count == 1 { "" } else { "s" })
-}
-
 /// Both acts, for a terminal of this many columns.
 pub(crate) fn render(sections: &[Section], rivalry: &Section, width: usize) -> String {
     let bar = width
@@ -236,6 +231,7 @@ fn geometric_mean(values: impl Iterator<Item = f64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::guests::threads;
     use super::*;
 
     fn section(times: &[(usize, f64, f64)]) -> Section {

@@ -13,7 +13,8 @@ use threadwork_engine::{
     ThreadRuntime, Val, ValType,
 };
 
-use super::{RunArgs, cannot_run, prepare};
+use super::{RunArgs, prepare};
+use crate::program::cannot_run;
 use crate::{report, signals};
 
 /// Makes the calls, prints what they return, and returns the code to exit with.

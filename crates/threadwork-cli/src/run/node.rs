@@ -22,10 +22,9 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use serde::{Serialize, Serializer};
 use threadwork_engine::{Limit, Module};
 
-use super::{RunArgs, program_name, read};
+use super::RunArgs;
 use crate::options::DirMapping;
-use crate::selftest::exchange::SCRIPT as SELFTEST;
-use crate::{engine, report, site};
+use crate::{engine, program, report, site};
 
 /// What Node starts: says so where Node is too old for the rest.
 const ENTRY: (&str, &str) = ("run.cjs", include_str!("node/run.cjs"));
@@ -76,7 +75,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<i32> {
     }
     let (file, guest_args) = args.command.split_first().context("no file given")?;
     let file = Path::new(file);
-    let wasm = read(file)?;
+    let wasm = program::read(file)?;
     if Module::is_precompiled(&wasm) {
         bail!(
             "{} is machine code for the engine: give the .wasm file",
@@ -93,7 +92,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<i32> {
     let listeners = args.listeners()?;
     let order = Order {
         file: file.display().to_string(),
-        name: program_name(file),
+        name: program::name(file),
         program,
         temporary: place.temporary.then_some(&place.folder),
         args: guest_args,
@@ -176,7 +175,7 @@ impl Place {
 
 /// Everything that Node loads: the runtime, and what stands on it.
 fn scripts() -> impl Iterator<Item = (&'static str, &'static [u8])> {
-    let own = [ENTRY, DRIVER, SELFTEST];
+    let own = [ENTRY, DRIVER];
     site::runtime().chain(own.map(|(path, text)| (path, text.as_bytes())))
 }
 

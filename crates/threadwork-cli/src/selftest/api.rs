@@ -23,8 +23,9 @@ use std::time::Instant;
 
 use threadwork_engine::{Engine, Module};
 
-use super::host::{Host, PATIENCE};
+use super::host::Host;
 use super::list::Test;
+use super::runner::PATIENCE;
 use super::verdict::Verdict;
 use check::Check;
 use stage::Stage;

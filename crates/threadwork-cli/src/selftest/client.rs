@@ -86,13 +86,15 @@ impl Kind {
         match self {
             Self::Node | Self::Deno | Self::Bun => {
                 let name = self.name();
+                let (script, text) = exchange::SCRIPT;
                 node::write_scripts(folder)
+                    .and_then(|()| fs::write(folder.join(script), text))
                     .with_context(|| format!("cannot write the scripts for {name}"))?;
                 if self == Self::Deno {
                     command.args(["run", "--allow-all", "--no-config"]);
                 }
                 command
-                    .args([node::entry(folder), exchange::SCRIPT.0.into()])
+                    .args([node::entry(folder), script.into()])
                     .arg(address);
             }
             Self::Webkit => {

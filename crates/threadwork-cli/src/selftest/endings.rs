@@ -4,7 +4,7 @@
 //! none can go on. The program of the tests ends itself that way when it is asked to
 //! (`--end NAME`), and the host must say what happened, where, and in whose words.
 
-use super::host::{End, Runner};
+use super::runner::{End, Runner};
 
 /// A way to end that belongs to a test.
 pub(crate) struct Ending {

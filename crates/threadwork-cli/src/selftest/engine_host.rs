@@ -6,7 +6,7 @@ use threadwork_engine::{
     Engine, ExitStatus, Limit, LimitExceeded, Limits, Module, Output, ProcessBuilder, Stdin,
 };
 
-use super::host::{End, PATIENCE, Run, Runner};
+use super::runner::{End, GUEST, PATIENCE, Run, Runner};
 
 pub(crate) struct EngineHost {
     module: Module,
@@ -30,7 +30,7 @@ impl Runner for EngineHost {
 
     fn run(&self, args: &[&str]) -> anyhow::Result<Run> {
         let process = ProcessBuilder::new(&self.module)
-            .arg0(super::GUEST)
+            .arg0(GUEST)
             .args(args.iter().copied())
             .stdin(Stdin::Null)
             .stdout(Output::Buffer)

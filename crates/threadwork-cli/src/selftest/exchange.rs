@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
-use super::host::PATIENCE;
+use super::runner::{GUEST, PATIENCE};
 use crate::serve::{Answer, Answers, Method, Request, answer};
 use crate::site::{self, Missing, Page};
 
 /// What loads the script in a browser.
 const PAGE: &str = include_str!("web/page.html");
 /// The script, here and under Node.
-pub(crate) const SCRIPT: (&str, &str) = ("selftest.mjs", include_str!("web/selftest.mjs"));
+pub(super) const SCRIPT: (&str, &str) = ("selftest.mjs", include_str!("web/selftest.mjs"));
 
 /// How long a question for an order stays open: less than any client waits.
 const POLL: Duration = Duration::from_secs(5);
@@ -123,7 +123,7 @@ impl Exchange {
         state.report = None;
         state.order = Some(Order {
             number: state.number,
-            name: super::GUEST,
+            name: GUEST,
             args: args.iter().map(|&arg| arg.to_owned()).collect(),
             patience: PATIENCE.as_secs() * 1000,
         });

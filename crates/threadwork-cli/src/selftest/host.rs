@@ -3,15 +3,10 @@
 //! A [`Host`] says of each test whether it passes. Most hosts can do one thing, run the
 //! program of the tests, and are a [`Runner`]; [`Guest`] makes a host of that.
 
-use std::fmt;
-use std::time::Duration;
-
 use super::endings;
 use super::list::Test;
+use super::runner::Runner;
 use super::verdict::Verdict;
-
-/// After this time a test counts as hanging. The longest take seconds on a free machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A column of the table.
 pub(crate) trait Host {
@@ -20,51 +15,6 @@ pub(crate) trait Host {
 
     /// Runs a test.
     fn try_out(&self, test: &Test) -> Verdict;
-}
-
-/// What can run a program to its end.
-pub(crate) trait Runner {
-    /// What the user calls it.
-    fn name(&self) -> &'static str;
-
-    /// Whether the program runs as WebAssembly. Then a panic ends it, and the host tells
-    /// how it ended.
-    fn is_webassembly(&self) -> bool;
-
-    /// Runs the program once. An error means that it could not even start.
-    fn run(&self, args: &[&str]) -> anyhow::Result<Run>;
-}
-
-/// A run of a program that is over.
-#[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) end: End,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-/// How a program ended, with what its host says of it.
-#[derive(Debug, PartialEq)]
-pub(crate) enum End {
-    Exited(i32),
-    Trapped(String),
-    Deadlock(String),
-    /// By a limit or a signal.
-    Ended(String),
-    /// It was ended after [`PATIENCE`].
-    TimedOut,
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exited(code) => write!(f, "it exited with code {code}"),
-            Self::Trapped(report) | Self::Deadlock(report) | Self::Ended(report) => {
-                f.write_str(report)
-            }
-            Self::TimedOut => write!(f, "it still ran after {PATIENCE:?}"),
-        }
-    }
 }
 
 /// The program of the tests on a runner.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 
-use super::host::{End, Runner};
+use super::runner::{End, Runner};
 
 /// A row of the table.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::host::{End, PATIENCE, Run, Runner};
+use super::runner::{End, PATIENCE, Run, Runner};
 use crate::children::{self, Child};
 
 /// How often to look whether the child is done: std cannot wait with a timeout.

@@ -1,6 +1,6 @@
 //! What came of a test on a host.
 
-use super::host::{End, Run};
+use super::runner::{End, Run};
 
 /// The result of one test on one host.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,8 +12,8 @@ use threadwork_engine::Module;
 
 use super::client::{Client, Kind};
 use super::exchange::{Ended, Exchange, Outcome, Status};
-use super::host::{End, Run, Runner};
-use crate::{report, run, serve};
+use super::runner::{End, Run, Runner};
+use crate::{program, report, serve};
 
 /// How long a browser may take to start and to load the program, on a busy machine.
 const START: Duration = Duration::from_secs(120);
@@ -28,7 +28,7 @@ pub(crate) struct WebHost {
 
 impl WebHost {
     pub(super) fn start(kind: Kind, program: &Path) -> anyhow::Result<Self> {
-        let program = Module::rewrite(&run::read(program)?)
+        let program = Module::rewrite(&program::read(program)?)
             .map_err(|error| report::explain("cannot run the tests", error))?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = format!("http://{}/", listener.local_addr()?);

@@ -7,7 +7,6 @@ use std::time::SystemTime;
 
 use crate::serve::encoding::{Compressor, Encoding};
 use crate::serve::request::{Method, Request};
-use crate::serve::server::Answers;
 use crate::site::{Missing, Page, Site};
 
 /// What the page may do: load its own scripts and styles, compile WebAssembly, and
@@ -80,6 +79,15 @@ impl AsRef<[u8]> for Body {
             Self::Shared(bytes) => bytes,
         }
     }
+}
+
+/// What a server answers from.
+pub(crate) trait Answers: Send + Sync + 'static {
+    /// How much of a request's body is read.
+    const LONGEST_BODY: usize = 0;
+
+    /// The answer to a request.
+    fn answer(&self, request: &Request, body: &[u8]) -> Answer;
 }
 
 /// A site, and what it takes to send it.

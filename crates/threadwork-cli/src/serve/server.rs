@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::report;
-use crate::serve::answer::{self, Answer, Status};
-use crate::serve::request::{self, LONGEST_HEAD, Parsed, Request};
+use crate::serve::answer::{self, Answer, Answers, Status};
+use crate::serve::request::{self, LONGEST_HEAD, Parsed};
 
 /// Connections at one time. A browser opens six.
 const MOST_CONNECTIONS: usize = 128;
@@ -21,15 +21,6 @@ const SEND_PATIENCE: Duration = Duration::from_secs(30);
 const LINGER: Duration = Duration::from_secs(1);
 /// How long to wait for others to close files when the system has no more.
 const BREATH: Duration = Duration::from_millis(50);
-
-/// What a server answers from.
-pub(crate) trait Answers: Send + Sync + 'static {
-    /// How much of a request's body is read.
-    const LONGEST_BODY: usize = 0;
-
-    /// The answer to a request.
-    fn answer(&self, request: &Request, body: &[u8]) -> Answer;
-}
 
 /// Answers on threads of its own until the program ends.
 pub(crate) fn start<A: Answers>(listener: TcpListener, answerer: Arc<A>) -> io::Result<()> {

@@ -26,6 +26,8 @@ mod listen;
 #[cfg(target_os = "linux")]
 mod both_hosts;
 
+mod command_line;
+
 mod refusals;
 
 mod compile;

@@ -14,7 +14,7 @@ fn each_is_caught() {
         package: "threadwork-parking",
         needs: &["threadwork-sync", "wasm-futex"],
         lists: &[(Run::Loom("loom"), list::LOOM)],
-        sample: 4,
+        sample: 2,
     }
     .check(Path::new(env!("CARGO_TARGET_TMPDIR")));
 }

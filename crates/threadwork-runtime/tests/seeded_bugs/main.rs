@@ -25,7 +25,7 @@ fn each_is_caught() {
             (Run::Miri("memory"), memory::MIRI),
             (Run::Native("threads"), threads::NATIVE),
         ],
-        sample: 3,
+        sample: 2,
     }
     .check(Path::new(env!("CARGO_TARGET_TMPDIR")));
 }

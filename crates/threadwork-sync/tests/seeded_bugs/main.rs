@@ -44,7 +44,7 @@ fn each_is_caught() {
             (Run::Native("primitives"), semaphore::FAIRNESS),
             (Run::Loom("loom"), wait_group::BUGS),
         ],
-        sample: 6,
+        sample: 4,
     }
     .check(Path::new(env!("CARGO_TARGET_TMPDIR")));
 }

@@ -26,7 +26,7 @@ fn each_is_caught() {
             (Run::Native("threads"), threads::NATIVE),
             (Run::Miri("threads"), threads::MIRI),
         ],
-        sample: 4,
+        sample: 2,
     }
     .check(Path::new(env!("CARGO_TARGET_TMPDIR")));
 }

@@ -1,17 +1,17 @@
-//! The crate is built bottom up: a module uses only those that stand below it in the floor
-//! plan, the table of `src/lib.rs`, and no modules use each other in a circle, not even
-//! inside one folder.
+//! Holds a crate to its floor plan: a module uses only those that stand below it in the plan,
+//! and no modules use each other in a circle, not even inside one folder.
+//!
+//! The plan is a table in the documentation of the crate's root, from bottom to top: of three
+//! columns, the second has the module's name as code. Modules that the root leaves out are found,
+//! and so are rows without a module.
 //!
 //! The sources are read as text. A use is a path that begins with `crate`, `super`, `self`
 //! or a child module, in a `use` or anywhere else; it leads to the file that defines what it
 //! names, whatever re-exports are on the way.
 
-// In helpers as in tests, an `unwrap` is an assertion.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
 /// `["process", "state"]`; the root is empty.
 type Module = Vec<String>;
@@ -31,94 +31,38 @@ struct Crate {
     plan: Vec<String>,
 }
 
-#[test]
-fn each_module_knows_only_those_below_it() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+/// What is wrong in a crate, each in a line; `src` is its folder with a `lib.rs`, or a
+/// `main.rs`, in it.
+///
+/// # Errors
+///
+/// If the sources cannot be read.
+pub fn complaints(src: &Path) -> io::Result<Vec<String>> {
     let mut files = Vec::new();
-    read(&root, &root, &mut files);
+    read(src, src, &mut files)?;
+    let is_library = files.iter().any(|(name, _)| name == "lib.rs");
+    // The program of a library uses it from outside.
+    files.retain(|(name, _)| !(is_library && name == "main.rs"));
     let files: Vec<_> = files
         .iter()
-        .map(|(a, b)| (a.as_str(), b.as_str()))
+        .map(|(name, text)| (name.as_str(), text.as_str()))
         .collect();
-    let complaints = Crate::new(&files).complaints();
-    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
-}
-
-#[test]
-fn an_import_upwards_is_found_wherever_it_hides() {
-    let plan = "//! | floor | module | holds |\n//! |---|---|---|\n\
-                //! | 1 | `low` | |\n//! | 2 | `high` | |\npub use high::Thing;\n";
-    let check = |low| {
-        let files = [
-            ("lib.rs", plan),
-            ("low.rs", low),
-            ("high.rs", "pub struct Thing;"),
-        ];
-        Crate::new(&files).complaints()
-    };
-    assert_eq!(
-        check("/* crate::high */ fn f() -> &'static str { \"crate::high\" }"),
-        [""; 0]
-    );
-    for low in [
-        "use crate::high::Thing;",
-        "use crate::{Thing as Other};",
-        "use super::high;",
-        "fn f() { crate::high::g(); }",
-        "mod tests { use super::super::high::Thing; }",
-    ] {
-        assert_eq!(
-            check(low),
-            ["low uses high, which is not below it"],
-            "{low}"
-        );
-    }
-}
-
-#[test]
-fn a_circle_inside_a_folder_is_found() {
-    let files = [
-        ("lib.rs", "//! | 1 | `a` | |\n"),
-        ("a/mod.rs", "pub use b::B;\npub struct A;"),
-        ("a/b.rs", "use super::A;\npub struct B;"),
-    ];
-    assert_eq!(
-        Crate::new(&files).complaints(),
-        ["a circle: a -> a::b -> a"]
-    );
-    let files = [
-        ("lib.rs", "//! | 1 | `a` | |\n"),
-        ("a/mod.rs", "pub use b::B;\npub use c::C;"),
-        ("a/b.rs", "use super::C;\npub struct B;"),
-        ("a/c.rs", "pub struct C;"),
-    ];
-    assert_eq!(Crate::new(&files).complaints(), [""; 0]);
-}
-
-#[test]
-fn a_module_that_the_plan_leaves_out_is_found() {
-    let files = [("lib.rs", "//! | 1 | `gone` | |\n"), ("new.rs", "")];
-    assert_eq!(
-        Crate::new(&files).complaints(),
-        [
-            "the plan has a module `gone`, the crate has none",
-            "the plan has no module `new`"
-        ]
-    );
+    Ok(Crate::new(&files).complaints())
 }
 
 /// All sources below `dir`, by their paths below `root`.
-fn read(root: &Path, dir: &Path, files: &mut Vec<(String, String)>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
+fn read(root: &Path, dir: &Path, files: &mut Vec<(String, String)>) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
         if path.is_dir() {
-            read(root, &path, files);
+            read(root, &path, files)?;
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let parts = path.strip_prefix(root).unwrap().iter();
-            let parts: Vec<_> = parts.map(|part| part.to_str().unwrap()).collect();
-            files.push((parts.join("/"), fs::read_to_string(&path).unwrap()));
+            let parts = path.strip_prefix(root).unwrap_or(&path).iter();
+            let parts: Vec<_> = parts.map(|part| part.to_string_lossy()).collect();
+            files.push((parts.join("/"), fs::read_to_string(&path)?));
         }
     }
+    Ok(())
 }
 
 impl Crate {
@@ -129,10 +73,10 @@ impl Crate {
             let source = Source::new(text, &module, &modules);
             (module, source)
         });
-        let (_, root) = files.iter().find(|(name, _)| *name == "lib.rs").unwrap();
+        let root = files.iter().find(|(name, _)| module_of(name).is_empty());
         Self {
             sources: sources.collect(),
-            plan: plan(root),
+            plan: root.map(|(_, text)| plan(text)).unwrap_or_default(),
         }
     }
 
@@ -202,7 +146,7 @@ impl Crate {
 fn module_of(file: &str) -> Module {
     let path = file.trim_end_matches(".rs").trim_end_matches("/mod");
     match path {
-        "lib" => Module::new(),
+        "lib" | "main" => Module::new(),
         path => path.split('/').map(str::to_owned).collect(),
     }
 }
@@ -268,7 +212,8 @@ impl Source {
                     at += 2;
                 }
                 "use" => {
-                    let end = (at..tokens.len()).find(|at| tokens[*at] == ";").unwrap();
+                    let end = (at..tokens.len()).find(|at| tokens[*at] == ";");
+                    let end = end.unwrap_or(tokens.len());
                     let mut leaves = Vec::new();
                     leaves_of(&tokens[at + 1..end], &mut Vec::new(), &mut leaves);
                     for (path, name) in leaves {
@@ -435,5 +380,73 @@ fn char_length(text: &str) -> usize {
             .map_or(text.len(), |(at, _)| at + 1),
         (Some(_), Some((at, '\''))) => at + 1,
         _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_import_upwards_is_found_wherever_it_hides() {
+        let plan = "//! | floor | module | holds |\n//! |---|---|---|\n\
+                    //! | 1 | `low` | |\n//! | 2 | `high` | |\npub use high::Thing;\n";
+        let check = |low| {
+            let files = [
+                ("lib.rs", plan),
+                ("low.rs", low),
+                ("high.rs", "pub struct Thing;"),
+            ];
+            Crate::new(&files).complaints()
+        };
+        assert_eq!(
+            check("/* crate::high */ fn f() -> &'static str { \"crate::high\" }"),
+            [""; 0]
+        );
+        for low in [
+            "use crate::high::Thing;",
+            "use crate::{Thing as Other};",
+            "use super::high;",
+            "fn f() { crate::high::g(); }",
+            "mod tests { use super::super::high::Thing; }",
+        ] {
+            assert_eq!(
+                check(low),
+                ["low uses high, which is not below it"],
+                "{low}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_circle_inside_a_folder_is_found() {
+        let files = [
+            ("lib.rs", "//! | 1 | `a` | |\n"),
+            ("a/mod.rs", "pub use b::B;\npub struct A;"),
+            ("a/b.rs", "use super::A;\npub struct B;"),
+        ];
+        assert_eq!(
+            Crate::new(&files).complaints(),
+            ["a circle: a -> a::b -> a"]
+        );
+        let files = [
+            ("lib.rs", "//! | 1 | `a` | |\n"),
+            ("a/mod.rs", "pub use b::B;\npub use c::C;"),
+            ("a/b.rs", "use super::C;\npub struct B;"),
+            ("a/c.rs", "pub struct C;"),
+        ];
+        assert_eq!(Crate::new(&files).complaints(), [""; 0]);
+    }
+
+    #[test]
+    fn a_module_that_the_plan_leaves_out_is_found() {
+        let files = [("lib.rs", "//! | 1 | `gone` | |\n"), ("new.rs", "")];
+        assert_eq!(
+            Crate::new(&files).complaints(),
+            [
+                "the plan has a module `gone`, the crate has none",
+                "the plan has no module `new`"
+            ]
+        );
     }
 }
