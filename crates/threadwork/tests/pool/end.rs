@@ -293,6 +293,36 @@ fn drop_leaves_a_thread_local_that_takes_too_long() {
     dropped.expect("it waits for the thread-local");
 }
 
+/// Each of those that shut a pool down waits for what its threads have left to do.
+#[test]
+fn all_who_shut_down_wait_for_thread_locals() {
+    let pool = pool(1);
+    let (inside, go_on) = (Arc::new(Latch::new()), Arc::new(Latch::new()));
+    let done = Arc::new(AtomicUsize::new(0));
+    pool.spawn({
+        let (inside, go_on, done) = (inside.clone(), go_on.clone(), done.clone());
+        move || {
+            AT_END.set(AtEnd(Some(Box::new(move || {
+                inside.open();
+                go_on.wait();
+                done.store(1, Ordering::Relaxed);
+            }))));
+        }
+    });
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                pool.shutdown();
+                assert_eq!(done.load(Ordering::Relaxed), 1);
+            });
+        }
+        inside.wait();
+        // Time for one that does not wait to be seen.
+        thread::sleep(Duration::from_millis(20));
+        go_on.open();
+    });
+}
+
 /// The last of a pool is dropped by one of its own threads, which has left it and is not over.
 #[test]
 fn a_pool_may_end_in_a_thread_local_of_its_own_thread() {
