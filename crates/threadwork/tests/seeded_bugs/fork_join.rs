@@ -358,7 +358,7 @@ pub(crate) const NATIVE: &[Bug] = &[
     ),
     bug(
         "results with a gap are taken for one piece",
-        PAR,
+        "fork_join/places.rs",
         "if ptr::eq(self.first.wrapping_add(self.count), next.first) {",
         "if true {",
         "par::parts_that_lie_do_no_harm",
