@@ -329,13 +329,6 @@ pub(crate) const NATIVE: &[Bug] = &[
         "generated::programs_agree_with_the_model",
     ),
     bug(
-        "a task on a visit is counted nowhere",
-        "pool/worker.rs",
-        "            pool.queue.finish(1);",
-        "            self.shared.queue.finish(u64::from(pool.number == self.shared.number));",
-        "generated::programs_agree_with_the_model",
-    ),
-    bug(
         "a wait goes on after its token was cancelled",
         "cancel.rs",
         "let first = select(self.cancelled(), future);",

@@ -316,6 +316,13 @@ pub(crate) const NATIVE: &[Bug] = &[
         "waits::a_visit_is_a_task_of_its_pool",
     ),
     bug(
+        "a task on a visit is counted nowhere",
+        "pool/worker.rs",
+        "            pool.queue.finish(1);",
+        "            self.shared.queue.finish(u64::from(pool.number == self.shared.number));",
+        "waits::a_visit_is_a_task_of_its_pool",
+    ),
+    bug(
         "who shuts a pool down does not wait for its tasks elsewhere",
         "pool/shared.rs",
         " || !self.queue.wait_until_quiet(deadline)",
