@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use threadwork::sync::Latch;
+use threadwork::sync::{Barrier, Latch};
 use threadwork::{TaskError, ThreadPool, WorkerStatus};
 
 use crate::support::{OpensAtDrop, Plug, Random, count, pool, rounds, until};
@@ -310,15 +310,18 @@ fn all_who_shut_down_wait_for_thread_locals() {
         }
     });
     thread::scope(|scope| {
+        let calls = Barrier::new(4);
         for _ in 0..3 {
             scope.spawn(|| {
+                calls.wait();
                 pool.shutdown();
                 assert_eq!(done.load(Ordering::Relaxed), 1);
             });
         }
+        calls.wait();
         inside.wait();
         // Time for one that does not wait to be seen.
-        thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(100));
         go_on.open();
     });
 }

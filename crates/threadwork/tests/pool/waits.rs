@@ -6,9 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use threadwork::sync::{Barrier, Latch};
-use threadwork::{TaskError, ThreadPool, WaitError, blocking, join};
+use threadwork::{TaskError, ThreadPool, WaitError, WorkerStatus, blocking, join};
 
-use crate::support::{Plug, pool, rigid_pool, until};
+use crate::support::{Plug, count, pool, rigid_pool, until};
 
 /// A thousand times what anything here takes: without it a test that fails would hang.
 const LONG: Duration = Duration::from_secs(if cfg!(miri) { 600 } else { 30 });
@@ -404,17 +404,19 @@ fn a_visit_is_a_task_of_its_pool() {
     begun.wait();
     unblock.open();
     blocks.wait().unwrap();
+    // The pool has no thread any more.
+    until(|| count(&one, |worker| *worker == WorkerStatus::Terminated) == 1);
     thread::scope(|scope| {
+        let calls = Latch::new();
         scope.spawn(|| {
+            calls.open();
             one.shutdown();
-            assert_eq!(
-                done.load(Ordering::Relaxed),
-                1,
-                "it does not wait for the visit"
-            );
+            let is_done = done.load(Ordering::Relaxed);
+            assert_eq!(is_done, 1, "it does not wait for the visit");
         });
+        calls.wait();
         // Time for a shutdown that does not wait to be seen.
-        thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(100));
         go_on.open();
     });
     waits.wait().unwrap();
