@@ -172,26 +172,25 @@ if [[ -n ${THREADWORK_FULL-} ]]; then
   if cargo deny --version >/dev/null 2>&1; then
     cargo deny --workspace check bans licenses sources
     if cargo deny fetch db >/dev/null 2>&1; then
-      cargo deny --workspace check --disable-fetch advisories
+      cargo deny --workspace --offline check advisories
     else
       echo "skipped: advisories, whose list cannot be fetched"
     fi
   else
     echo "skipped: dependencies (cargo install --locked cargo-deny)"
   fi
-  published=("${library[@]}" -p threadwork-parking -p threadwork-rewrite -p threadwork-wasi
-    -p threadwork-page)
-  for package in "${published[@]}" -p threadwork-engine -p threadwork-cli; do
+  built=("${library[@]}" -p threadwork-parking -p threadwork-rewrite -p threadwork-page)
+  published=("${built[@]}" -p threadwork-wasi -p threadwork-engine -p threadwork-cli)
+  for package in "${published[@]}"; do
     [[ $package != -p ]] || continue
     packed=$(cargo package --list --allow-dirty -p "$package" 2>/dev/null)
     for file in README.md LICENSE-MIT LICENSE-APACHE; do
       grep -qx $file <<<"$packed" || { echo "$package is packed without $file"; exit 1; }
     done
   done
-  # Built from what is packed; but for the engine, which would take minutes.
-  cargo package --quiet --allow-dirty "${published[@]}"
-  cargo package --quiet --allow-dirty --no-verify "${published[@]}" -p threadwork-engine \
-    -p threadwork-cli
+  # Built from what is packed; but for what has Wasmtime below it, which would take minutes.
+  cargo package --quiet --allow-dirty "${built[@]}"
+  cargo package --quiet --allow-dirty --no-verify "${published[@]}"
 fi
 
 step "all passed"

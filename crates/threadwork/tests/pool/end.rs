@@ -309,8 +309,8 @@ fn all_who_shut_down_wait_for_thread_locals() {
             }))));
         }
     });
+    let calls = Barrier::new(4);
     thread::scope(|scope| {
-        let calls = Barrier::new(4);
         for _ in 0..3 {
             scope.spawn(|| {
                 calls.wait();

@@ -406,8 +406,8 @@ fn a_visit_is_a_task_of_its_pool() {
     blocks.wait().unwrap();
     // The pool has no thread any more.
     until(|| count(&one, |worker| *worker == WorkerStatus::Terminated) == 1);
+    let calls = Latch::new();
     thread::scope(|scope| {
-        let calls = Latch::new();
         scope.spawn(|| {
             calls.open();
             one.shutdown();
