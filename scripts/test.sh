@@ -116,6 +116,15 @@ if [[ -n $miri && -n ${THREADWORK_FULL-} ]]; then
     CARGO_TARGET_DIR="$target/address" cargo +nightly test --release \
     --target "$(rustc --print host-tuple)" -p threadwork --test fork_join --test pool -- \
     --skip last_words --skip where_no_thread_can_be_started
+
+  # With a standard library that is checked, too: else its locks are edges that nobody sees. Pools
+  # in statics are never joined; and a thread of the sanitizer's own never sleeps.
+  step "pool, fork-join and primitives under ThreadSanitizer"
+  env -u THREADWORK_FULL TSAN_OPTIONS=report_thread_leaks=0 RUSTFLAGS="-Zsanitizer=thread" \
+    CARGO_TARGET_DIR="$target/thread" \
+    cargo +nightly test --release -Zbuild-std --target "$(rustc --print host-tuple)" \
+    -p threadwork -p threadwork-sync --test fork_join --test pool --test primitives -- \
+    --skip last_words --skip where_no_thread_can_be_started --skip sleeps_for_good
 fi
 
 step "the web host"
@@ -141,6 +150,19 @@ if [[ -n $miri ]]; then
   wait "$miri" || { cat "$target/miri.txt"; exit 1; }
   trap - EXIT
   grep "^test result" "$target/miri.txt"
+  if [[ -n ${THREADWORK_FULL-} ]]; then
+    under_miri() {
+      CARGO_TARGET_DIR=$target/miri MIRIFLAGS="-Zmiri-disable-isolation $1" \
+        cargo +nightly miri test --release "${@:2}"
+    }
+    under_miri "" -p threadwork-runtime --test memory --test runtime --test threads
+    under_miri "" -p threadwork --lib --test pool --test threads
+    # The global pool never ends.
+    under_miri -Zmiri-ignore-leaks -p threadwork --test fork_join --test global_pool
+    # A segment is found by the address of what is in it, where Miri does not look for it.
+    under_miri "-Zmiri-ignore-leaks -Zmiri-permissive-provenance" \
+      -p threadwork-alloc --test alloc --test global
+  fi
 else
   echo "skipped: there is no nightly toolchain (rustup toolchain install nightly)"
 fi
@@ -161,6 +183,37 @@ fi
 step "lints and documentation"
 cargo clippy --release --workspace --all-targets --features threadwork-cli/manual -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
+
+if [[ -n ${THREADWORK_FULL-} ]]; then
+  step "interfaces, dependencies and packages"
+  if [[ -n $miri ]] && cargo public-api --version >/dev/null 2>&1; then
+    CARGO_TARGET_DIR="$target" scripts/api.sh
+  else
+    echo "skipped: interfaces (cargo install --locked cargo-public-api, and a nightly toolchain)"
+  fi
+  if cargo deny --version >/dev/null 2>&1; then
+    cargo deny --workspace check bans licenses sources
+    if cargo deny fetch db >/dev/null 2>&1; then
+      cargo deny --workspace --offline check advisories
+    else
+      echo "skipped: advisories, whose list cannot be fetched"
+    fi
+  else
+    echo "skipped: dependencies (cargo install --locked cargo-deny)"
+  fi
+  built=("${library[@]}" -p threadwork-parking -p threadwork-rewrite -p threadwork-page)
+  published=("${built[@]}" -p threadwork-wasi -p threadwork-engine -p threadwork-cli)
+  for package in "${published[@]}"; do
+    [[ $package != -p ]] || continue
+    packed=$(cargo package --list --allow-dirty -p "$package" 2>/dev/null)
+    for file in README.md LICENSE-MIT LICENSE-APACHE; do
+      grep -qx $file <<<"$packed" || { echo "$package is packed without $file"; exit 1; }
+    done
+  done
+  # Built from what is packed; but for what has Wasmtime below it, which would take minutes.
+  cargo package --quiet --allow-dirty "${built[@]}"
+  cargo package --quiet --allow-dirty --no-verify "${published[@]}"
+fi
 
 step "all passed"
 printf '%s\n' "${took[@]}"

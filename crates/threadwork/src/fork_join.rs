@@ -36,6 +36,7 @@
 //! | `scope`, `par`, `parts`, `sort` | what is built on it | |
 //! | `job_handle` | jobs of a scope with a result | nobody waits for itself |
 //! | `owned` | a vector that is taken apart | each element is owned once |
+//! | `places` | where a loop's results go | each result is owned once |
 //!
 //! No algorithm here has a fence: on WebAssembly one costs ten joins. There, each atomic
 //! store does, too, and the fast path of a join has none.
@@ -74,6 +75,7 @@ pub mod model;
 mod owned;
 mod par;
 mod parts;
+mod places;
 mod scope;
 mod sort;
 mod spawned;

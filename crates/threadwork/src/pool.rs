@@ -12,6 +12,7 @@
 //! | [`worker`] | the loop of a thread, and waits within tasks | |
 //! | [`inheritance`] | waiters lend their priority to holders | |
 //! | [`handle`] | the wait for a result, by a thread or a future | |
+//! | [`visit`] | waits for tasks of other pools | no chain of pools hangs |
 //! | [`install`] | tasks that borrow | the closure is gone before the call returns |
 //!
 //! A task is executed by one swap of the end of its lane, so threads that execute at once
@@ -54,6 +55,8 @@ mod task;
 mod thread_counts;
 #[cfg(not(loom))]
 mod thread_pool;
+#[cfg(not(loom))]
+mod visit;
 #[cfg(not(loom))]
 mod worker;
 

@@ -12,11 +12,12 @@
 //! Source: Tzannes, Caragea, Barua, Vishkin 2010, "Lazy binary-splitting".
 
 use std::iter::{self, Sum};
-use std::mem::{self, MaybeUninit};
+use std::mem;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::parts::{Chunks, Enumerate, IntoParts, Map, Parts, Windows, Zip};
+use super::places::{Filled, Places};
 use super::stack;
 use crate::join;
 
@@ -206,7 +207,8 @@ impl<P: Parts> Par<P> {
     {
         let size = self.parts.size();
         let mut results = Vec::with_capacity(size);
-        let places = &mut results.spare_capacity_mut()[..size];
+        // SAFETY: nothing else is done with the vector until the loop, and what it leaves, is over.
+        let places = unsafe { Places::of(&mut results, size) };
         let filled = self.zip(places).run(
             &|| Filled::default(),
             &|mut filled, part| {
@@ -547,60 +549,5 @@ impl<'a, T: Send> Par<&'a mut [T]> {
 
     pub(super) fn into_slice(self) -> &'a mut [T] {
         self.parts
-    }
-}
-
-/// Results in their places, which are dropped unless they are forgotten.
-struct Filled<T> {
-    first: *mut T,
-    count: usize,
-}
-
-// SAFETY: it owns values of T.
-unsafe impl<T: Send> Send for Filled<T> {}
-
-impl<T> Default for Filled<T> {
-    fn default() -> Self {
-        Filled {
-            first: ptr::null_mut(),
-            count: 0,
-        }
-    }
-}
-
-impl<T> Filled<T> {
-    /// Fills places which, if it has some already, are the next ones.
-    fn fill(&mut self, places: &mut [MaybeUninit<T>], items: impl Iterator<Item = T>) {
-        let mut more = Filled {
-            first: places.as_mut_ptr().cast(),
-            count: 0,
-        };
-        for (place, item) in places.iter_mut().zip(items) {
-            place.write(item);
-            more.count += 1;
-        }
-        let before = mem::take(self);
-        *self = before.followed_by(more);
-    }
-
-    /// Both, if there is no gap between; else only the first.
-    fn followed_by(mut self, next: Self) -> Self {
-        if self.count == 0 {
-            return next;
-        }
-        if ptr::eq(self.first.wrapping_add(self.count), next.first) {
-            self.count += next.count;
-            mem::forget(next);
-        }
-        self
-    }
-}
-
-impl<T> Drop for Filled<T> {
-    fn drop(&mut self) {
-        if self.count > 0 {
-            // SAFETY: so many were written there, and nobody else owns them.
-            unsafe { ptr::slice_from_raw_parts_mut(self.first, self.count).drop_in_place() };
-        }
     }
 }

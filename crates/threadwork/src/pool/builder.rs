@@ -86,9 +86,8 @@ impl PoolBuilder {
     /// How many threads there may be at once: those that run tasks, and those that
     /// [block](crate::blocking) within one. At most 65,535.
     ///
-    /// Once all of them are blocked, what is queued waits until one goes on. So two pools whose
-    /// tasks execute tasks in each other and wait for them hang when that goes deeper than this;
-    /// [`install`](crate::ThreadPool::install) does not.
+    /// Once all of them are blocked, what is queued waits until one goes on, unless a task
+    /// [waits](crate::TaskHandle#waiting-within-a-task) for it, whose thread runs it then.
     pub fn max_threads(mut self, threads: usize) -> Self {
         self.max_threads = threads;
         self

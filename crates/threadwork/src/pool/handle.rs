@@ -32,6 +32,12 @@ use crate::error::TaskError;
 /// - a chain in which a worker would begin more than 64 tasks within each other goes on in
 ///   another thread, as long as there may be more.
 ///
+/// A wait for a task of *another* pool does the second. But once that pool has no thread for it,
+/// since all that it may have ([`max_threads`](crate::PoolBuilder::max_threads)) are blocked, the
+/// thread that waits runs the task, in place of the other pool's: under its own name and
+/// [number](crate::current_worker_index), on its own stack. So tasks of several pools may wait for
+/// each other as deep as the stack allows.
+///
 /// A wait with a timeout does only the second: it could not end in time if it ran the
 /// task. To await the handle, and block in an executor until that is done, is not a wait that
 /// the pool knows of: do so within [`blocking`](crate::blocking). A task that waits for one that waits for it, waits for ever; if it finds that
@@ -158,12 +164,6 @@ impl<T> TaskHandle<T> {
     #[must_use = "the task may have begun"]
     pub fn cancel(&self) -> bool {
         self.outcome.task().cancel()
-    }
-
-    /// Whether a worker has it, or it is over.
-    pub(super) fn has_begun(&self) -> bool {
-        let task = self.outcome.task();
-        task.slot().is_some() || task.is_done()
     }
 
     fn taken(&mut self) -> Result<T, TaskError> {

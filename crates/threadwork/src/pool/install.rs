@@ -5,33 +5,16 @@
 //!
 //! Invariant: `_gone` opens after the closure, with all that it holds, was run, or given back to
 //! who waits; so what is borrowed outlives its use.
-//!
-//! # Pools that install into each other
-//!
-//! A worker that waits here keeps a thread of its own pool blocked, on which what it has installed
-//! may depend in turn; once all that a pool may have are, a task that is queued there runs only if
-//! one of them goes on, and each may be waiting for that very task. So a worker of another pool
-//! that finds a pool like that takes its closure back, and runs it itself. *No chain hangs:* the
-//! last wait of a chain finds a pool that has a thread for it, or none and runs its closure. It
-//! looks again now and then, since a thread may block after it has looked.
 
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
 use threadwork_sync::{Latch, Mutex};
 
-use super::handle::TaskHandle;
 use super::thread_pool::ThreadPool;
-use super::worker::{blocking, is_worker_of_another};
+use super::worker::blocking;
 use crate::boundary;
-use crate::error::{TaskError, TaskPanic};
-
-/// How long a worker of another pool waits before it looks again whether there is a thread: as
-/// often as a thread that waits for a job looks around.
-const FIRST_NAP: Duration = Duration::from_micros(500);
-const LONGEST_NAP: Duration = Duration::from_millis(10);
+use crate::error::TaskError;
 
 type Work<'a> = Box<dyn FnOnce() + Send + 'a>;
 
@@ -95,43 +78,12 @@ where
     // uses `back` no more: `waits` sees to that.
     let installed: Installed<'static, 'static> = unsafe { mem::transmute(installed) };
     let waits = Waits(gone);
-    let task = pool.execute(move || installed.run());
-    let id = task.id();
-    let outcome = wait(pool, task);
+    let outcome = pool.execute(move || installed.run()).wait();
     drop(waits);
-    let work = back.into_inner();
-    let outcome = match (outcome, work) {
-        (Some(outcome), work) => {
-            boundary::discard(work);
-            outcome
-        }
-        (None, Some(work)) => catch_unwind(AssertUnwindSafe(work))
-            .map_err(|payload| TaskError::Panicked(Box::new(TaskPanic::new(id, None, payload)))),
-        (None, None) => unreachable!("what was taken back was not run"),
-    };
+    boundary::discard(back.into_inner());
     outcome?;
     match result {
         Some(result) => Ok(result),
         None => unreachable!("a task that ended well has run its closure"),
     }
-}
-
-/// Waits for the task; `None` if it was taken back, to be run by the calling thread.
-fn wait(pool: &ThreadPool, mut task: TaskHandle<()>) -> Option<Result<(), TaskError>> {
-    if !is_worker_of_another(pool.number()) {
-        return Some(task.wait());
-    }
-    blocking(|| {
-        let mut nap = FIRST_NAP;
-        while !task.has_begun() {
-            if pool.is_exhausted() && task.cancel() {
-                return None;
-            }
-            if let Some(outcome) = task.wait_timeout(nap) {
-                return Some(outcome);
-            }
-            nap = (nap * 2).min(LONGEST_NAP);
-        }
-        Some(task.wait())
-    })
 }

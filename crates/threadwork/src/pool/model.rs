@@ -252,6 +252,11 @@ impl Crew {
         self.0.retire()
     }
 
+    /// A thread that was to be started did not come. Whether there is none now.
+    pub fn did_not_come(&self) -> bool {
+        self.0.did_not_come()
+    }
+
     pub fn recall(&self) {
         self.0.recall();
     }

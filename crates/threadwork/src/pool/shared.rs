@@ -1,8 +1,9 @@
 //! What the threads of a pool share.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ use crate::thread::{Builder, LimitedJoin};
 ///
 /// A pool's threads hold it, too, so it is there for as long as one of them runs.
 pub(crate) struct Shared {
-    /// No two pools of a program have the same, until four billion were made.
+    /// No two pools have the same.
     pub(super) number: u32,
     pub(super) plan: PoolBuilder,
     pub(super) queue: Queue,
@@ -55,6 +56,17 @@ pub(super) struct WorkerRecord {
     pub(super) inherited: Inherited,
 }
 
+/// By their numbers. Only looked at when a task of one waits for a task of another.
+static POOLS: Mutex<Pools> = Mutex::new(Pools {
+    last: 0,
+    present: BTreeMap::new(),
+});
+
+struct Pools {
+    last: u32,
+    present: BTreeMap<u32, Weak<Shared>>,
+}
+
 const NEVER: u32 = 0;
 const PRESENT: u32 = 1;
 const GONE: u32 = 2;
@@ -69,17 +81,21 @@ struct Threads {
 impl Shared {
     /// For a pool to which visitors come (`is_global`), or for one of workers only.
     pub(super) fn new(plan: PoolBuilder, is_global: bool) -> Arc<Self> {
-        static POOLS: AtomicU32 = AtomicU32::new(0);
-
         let (size, most) = (plan.pool_size, plan.max_threads);
         let group = if is_global {
             Group::for_visitors
         } else {
             Group::new
         };
-        Arc::new(Shared {
-            // Ordering: Relaxed; only the number matters.
-            number: POOLS.fetch_add(1, Ordering::Relaxed),
+        let mut pools = POOLS.lock();
+        let number = loop {
+            pools.last = pools.last.wrapping_add(1);
+            if !pools.present.contains_key(&pools.last) {
+                break pools.last;
+            }
+        };
+        let shared = Arc::new(Shared {
+            number,
             queue: Queue::new(),
             group: group(most, size),
             thread_counts: ThreadCounts::new(size, most),
@@ -93,7 +109,14 @@ impl Shared {
             }),
             ended: Latch::new(),
             plan,
-        })
+        });
+        pools.present.insert(number, Arc::downgrade(&shared));
+        shared
+    }
+
+    /// The pool of that number, if it is there.
+    pub(super) fn find(number: u32) -> Option<Arc<Self>> {
+        POOLS.lock().present.get(&number)?.upgrade()
     }
 
     /// Starts a thread that is counted already.
@@ -143,9 +166,14 @@ impl Shared {
             return;
         }
         self.thread_counts.add();
-        if self.start().is_err() && self.thread_counts.leave() {
-            // There is no other. A task that came meanwhile is cancelled.
+        if self.start().is_err() && self.thread_counts.did_not_come() {
+            // There is no other. Tasks that came meanwhile are cancelled, and so are those that
+            // somebody is still linking.
             self.abort();
+            while !self.queue.is_drained() {
+                thread::yield_now();
+                self.abort();
+            }
             self.ended.open();
         }
     }
@@ -257,23 +285,33 @@ impl Shared {
             }
             Some(deadline) => latch.wait_deadline(deadline),
         };
-        if !opens(&self.ended) {
+        // Other pools' threads may run the last tasks.
+        if !opens(&self.ended) || !self.queue.wait_until_quiet(deadline) {
             return;
         }
-        let handles: Vec<_> = {
+        // They are left to others who wait at the same time, until they have nothing more to do.
+        let latches: Vec<_> = {
+            let threads = self.threads.lock();
+            let present = threads.handles.iter().flatten();
+            let all = present.chain(&threads.leaving);
+            all.map(|thread| thread.gone().clone()).collect()
+        };
+        for latch in latches {
+            // One whose thread-locals take longer is left to itself.
+            opens(&latch);
+        }
+        let gone: Vec<_> = {
             let mut threads = self.threads.lock();
             let Threads {
                 handles, leaving, ..
             } = &mut *threads;
-            let present = handles.iter_mut().filter_map(Option::take);
-            present.chain(leaving.drain(..)).collect()
+            let is_gone = |thread: &mut LimitedJoin| thread.gone().is_open();
+            let present = handles
+                .iter_mut()
+                .filter_map(|place| place.take_if(is_gone));
+            present.chain(leaving.extract_if(.., is_gone)).collect()
         };
-        for handle in handles {
-            // One whose thread-locals take longer is left to itself.
-            if opens(handle.gone()) {
-                handle.join();
-            }
-        }
+        gone.into_iter().for_each(LimitedJoin::join);
     }
 
     /// A thread leaves its slot, and is still counted: so who counts another finds a slot for it.
@@ -297,7 +335,7 @@ impl Shared {
     /// Starts a thread that is counted already, if there is anything left to do for it. Says
     /// whether there is no thread now.
     fn start_unless_drained(self: &Arc<Self>) -> bool {
-        (self.queue.is_drained() || self.start().is_err()) && self.thread_counts.leave()
+        (self.queue.is_drained() || self.start().is_err()) && self.thread_counts.did_not_come()
     }
 
     pub(super) fn statuses(&self) -> Vec<WorkerStatus> {
@@ -305,6 +343,12 @@ impl Shared {
             .iter()
             .filter_map(|record| record.status())
             .collect()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        POOLS.lock().present.remove(&self.number);
     }
 }
 

@@ -16,11 +16,11 @@
 //! | 6 | `DETACHED` | nobody waits for the result, nor will |
 //! | 7 | `ADOPTED` | its parent knows it, and may outlive it |
 //! | 8, 9 | class | the [`Priority`] that it is queued at, or was raised to |
-//! | 10..32 | slot | one more than the slot of the worker that runs it |
+//! | 10..32 | slot | one more than the slot of the worker that runs it; zero on a visit |
 //!
 //! A task is *queued* (none of the first two), *running* (`CLAIMED`), or *over* (both).
-//! Four parties may take the closure: the worker that pops the task, a worker that waits
-//! for it and runs it itself, a worker that is sent ahead because the task was raised,
+//! Four parties may take the closure: the worker that pops the task, a worker (of another pool,
+//! perhaps) that waits for it and runs it itself, a worker that is sent ahead because the task was raised,
 //! and whoever cancels it. Each does so by setting `CLAIMED` in a queued task, so exactly
 //! one gets it. To cancel sets `CLAIMED`, `DONE` and `CANCELLED` in one step: a task
 //! that was cancelled is over at once, and what is left of it in the queue is a stale entry.
@@ -356,6 +356,13 @@ impl TaskRef {
         self.try_claim(CLAIMED | slot.bits())
             .ok()
             .map(|_| Claimed(self))
+    }
+
+    /// The same, for a worker of another pool, which has no slot in this one: nothing that it
+    /// depends on is raised.
+    #[cfg(not(loom))]
+    pub(super) fn claim_for_visit(&self) -> Option<Claimed<'_>> {
+        self.try_claim(CLAIMED).ok().map(|_| Claimed(self))
     }
 
     /// Cancels it, if it is still queued; returns whether it was.

@@ -10,7 +10,9 @@
 //! (its size), unless all threads that it may have are blocked or it ends. Whoever
 //! blocks restores that in the same step, with a spare or a new thread; so a chain of
 //! waits finds a worker for what it waits for. When a blocked one comes back there is one
-//! too many, until the next worker between two tasks makes itself spare.
+//! too many, until the next worker between two tasks makes itself spare. A thread is counted
+//! before the system is asked for it; if that refuses, a spare takes its place as well, and only
+//! if there is none are fewer active.
 //!
 //! A spare that leaves is *dismissed*, and counts as blocked from then until it *departs*: until
 //! nothing that it does, its hook included, needs the slot, which another may have then. Should
@@ -121,7 +123,7 @@ impl ThreadCounts {
 
     /// A worker goes on after it blocked.
     pub(crate) fn unblock(&self) {
-        // Ordering: Relaxed here and everywhere but in `leave`: the counts publish nothing.
+        // Ordering: Relaxed here and everywhere but in `change` and `leave`: the counts publish nothing.
         self.counts.fetch_sub(BLOCKED, Ordering::Relaxed);
     }
 
@@ -193,7 +195,23 @@ impl ThreadCounts {
         self.counts.fetch_add(THREAD, Ordering::Relaxed);
     }
 
-    /// An active thread leaves, or did not come. Returns whether it was the last: then what
+    /// A thread that was counted did not come: a spare works in its place, which may have become
+    /// one because of that count. Returns whether it was the last.
+    pub(crate) fn did_not_come(&self) -> bool {
+        let (mut last, mut calls) = (false, false);
+        self.change(|counts| {
+            let left = Counts(counts.0 - THREAD);
+            last = left.threads() == 0;
+            calls = left.active() < self.size && left.spares() > 0;
+            Some(left.0 - if calls { SPARE } else { 0 })
+        });
+        if calls {
+            self.calls.release(1);
+        }
+        last
+    }
+
+    /// An active thread leaves. Returns whether it was the last: then what
     /// the others did is visible.
     pub(crate) fn leave(&self) -> bool {
         // Ordering: AcqRel; a chain over all that leave.

@@ -14,7 +14,7 @@ use super::name::TaskName;
 use super::shared::Shared;
 use super::status::WorkerStatus;
 use super::task::{Label, Outcome, TaskRef};
-use super::worker::{Worker, blocking, is_or_was_worker_of};
+use super::worker::{blocking, is_or_was_within, is_within};
 use crate::error::{Error, TaskError, WaitError};
 use crate::fork_join::{Group, Scope, scope};
 
@@ -188,9 +188,8 @@ impl ThreadPool {
     /// [`scope`](crate::scope) or a [`par`](crate::par) in it is this pool's. Blocks.
     ///
     /// Within a task of this pool, the calling thread runs it, most likely. Within a task of another
-    /// pool, it does so if this pool has no thread for it: all that it may have
-    /// ([`max_threads`](PoolBuilder::max_threads)) are blocked. So pools may install into each other
-    /// as deep as the stack allows; only then is `f` run elsewhere than here.
+    /// pool, it does so if this pool has no thread for it, as with
+    /// [any task](TaskHandle#waiting-within-a-task); only then is `f` run elsewhere than here.
     ///
     /// # Errors
     ///
@@ -245,16 +244,6 @@ impl ThreadPool {
         self.install(|| scope(body))
     }
 
-    pub(super) fn number(&self) -> u32 {
-        self.shared.number
-    }
-
-    /// Whether all threads that it may have are blocked, at this moment.
-    pub(super) fn is_exhausted(&self) -> bool {
-        let counts = &self.shared.thread_counts;
-        !counts.has_reserves() && !counts.has_active()
-    }
-
     /// A task that has a name, or another priority.
     ///
     /// ```
@@ -307,7 +296,7 @@ impl ThreadPool {
     }
 
     fn wait_until_quiet(&self, deadline: Option<Instant>) -> Result<(), WaitError> {
-        if self.is_own_worker() {
+        if is_within(self.shared.number) {
             return Err(WaitError::WithinTask);
         }
         if blocking(|| self.shared.queue.wait_until_quiet(deadline)) {
@@ -382,13 +371,9 @@ impl ThreadPool {
     }
 
     fn wait_for_end(&self, timeout: Option<Duration>) {
-        if !is_or_was_worker_of(self.shared.number) {
+        if !is_or_was_within(self.shared.number) {
             blocking(|| self.shared.wait_for_end(timeout));
         }
-    }
-
-    fn is_own_worker(&self) -> bool {
-        Worker::with(|worker| worker.is_some_and(|worker| worker.is_of(self.shared.number)))
     }
 
     /// Where the workers share fork-join work.

@@ -14,6 +14,7 @@ use super::inheritance::Token;
 use super::queue::Next;
 use super::shared::{Shared, WorkerRecord};
 use super::task::{Claimed, Finish, TaskRef, WorkerSlot};
+use super::visit::Visit;
 use crate::boundary::discard;
 use crate::error::TaskError;
 use crate::fork_join::Member;
@@ -32,6 +33,8 @@ pub(super) struct Worker {
     token: Token,
     /// The task that runs, innermost; null if none does.
     top: Cell<*const TaskRef>,
+    /// The tasks of other pools that run, innermost; null if none does.
+    pub(super) visits: Cell<*const Visit>,
     /// How many run within each other.
     depth: Cell<u32>,
     /// It has said that it blocks.
@@ -84,6 +87,7 @@ impl Worker {
             slot,
             member,
             top: Cell::new(ptr::null()),
+            visits: Cell::new(ptr::null()),
             depth: Cell::new(0),
             is_blocked: Cell::new(false),
             children: Cell::new(0),
@@ -330,7 +334,7 @@ impl Worker {
                     && let Some(claimed) = task.claim(self.slot)
                 {
                     drop(blocked);
-                    self.run_within(task, claimed);
+                    self.run_within(task, claimed, &self.shared);
                     return Ok(true);
                 }
             }
@@ -340,18 +344,24 @@ impl Worker {
             self.record().dependencies.awaited_one();
             return Ok(is_over);
         }
-        Ok(block(&Substituted(self), Finish::of(task), timeout).is_some())
+        match timeout {
+            None => {
+                self.wait_abroad(task);
+                Ok(true)
+            }
+            Some(_) => Ok(block(&Substituted(self), Finish::of(task), timeout).is_some()),
+        }
     }
 
-    /// Runs a task that is waited for, on the stack of the one that waits.
-    fn run_within(&self, task: &TaskRef, claimed: Claimed<'_>) {
+    /// Runs a task of `pool` that is waited for, on the stack of the one that waits.
+    pub(super) fn run_within(&self, task: &TaskRef, claimed: Claimed<'_>, pool: &Shared) {
         // While it runs this worker does not block, should it have said so.
         let was_blocked = self.is_blocked.replace(false);
         if was_blocked {
             self.shared.thread_counts.unblock();
         }
         if self.run(task, claimed) {
-            self.shared.queue.finish(1);
+            pool.queue.finish(1);
         }
         if was_blocked {
             self.shared.substitute();
@@ -360,7 +370,7 @@ impl Worker {
     }
 
     /// From now on another works in its place.
-    fn block(&self) -> Option<Blocked> {
+    pub(super) fn block(&self) -> Option<Blocked> {
         if self.is_blocked.replace(true) {
             return None;
         }
@@ -406,7 +416,7 @@ pub(crate) fn leave_tasks_to_others() -> Option<Blocked> {
 }
 
 /// Where a worker sleeps within a task: another works meanwhile.
-struct Substituted<'a>(&'a Worker);
+pub(super) struct Substituted<'a>(pub(super) &'a Worker);
 
 impl Futex for Substituted<'_> {
     fn wait(&self, word: &AtomicU32, expected: u32, timeout: Option<Duration>) -> WaitResult {
@@ -427,15 +437,14 @@ impl Futex for Substituted<'_> {
     }
 }
 
-/// Whether the calling thread is a worker of that pool, or was and ends.
-pub(super) fn is_or_was_worker_of(pool: u32) -> bool {
-    FORMER.get() == Some(pool)
-        || Worker::with(|worker| worker.is_some_and(|worker| worker.is_of(pool)))
+/// Whether the calling thread runs a task of that pool, is its worker, or was and ends.
+pub(super) fn is_or_was_within(pool: u32) -> bool {
+    FORMER.get() == Some(pool) || is_within(pool)
 }
 
-/// Whether the calling thread is a worker of some other pool.
-pub(super) fn is_worker_of_another(pool: u32) -> bool {
-    Worker::with(|worker| worker.is_some_and(|worker| !worker.is_of(pool)))
+/// Whether the calling thread runs a task of that pool, or is its worker.
+pub(super) fn is_within(pool: u32) -> bool {
+    Worker::with(|worker| worker.is_some_and(|worker| worker.is_within(pool)))
 }
 
 /// Waits until `task` is over, or for `timeout`. Returns whether it is.

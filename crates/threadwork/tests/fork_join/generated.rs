@@ -15,6 +15,8 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread::sleep;
+use std::time::Duration;
 
 use threadwork::sync::Latch;
 use threadwork::{JobHandle, Scope, TaskError, ThreadPool, blocking, global, join, par, scope};
@@ -41,16 +43,18 @@ enum Node {
     Panic,
     Catch(Vec<Node>),
     Blocking(Vec<Node>),
-    /// A task of the pool with so many workers.
+    /// A task of that [`pool`].
     Task(usize, Handling, Arc<[Node]>),
     /// A task of a pool that is made for it, and shut down.
     Pool(usize, Arc<[Node]>),
     /// Blocks until a task of that pool has run.
     Handshake(usize),
-    /// On the pool with so many workers, borrowing what is around it.
+    /// On that [`pool`], borrowing what is around it.
     Install(usize, Vec<Node>),
     /// With the one lock of the program. Nothing within wants it.
     Lock(Vec<Node>),
+    /// Does nothing for so many microseconds: others fall asleep, or leave.
+    Rest(u64),
 }
 
 /// What becomes of a task's handle.
@@ -70,6 +74,11 @@ enum Root {
 }
 
 const MOST_WORKERS: usize = if cfg!(miri) { 3 } else { 4 };
+/// Pools that have no thread for a task while another one of it waits.
+const RIGID_POOLS: usize = 2;
+const POOLS: usize = MOST_WORKERS + RIGID_POOLS;
+/// For how long most pools keep a thread that they do not need.
+const KEEP_ALIVE: Duration = Duration::from_micros(300);
 const DEPTH: usize = 7;
 
 /// Makes a program of bytes; when they end, of zeros, which are leaves.
@@ -78,6 +87,8 @@ struct Reader<'a> {
     leaves: usize,
     /// So many threads of a pool may be blocked at once.
     handshakes: usize,
+    /// So often it may rest.
+    rests: usize,
     is_locked: bool,
     /// So many handles are in reach. They do not leave their thread; and what is done while
     /// the lock is held must not want it, as an older job may.
@@ -111,7 +122,7 @@ impl Reader<'_> {
             return Node::JoinHandle(self.below(self.handles));
         }
         let depth = depth - 1;
-        match self.below(31) {
+        match self.below(33) {
             0..=3 => self.leaf(),
             4..=7 => {
                 let first = self.nodes_with(0, depth, scopes);
@@ -128,9 +139,9 @@ impl Reader<'_> {
             19 => Node::Catch(self.nodes(depth, scopes)),
             20 => Node::Blocking(self.nodes(depth, scopes)),
             21 => {
-                let workers = 1 + self.below(MOST_WORKERS);
+                let pool = self.pool();
                 let handling = [Handling::Wait, Handling::Detach, Handling::Cancel][self.below(3)];
-                Node::Task(workers, handling, self.nodes_with(0, depth, 0).into())
+                Node::Task(pool, handling, self.nodes_with(0, depth, 0).into())
             }
             22 => Node::Pool(1 + self.below(3), self.nodes_with(0, depth, 0).into()),
             23 if self.handshakes > 0 => {
@@ -138,8 +149,8 @@ impl Reader<'_> {
                 Node::Handshake(1 + self.below(MOST_WORKERS))
             }
             24 => {
-                let workers = 1 + self.below(MOST_WORKERS);
-                Node::Install(workers, self.nodes_with(0, depth, scopes))
+                let pool = self.pool();
+                Node::Install(pool, self.nodes_with(0, depth, scopes))
             }
             25 | 26 if !self.is_locked => {
                 self.is_locked = true;
@@ -162,8 +173,17 @@ impl Reader<'_> {
                 self.handles -= 1;
                 Node::Handle(further, job, rest)
             }
+            31 | 32 if self.rests > 0 => {
+                self.rests -= 1;
+                Node::Rest([20, 200, 400, 2_000][self.below(4)])
+            }
             _ => self.leaf(),
         }
+    }
+
+    /// With the lock, one that has a thread whoever waits for the lock.
+    fn pool(&mut self) -> usize {
+        self.below(if self.is_locked { MOST_WORKERS } else { POOLS })
     }
 
     fn leaf(&mut self) -> Node {
@@ -189,6 +209,7 @@ impl Program {
             bytes: bytes.iter(),
             leaves: 0,
             handshakes: 4,
+            rests: 0,
             is_locked: false,
             handles: 0,
         };
@@ -196,6 +217,8 @@ impl Program {
             0 => Root::Outside,
             workers => Root::Pool(workers),
         };
+        // Most do not, since it takes time.
+        reader.rests = [4, 0, 0, 0][reader.below(4)];
         let depth = if cfg!(miri) { DEPTH - 2 } else { DEPTH };
         let nodes = reader.nodes(depth, 0).into();
         Program {
@@ -339,7 +362,7 @@ impl Model {
                 self.task(body, is_run);
                 Sure::No
             }
-            Node::Handshake(_) => Sure::No,
+            Node::Handshake(_) | Node::Rest(_) => Sure::No,
         }
     }
 
@@ -540,9 +563,9 @@ fn run<'w>(
             })));
         }
         Node::Blocking(body) => blocking(|| run_all(body, world, level, handles)),
-        Node::Install(workers, body) => {
+        Node::Install(number, body) => {
             let token = Token::new(world);
-            let result = pool(*workers).install(move || {
+            let result = pool(*number).install(move || {
                 let _token = token;
                 run_all(body, world, level, None);
             });
@@ -552,8 +575,8 @@ fn run<'w>(
             let _guard = blocking(|| world.lock.lock());
             run_all(body, world, level, None);
         }
-        Node::Task(workers, handling, body) => {
-            execute(pool(*workers), *handling, body, world);
+        Node::Task(number, handling, body) => {
+            execute(pool(*number), *handling, body, world);
         }
         Node::Pool(workers, body) => {
             let pool = ThreadPool::new(*workers).unwrap();
@@ -563,12 +586,13 @@ fn run<'w>(
         Node::Handshake(workers) => {
             let met = Arc::new(Latch::new());
             let (token, other) = (TaskToken::new(world), met.clone());
-            drop(pool(*workers).execute(move || {
+            drop(pool(*workers - 1).execute(move || {
                 let _token = token;
                 other.open();
             }));
             blocking(|| met.wait());
         }
+        Node::Rest(time) => sleep(Duration::from_micros(*time)),
     }
 }
 
@@ -604,10 +628,19 @@ fn execute(pool: &ThreadPool, handling: Handling, body: &Arc<[Node]>, world: &Ar
     }
 }
 
-fn pool(workers: usize) -> &'static ThreadPool {
-    static POOLS: [OnceLock<ThreadPool>; MOST_WORKERS] = [const { OnceLock::new() }; MOST_WORKERS];
-    POOLS[workers - 1].get_or_init(|| {
-        let pool = ThreadPool::builder().pool_size(workers).max_threads(64);
+/// The pool of one worker, of two and so on, and then the rigid ones.
+fn pool(number: usize) -> &'static ThreadPool {
+    static ALL: [OnceLock<ThreadPool>; POOLS] = [const { OnceLock::new() }; POOLS];
+    ALL[number].get_or_init(|| {
+        let pool = ThreadPool::builder();
+        let pool = match number.checked_sub(MOST_WORKERS) {
+            Some(more) => pool.pool_size(1 + more).max_threads(1 + more),
+            None if number == 0 => pool.pool_size(1).max_threads(64),
+            None => {
+                let pool = pool.pool_size(1 + number).max_threads(64);
+                pool.keep_alive(KEEP_ALIVE)
+            }
+        };
         pool.build().unwrap()
     })
 }
@@ -622,14 +655,14 @@ fn check(bytes: &[u8]) {
         lock: threadwork::sync::Mutex::new(()),
     });
     match program.root {
-        Root::Pool(workers) => execute(pool(workers), Handling::Wait, &program.nodes, &world),
+        Root::Pool(workers) => execute(pool(workers - 1), Handling::Wait, &program.nodes, &world),
         Root::Outside => {
             let run = || run_all(&program.nodes, &world, None, None);
             drop(catch_unwind(AssertUnwindSafe(run)));
         }
     }
     // Those whose handle was dropped; they may make others.
-    let pools = || (1..=MOST_WORKERS).map(pool).chain([global()]);
+    let pools = || (0..POOLS).map(pool).chain([global()]);
     while pools().any(|pool| pool.unfinished() > 0) {
         pools().for_each(|pool| pool.wait_all().unwrap());
     }

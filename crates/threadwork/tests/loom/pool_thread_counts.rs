@@ -74,6 +74,27 @@ fn one_of_two_rests() {
     });
 }
 
+/// A thread is counted before it comes, and so another may make itself spare. It does not come:
+/// the spare is called.
+#[test]
+fn a_thread_that_does_not_come_is_replaced_by_a_spare() {
+    model(4, || {
+        let crew = Arc::new(Crew::new(1, 3));
+        // One blocks, and so does the one that was started for it: a third is to be started.
+        assert!(crew.block());
+        assert!(crew.block());
+        let first = {
+            let crew = crew.clone();
+            thread::spawn(move || {
+                crew.unblock();
+                crew.pause_for_ever(|| false);
+            })
+        };
+        assert!(!crew.did_not_come());
+        first.join().unwrap();
+    });
+}
+
 /// The end comes while a worker makes itself spare: it does not sleep on.
 #[test]
 fn nobody_rests_after_the_end() {

@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use threadwork::sync::Latch;
+use threadwork::sync::{Barrier, Latch};
 use threadwork::{TaskError, ThreadPool, WorkerStatus};
 
 use crate::support::{OpensAtDrop, Plug, Random, count, pool, rounds, until};
@@ -291,6 +291,39 @@ fn drop_leaves_a_thread_local_that_takes_too_long() {
     let dropped = receiver.recv_timeout(Duration::from_secs(10));
     go_on.open();
     dropped.expect("it waits for the thread-local");
+}
+
+/// Each of those that shut a pool down waits for what its threads have left to do.
+#[test]
+fn all_who_shut_down_wait_for_thread_locals() {
+    let pool = pool(1);
+    let (inside, go_on) = (Arc::new(Latch::new()), Arc::new(Latch::new()));
+    let done = Arc::new(AtomicUsize::new(0));
+    pool.spawn({
+        let (inside, go_on, done) = (inside.clone(), go_on.clone(), done.clone());
+        move || {
+            AT_END.set(AtEnd(Some(Box::new(move || {
+                inside.open();
+                go_on.wait();
+                done.store(1, Ordering::Relaxed);
+            }))));
+        }
+    });
+    let calls = Barrier::new(4);
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                calls.wait();
+                pool.shutdown();
+                assert_eq!(done.load(Ordering::Relaxed), 1);
+            });
+        }
+        calls.wait();
+        inside.wait();
+        // Time for one that does not wait to be seen.
+        thread::sleep(Duration::from_millis(100));
+        go_on.open();
+    });
 }
 
 /// The last of a pool is dropped by one of its own threads, which has left it and is not over.

@@ -6,9 +6,12 @@ use std::thread;
 use std::time::Duration;
 
 use threadwork::sync::{Barrier, Latch};
-use threadwork::{TaskError, ThreadPool, WaitError, blocking};
+use threadwork::{TaskError, ThreadPool, WaitError, WorkerStatus, blocking, join};
 
-use crate::support::{Plug, pool, rigid_pool, until};
+use crate::support::{Plug, count, pool, rigid_pool, until};
+
+/// A thousand times what anything here takes: without it a test that fails would hang.
+const LONG: Duration = Duration::from_secs(if cfg!(miri) { 600 } else { 30 });
 
 /// Each task waits for the next, which is queued behind it.
 fn chain(pool: &Arc<ThreadPool>, depth: u32) -> u32 {
@@ -339,6 +342,85 @@ fn pools_wait_for_each_other() {
     let (one, other) = (small(), small());
     assert_eq!(bounce(&one, &other, 10), 10);
     until(|| Arc::strong_count(&one) == 1 && Arc::strong_count(&other) == 1);
+}
+
+/// Deeper than both may have threads: who waits then runs what it waits for.
+#[test]
+fn pools_without_threads_wait_for_each_other() {
+    const DEPTH: u32 = 12;
+    fn bounce(pools: Arc<[ThreadPool; 2]>, depth: u32) -> u32 {
+        if depth == 0 {
+            return 0;
+        }
+        let far = pools.clone();
+        let task = pools[depth as usize % 2].execute(move || bounce(far, depth - 1));
+        // One that waits in a join counts as active for a while.
+        let wait = || task.wait().unwrap();
+        1 + match depth % 3 {
+            0 => join(wait, || ()).0,
+            1 => join(|| (), wait).1,
+            _ => wait(),
+        }
+    }
+    for threads in [1, 2, 4] {
+        let small = || {
+            let pool = ThreadPool::builder().pool_size(1).max_threads(threads);
+            pool.build().unwrap()
+        };
+        let pools = Arc::new([small(), small()]);
+        let outer = pool(1);
+        let mut task = outer.execute(move || bounce(pools, DEPTH));
+        let end = task.wait_timeout(LONG).expect("it hangs");
+        assert_eq!(end.unwrap(), DEPTH);
+    }
+}
+
+/// A task that a thread of another pool runs is a task of its own pool all the same.
+#[test]
+fn a_visit_is_a_task_of_its_pool() {
+    let (one, other) = (Arc::new(rigid_pool(1)), rigid_pool(1));
+    let (begun, go_on) = (Arc::new(Latch::new()), Arc::new(Latch::new()));
+    let (unblock, done) = (Arc::new(Latch::new()), Arc::new(AtomicUsize::new(0)));
+    // Until then the only thread of the pool is blocked.
+    let blocks = one.execute({
+        let unblock = unblock.clone();
+        move || blocking(|| unblock.wait())
+    });
+    let waits = other.execute({
+        let (one, begun, go_on, done) = (one.clone(), begun.clone(), go_on.clone(), done.clone());
+        move || {
+            let own = one.clone();
+            let visit = one.execute(move || {
+                assert_eq!(own.wait_all(), Err(WaitError::WithinTask));
+                own.shutdown();
+                begun.open();
+                go_on.wait();
+                done.store(1, Ordering::Relaxed);
+                thread::current().id()
+            });
+            assert_eq!(visit.wait().unwrap(), thread::current().id());
+        }
+    });
+    begun.wait();
+    unblock.open();
+    blocks.wait().unwrap();
+    // The pool has no thread any more.
+    until(|| count(&one, |worker| *worker == WorkerStatus::Terminated) == 1);
+    let calls = Latch::new();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            calls.open();
+            one.shutdown();
+            let is_done = done.load(Ordering::Relaxed);
+            assert_eq!(is_done, 1, "it does not wait for the visit");
+        });
+        calls.wait();
+        // Time for a shutdown that does not wait to be seen.
+        thread::sleep(Duration::from_millis(100));
+        go_on.open();
+    });
+    waits.wait().unwrap();
+    assert_eq!(one.unfinished(), 0);
 }
 
 /// A thread that belongs to no pool does not run tasks: it waits for a worker.

@@ -322,6 +322,13 @@ pub(crate) const NATIVE: &[Bug] = &[
         "generated::programs_agree_with_the_model",
     ),
     bug(
+        "a thread that leaves keeps its slot",
+        "pool/shared.rs",
+        "presence.store(GONE, Ordering::Relaxed);\n        threads.free.push(slot);",
+        "presence.store(GONE, Ordering::Relaxed);\n        let _ = (&mut threads.free, slot);",
+        "generated::programs_agree_with_the_model",
+    ),
+    bug(
         "a wait goes on after its token was cancelled",
         "cancel.rs",
         "let first = select(self.cancelled(), future);",
@@ -344,7 +351,7 @@ pub(crate) const NATIVE: &[Bug] = &[
     ),
     bug(
         "results with a gap are taken for one piece",
-        PAR,
+        "fork_join/places.rs",
         "if ptr::eq(self.first.wrapping_add(self.count), next.first) {",
         "if true {",
         "par::parts_that_lie_do_no_harm",

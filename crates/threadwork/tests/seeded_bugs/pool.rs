@@ -244,8 +244,8 @@ pub(crate) const BUGS: &[Bug] = &[
     Bug {
         name: "a spare is not called",
         file: "pool/thread_counts.rs",
-        from: "            self.calls.release(1);\n",
-        to: "",
+        from: "if matches!(substitute, Substitute::Spare) {",
+        to: "if false {",
         caught_by: "pool_thread_counts::a_spare_that_never_leaves_is_called",
     },
     Bug {
@@ -283,30 +283,51 @@ pub(crate) const BUGS: &[Bug] = &[
         to: "",
         caught_by: "pool_thread_counts::nobody_rests_after_the_end",
     },
+    Bug {
+        name: "a thread that does not come leaves a spare asleep",
+        file: "pool/thread_counts.rs",
+        from: "            calls = left.active() < self.size && left.spares() > 0;",
+        to: "            calls = false;",
+        caught_by: "pool_thread_counts::a_thread_that_does_not_come_is_replaced_by_a_spare",
+    },
 ];
 
 /// What every machine shows.
 pub(crate) const NATIVE: &[Bug] = &[
     bug(
-        "who installs waits for a pool without threads",
-        "pool/install.rs",
-        "if pool.is_exhausted() && task.cancel() {",
-        "if pool.is_exhausted() && false && task.cancel() {",
-        "install::pools_install_into_each_other",
+        "who waits for a pool without threads waits for ever",
+        "pool/visit.rs",
+        "if !pool.thread_counts.has_active()",
+        "if false",
+        "waits::pools_without_threads_wait_for_each_other",
     ),
     bug(
-        "who installs looks once whether the pool has a thread",
-        "pool/install.rs",
-        "task.wait_timeout(nap) {",
-        "task.wait_timeout(Duration::MAX) {",
+        "who waits for a pool looks once whether it has a thread",
+        "pool/visit.rs",
+        "Finish::of(task), Some(nap));",
+        "Finish::of(task), None);",
         "install::a_pool_may_run_out_of_threads_later",
     ),
     bug(
-        "what is taken back and panics ends its thread",
-        "pool/install.rs",
-        "(None, Some(work)) => catch_unwind(AssertUnwindSafe(work))",
-        "(None, Some(work)) => Ok::<(), Box<dyn std::any::Any + Send>>(work())",
-        "install::what_is_taken_back_may_panic",
+        "a task on a visit waits for the end of its own pool",
+        "pool/visit.rs",
+        "if visit.pool == pool {",
+        "if false {",
+        "waits::a_visit_is_a_task_of_its_pool",
+    ),
+    bug(
+        "a task on a visit is counted nowhere",
+        "pool/worker.rs",
+        "            pool.queue.finish(1);",
+        "            self.shared.queue.finish(u64::from(pool.number == self.shared.number));",
+        "waits::a_visit_is_a_task_of_its_pool",
+    ),
+    bug(
+        "who shuts a pool down does not wait for its tasks elsewhere",
+        "pool/shared.rs",
+        " || !self.queue.wait_until_quiet(deadline)",
+        "",
+        "waits::a_visit_is_a_task_of_its_pool",
     ),
     bug(
         "a result that nobody takes is dropped without care",
@@ -370,6 +391,13 @@ pub(crate) const NATIVE: &[Bug] = &[
         "if (!too_deep || !counts.has_active())",
         "if !too_deep",
         "waits::a_deep_chain_goes_on_where_no_thread_can_be_started",
+    ),
+    bug(
+        "who shuts down second waits for nothing",
+        "pool/shared.rs",
+        "present.chain(&threads.leaving);",
+        "present.chain(&threads.leaving).take(0);",
+        "end::all_who_shut_down_wait_for_thread_locals",
     ),
     bug(
         "a pool that is to finish does not",
