@@ -239,6 +239,23 @@ test('files: a FIFO cannot be opened, and blocks nobody', async () => {
   rmSync(folder, { recursive: true });
 }, nodeOnly);
 
+test('files: a link that leads out and back is refused, and tells of nothing out there', async () => {
+  const { mkdirSync, mkdtempSync, rmSync, writeFileSync } = await import('node:fs');
+  const { tmpdir } = await import('node:os');
+  const { join } = await import('node:path');
+  for (const target of ['../outside/../granted/real', '../nothing/../granted/real']) {
+    const folder = mkdtempSync(join(tmpdir(), 'threadwork-around-'));
+    const granted = join(folder, 'granted');
+    for (const name of ['outside', 'granted/way/inner']) mkdirSync(join(folder, name), { recursive: true });
+    writeFileSync(join(granted, 'way/inner/file'), '');
+    const stat = ['stat', 3, 1, 'way/inner/file', 512];
+    // The second finds the directory that the first has left open.
+    const list = [stat, stat, ['rename', 3, 'way', 3, 'real'], ['symlink', target, 3, 'way'], stat, open('way/inner/file')];
+    equal(await errnos(list, { preopens: { '/d': granted } }), [E.OK, E.OK, E.OK, E.OK, E.PERM, E.PERM], target);
+    rmSync(folder, { recursive: true });
+  }
+}, nodeOnly);
+
 test('files: the limit of open files', async () => {
   const list = [open('a', CREAT), open('b', CREAT), open('c', CREAT)];
   equal(await errnos(list, { preopens: { '/d': {} }, limits: { openFiles: 2 } }), [E.OK, E.OK, E.MFILE]);
