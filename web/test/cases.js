@@ -9,6 +9,8 @@ import './cases/streams.js';
 import './cases/files.js';
 import './cases/sockets.js';
 import './cases/file-programs.js';
+import './cases/wasi-testsuite.js';
+import './cases/arguments.js';
 import './cases/sandbox.js';
 import './cases/reactor.js';
 import './cases/examples.js';

@@ -1,6 +1,6 @@
 // Runs the tests: `node test/run.js [--host HOST]... [--filter TEXT] [--repeat N] [--skip-build]`,
 // in Node, Chromium and Firefox by default; `webkit`, `deno` and `bun` are hosts as well.
-// THREADWORK_FULL=1 runs the long forms.
+// THREADWORK_FULL=1 runs the long forms, WASI_TESTSUITE=FOLDER the official tests of WASI as well.
 //
 // Needs what `npm ci` installs. The guests are built first, into the repository's target folder or
 // CARGO_TARGET_DIR.
@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { isPage, startHost } from './hosts.js';
 import { serve } from './server.js';
+import { testsOf } from './wasi-testsuite.js';
 
 /** How long a case may take; browsers take a second to end a worker that computes. */
 const PATIENCE = process.env.THREADWORK_FULL === '1' ? 300_000 : 60_000;
@@ -37,10 +38,13 @@ if (!values['skip-build']) build();
 const mandelbrot = drawNatively();
 /** Random programs, by their seeds. */
 const filePrograms = process.env.FILE_PROGRAMS ?? (isFull ? '0..10000' : '0..100');
+/** A copy of the official tests of WASI, which run as well. */
+const wasiTestsuite = process.env.WASI_TESTSUITE;
 let report = () => {};
 const server = await serve({
   guests: join(TARGET, 'guests/wasm32-wasip1-threads/release'),
   repository: REPOSITORY,
+  wasiTestsuite,
   report: (message) => report(message),
   native: runNatively,
 });
@@ -158,7 +162,7 @@ async function runOn(name) {
 
 /** Runs some of the cases on one host. */
 async function runPart(name, part, counts) {
-  const settings = { name, base: server.base, isFull, isLinux: process.platform === 'linux', hasC: existsSync(C_GUEST), filePrograms, filter: values.filter, repeat: Number(values.repeat), patience: PATIENCE, mandelbrot, ...part };
+  const settings = { name, base: server.base, isFull, isLinux: process.platform === 'linux', hasC: existsSync(C_GUEST), filePrograms, wasiTestsuite: wasiTestsuite ? testsOf(wasiTestsuite) : [], filter: values.filter, repeat: Number(values.repeat), patience: PATIENCE, mandelbrot, ...part };
   await new Promise((done) => {
     let last = performance.now();
     let isDone = false;

@@ -24,9 +24,10 @@ const STRICT = { 'Content-Security-Policy': "script-src 'self' 'wasm-unsafe-eval
 
 /**
  * Starts it; `report` is called with what pages post to /report, `native` with the arguments of the
- * guest `file-programs`, for what it says natively.
+ * guest `file-programs`, for what it says natively. `wasiTestsuite` is a folder with the official tests of WASI,
+ * or undefined.
  */
-export async function serve({ guests, repository, report, native }) {
+export async function serve({ guests, repository, wasiTestsuite, report, native }) {
   const wabt = await loadWabt();
   const compile = (text) => {
     const features = { threads: true, bulk_memory: true, mutable_globals: true, multi_value: true, multi_memory: true, memory64: true };
@@ -49,6 +50,7 @@ export async function serve({ guests, repository, report, native }) {
     const path = rest.join('/');
     if (first === 'guests') return { file: file(guests, path) };
     if (first === 'repository') return { file: file(repository, path) };
+    if (first === 'wasi-testsuite' && wasiTestsuite) return { file: file(wasiTestsuite, path) };
     if (first === 'text') {
       const text = await readFile(file(join(repository, 'guests/wat'), path.replace(/wasm$/, 'wat')), 'utf8');
       return { body: compile(text), type: '.wasm' };

@@ -5,7 +5,7 @@ use crate::calls::{Call, basic, dirs, files, paths, poll, sockets};
 use crate::errno::{Failure, Result};
 use crate::host::Host;
 use crate::memory::GuestMemory;
-use wasmtime::{Caller, Extern, Linker};
+use wasmtime::{Caller, Extern, Linker, SharedMemory};
 
 const MODULE: &str = "wasi_snapshot_preview1";
 
@@ -117,31 +117,37 @@ fn with_call<H: Host>(
     body: impl FnOnce(&Call<'_, H>) -> Result,
 ) -> wasmtime::Result<i32> {
     caller.data().check_running()?;
-    let (base, length) = match bytes(caller) {
-        Some(bytes) => bytes,
-        None => return reply(body(&Call::new(caller.data(), GuestMemory::none()))),
+    let found = match caller.data().shared_memory() {
+        Some(memory) => Some(bytes(memory)),
+        None => exported(caller),
     };
-    // SAFETY: a shared memory never moves and is never shorter than it was. One that is not
-    // shared changes only by its instance's code, which waits for this call, or by whoever
-    // has its store, which `caller` has. Nobody makes references to it meanwhile.
-    let memory = unsafe { GuestMemory::new(base, length) };
+    let memory = match found {
+        // SAFETY: a shared memory never moves and is never shorter than it was. One that is not
+        // shared changes only by its instance's code, which waits for this call, or by whoever
+        // has its store, which `caller` has. Nobody makes references to it meanwhile.
+        Some((base, length)) => unsafe { GuestMemory::new(base, length) },
+        None => GuestMemory::none(),
+    };
     reply(body(&Call::new(caller.data(), memory)))
 }
 
-/// Where the memory is that WASI works on, and how long.
-#[inline]
-fn bytes<H: Host>(caller: &mut Caller<'_, H>) -> Option<(*mut u8, usize)> {
-    let shared = |memory: &wasmtime::SharedMemory| {
-        let bytes = memory.data();
-        (bytes.as_ptr().cast_mut().cast::<u8>(), bytes.len())
-    };
-    if let Some(memory) = caller.data().shared_memory() {
-        return Some(shared(memory));
-    }
+/// Where a memory is, and how long.
+///
+/// Always inlined: a result that comes back in memory is stored as two words and loaded as one of twice
+/// the size, which waits until both are in the cache. That was an eighth of a call that asks for the time.
+#[inline(always)]
+fn bytes(memory: &SharedMemory) -> (*mut u8, usize) {
+    let bytes = memory.data();
+    (bytes.as_ptr().cast_mut().cast(), bytes.len())
+}
+
+/// The same of the memory that the caller exports.
+#[cold]
+fn exported<H: Host>(caller: &mut Caller<'_, H>) -> Option<(*mut u8, usize)> {
     let name = caller.data().memory_name();
     match caller.get_export(name)? {
         Extern::Memory(memory) => Some((memory.data_ptr(&*caller), memory.data_size(&*caller))),
-        Extern::SharedMemory(memory) => Some(shared(&memory)),
+        Extern::SharedMemory(memory) => Some(bytes(&memory)),
         _ => None,
     }
 }

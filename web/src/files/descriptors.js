@@ -160,12 +160,6 @@ export class Descriptors {
     if (at >= OWN_SLOTS && !this.#isOwner) throw ELSEWHERE;
   }
 
-  /** The backend of what a number stands for, if that is anything. */
-  backendOf(number) {
-    const at = number < MOST ? Atomics.load(this.words, NUMBERS + number) : 0;
-    return at === 0 ? undefined : Atomics.load(this.words, at + S.BACKEND);
-  }
-
   /** Of a slot that is in use. */
   #openAt(at) {
     const known = this.#opens[at];

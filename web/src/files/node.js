@@ -267,9 +267,8 @@ class Entry {
 export class NodeDirectory {
   kind = 'directory';
   backend = backend;
-  /** Where the system cannot find it by its descriptor: its path. */
+  /** Where the system cannot find it by its descriptor: its path, and what is there. */
   #path;
-  /** Device and inode, once somebody has asked for them. */
   #identity;
 
   /** @param fd a descriptor, which is closed with it */
@@ -325,14 +324,16 @@ export class NodeDirectory {
     this.close();
   }
 
-  /** Whether a path of plain names leads to another directory that is open. */
+  /**
+   * Whether a path of plain names leads to another directory that is open, without a link. The system is
+   * asked where the two are, and walks no path: one with a link could lead out and back, and would tell
+   * of names out there.
+   */
   leadsTo(path, directory) {
-    if (!hasDescriptorPaths) return false;
-    directory.#identity ??= directory.stat();
-    const stat = unless([E.NOENT, E.NOTDIR, E.LOOP, E.ACCES], () => {
-      return fs.lstatSync(this.at(path), { bigint: true, throwIfNoEntry: false });
-    });
-    return stat !== undefined && isSame(stat, directory.#identity);
+    // What is not UTF-8 is read as this letter; and so is called what was removed.
+    if (!hasDescriptorPaths || path.includes('\uFFFD') || path.endsWith(' (deleted)')) return false;
+    const [to, from] = [directory, this].map(({ fd }) => system(() => fs.readlinkSync(DESCRIPTORS + fd)));
+    return to === `${from === '/' ? '' : from}/${path}`;
   }
 
   list() {

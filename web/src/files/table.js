@@ -196,8 +196,9 @@ export class FileTable {
 
   /** Fails before it walks where both cannot be one tree: who has one's lock never waits for another. */
   #checkTrees(fd, other) {
-    const [one, two] = [fd, other].map((number) => this.#descriptors.backendOf(number >>> 0));
-    if (one !== undefined && two !== undefined && one !== two) throw new Errno(E.XDEV);
+    const [one, two] = [fd, other].map((number) => this.#use(number));
+    const areDirectories = one.kind === Kind.DIRECTORY && two.kind === Kind.DIRECTORY;
+    if (areDirectories && one.backend !== two.backend) throw new Errno(E.XDEV);
   }
 
   /** Nobody else moves its position, or changes its flags, until the call ends. */
@@ -241,10 +242,11 @@ export class FileTable {
     const open = this.#check(this.#use(fd), RIGHTS.SET_FLAGS);
     // How writes are synchronised is settled when a file is opened.
     const changeable = FDFLAGS.APPEND | FDFLAGS.NONBLOCK;
-    checkFlags(flags, changeable);
+    // Of a directory they mean nothing.
+    checkFlags(flags, open.kind === Kind.DIRECTORY ? 31 : changeable);
     this.#lock(open);
     if (open.kind === Kind.FILE) open.resource.setAppend?.((flags & FDFLAGS.APPEND) !== 0);
-    open.flags = (open.flags & ~changeable) | flags;
+    open.flags = (open.flags & ~changeable) | (flags & changeable);
     if (open.kind === Kind.STREAM) this.#listener.streamFlags?.(open.handle, open.flags);
   }
 
@@ -404,7 +406,6 @@ export class FileTable {
   *#setTimes(node, atime, mtime, flags) {
     const now = BigInt(Date.now()) * 1_000_000n;
     const pick = (time, given, current) => {
-      if ((flags & given) !== 0 && (flags & current) !== 0) throw new Errno(E.INVAL);
       if (flags & given) return unsigned(time);
       return flags & current ? now : undefined;
     };
@@ -584,6 +585,8 @@ export class FileTable {
     if (base.readonly && wanted & RIGHTS.WRITE) throw new Errno(E.ROFS);
     this.#descriptors.checkRoom();
     if (wanted & ~base.inheriting) throw new Errno(E.NOTCAPABLE);
+    // Before anything is opened that nobody would hear of.
+    this.#memory.bytes(result, 4);
     const write = (wanted & RIGHTS.WRITE) !== 0;
     const access = {
       // What is not opened to be written is opened to be read, whatever the rights say.
@@ -740,6 +743,7 @@ function checkFlags(flags, known) {
 /** Whether there is anything to do; as on Linux, nobody else is asked otherwise. */
 function setsTimes(flags) {
   checkFlags(flags, 15);
+  if ((flags & 3) === 3 || (flags & 12) === 12) throw new Errno(E.INVAL);
   return flags !== 0;
 }
 

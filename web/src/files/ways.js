@@ -2,9 +2,7 @@
 // them is not walked name by name. They have slots of the table, without numbers: whoever closes
 // all files closes them.
 //
-// Whether a way still leads to the same directory is asked for each path, of the system. That may
-// have followed a link; but the directory is one that was reached without leaving what the path
-// starts from, so nobody gets out.
+// Whether a way still leads to the same directory is asked for each path, of the system.
 
 /** As many directories are kept by one worker. */
 const MOST = 16;

@@ -27,7 +27,8 @@ const READ_EVENT = 1;
 const WRITE_EVENT = 2;
 const ABSOLUTE = 1;
 const HANGUP = 1;
-const MOST_SUBSCRIPTIONS = 1024;
+/** Both ways of some thirty thousand descriptors, as on the engine. */
+const MOST_SUBSCRIPTIONS = 1 << 16;
 const SUBSCRIPTION = 48;
 const EVENT = 32;
 
@@ -85,7 +86,9 @@ export function wasiCalls(env) {
   define('poll_oneoff', (subscriptions, events, count, result) => {
     count >>>= 0;
     if (count === 0 || count > MOST_SUBSCRIPTIONS) throw new Errno(E.INVAL);
+    memory.bytes(subscriptions, count * SUBSCRIPTION);
     memory.bytes(events, count * EVENT);
+    memory.bytes(result, 4);
     const begin = now(CLOCKS.monotonic);
     const wants = [];
     try {

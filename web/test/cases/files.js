@@ -86,6 +86,7 @@ const calls = (...list) => {
     (import "wasi_snapshot_preview1" "path_symlink" (func $symlink (param i32 i32 i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "path_link" (func $link (param i32 i32 i32 i32 i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "path_rename" (func $rename (param i32 i32 i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_fdstat_set_flags" (func $set_flags (param i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
     (import "wasi_snapshot_preview1" "fd_renumber" (func $renumber (param i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "path_filestat_get" (func $stat (param i32 i32 i32 i32 i32) (result i32)))
@@ -106,7 +107,7 @@ const READING = 0x2n;
 const [CREAT, DIRECTORY, EXCL, TRUNC] = [1, 2, 4, 8];
 const open = (path, flags = 0, follow = 1, rights = RIGHTS) => ['path_open', 3, follow, path, flags, rights, 0n, 0, 512];
 const BADF = 8;
-const E = { OK: 0, EXIST: 20, INVAL: 28, ISDIR: 31, LOOP: 32, MFILE: 33, NOENT: 44, NOTDIR: 54, NOTEMPTY: 55, PERM: 63, ROFS: 69 };
+const E = { OK: 0, BADF, FAULT: 21, EXIST: 20, INVAL: 28, ISDIR: 31, LOOP: 32, MFILE: 33, NOENT: 44, NOTDIR: 54, NOTEMPTY: 55, PERM: 63, ROFS: 69 };
 
 async function errnosOf(list, options) {
   const { wat } = await import('../harness.js');
@@ -228,6 +229,27 @@ test('files: paths, in a directory of Node', async () => {
   }
 }, nodeOnly);
 
+/** What is wrong, and in which order it is found, as on the engine. */
+const WRONG = [
+  // Nothing is opened, or made, whose number has no place.
+  [['path_open', 3, 1, 'new', CREAT, RIGHTS, 0n, 0, -2], E.FAULT],
+  [['stat', 3, 1, 'new', 512], E.NOENT],
+  [['rename', 3, 'old', 1, 'new'], E.BADF],
+  [['rename', 1, 'old', 3, 'new'], E.BADF],
+  [['link', 3, 0, 'old', 1, 'new'], E.BADF],
+  [['rename', 3, 'old', 77, 'new'], E.BADF],
+  // Both the time that is given and the time that it is.
+  [['set_path_times', 3, 1, 'nothing', 1n, 1n, 3], E.INVAL],
+  [['set_path_times', 3, 1, 'nothing', 1n, 1n, 12], E.INVAL],
+  // To write through, which means nothing here.
+  [['set_flags', 3, 2], E.OK],
+  [['set_flags', 3, 32], E.INVAL],
+];
+
+test('files: what is wrong is found in the order of the engine', async () => {
+  equal(await errnos(WRONG.map(([call]) => call), { preopens: { '/d': { old: '' } } }), WRONG.map(([, errno]) => errno));
+});
+
 test('files: a FIFO cannot be opened, and blocks nobody', async () => {
   const { mkdtempSync, rmSync } = await import('node:fs');
   const { spawnSync } = await import('node:child_process');
@@ -237,6 +259,23 @@ test('files: a FIFO cannot be opened, and blocks nobody', async () => {
   spawnSync('mkfifo', [join(folder, 'fifo')]);
   equal(await errnos([open('fifo')], { preopens: { '/d': folder } }), [58]);
   rmSync(folder, { recursive: true });
+}, nodeOnly);
+
+test('files: a link that leads out and back is refused, and tells of nothing out there', async () => {
+  const { mkdirSync, mkdtempSync, rmSync, writeFileSync } = await import('node:fs');
+  const { tmpdir } = await import('node:os');
+  const { join } = await import('node:path');
+  for (const target of ['../outside/../granted/real', '../nothing/../granted/real']) {
+    const folder = mkdtempSync(join(tmpdir(), 'threadwork-around-'));
+    const granted = join(folder, 'granted');
+    for (const name of ['outside', 'granted/way/inner']) mkdirSync(join(folder, name), { recursive: true });
+    writeFileSync(join(granted, 'way/inner/file'), '');
+    const stat = ['stat', 3, 1, 'way/inner/file', 512];
+    // The second finds the directory that the first has left open.
+    const list = [stat, stat, ['rename', 3, 'way', 3, 'real'], ['symlink', target, 3, 'way'], stat, open('way/inner/file')];
+    equal(await errnos(list, { preopens: { '/d': granted } }), [E.OK, E.OK, E.OK, E.OK, E.PERM, E.PERM], target);
+    rmSync(folder, { recursive: true });
+  }
 }, nodeOnly);
 
 test('files: the limit of open files', async () => {

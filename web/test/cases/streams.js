@@ -2,7 +2,7 @@
 
 import { load, Process } from '../../index.js';
 import { check, equal, guest, pause, test, text, wat } from '../harness.js';
-import { onStage, plot } from '../plots.js';
+import { onStage, play, plot } from '../plots.js';
 
 test('streams: a read that blocks holds nobody else up', async () => {
   const process = new Process(await load(guest('stdio')), { stdin: 'pipe', stdout: 'pipe', stderr: 'collect' });
@@ -44,6 +44,22 @@ test('streams: input of all kinds, larger than a ring', async () => {
   const process = new Process(program, { stdout: 'collect', stderr: 'null' });
   await process.run();
   check(text(process.stdoutBytes).includes('lines=0 bytes=0\n'));
+});
+
+/** Subscriptions to the time that it is already, and one whose answer has no place. */
+const POLLS = `
+  (func (export "wasi_thread_start") (param i32 i32))
+  (func (export "_start")
+    (drop (memory.grow (i32.const 10)))
+    (call $say (call $poll (i32.const 65536) (i32.const 458752) (i32.const 8000) (i32.const 160)))
+    (call $say (i32.load (i32.const 160)))
+    (call $say (call $poll (i32.const 65536) (i32.const 458752) (i32.const 65537) (i32.const 160)))
+    (call $say (call $poll (i32.const 64) (i32.const 128) (i32.const 1) (i32.const -2))))`;
+
+test('streams: polls of thousands, and what cannot be answered is refused before it waits', async () => {
+  const [INVAL, FAULT] = [28, 21];
+  const { heard } = await play(await plot(POLLS));
+  equal(heard, [0, 8000, INVAL, FAULT]);
 });
 
 /** Writes a megabyte in blocks of 4 KiB, and says that it has. */
