@@ -62,4 +62,13 @@ fn main() {
 }
 EOF
 (cd "$work/user" && CARGO_TARGET_DIR=$target/package-user cargo run --quiet) | grep -x used
+
+# The command line takes minutes to build; its build script finds what lies outside of the crate
+# in the repository.
+cli=$(echo "$work"/threadwork-cli-*)
+rustc --edition 2024 -o "$work/build" "$cli/build.rs"
+CARGO_MANIFEST_DIR=$cli CARGO_PKG_VERSION=1.2.3 OUT_DIR=$work "$work/build" |
+  grep -E 'THREADWORK_VERSION=1.2.3 \(.*Wasmtime [0-9]+\)'
+grep -q '"runtime/src/worker.js"' "$work/assets.rs"
+grep -q '"index.html"' "$work/assets.rs"
 echo "${#crates[@]} packages; the library works in an empty project"
