@@ -25,15 +25,15 @@ pub(crate) fn manual(args: &ManualArgs, mut command: Command) -> anyhow::Result<
         made.with_context(|| format!("cannot make {}", folder.display()))?;
         anyhow::Ok(folder)
     };
+    let pages = write("man1")?;
+    // Of `help` and each command under it there is nothing to say. Completions add them.
+    let without_help = command.clone().disable_help_subcommand(true);
+    clap_mangen::generate_to(without_help, &pages).context("cannot write the man pages")?;
     let completions = write("completions")?;
     for shell in Shell::value_variants() {
         let name = command.get_name().to_owned();
         clap_complete::generate_to(*shell, &mut command, name, &completions)
             .context("cannot write the completions")?;
     }
-    let pages = write("man1")?;
-    // Of `help` and each command under it there is nothing to say.
-    let command = command.disable_help_subcommand(true);
-    clap_mangen::generate_to(command, &pages).context("cannot write the man pages")?;
     Ok(0)
 }

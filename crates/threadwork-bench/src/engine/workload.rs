@@ -1,7 +1,7 @@
 //! Contestants that run a program of `workloads/` under a host.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::thread;
