@@ -28,7 +28,7 @@ pub(crate) fn ends_on_pool(workers: usize, body: impl FnOnce() + Send + 'static)
 /// `full` with `THREADWORK_FULL=1`, a hundredth of it by default, a handful under Miri.
 pub(crate) fn often(full: usize) -> usize {
     if cfg!(miri) {
-        (full / 20_000).clamp(1, 20)
+        (full / 50_000).clamp(1, 20)
     } else if std::env::var_os("THREADWORK_FULL").is_some() {
         full
     } else {
