@@ -160,6 +160,13 @@ export class Descriptors {
     if (at >= OWN_SLOTS && !this.#isOwner) throw ELSEWHERE;
   }
 
+  /** The backend of what a number stands for, if that is a directory. */
+  directoryBackend(number) {
+    const at = number < MOST ? Atomics.load(this.words, NUMBERS + number) : 0;
+    const isDirectory = at !== 0 && Atomics.load(this.words, at + S.KIND) === Kind.DIRECTORY;
+    return isDirectory ? Atomics.load(this.words, at + S.BACKEND) : undefined;
+  }
+
   /** Of a slot that is in use. */
   #openAt(at) {
     const known = this.#opens[at];

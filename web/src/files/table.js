@@ -196,9 +196,8 @@ export class FileTable {
 
   /** Fails before it walks where both cannot be one tree: who has one's lock never waits for another. */
   #checkTrees(fd, other) {
-    const [one, two] = [fd, other].map((number) => this.#use(number));
-    const areDirectories = one.kind === Kind.DIRECTORY && two.kind === Kind.DIRECTORY;
-    if (areDirectories && one.backend !== two.backend) throw new Errno(E.XDEV);
+    const [one, two] = [fd, other].map((number) => this.#descriptors.directoryBackend(number >>> 0));
+    if (one !== undefined && two !== undefined && one !== two) throw new Errno(E.XDEV);
   }
 
   /** Nobody else moves its position, or changes its flags, until the call ends. */
