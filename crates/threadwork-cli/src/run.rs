@@ -6,13 +6,14 @@ pub(crate) mod node;
 use std::fs::File;
 use std::io::Read;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use threadwork_engine::{
-    Error, Limits, MAX_MODULE_SIZE, Module, Output, Process, ProcessBuilder, Stdin,
+    Error, Limits, MAX_MODULE_SIZE, Module, Output, Process, ProcessBuilder, Profile,
+    ProfileOptions, Stdin, Writing,
 };
 
 use crate::options::{self, DirMapping, EnvVar};
@@ -115,6 +116,17 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     stats: bool,
 
+    /// Record what its threads do, and write the profile to this directory when it ends,
+    /// however it does: a summary, folded stacks of processor time and of waits, samples for
+    /// Firefox' profiler, and a timeline for Perfetto; on --host engine
+    #[arg(long, value_name = "OUT", conflicts_with = "invoke")]
+    profile: Option<PathBuf>,
+
+    /// Tell Linux' `perf` the names of the program's functions (/tmp/perf-PID.map); on --host
+    /// engine
+    #[arg(long)]
+    perf_map: bool,
+
     /// Neither read nor write the cache of compiled modules
     #[arg(long)]
     no_cache: bool,
@@ -124,31 +136,73 @@ pub(crate) struct RunArgs {
     command: Vec<String>,
 }
 
+/// Runs the program, prints what its threads did, and returns the code to exit with.
+pub(crate) fn profile(args: &RunArgs) -> anyhow::Result<i32> {
+    if args.host == Host::Node {
+        bail!("--host node makes no profiles: leave it out");
+    }
+    if args.invoke.is_some() {
+        bail!("--invoke makes no profiles: profile a program that has a `_start`");
+    }
+    run_here(args, true)
+}
+
 /// Runs the program and returns the code to exit with.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<i32> {
     if args.compile_time().is_some() {
         report::hurry();
     }
     if args.host == Host::Node {
+        if args.profile.is_some() || args.perf_map {
+            bail!("--host node makes no profiles: leave out --profile and --perf-map");
+        }
         return node::run(args);
     }
     if let Some(entry) = &args.invoke {
         return invoke::run(args, entry);
     }
-    let interrupt = signals::Interrupt::new()?;
-    let process = start(args)?;
+    run_here(args, false)
+}
+
+/// Runs the program on the engine. With `summary`, what its threads did is printed.
+fn run_here(args: &RunArgs, summary: bool) -> anyhow::Result<i32> {
+    let is_profiled = summary || args.profile.is_some();
+    let interrupt = match is_profiled {
+        true => signals::Interrupt::of_any_kind()?,
+        false => signals::Interrupt::new()?,
+    };
+    if let Some(directory) = &args.profile {
+        Profile::prepare(directory).map_err(no_profile)?;
+    }
+    let process = start(args, is_profiled)?;
     interrupt.ends(process.killer());
     let status = process.wait();
     report::ending(&status);
     if args.stats {
         report::stats(&process.stats());
     }
+    if let Some(profile) = process.profile() {
+        if summary {
+            report::profile(&profile.summary());
+        }
+        if let Some(directory) = &args.profile {
+            profile.write_to(directory).map_err(no_profile)?;
+        }
+    }
     Ok(status.code())
 }
 
-fn start(args: &RunArgs) -> anyhow::Result<Process> {
+fn no_profile(error: Writing) -> anyhow::Error {
+    report::explain("the profile is lost", error)
+}
+
+fn start(args: &RunArgs, is_profiled: bool) -> anyhow::Result<Process> {
     let (file, guest_args) = args.program()?;
-    let process = prepare(args, file)?.args(guest_args).spawn();
+    let mut builder = prepare(args, file)?.args(guest_args);
+    if is_profiled {
+        builder = builder.profile(ProfileOptions::default());
+    }
+    let process = builder.spawn();
     process.map_err(|error| cannot_run(file, error))
 }
 
@@ -157,7 +211,12 @@ fn prepare(args: &RunArgs, file: &Path) -> anyhow::Result<ProcessBuilder> {
     let code = read(file)?;
     let cannot_run = |error| cannot_run(file, error);
     let time = args.compile_time();
-    let engine = engine::build_with(!args.no_cache, args.stack, time).map_err(cannot_run)?;
+    let settings = engine::Settings {
+        stack: args.stack,
+        compile_time: time,
+        perf_map: args.perf_map,
+    };
+    let engine = engine::build_with(!args.no_cache, &settings).map_err(cannot_run)?;
     let module = match Module::is_precompiled(&code) {
         false => Module::new(&engine, &code),
         // SAFETY: the user has said that it may run as it is.

@@ -26,6 +26,9 @@ mod listen;
 #[cfg(target_os = "linux")]
 mod both_hosts;
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod profile;
+
 mod refusals;
 
 mod compile;
