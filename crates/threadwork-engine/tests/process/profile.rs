@@ -18,16 +18,22 @@ fn profiled(module: &Module) -> (Process, Profile) {
 }
 
 /// Two functions that compute for ever, the one three times as long as the other, and hardly
-/// any other.
+/// any other. For how long changes all the time: else the clock's ticks, which are regular,
+/// might always meet the same one.
 fn forever() -> Module {
     text(
         r#"(module
           (func $work (param $n i32)
             (loop (local.set $n (i32.sub (local.get $n) (i32.const 1)))
-              (br_if 0 (local.get $n))))
-          (func $long (call $work (i32.const 3000000)))
-          (func $short (call $work (i32.const 1000000)))
-          (func (export "_start") (loop (call $long) (call $short) (br 0))))"#,
+              (br_if 0 (i32.gt_s (local.get $n) (i32.const 0)))))
+          (func $long (param $n i32) (call $work (i32.mul (local.get $n) (i32.const 3))))
+          (func $short (param $n i32) (call $work (local.get $n)))
+          (func (export "_start") (local $random i32) (local $n i32)
+            (loop
+              (local.set $random (i32.add (i32.const 1013904223)
+                (i32.mul (local.get $random) (i32.const 1664525))))
+              (local.set $n (i32.shr_u (local.get $random) (i32.const 11)))
+              (call $long (local.get $n)) (call $short (local.get $n)) (br 0))))"#,
     )
 }
 
@@ -61,7 +67,7 @@ fn samples_tell_functions_apart_and_lead_to_the_entry() {
     // Whatever of the host the clock has met at the beginning.
     assert!(of("work") * 100 >= all * 95, "{stacks:#?}");
     let share = of("long") as f64 / of("work") as f64;
-    assert!((0.6..0.9).contains(&share), "{share}: {stacks:#?}");
+    assert!((0.5..0.95).contains(&share), "{share}: {stacks:#?}");
     let work = |(stack, _): &(&String, &u64)| stack.ends_with(";work");
     for (stack, _) in stacks.iter().filter(work) {
         let names: Vec<_> = stack.split(';').collect();
