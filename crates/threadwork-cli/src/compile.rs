@@ -33,7 +33,11 @@ pub(crate) fn compile(args: &CompileArgs) -> anyhow::Result<i32> {
     let file = &args.program;
     let cannot = |error| program::cannot_compile("compile", file, error);
     let wasm = program::read(file)?;
-    let engine = engine::build_with(false, None, args.max_compile).map_err(cannot)?;
+    let settings = engine::Settings {
+        compile_time: args.max_compile,
+        ..Default::default()
+    };
+    let engine = engine::build_with(false, &settings).map_err(cannot)?;
     let code = Module::precompile(&engine, &wasm).map_err(cannot)?;
     write(&args.output, &code).map_err(|error| {
         report::explain(

@@ -12,22 +12,30 @@ pub(crate) const COMPILE: &str = "compile-child";
 
 /// An engine, with compiled modules cached on disk if `cached`.
 pub(crate) fn build(cached: bool) -> Result<Engine, Error> {
-    build_with(cached, None, None)
+    build_with(cached, &Settings::default())
 }
 
-/// The same, whose guest threads have so many bytes of native stack, if given, and which
-/// compiles for so long at most, if given.
-pub(crate) fn build_with(
-    cached: bool,
-    stack: Option<usize>,
-    compile_time: Option<Duration>,
-) -> Result<Engine, Error> {
+/// What a command may want of its engine.
+#[derive(Default)]
+pub(crate) struct Settings {
+    /// Bytes of native stack of guest threads.
+    pub(crate) stack: Option<usize>,
+    /// For how long it compiles at most.
+    pub(crate) compile_time: Option<Duration>,
+    /// Whether `perf` is told the names of functions.
+    pub(crate) perf_map: bool,
+}
+
+/// The same, with these settings.
+pub(crate) fn build_with(cached: bool, settings: &Settings) -> Result<Engine, Error> {
     let cache = if cached { cache_folder() } else { None };
-    let mut builder = Engine::builder().cache_dir(cache);
-    if let Some(bytes) = stack {
+    let mut builder = Engine::builder()
+        .cache_dir(cache)
+        .perf_map(settings.perf_map);
+    if let Some(bytes) = settings.stack {
         builder = builder.max_wasm_stack(bytes);
     }
-    if let Some(time) = compile_time {
+    if let Some(time) = settings.compile_time {
         builder = builder.compiler_process(compiler(time));
     }
     builder.build()

@@ -77,6 +77,10 @@ struct Cli {
 enum Command {
     /// Run a WebAssembly program (.wasm or .wat)
     Run(run::RunArgs),
+    /// Run a program, and print where its threads spent their time: the hottest functions, the
+    /// waits that lost most with who ended them, and what each thread did
+    #[command(override_usage = "threadwork profile [OPTIONS] <FILE> [ARGS]...")]
+    Profile(run::RunArgs),
     /// Compile a program to machine code for `run --allow-precompiled`
     Compile(compile::CompileArgs),
     /// Build the example programs and compare WebAssembly with native code
@@ -128,6 +132,7 @@ fn command(prepared: anyhow::Result<()>) -> i32 {
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     let outcome = prepared.and_then(|()| match &cli.command {
         Command::Run(args) => run::start::run(args),
+        Command::Profile(args) => run::start::profile(args),
         Command::Compile(args) => compile::compile(args),
         Command::Demo(args) => demo::demo(args),
         Command::Serve(args) => serve::serve(args),

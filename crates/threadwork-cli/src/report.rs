@@ -85,6 +85,11 @@ pub(crate) fn stats(stats: &Stats) {
     print(render_stats(stats));
 }
 
+/// Prints what a program's threads did.
+pub(crate) fn profile(summary: &str) {
+    print(format_args!("threadwork: {}", summary.trim_end()));
+}
+
 fn render_stats(stats: &Stats) -> String {
     let cores = stats.cpu_time.as_secs_f64() / stats.wall_time.as_secs_f64().max(1e-9);
     format!(

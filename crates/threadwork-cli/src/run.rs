@@ -7,7 +7,7 @@ pub(crate) mod node;
 pub(crate) mod start;
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -115,6 +115,17 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     stats: bool,
 
+    /// Record what its threads do, and write the profile to this directory when it ends,
+    /// however it does: a summary, folded stacks of processor time and of waits, samples for
+    /// Firefox' profiler, and a timeline for Perfetto; on --host engine
+    #[arg(long, value_name = "OUT", conflicts_with = "invoke")]
+    profile: Option<PathBuf>,
+
+    /// Tell Linux' `perf` the names of the program's functions (/tmp/perf-PID.map); on --host
+    /// engine
+    #[arg(long)]
+    perf_map: bool,
+
     /// Neither read nor write the cache of compiled modules
     #[arg(long)]
     no_cache: bool,
@@ -129,7 +140,12 @@ fn prepare(args: &RunArgs, file: &Path) -> anyhow::Result<ProcessBuilder> {
     let code = program::read(file)?;
     let cannot_run = |error| program::cannot_run(file, error);
     let time = args.compile_time();
-    let engine = engine::build_with(!args.no_cache, args.stack, time).map_err(cannot_run)?;
+    let settings = engine::Settings {
+        stack: args.stack,
+        compile_time: time,
+        perf_map: args.perf_map,
+    };
+    let engine = engine::build_with(!args.no_cache, &settings).map_err(cannot_run)?;
     let module = match Module::is_precompiled(&code) {
         false => Module::new(&engine, &code),
         // SAFETY: the user has said that it may run as it is.

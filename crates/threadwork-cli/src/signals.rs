@@ -3,7 +3,8 @@
 //! Ctrl-C, SIGTERM and a terminal that is closed (SIGHUP) end it at once, in whatever
 //! state it is: the handler itself ends the process, so that no thread has to be alive
 //! for it, and takes the child processes along. There is one exception: while a program
-//! runs, the first Ctrl-C ends that, and `threadwork` after it as usual.
+//! runs, the first Ctrl-C ends that, and `threadwork` after it as usual; while it is profiled,
+//! so does the first SIGTERM.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -19,6 +20,9 @@ use crate::{children, exit_codes};
 
 /// Whether the next Ctrl-C is for the thread of an [`Interrupt`].
 static ORDERLY: AtomicBool = AtomicBool::new(false);
+
+/// Whether the next SIGTERM is for it, too.
+static ORDERLY_TERM: AtomicBool = AtomicBool::new(false);
 
 /// Whether being ended is no failure.
 static AS_WISHED: AtomicBool = AtomicBool::new(false);
@@ -52,12 +56,30 @@ pub(crate) fn prepare() -> anyhow::Result<()> {
 
 /// What ends a program at the first Ctrl-C. It is made before the program starts: all that
 /// the system may refuse is had by then.
-pub(crate) struct Interrupt(Sender<Killer>);
+pub(crate) struct Interrupt {
+    sender: Sender<Killer>,
+    with_term: bool,
+}
 
 impl Interrupt {
     pub(crate) fn new() -> anyhow::Result<Self> {
+        Self::of(false)
+    }
+
+    /// The first SIGTERM ends it, too: for a program of which there is something to tell in
+    /// any case.
+    pub(crate) fn of_any_kind() -> anyhow::Result<Self> {
+        Self::of(true)
+    }
+
+    fn of(with_term: bool) -> anyhow::Result<Self> {
         let not_heard = |error| explain(NOT_HEARD, error);
-        let mut interrupts = Signals::new([SIGINT]).map_err(not_heard)?;
+        let signals = if with_term {
+            &[SIGINT, SIGTERM][..]
+        } else {
+            &[SIGINT]
+        };
+        let mut interrupts = Signals::new(signals).map_err(not_heard)?;
         let (sender, program) = channel::<Killer>();
         let listen = move || {
             // An error means that there will be no program.
@@ -67,16 +89,17 @@ impl Interrupt {
         };
         let listener = thread::Builder::new().name("signals".to_owned());
         listener.spawn(listen).map_err(not_heard)?;
-        Ok(Self(sender))
+        Ok(Self { sender, with_term })
     }
 
     /// From now on, the first Ctrl-C ends this program. The second is for `threadwork` again.
     pub(crate) fn ends(self, program: Killer) {
         // The thread waits for it.
-        let _ = self.0.send(program);
+        let _ = self.sender.send(program);
         // Ordering: SeqCst, here and below, since a signal comes rarely and its cost is
         // nothing; all that is needed is that the listener exists before this is seen.
         ORDERLY.store(true, Ordering::SeqCst);
+        ORDERLY_TERM.store(self.with_term, Ordering::SeqCst);
     }
 }
 
@@ -87,7 +110,12 @@ pub(crate) fn end_as_wished() {
 
 /// The handler.
 fn end(signal: i32) {
-    if signal == SIGINT && ORDERLY.swap(false, Ordering::SeqCst) {
+    let orderly = match signal {
+        SIGINT => Some(&ORDERLY),
+        SIGTERM => Some(&ORDERLY_TERM),
+        _ => None,
+    };
+    if orderly.is_some_and(|orderly| orderly.swap(false, Ordering::SeqCst)) {
         return;
     }
     if children::kill_all(signal).is_err() {

@@ -100,6 +100,24 @@ impl Symbols {
     }
 }
 
+impl Symbols {
+    /// The frames of an instruction, the innermost inlined function first: of the function with
+    /// this index and name, at this offset of the rewritten module. There is one at least.
+    pub(crate) fn frames(
+        &self,
+        index: u32,
+        name: Option<&str>,
+        offset: Option<usize>,
+    ) -> Vec<Frame> {
+        let raw = RawFrame {
+            index,
+            name: name.map(str::to_owned),
+            offset: offset.and_then(|offset| self.offsets.original(offset)),
+        };
+        raw.resolve(Some(self))
+    }
+}
+
 impl fmt::Debug for Symbols {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Symbols").finish_non_exhaustive()
@@ -170,7 +188,7 @@ const LONGEST_NAME: usize = 256;
 const MOST_LINES: usize = 64;
 
 /// The name as its author wrote it.
-fn demangle(name: &str) -> String {
+pub(crate) fn demangle(name: &str) -> String {
     printable(format_args!("{:#}", rustc_demangle::demangle(name)))
 }
 
@@ -291,19 +309,21 @@ impl Backtrace {
     pub fn frames(&self) -> Vec<Frame> {
         self.frames
             .iter()
-            .flat_map(|frame| self.resolve(frame))
+            .flat_map(|frame| frame.resolve(self.symbols.as_deref()))
             .collect()
     }
+}
 
-    fn resolve(&self, raw: &RawFrame) -> Vec<Frame> {
-        let lines = match (&self.symbols, raw.offset) {
+impl RawFrame {
+    fn resolve(&self, symbols: Option<&Symbols>) -> Vec<Frame> {
+        let lines = match (symbols, self.offset) {
             (Some(symbols), Some(offset)) => symbols.lines(offset),
             _ => Vec::new(),
         };
         let frame = |line: Line| Frame {
-            function: line.function.or_else(|| raw.name.clone()),
-            function_index: raw.index,
-            offset: raw.offset,
+            function: line.function.or_else(|| self.name.clone()),
+            function_index: self.index,
+            offset: self.offset,
             file: line.file,
             line: line.line,
             column: line.column,

@@ -3,8 +3,8 @@
 use crate::compile_limits::CompileLimits;
 use crate::error::Error;
 use crate::machine::{
-    CAN_SIGNAL, Compiler, CompilerProcess, Machine, USUAL_FRAMES, config, install_signal,
-    workers_of_system,
+    CAN_SIGNAL, Compiler, CompilerProcess, HAS_PERF, Machine, PerfMap, USUAL_FRAMES, config,
+    install_signal, workers_of_system,
 };
 use crate::process::{self, ThreadContext};
 use crate::processes::{EngineStats, ProcessInfo};
@@ -59,6 +59,7 @@ struct Inner {
     compile_limits: CompileLimits,
     compiler_process: Option<CompilerProcess>,
     checks_stacks: bool,
+    perf_map: Option<PerfMap>,
 }
 
 /// How threads that compute are stopped, when their process or task is to end.
@@ -100,6 +101,7 @@ pub struct EngineBuilder {
     max_backtrace_frames: NonZeroUsize,
     compile_limits: CompileLimits,
     compiler_process: Option<CompilerProcess>,
+    perf_map: bool,
 }
 
 impl EngineBuilder {
@@ -227,6 +229,20 @@ impl EngineBuilder {
         self
     }
 
+    /// Tells Linux' `perf` the names of the modules' functions, in `/tmp/perf-PID.map`: off by
+    /// default. `perf record -g --call-graph fp` and `perf report` then show guests like any
+    /// program; the file stays when the program ends, since `perf` reads it afterwards. Where
+    /// code is in the [cache](Self::cache_dir), it is copied into memory rather than mapped,
+    /// for `perf` looks for the names of mapped code in the file.
+    ///
+    /// For a profile without `perf`, see
+    /// [`ProcessBuilder::profile`](crate::ProcessBuilder::profile).
+    #[must_use]
+    pub fn perf_map(mut self, on: bool) -> Self {
+        self.perf_map = on;
+        self
+    }
+
     /// Settings for modules from strangers, to be used with
     /// [`Limits::untrusted`](crate::Limits::untrusted) for their processes:
     /// [`CompileLimits::untrusted`], and threads that can be stopped. What else was set
@@ -257,7 +273,8 @@ impl EngineBuilder {
     /// # Errors
     ///
     /// [`Error::Configuration`] if Wasmtime does not accept the settings on this machine,
-    /// or if the signal that is to stop threads cannot be handled.
+    /// if the signal that is to stop threads cannot be handled, or if the map for `perf`
+    /// cannot be made.
     pub fn build(self) -> Result<Engine, Error> {
         let configuration = |error: wasmtime::Error| Error::Configuration(error.into());
         let frames = self.max_backtrace_frames;
@@ -268,6 +285,7 @@ impl EngineBuilder {
         if let Some(signal) = signal {
             install_signal(signal).map_err(|error| no_signal(signal, &error))?;
         }
+        let perf_map = self.perf_map.then(open_perf_map).transpose()?;
         let mut linker = Linker::new(&wasmtime);
         threadwork_wasi::add_to_linker(&mut linker).map_err(configuration)?;
         process::add_to_linker(&mut linker).map_err(configuration)?;
@@ -286,6 +304,7 @@ impl EngineBuilder {
             compile_limits: self.compile_limits,
             compiler_process: self.compiler_process,
             checks_stacks: self.checks_stacks,
+            perf_map,
         })))
     }
 }
@@ -314,6 +333,7 @@ impl Engine {
             max_backtrace_frames: USUAL_FRAMES,
             compile_limits: CompileLimits::default(),
             compiler_process: None,
+            perf_map: false,
         }
     }
 
@@ -392,9 +412,23 @@ impl Engine {
         self.0.checks_stacks
     }
 
+    pub(crate) fn perf_map(&self) -> Option<&PerfMap> {
+        self.0.perf_map.as_ref()
+    }
+
     pub(crate) fn stopping(&self) -> Stopping {
         self.0.stopping
     }
+}
+
+fn open_perf_map() -> Result<PerfMap, Error> {
+    let cannot = |message: String| Error::Configuration(message.into());
+    if !HAS_PERF {
+        return Err(cannot(
+            "there is no `perf` on this system to make a map for".to_owned(),
+        ));
+    }
+    PerfMap::open().map_err(|error| cannot(format!("the map for `perf` cannot be made: {error}")))
 }
 
 fn no_signal(signal: i32, error: &std::io::Error) -> Error {

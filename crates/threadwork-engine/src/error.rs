@@ -18,6 +18,12 @@ pub enum Error {
     /// Wasmtime refused the configuration.
     #[error("the engine cannot be configured")]
     Configuration(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The process cannot be profiled.
+    #[error("there is no profile: {reason}")]
+    NoProfile {
+        /// Why, and where it could.
+        reason: String,
+    },
     /// A file could not be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {

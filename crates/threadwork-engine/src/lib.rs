@@ -49,9 +49,11 @@
 //! | memory | `linear_memory` | shared memories, their words, and the arena where all sleep who wait for them |
 //! | | `poll_page` | what stops threads that compute |
 //! | machine | `machine` | operating-system threads, used again; the watchdog; clocks of CPU time |
-//! | threads | `thread` | one guest thread as the host sees it |
+//! | threads | `recorder` | what threads of a profiled process do |
+//! | | `thread` | one guest thread as the host sees it |
 //! | | `wasi` | WASI preview 1, for whatever calls it |
 //! | process | `code` | a compiled module as its processes see it |
+//! | | `profile` | [`Profile`]: what was recorded, for people and for their tools |
 //! | | `process` | what the threads of a process share: their ending, their table, their limits, their instances |
 //! | module | `engine` | [`Engine`]: compiler settings, host functions, the machine |
 //! | | `cache` | compiled modules on disk |
@@ -105,6 +107,8 @@ mod poll_page;
 mod precompiled;
 mod process;
 mod processes;
+mod profile;
+mod recorder;
 pub mod runtime;
 pub mod shared_memory;
 mod stats;
@@ -125,6 +129,8 @@ pub use module_map::ModuleMap;
 pub use panic_message::PanicMessage;
 pub use process::ThreadContext;
 pub use processes::{EngineStats, ProcessInfo};
+pub use profile::{Profile, Writing};
+pub use recorder::ProfileOptions;
 pub use runtime::{
     ExecuteError, Priority, Results, RuntimeBuilder, RuntimeConfig, Task, TaskError, TaskHandle,
     TaskId, ThreadRuntime, WorkerStatus,

@@ -1,6 +1,6 @@
 //! [`Module`]: a program, checked, rewritten and compiled.
 
-use crate::backtrace::{Symbols, Told};
+use crate::backtrace::{Symbols, Told, demangle};
 use crate::cache::{self, Entry};
 use crate::code::{Code, OwnSize, ThreadData};
 use crate::compile_limits::elements_in;
@@ -256,6 +256,7 @@ impl Module {
         let map = map.ok_or_else(|| Error::Compile {
             message: "the compiler made no trap where the rewriter asked for one".to_owned(),
         })?;
+        tell_perf(engine, &wasmtime)?;
         let mut linker = engine.linker().clone();
         define_sync_imports(&mut linker, &program.memories, &program.sync).map_err(|error| {
             Error::Linker {
@@ -563,6 +564,21 @@ fn thread_data(wasm: &[u8]) -> ThreadData {
     found
 }
 
+/// Adds the functions to the map for `perf`, if there is one.
+fn tell_perf(engine: &Engine, module: &wasmtime::Module) -> Result<(), Error> {
+    let Some(map) = engine.perf_map() else {
+        return Ok(());
+    };
+    let base = module.text().as_ptr().addr();
+    let functions = module.functions().map(|function| {
+        let name = function.name.as_deref().map(demangle);
+        let name = name.unwrap_or_else(|| format!("<function {}>", function.index.as_u32()));
+        (base + function.offset, function.len, name)
+    });
+    map.add(functions)
+        .map_err(|error| Error::Configuration(Box::new(error)))
+}
+
 /// Machine code and the rest, to be written.
 fn freeze(code: &wasmtime::Module, program: &Program) -> Option<(Vec<u8>, Vec<u8>)> {
     let sync = program.sync.iter().map(|import| {
@@ -619,7 +635,9 @@ fn thaw(rest: &[u8]) -> Option<Program> {
 /// A module of the cache. Its code is used where the file is mapped, if the system lets it.
 fn thaw_entry(engine: &Engine, entry: &Entry) -> Option<(wasmtime::Module, Program)> {
     let wasmtime = engine.machine().wasmtime();
-    let mapped = entry.file().and_then(|file| {
+    // What is mapped from a file has its names there, to `perf`.
+    let file = entry.file().filter(|_| engine.perf_map().is_none());
+    let mapped = file.and_then(|file| {
         // SAFETY: the entry's name and checksum say that this very engine wrote it, in a
         // directory that only its owner may write to, who does not change entries: both is
         // what `EngineBuilder::cache_dir` asks the embedder for.

@@ -3,6 +3,7 @@
 use crate::limits::Limit;
 use crate::lock::lock;
 use crate::machine::{CpuClock, Reasons, Receiver};
+use crate::recorder::Track;
 use serde::Serialize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -99,6 +100,8 @@ pub(crate) struct ThreadState {
     /// What wakes it out of a host function of the embedder's that blocks.
     wake: Mutex<Option<Wake>>,
     worker: OnceLock<Attachment>,
+    /// Where it notes what it does, if its process is profiled.
+    pub(crate) track: Option<Arc<Track>>,
 }
 
 /// Wakes a thread out of a host function of the embedder's.
@@ -115,9 +118,10 @@ struct Attachment {
 }
 
 impl ThreadState {
-    pub(crate) fn new(id: u32) -> Self {
+    pub(crate) fn new(id: u32, track: Option<Arc<Track>>) -> Self {
         Self {
             id,
+            track,
             ..Self::default()
         }
     }
@@ -257,10 +261,16 @@ impl ThreadState {
     /// As [`host_call`](Self::host_call), until [`host_call_ends`](Self::host_call_ends).
     pub(crate) fn host_call_begins(&self) {
         self.in_host_call.store(1, Ordering::Relaxed);
+        if let Some(track) = &self.track {
+            track.host_call_begins();
+        }
     }
 
     pub(crate) fn host_call_ends(&self) {
         self.in_host_call.store(0, Ordering::Relaxed);
+        if let Some(track) = &self.track {
+            track.host_call_ends();
+        }
     }
 
     fn activity(&self) -> Activity {

@@ -95,4 +95,4 @@ mod wake_slot;
 
 pub use core::WakeUp;
 pub use cores::Cores;
-pub use lot::{Census, ParkingLot, WaitResult};
+pub use lot::{Census, Observer, ParkingLot, WaitResult};

@@ -81,6 +81,23 @@ pub enum WaitResult {
     Deadlock,
 }
 
+/// What [`ParkingLot::wait_observed`] tells while a wait goes on; `()` does not listen.
+///
+/// It is told without a lock, by the thread that waits.
+pub trait Observer {
+    /// Spinning has not helped: the thread is in the queue, and about to sleep. Told again if
+    /// it has been woken to ask the host for relief.
+    fn sleeps(&mut self) {}
+
+    /// The thread slept, and was woken by the notify that left this mark
+    /// ([`ParkingLot::notify_as`]).
+    fn woken(&mut self, mark: u64) {
+        let _ = mark;
+    }
+}
+
+impl Observer for () {}
+
 /// How many threads live, and how many of them sleep without a timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Census {
@@ -232,6 +249,34 @@ impl ParkingLot {
         load: impl Fn() -> u64,
         is_relieved: impl FnMut() -> bool,
     ) -> WaitResult {
+        self.wait_observed(
+            thread,
+            address,
+            deadline,
+            expected,
+            load,
+            is_relieved,
+            &mut (),
+        )
+    }
+
+    /// As [`wait`](Self::wait), and tells the observer whether the thread sleeps, and who
+    /// wakes it.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait`](Self::wait); the observer must not.
+    #[expect(clippy::too_many_arguments, reason = "those of `wait`, and one more")]
+    pub fn wait_observed(
+        &self,
+        thread: u32,
+        address: usize,
+        deadline: Option<Instant>,
+        expected: u64,
+        load: impl Fn() -> u64,
+        is_relieved: impl FnMut() -> bool,
+        observer: &mut impl Observer,
+    ) -> WaitResult {
         let holds = || load() == expected;
         if !holds() {
             return WaitResult::NotEqual;
@@ -266,7 +311,7 @@ impl ParkingLot {
         unsafe { queue.push(waiter) };
         drop(queue);
         // SAFETY: as above.
-        let result = unsafe { self.sleep(bucket, waiter, deadline, is_relieved) };
+        let result = unsafe { self.sleep(bucket, waiter, deadline, is_relieved, observer) };
         // SAFETY: it is out of the queue, so it is ours alone.
         bucket.slots.free(unsafe { &(*waiter).slot });
         result
@@ -275,6 +320,16 @@ impl ParkingLot {
     /// Wakes the `count` longest waiting threads of `address`, and returns how
     /// many there were. Never blocks for longer than a short critical section.
     pub fn notify(&self, address: usize, count: u32) -> u32 {
+        self.notify_as(address, count, || 0)
+    }
+
+    /// As [`notify`](Self::notify), and leaves the threads that sleep a mark, which `mark`
+    /// makes if there may be somebody to wake.
+    ///
+    /// # Panics
+    ///
+    /// If `mark` does; nobody is woken then.
+    pub fn notify_as(&self, address: usize, count: u32, mark: impl FnOnce() -> u64) -> u32 {
         NOTIFIED.set(address);
         let bucket = self.bucket(address);
         // Ordering: the fence orders what the caller did before the look at the count,
@@ -283,7 +338,7 @@ impl ParkingLot {
         if bucket.waiters.load(Ordering::Relaxed) == 0 || count == 0 {
             return 0;
         }
-        self.release(bucket, WOKEN, |queue, take| {
+        self.release(bucket, WOKEN, mark(), |queue, take| {
             for waiter in queue.of(address).take(count as usize) {
                 take(queue, waiter);
             }
@@ -296,7 +351,7 @@ impl ParkingLot {
         self.buckets
             .iter()
             .map(|bucket| {
-                self.release(bucket, CANCELLED, |queue, take| {
+                self.release(bucket, CANCELLED, 0, |queue, take| {
                     queue.each(&mut |queue, waiter| {
                         // SAFETY: members of the queue are valid while its lock is held.
                         if chosen(unsafe { &*waiter }.thread) {
@@ -316,11 +371,13 @@ impl ParkingLot {
     }
 
     /// Takes the members of the bucket out that `choose` gives to its second argument, with
-    /// `verdict` as their new state. Wakes the sleepers after the lock is free.
+    /// `verdict` as their new state. Wakes the sleepers, who find `mark`, after the lock is
+    /// free.
     fn release(
         &self,
         bucket: &Bucket,
         verdict: u32,
+        mark: u64,
         choose: impl FnOnce(&mut Queue, &mut dyn FnMut(&mut Queue, *mut Waiter)),
     ) -> u32 {
         let mut released = 0;
@@ -336,7 +393,7 @@ impl ParkingLot {
                 let verdict = together(verdict);
                 // SAFETY: valid until its state says that it is out of the queue,
                 // which this call does last.
-                unsafe { self.settle(before, verdict, &mut sleepers) };
+                unsafe { self.settle(before, verdict, mark, &mut sleepers) };
             }
         });
         if let Some(last) = last {
@@ -345,7 +402,7 @@ impl ParkingLot {
                 _ => together(verdict),
             };
             // SAFETY: as above.
-            unsafe { self.settle(last, verdict, &mut sleepers) };
+            unsafe { self.settle(last, verdict, mark, &mut sleepers) };
         }
         // Ordering: Relaxed, as where `wait` takes itself back.
         bucket.waiters.fetch_sub(released, Ordering::Relaxed);
@@ -361,7 +418,7 @@ impl ParkingLot {
     ///
     /// `waiter` must be valid, out of the queue, and without a verdict; it is not
     /// valid any more afterwards.
-    unsafe fn settle(&self, waiter: *mut Waiter, verdict: u32, sleepers: &mut Sleepers) {
+    unsafe fn settle(&self, waiter: *mut Waiter, verdict: u32, mark: u64, sleepers: &mut Sleepers) {
         // SAFETY: the caller's promise.
         let state = unsafe { &(*waiter).state };
         // Ordering: Release; pairs with the acquire load in `sleep`: what the
@@ -377,6 +434,8 @@ impl ParkingLot {
         let sleeper = unsafe { &*waiter };
         sleepers.add(&sleeper.slot);
         sleeper.wake_up.leave();
+        // Ordering: Relaxed; the verdict below publishes it.
+        sleeper.mark.store(mark, Ordering::Relaxed);
         if sleeper.untimed {
             // Ordering: AcqRel, as all updates of the count (invariant 3).
             self.asleep.fetch_sub(1, Ordering::AcqRel);
@@ -473,6 +532,7 @@ impl ParkingLot {
         waiter: *mut Waiter,
         deadline: Option<Instant>,
         mut is_relieved: impl FnMut() -> bool,
+        observer: &mut impl Observer,
     ) -> WaitResult {
         // SAFETY: it is on our caller's stack; other threads touch the state only
         // through shared references, too.
@@ -485,11 +545,12 @@ impl ParkingLot {
             if announced.is_err() {
                 return verdict(state);
             }
+            observer.sleeps();
             self.cores.release();
             // SAFETY: the caller's promise.
             if let Some(result) = unsafe { self.sleep_announced(bucket, waiter, deadline) } {
                 // SAFETY: the caller's promise, and there is a result.
-                unsafe { self.resume(waiter, result) };
+                unsafe { self.resume(waiter, result, observer) };
                 return result;
             }
             self.cores.acquire();
@@ -508,7 +569,7 @@ impl ParkingLot {
     /// # Safety
     ///
     /// `waiter` must be the caller's own, and have left its queue with this result.
-    unsafe fn resume(&self, waiter: *mut Waiter, result: WaitResult) {
+    unsafe fn resume(&self, waiter: *mut Waiter, result: WaitResult, observer: &mut impl Observer) {
         if result == WaitResult::TimedOut {
             return self.cores.acquire();
         }
@@ -519,6 +580,10 @@ impl ParkingLot {
             self.cores.acquire();
         }
         waiter.wake_up.take_up(&self.cores);
+        if result == WaitResult::Woken {
+            // Ordering: Relaxed; the verdict, which was read with Acquire, has published it.
+            observer.woken(waiter.mark.load(Ordering::Relaxed));
+        }
     }
 
     /// Asks the host whether it has found somebody who may notify. The waiter is in its

@@ -16,6 +16,7 @@ use crate::core::WakeUp;
 use crate::primitive::AtomicU32;
 use crate::wake_slot::WakeSlot;
 use std::ptr::null_mut;
+use std::sync::atomic::AtomicU64;
 
 /// In the queue, its thread runs (it looks at this word before it sleeps).
 pub(crate) const WAITING: u32 = 0;
@@ -40,6 +41,8 @@ pub(crate) struct Waiter {
     pub(crate) slot: WakeSlot,
     /// Set before the verdict.
     pub(crate) wake_up: WakeUp,
+    /// Of the notify that woke it; set before the verdict if the thread slept.
+    pub(crate) mark: AtomicU64,
     /// Accessed under the bucket's lock only.
     links: Links,
 }
@@ -62,6 +65,7 @@ impl Waiter {
             untimed,
             slot,
             wake_up: WakeUp::new(),
+            mark: AtomicU64::new(0),
             links: Links {
                 previous: null_mut(),
                 next: null_mut(),

@@ -1,10 +1,22 @@
 //! Picks what runs the program; and runs it, where that is its `_start` on the engine.
 
-use threadwork_engine::Process;
+use anyhow::bail;
+use threadwork_engine::{Process, Profile, ProfileOptions, Writing};
 
 use super::{Host, RunArgs, invoke, node, prepare};
 use crate::program::cannot_run;
 use crate::{report, signals};
+
+/// Runs the program, prints what its threads did, and returns the code to exit with.
+pub(crate) fn profile(args: &RunArgs) -> anyhow::Result<i32> {
+    if args.host == Host::Node {
+        bail!("--host node makes no profiles: leave it out");
+    }
+    if args.invoke.is_some() {
+        bail!("--invoke makes no profiles: profile a program that has a `_start`");
+    }
+    run_here(args, true)
+}
 
 /// Runs the program and returns the code to exit with.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<i32> {
@@ -12,24 +24,55 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<i32> {
         report::hurry();
     }
     if args.host == Host::Node {
+        if args.profile.is_some() || args.perf_map {
+            bail!("--host node makes no profiles: leave out --profile and --perf-map");
+        }
         return node::run(args);
     }
     if let Some(entry) = &args.invoke {
         return invoke::run(args, entry);
     }
-    let interrupt = signals::Interrupt::new()?;
-    let process = start(args)?;
+    run_here(args, false)
+}
+
+/// Runs the program on the engine. With `summary`, what its threads did is printed.
+fn run_here(args: &RunArgs, summary: bool) -> anyhow::Result<i32> {
+    let is_profiled = summary || args.profile.is_some();
+    let interrupt = match is_profiled {
+        true => signals::Interrupt::of_any_kind()?,
+        false => signals::Interrupt::new()?,
+    };
+    if let Some(directory) = &args.profile {
+        Profile::prepare(directory).map_err(no_profile)?;
+    }
+    let process = start(args, is_profiled)?;
     interrupt.ends(process.killer());
     let status = process.wait();
     report::ending(&status);
     if args.stats {
         report::stats(&process.stats());
     }
+    if let Some(profile) = process.profile() {
+        if summary {
+            report::profile(&profile.summary());
+        }
+        if let Some(directory) = &args.profile {
+            profile.write_to(directory).map_err(no_profile)?;
+        }
+    }
     Ok(status.code())
 }
 
-fn start(args: &RunArgs) -> anyhow::Result<Process> {
+fn no_profile(error: Writing) -> anyhow::Error {
+    report::explain("the profile is lost", error)
+}
+
+fn start(args: &RunArgs, is_profiled: bool) -> anyhow::Result<Process> {
     let (file, guest_args) = args.program()?;
-    let process = prepare(args, file)?.args(guest_args).spawn();
+    let mut builder = prepare(args, file)?.args(guest_args);
+    if is_profiled {
+        builder = builder.profile(ProfileOptions::default());
+    }
+    let process = builder.spawn();
     process.map_err(|error| cannot_run(file, error))
 }

@@ -28,6 +28,9 @@ mod both_hosts;
 
 mod command_line;
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod profile;
+
 mod refusals;
 
 mod compile;

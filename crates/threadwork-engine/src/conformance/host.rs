@@ -47,6 +47,7 @@ impl Host {
             limits: Limits::default(),
             wasi,
             program: Arc::new(Nothing),
+            recorder: None,
             name: String::new(),
         });
         state.lot().enter();
@@ -80,7 +81,7 @@ impl Host {
         state.lot().enter();
         // Ordering: Relaxed; only distinctness matters.
         let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
-        let context = ThreadContext::new(state, &Arc::new(ThreadState::new(id)));
+        let context = ThreadContext::new(state, &Arc::new(ThreadState::new(id, None)));
         let store = Store::new(state.machine().wasmtime(), context);
         Thread {
             store,

@@ -11,12 +11,14 @@ use crate::error::{Error, no_instance, no_memory, one_line};
 use crate::exit_status::ExitStatus;
 use crate::limits::{Limits, PAGE};
 use crate::linear_memory::{Arena, Memory, Totals};
-use crate::machine::with_traps;
+use crate::machine::{CAN_SAMPLE, install_sampler, with_traps};
 use crate::module::Module;
 use crate::poll_page::PollPage;
 use crate::process::{
     ELEMENT, Parts, PooledInstance, Program, State, ThreadContext, catch_panic, check_limits,
 };
+use crate::profile::Profile;
+use crate::recorder::{ProfileOptions, Recorder};
 use crate::thread::ThreadState;
 use crate::wasi::{Dir, Grants, HostEnds, Output, Stdin, Streams};
 use std::ffi::OsString;
@@ -57,6 +59,7 @@ pub struct ProcessBuilder {
     limits: Limits,
     host_memory: u64,
     define: Option<Define>,
+    profile: Option<ProfileOptions>,
 }
 
 /// What a runtime wants of its process.
@@ -72,6 +75,7 @@ pub(crate) struct Shape {
 pub(crate) struct Prepared<P> {
     pub(crate) state: Arc<State>,
     pub(crate) program: Arc<P>,
+    profile: Option<Profile>,
     ends: HostEnds,
     thread: Arc<ThreadState>,
     instance: PooledInstance,
@@ -91,6 +95,7 @@ impl ProcessBuilder {
             limits: Limits::default(),
             host_memory: 0,
             define: None,
+            profile: None,
         }
     }
 
@@ -276,6 +281,40 @@ impl ProcessBuilder {
         self
     }
 
+    /// Records what the program's threads do, for [`Process::profile`]: where they spend
+    /// processor time, where they wait and who wakes them, and when. Nothing is compiled for
+    /// it, and a process that is not profiled pays nothing.
+    ///
+    /// Samples of processor time are taken by `SIGPROF`, sent by timers to the engine's own
+    /// threads; a handler that the program had for it before is called for every other
+    /// `SIGPROF`.
+    ///
+    /// ```
+    /// use threadwork_engine::{Engine, Module, ProcessBuilder, ProfileOptions};
+    ///
+    /// # fn main() -> Result<(), threadwork_engine::Error> {
+    /// # let engine = Engine::new()?;
+    /// let module = Module::new(&engine, br#"
+    ///     (module (func $count (local $n i32) (loop
+    ///         (local.set $n (i32.add (local.get $n) (i32.const 1)))
+    ///         (br_if 0 (i32.lt_u (local.get $n) (i32.const 100000000)))))
+    ///       (func (export "_start") (call $count)))
+    /// "#)?;
+    /// # if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+    /// let process = ProcessBuilder::new(&module).profile(ProfileOptions::default()).spawn()?;
+    /// assert!(process.wait().success());
+    /// let profile = process.profile().expect("it was asked for");
+    /// assert!(profile.summary().contains("count"), "{}", profile.summary());
+    /// # }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn profile(mut self, options: ProfileOptions) -> Self {
+        self.profile = Some(options);
+        self
+    }
+
     /// Starts a command: `_start` runs on a worker when this returns.
     ///
     /// # Errors
@@ -346,6 +385,7 @@ impl ProcessBuilder {
             what: "a thread",
             source,
         })?;
+        let recorder = self.profile.map(start_recorder).transpose()?;
         let name = self.arg0.clone();
         self.grants.args.insert(0, std::mem::take(&mut self.arg0));
         self.grants.check()?;
@@ -374,12 +414,14 @@ impl ProcessBuilder {
             limits: self.limits,
             wasi,
             program: Arc::<P>::clone(&program),
-            name,
+            recorder: recorder.clone(),
+            name: name.clone(),
         });
         state.link(link(&self.module, &state, self.define.take())?);
         let thread = state.add_main();
         let instance = first_instance(&state, &thread)?;
         Ok(Prepared {
+            profile: recorder.map(|recorder| Profile::new(recorder, Arc::clone(code), name)),
             state,
             program,
             ends,
@@ -434,6 +476,7 @@ impl<P> Prepared<P> {
         let Self {
             state,
             program: _,
+            profile,
             ends,
             thread,
             instance,
@@ -452,7 +495,7 @@ impl<P> Prepared<P> {
                 source,
             }
         })?;
-        Ok(Process::new(&state, calls, ends))
+        Ok(Process::new(&state, calls, ends, profile))
     }
 }
 
@@ -463,6 +506,23 @@ impl std::fmt::Debug for ProcessBuilder {
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
+}
+
+fn start_recorder(options: ProfileOptions) -> Result<Arc<Recorder>, Error> {
+    let no_profile = |reason| Error::NoProfile { reason };
+    if !CAN_SAMPLE {
+        return Err(no_profile(
+            "they are made on Linux on x86-64 only: elsewhere there is no timer of a thread's \
+             processor time, or no way to walk its stack"
+                .to_owned(),
+        ));
+    }
+    install_sampler().map_err(|error| {
+        no_profile(format!(
+            "SIGPROF, which takes the samples, cannot be handled: {error}"
+        ))
+    })?;
+    Ok(Recorder::new(options))
 }
 
 /// Makes an instance on the embedder's thread. None of the guest's functions runs here, but

@@ -5,6 +5,7 @@ use super::exited::Exited;
 use crate::exit_status::ExitStatus;
 use crate::lock::lock;
 use crate::process::{Cause, Record, State};
+use crate::profile::Profile;
 use crate::shared_memory::SharedMemory;
 use crate::stats::Stats;
 use crate::thread::ThreadInfo;
@@ -40,6 +41,7 @@ pub struct Process {
     state: Weak<State>,
     calls: Arc<Calls>,
     ends: Mutex<HostEnds>,
+    profile: Option<Profile>,
 }
 
 /// Kills a [`Process`] from wherever it is sent to. Cheap to clone; keeps nothing of
@@ -53,12 +55,18 @@ pub struct Killer {
 }
 
 impl Process {
-    pub(crate) fn new(state: &Arc<State>, calls: Arc<Calls>, ends: HostEnds) -> Self {
+    pub(crate) fn new(
+        state: &Arc<State>,
+        calls: Arc<Calls>,
+        ends: HostEnds,
+        profile: Option<Profile>,
+    ) -> Self {
         Self {
             record: Arc::clone(state.record()),
             state: Arc::downgrade(state),
             calls,
             ends: Mutex::new(ends),
+            profile,
         }
     }
 
@@ -178,6 +186,14 @@ impl Process {
     pub fn stats(&self) -> Stats {
         let running = self.state.upgrade();
         running.map_or_else(|| self.record.stats(), |state| state.stats())
+    }
+
+    /// What its threads have done so far, if that was asked for
+    /// ([`ProcessBuilder::profile`](crate::ProcessBuilder::profile)). Whole when the process
+    /// has ended, however it did.
+    #[must_use]
+    pub fn profile(&self) -> Option<Profile> {
+        self.profile.clone()
     }
 
     /// The first shared memory of the module; `None` if it has none, or if the process is

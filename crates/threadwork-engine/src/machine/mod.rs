@@ -7,8 +7,12 @@
 //! | `code_map` | where a module's functions lie in the host's memory |
 //! | `os_thread` | operating-system threads that guests can run on |
 //! | `stop_signal` | stops a thread in the middle of guest code |
+//! | `signal_handler` | handlers of signals, beside those of the program |
+//! | `guest_stack` | the frames of a guest, from wherever its thread is |
+//! | `sampler` | looks at a thread's stack at each millisecond of its processor time |
 //! | `frames` | what it costs to end a guest that is deep in a recursion |
 //! | `mapped` | a file's contents, where it is mapped |
+//! | `perf_map` | tells Linux' `perf` the names of functions |
 //! | `compiler` | compiles, on threads that live as long as the compile |
 //! | `compile_process` | compiles in a process of its own |
 //! | `system_limits` | how many threads and mappings the system has for an engine |
@@ -20,8 +24,13 @@ mod compile_process;
 mod compiler;
 mod cpu_clock;
 mod frames;
+mod guest_stack;
 mod mapped;
 mod os_thread;
+mod perf_map;
+mod sampler;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod signal_handler;
 mod stop_signal;
 mod system_limits;
 mod watchdog;
@@ -33,8 +42,14 @@ pub(crate) use compiler::{Compiler, config};
 pub(crate) use cpu_clock::{CpuClock, SUPPORTED as HAS_CPU_CLOCKS};
 use frames::NoFrames;
 pub(crate) use frames::{USUAL_FRAMES, shorten_in};
+pub(crate) use guest_stack::{CUT, Exits, LOST, Stack};
 pub(crate) use mapped::Mapped;
 pub(crate) use os_thread::{run_apart, spawn as spawn_apart, with_traps};
+pub(crate) use perf_map::{PerfMap, SUPPORTED as HAS_PERF};
+pub(crate) use sampler::{
+    Doing, Ring, SUPPORTED as CAN_SAMPLE, Sampling, WasDoing, current_stack, doing,
+    install as install_sampler, now,
+};
 pub(crate) use stop_signal::{
     Reasons, Receiver, SUPPORTED as CAN_SIGNAL, install as install_signal, stoppable,
 };

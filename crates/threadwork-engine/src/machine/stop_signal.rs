@@ -48,20 +48,13 @@ pub(crate) use linux::{Receiver, install, stoppable};
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod linux {
+    use super::super::signal_handler::{self, pass_on};
     use super::{Arc, CodeMap, Reasons};
     use std::cell::Cell;
     use std::io;
-    use std::mem::{MaybeUninit, transmute};
-    use std::ptr::{null, null_mut, with_exposed_provenance_mut};
-    use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering, compiler_fence};
+    use std::ptr::{null, with_exposed_provenance_mut};
+    use std::sync::atomic::{AtomicBool, Ordering, compiler_fence};
     use std::sync::{Mutex, PoisonError};
-
-    /// One past the largest number of a signal.
-    const SIGNALS: usize = 65;
-
-    /// What handled each signal before us; null if we do not handle it.
-    static PREVIOUS: [AtomicPtr<libc::sigaction>; SIGNALS] =
-        [const { AtomicPtr::new(null_mut()) }; SIGNALS];
 
     /// What the handler has to know of the guest code that a thread runs.
     struct Guest {
@@ -83,42 +76,9 @@ mod linux {
     ///
     /// If there is no such signal, or none that can be handled.
     pub(crate) fn install(signal: i32) -> io::Result<()> {
-        static INSTALLING: Mutex<()> = Mutex::new(());
-        let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-        let unknown = || io::Error::from_raw_os_error(libc::EINVAL);
-        let slot = usize::try_from(signal).ok().and_then(|at| PREVIOUS.get(at));
-        let slot = slot.ok_or_else(unknown)?;
-        // Ordering: Relaxed; whoever stored it held the lock.
-        if !slot.load(Ordering::Relaxed).is_null() {
-            return Ok(());
-        }
-        let mut previous = MaybeUninit::uninit();
-        // SAFETY: it only asks, and `previous` is valid for the write.
-        let asked = unsafe { libc::sigaction(signal, null(), previous.as_mut_ptr()) };
-        if asked != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: `sigaction` has succeeded, so it is written. Never given back: the handler
-        // may read it at any time.
-        let previous = Box::into_raw(Box::new(unsafe { previous.assume_init() }));
-        // Ordering: Release; pairs with the acquire in `pass_on`. Before the handler is
-        // there, which may run at once.
-        slot.store(previous, Ordering::Release);
-        // SAFETY: all zeros is a value of this type.
-        let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-        action.sa_sigaction = handle as *const () as usize;
         // A system call of a thread that is to stop is not restarted: it may be a read that
         // somebody else has taken the input of.
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-        // SAFETY: `handle` has the type that `SA_SIGINFO` asks for, and does only what a
-        // signal handler may.
-        let result = unsafe { libc::sigaction(signal, &raw const action, null_mut()) };
-        if result != 0 {
-            let error = io::Error::last_os_error();
-            slot.store(null_mut(), Ordering::Release);
-            return Err(error);
-        }
-        Ok(())
+        signal_handler::install(signal, handle, 0)
     }
 
     extern "C" fn handle(
@@ -199,40 +159,6 @@ mod linux {
         // or by the rest of their page, so there are four bytes. They have no alignment.
         let code = unsafe { code.read() };
         MOVES.contains(&code)
-    }
-
-    /// Does what the program would have done without us.
-    fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-        let slot = usize::try_from(signal).ok().and_then(|at| PREVIOUS.get(at));
-        // Ordering: Acquire; pairs with the release in `install`.
-        let previous = slot.map_or(null_mut(), |slot| slot.load(Ordering::Acquire));
-        // SAFETY: `install` made it, and nobody changes it or gives it back.
-        let Some(previous) = (unsafe { previous.as_ref() }) else {
-            return;
-        };
-        let handler = previous.sa_sigaction;
-        let is_ignored = [libc::SIGURG, libc::SIGCHLD, libc::SIGWINCH, libc::SIGCONT];
-        if handler == libc::SIG_IGN || (handler == libc::SIG_DFL && is_ignored.contains(&signal)) {
-            return;
-        }
-        if handler == libc::SIG_DFL {
-            // It ends the program, as soon as the handler returns.
-            // SAFETY: the action is one that the system has given.
-            unsafe { libc::sigaction(signal, previous, null_mut()) };
-            // SAFETY: it has no precondition.
-            unsafe { libc::raise(signal) };
-            return;
-        }
-        if previous.sa_flags & libc::SA_SIGINFO != 0 {
-            type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
-            // SAFETY: with this flag it is a function of this type.
-            let handler = unsafe { transmute::<usize, Handler>(handler) };
-            handler(signal, info, context);
-        } else {
-            // SAFETY: without it, of this one.
-            let handler = unsafe { transmute::<usize, extern "C" fn(i32)>(handler) };
-            handler(signal);
-        }
     }
 
     /// Runs `body`, in which this thread can be stopped where it is in `code`, once one of

@@ -12,7 +12,7 @@
 
 use super::state::{State, ThreadContext};
 use super::threads::InstanceSlot;
-use crate::machine::{Taken, Worker, shorten_in};
+use crate::machine::{Exits, Taken, Worker, shorten_in};
 use crate::thread::{Ended, StackOverflow, ThreadState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -30,6 +30,8 @@ pub(crate) struct PooledInstance {
     enter: Option<TypedFunc<i32, ()>>,
     reset: Option<TypedFunc<(), ()>>,
     thread_start: Option<TypedFunc<(i32, i32), ()>>,
+    /// Where the guest's frames are found while it is in the host, if that is looked at.
+    exits: Option<Exits>,
     /// Given back after the store.
     _mappings: Taken,
 }
@@ -56,6 +58,10 @@ impl PooledInstance {
         let frames = process.machine().max_frames();
         shorten_in(&mut store, Arc::clone(&code.map), frames);
         let instance = instantiate(&mut store)?;
+        let exits = process
+            .is_profiled()
+            .then(|| exits(&mut store, instance))
+            .flatten();
         let mut function = |name| instance.get_func(&mut store, name);
         let [enter, reset, start] = [ENTER, RESET, "wasi_thread_start"].map(&mut function);
         let reset = reset.filter(|_| code.is_reusable);
@@ -66,6 +72,7 @@ impl PooledInstance {
             thread_start: start.map(|f| f.typed(&store)).transpose()?,
             store,
             instance,
+            exits,
             _mappings: mappings,
         })
     }
@@ -113,7 +120,12 @@ impl PooledInstance {
         }
         let cores = Arc::clone(process.machine().cores());
         cores.acquire();
-        let result = process.stoppable(&thread, || catch_panic(|| body(self)));
+        let exits = self.exits;
+        let run = || process.stoppable(&thread, || catch_panic(|| body(self)));
+        let result = match &thread.track {
+            Some(track) => track.run(&process.code().map, exits, run),
+            None => run(),
+        };
         cores.release();
         result.map_err(|error| self.with_stack(error))
     }
@@ -141,6 +153,14 @@ impl PooledInstance {
             let _ = reset.call(&mut self.store, ());
         }
     }
+}
+
+/// By the first function that it exports and has defined.
+fn exits(store: &mut Store<ThreadContext>, instance: Instance) -> Option<Exits> {
+    let exports = instance.exports(&mut *store);
+    let functions: Vec<_> = exports.filter_map(wasmtime::Export::into_func).collect();
+    let mut functions = functions.into_iter();
+    functions.find_map(|function| Exits::of(&mut *store, function))
 }
 
 /// Makes a panic of an embedder's host function an error of the thread that called

@@ -8,10 +8,11 @@ use super::limits::Limiter;
 use super::threads::Threads;
 use crate::exit_status::ExitStatus;
 use crate::limits::Limits;
+use crate::recorder::Recorder;
 use crate::stats::Stats;
 use crate::thread::ThreadInfo;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Instant;
 
@@ -26,13 +27,13 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Of a process that starts now.
-    pub(super) fn new(limits: Limits) -> Self {
+    /// Of a process that starts now, and is profiled by this recorder, if it is.
+    pub(super) fn new(limits: Limits, recorder: Option<Arc<Recorder>>) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         Self {
             // Ordering: Relaxed; only distinctness matters.
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            threads: Threads::new(),
+            threads: Threads::new(recorder),
             limits: Limiter::new(limits),
             ending: Ending::new(),
             memory: OnceLock::new(),

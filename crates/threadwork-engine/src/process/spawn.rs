@@ -56,6 +56,9 @@ fn try_spawn(process: &Arc<State>, spawner: &ThreadState, argument: i32) -> Opti
         Err(Refused::Closed) => return None,
     };
     let id = thread.id;
+    if let (Some(track), Some(child)) = (&spawner.track, &thread.track) {
+        track.spawned(child);
+    }
     match instance {
         Some(instance) => instance.run(thread, argument),
         None => start(process, spawner, thread, argument)?,

@@ -28,6 +28,7 @@ use crate::machine::{Machine, Visited, stoppable};
 use crate::panic_message::PanicMessage;
 use crate::poll_page::PollPage;
 use crate::processes::{Listed, ProcessInfo};
+use crate::recorder::{INTERVAL, Recorder};
 use crate::stats::Stats;
 use crate::thread::{Ended, StackOverflow, ThreadState};
 use std::sync::{Arc, OnceLock, Weak};
@@ -48,6 +49,8 @@ pub(crate) struct State {
     linked: OnceLock<Linked>,
     program: Arc<dyn Program>,
     record: Arc<Record>,
+    /// If it is profiled.
+    recorder: Option<Arc<Recorder>>,
     /// For people.
     name: String,
 }
@@ -102,6 +105,7 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     pub(crate) wasi: Wasi,
     pub(crate) program: Arc<dyn Program>,
+    pub(crate) recorder: Option<Arc<Recorder>>,
     pub(crate) name: String,
 }
 
@@ -116,7 +120,8 @@ impl State {
             wasi: parts.wasi,
             linked: OnceLock::new(),
             program: parts.program,
-            record: Arc::new(Record::new(parts.limits)),
+            record: Arc::new(Record::new(parts.limits, parts.recorder.clone())),
+            recorder: parts.recorder,
             name: parts.name,
         });
         state.arena.belongs_to(&state);
@@ -138,6 +143,11 @@ impl State {
 
     pub(crate) fn code(&self) -> &Code {
         &self.code
+    }
+
+    /// Whether what its threads do is recorded.
+    pub(super) fn is_profiled(&self) -> bool {
+        self.recorder.is_some()
     }
 
     pub(crate) fn arena(&self) -> &Arc<Arena> {
@@ -275,7 +285,11 @@ impl State {
 
     /// `memory.grow` of a shared memory: the pages it had before.
     pub(super) fn grow(&self, thread: &ThreadState, memory: &Memory, pages: u64) -> Option<u64> {
-        let grown = self.arena.grow(memory, pages);
+        let grow = || self.arena.grow(memory, pages);
+        let grown = match &thread.track {
+            Some(track) => track.grow(pages, grow),
+            None => grow(),
+        };
         match grown {
             Ok(_) => thread.granted(|limit| matches!(limit, Limit::Memory(_))),
             Err(NotGrown::Limit(limit)) => self.refuse(thread, Limit::Memory(limit)),
@@ -382,6 +396,9 @@ impl State {
         self.wasi.close();
         self.machine.watchdog().forget(self.id());
         self.record.stop(self.arena.len());
+        if let Some(recorder) = &self.recorder {
+            recorder.finish();
+        }
         let status = self.record.ending.conclude();
         self.machine.processes().remove(self.id(), &status);
         events::ended(self.id(), &status, || self.record.stats());
@@ -397,6 +414,11 @@ impl State {
         events::started(self.id(), &self.name);
         if let Some(time) = self.record.limits.first_look(self.machine.parallelism()) {
             self.machine.watchdog().schedule(self, time);
+        }
+        if self.recorder.is_some() {
+            self.machine
+                .watchdog()
+                .schedule(self, Instant::now() + INTERVAL);
         }
     }
 
@@ -426,10 +448,16 @@ impl Visited for State {
                 self.end(Cause::Limit(limit));
                 None
             }
-            Ok(next) => [next, self.program.visit(&self, now)]
-                .into_iter()
-                .flatten()
-                .min(),
+            Ok(next) => {
+                let collection = self.recorder.as_ref().map(|recorder| {
+                    recorder.collect_soon();
+                    Instant::now() + INTERVAL
+                });
+                [next, self.program.visit(&self, now), collection]
+                    .into_iter()
+                    .flatten()
+                    .min()
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::state::{State, ThreadContext};
 use crate::linear_memory::{Memory, Owner};
+use crate::recorder::WaitRecord;
 use crate::thread::{Ended, ThreadState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -136,10 +137,13 @@ where
                 let word = find.memory(call.data()).word32(address)?;
                 let context = call.data();
                 context.check_running()?;
-                let woken = context
-                    .process
-                    .lot()
-                    .notify(word.key(), count.cast_unsigned());
+                let (lot, count) = (context.process.lot(), count.cast_unsigned());
+                let woken = match &context.thread.track {
+                    Some(track) => {
+                        track.notify(address, |mark| lot.notify_as(word.key(), count, mark))
+                    }
+                    None => lot.notify(word.key(), count),
+                };
                 context.thread.counters.notifies.add(1);
                 context.thread.counters.woken.add(u64::from(woken));
                 Ok(woken.cast_signed())
@@ -207,7 +211,17 @@ impl State {
         };
         let is_relieved = || Arc::clone(self).is_relieved();
         let lot = self.lot();
-        let result = lot.wait(thread.id, key, deadline, expected, load, is_relieved);
+        let mut record = WaitRecord::begin(thread.track.as_deref(), address);
+        let result = lot.wait_observed(
+            thread.id,
+            key,
+            deadline,
+            expected,
+            load,
+            is_relieved,
+            &mut record,
+        );
+        record.end(result);
         let stopped = matches!(result, WaitResult::Cancelled | WaitResult::Deadlock);
         if stopped || thread.is_cancelled() || self.is_ending() {
             return Err(Ended);

@@ -6,6 +6,7 @@
 
 use crate::lock::lock;
 use crate::machine::{Worker, withdraw};
+use crate::recorder::{Recorder, Track};
 use crate::stats::Stats;
 use crate::thread::{Counters, ThreadInfo, ThreadState};
 use std::collections::HashMap;
@@ -48,6 +49,8 @@ struct Table {
     /// How often some was made: a thread was gone, an instance idle or gone.
     rooms: u64,
     next_id: u32,
+    /// If the process is profiled.
+    recorder: Option<Arc<Recorder>>,
     closed: bool,
     peak: u32,
     started: u64,
@@ -82,7 +85,8 @@ struct Finished {
 }
 
 impl Threads {
-    pub(super) fn new() -> Self {
+    /// Of a process that is profiled by this recorder, if it is.
+    pub(super) fn new(recorder: Option<Arc<Recorder>>) -> Self {
         Self {
             table: Mutex::new(Table {
                 live: HashMap::new(),
@@ -90,6 +94,7 @@ impl Threads {
                 lingering: 0,
                 rooms: 0,
                 next_id: 1,
+                recorder,
                 closed: false,
                 peak: 0,
                 started: 0,
@@ -400,7 +405,11 @@ impl Table {
     }
 
     fn add(&mut self, id: u32) -> Arc<ThreadState> {
-        let thread = Arc::new(ThreadState::new(id));
+        let track = self
+            .recorder
+            .as_ref()
+            .map(|recorder| Track::new(recorder, id));
+        let thread = Arc::new(ThreadState::new(id, track));
         self.live.insert(id, Arc::clone(&thread));
         self.peak = self.peak.max(self.count());
         self.started += 1;

@@ -29,6 +29,8 @@ mod limits;
 mod machine_code;
 mod operating;
 mod precompiled;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod profile;
 mod reactor;
 mod rules;
 mod sandbox;

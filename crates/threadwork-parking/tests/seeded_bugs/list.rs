@@ -83,9 +83,9 @@ pub(crate) const LOOM: &[Bug] = &[
     Bug {
         name: "a wake slot is given back before its owner sleeps",
         file: "lot.rs",
-        from: "        let result = unsafe { self.sleep(bucket, waiter, deadline, is_relieved) };\n",
+        from: "        let result = unsafe { self.sleep(bucket, waiter, deadline, is_relieved, observer) };\n",
         to: "        bucket.slots.free(unsafe { &(*waiter).slot });
-        let result = unsafe { self.sleep(bucket, waiter, deadline, is_relieved) };
+        let result = unsafe { self.sleep(bucket, waiter, deadline, is_relieved, observer) };
 ",
         caught_by: "exact_counts",
     },
