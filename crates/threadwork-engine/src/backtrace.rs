@@ -15,8 +15,10 @@ use std::sync::{Arc, OnceLock};
 use threadwork_rewrite::OffsetMap;
 use wasmtime::WasmBacktrace;
 
-/// Where the frames of a module's backtraces are looked up.
-pub(crate) struct Symbols {
+/// Where the frames of a module's backtraces are looked up. For `threadwork-check`, which runs
+/// modules in its own way and tells of them as this crate does.
+#[doc(hidden)]
+pub struct Symbols {
     offsets: OffsetMap,
     told: Told,
     /// The original module if it has debug information, else empty.
@@ -63,6 +65,13 @@ impl Symbols {
             },
             dwarf: OnceLock::new(),
         }
+    }
+
+    /// The symbols of a module whose offsets have moved like this.
+    #[must_use]
+    pub fn of(offsets: OffsetMap, original: &[u8]) -> Arc<Self> {
+        let told = Told::of(original);
+        Arc::new(Self::new(offsets, told, Cow::Borrowed(original)))
     }
 
     /// The source lines of an offset of the original file, innermost inlined
@@ -250,7 +259,10 @@ struct RawFrame {
 }
 
 impl Backtrace {
-    pub(crate) fn new(trace: &WasmBacktrace, symbols: Arc<Symbols>) -> Self {
+    /// The frames of `trace`, which are looked up when somebody asks.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn new(trace: &WasmBacktrace, symbols: Arc<Symbols>) -> Self {
         let frames = trace.frames().iter().map(|frame| RawFrame {
             index: frame.func_index(),
             name: frame.func_name().map(demangle),

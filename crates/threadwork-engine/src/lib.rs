@@ -112,6 +112,8 @@ mod thread;
 mod wasi;
 
 pub use backtrace::{Backtrace, Frame};
+#[doc(hidden)]
+pub use backtrace::Symbols;
 pub use compile_limits::CompileLimits;
 pub use engine::{Engine, EngineBuilder, Stopping};
 pub use error::Error;
