@@ -39,6 +39,11 @@ impl StrategyKind {
     /// All, in the order in which a search takes turns with them.
     pub const ALL: [Self; 4] = [Self::Random, Self::Pct, Self::Pos, Self::Bounded];
 
+    /// The one of this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Its name in replay files and on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -231,6 +236,18 @@ impl Explorer {
         Ok(report)
     }
 
+    /// What the program writes to its standard output when threads switch only where they wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn stdout(&self) -> Result<Vec<u8>, Error> {
+        let _ticks = Ticks::start(&self.program);
+        let inputs = Arc::new(self.inputs.clone());
+        let strategy = Strategy::guided(&[]);
+        Ok(execute(&self.program, &inputs, strategy, 0, false)?.stdout)
+    }
+
     /// Whose turn a schedule is, and how often it has been: the first has no preemptions at all.
     fn turn(&self, number: u64) -> (Option<StrategyKind>, u64) {
         let count = self.strategies.len() as u64;
@@ -304,6 +321,7 @@ impl Explorer {
             program: None,
             inputs: self.inputs.clone(),
             expected: self.expected.clone(),
+            strategies: self.strategies.clone(),
             strategy: strategy.to_owned(),
             schedule: number,
             failure: kind.name().to_owned(),
@@ -318,7 +336,8 @@ impl Explorer {
         Self {
             inputs: replay.inputs.clone(),
             expected: replay.expected.clone(),
-            schedules: replay.schedule + 1,
+            strategies: replay.strategies.clone(),
+            schedules: replay.schedule.saturating_add(1),
             ..Self::new(program)
         }
     }

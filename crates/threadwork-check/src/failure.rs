@@ -299,7 +299,6 @@ impl Teller<'_> {
                     },
                     is_switch: true,
                 }),
-                Event::Handover { .. } => {}
             }
         }
         rows
@@ -362,7 +361,7 @@ impl Teller<'_> {
                         ),
                     };
                 }
-                Event::Resumed { .. } | Event::Handover { .. } => {}
+                Event::Resumed { .. } => {}
             }
         }
     }

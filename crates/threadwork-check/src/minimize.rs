@@ -52,7 +52,6 @@ mod tests {
             thread: 0,
             nth,
             choice: Choice::Run(1),
-            preempts: true,
         };
         let all: Vec<_> = (0..100).map(deviation).collect();
         let needs = [3, 50, 99];

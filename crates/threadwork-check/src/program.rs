@@ -279,7 +279,7 @@ fn points(sites: &[Site], names: &[(u32, String)]) -> Vec<Option<(Kind, u8)>> {
         let is_scheduled = match site.class {
             Class::Ordinary => true,
             Class::Runtime => synchronizes(site.function),
-            Class::Allocator => false,
+            _ => false,
         };
         Some((Kind::of(site.kind)?, site.width)).filter(|_| is_scheduled)
     };

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use crate::choices::Choices;
 use crate::error::Error;
 use crate::execution::Inputs;
-use crate::explore::Explorer;
+use crate::explore::{Explorer, StrategyKind};
 use crate::failure::Failure;
 use crate::program::Program;
 
@@ -24,6 +24,9 @@ pub struct Replay {
     pub(crate) program: Option<String>,
     pub(crate) inputs: Inputs,
     pub(crate) expected: Option<Vec<u8>>,
+    /// The strategies that took turns.
+    pub(crate) strategies: Vec<StrategyKind>,
+    /// The one that found it.
     pub(crate) strategy: String,
     pub(crate) schedule: u64,
     pub(crate) failure: String,
@@ -60,6 +63,12 @@ impl Replay {
     pub fn with_program(mut self, file: impl Into<String>) -> Self {
         self.program = Some(file.into());
         self
+    }
+
+    /// The number of the schedule that failed: how many were tried before it.
+    #[must_use]
+    pub fn schedule(&self) -> u64 {
+        self.schedule
     }
 
     /// Repeats the schedule on a program, which should be the one that it was recorded of.
@@ -106,6 +115,8 @@ impl fmt::Display for Replay {
         }
         writeln!(f, "seed {}", self.inputs.seed)?;
         writeln!(f, "steps {}", self.inputs.most_steps)?;
+        let strategies = self.strategies.iter().map(|kind| kind.name());
+        writeln!(f, "strategies {}", strategies.collect::<Vec<_>>().join(" "))?;
         writeln!(f, "strategy {}", self.strategy)?;
         writeln!(f, "schedule {}", self.schedule)?;
         writeln!(f, "failure {}", self.failure)?;
@@ -129,6 +140,7 @@ impl FromStr for Replay {
             program: None,
             inputs: Inputs::default(),
             expected: None,
+            strategies: Vec::new(),
             strategy: String::new(),
             schedule: 0,
             failure: String::new(),
@@ -154,6 +166,10 @@ impl FromStr for Replay {
                 "expect" => replay.expected = Some(unescape(value).ok_or_else(bad)?),
                 "seed" => replay.inputs.seed = value.parse().map_err(|_| bad())?,
                 "steps" => replay.inputs.most_steps = value.parse().map_err(|_| bad())?,
+                "strategies" => {
+                    let kinds = value.split_whitespace().map(StrategyKind::named);
+                    replay.strategies = kinds.collect::<Option<_>>().ok_or_else(bad)?;
+                }
                 "strategy" => replay.strategy = value.to_owned(),
                 "schedule" => replay.schedule = value.parse().map_err(|_| bad())?,
                 "failure" => replay.failure = value.to_owned(),
@@ -223,6 +239,7 @@ mod tests {
                 most_steps: 5,
             },
             expected: Some(Vec::new()),
+            strategies: vec![StrategyKind::Pct, StrategyKind::Bounded],
             strategy: "pct".to_owned(),
             schedule: 7,
             failure: "deadlock".to_owned(),

@@ -240,8 +240,6 @@ pub(crate) struct Deviation {
     pub(crate) thread: Tid,
     pub(crate) nth: u64,
     pub(crate) choice: Choice,
-    /// Whether it is a preemption: else who follows a thread that could not go on.
-    pub(crate) preempts: bool,
 }
 
 /// A depth-first search through all schedules with at most `bound` preemptions.

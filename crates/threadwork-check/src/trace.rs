@@ -1,7 +1,7 @@
 //! What happened in an execution that is to be shown: kept only for those.
 //!
 //! Invariant: events are in the order in which things happened. All but the last [`MOST`] are
-//! forgotten, the preemptions excepted.
+//! forgotten.
 
 use wasmtime::WasmBacktrace;
 
@@ -23,16 +23,12 @@ pub(crate) enum Event {
     Resumed { thread: Tid, value: u64 },
     /// A choice that was a preemption.
     Preemption { thread: Tid, choice: Choice },
-    /// Who goes on after a thread that could not.
-    Handover { thread: Tid, choice: Choice },
 }
 
 /// The events.
 #[derive(Default)]
 pub(crate) struct Trace {
     pub(crate) events: std::collections::VecDeque<Event>,
-    /// How many are left out.
-    pub(crate) forgotten: u64,
 }
 
 impl Trace {
@@ -40,7 +36,6 @@ impl Trace {
         self.events.push_back(event);
         if self.events.len() > MOST {
             self.events.pop_front();
-            self.forgotten += 1;
         }
     }
 
@@ -56,11 +51,7 @@ impl Trace {
         self.push(Event::Resumed { thread, value });
     }
 
-    pub(crate) fn chosen(&mut self, thread: Tid, choice: Choice, preempts: bool) {
-        if preempts {
-            self.push(Event::Preemption { thread, choice });
-        } else if choice != Choice::Run(thread) {
-            self.push(Event::Handover { thread, choice });
-        }
+    pub(crate) fn preempted(&mut self, thread: Tid, choice: Choice) {
+        self.push(Event::Preemption { thread, choice });
     }
 }

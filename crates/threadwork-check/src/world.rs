@@ -103,7 +103,7 @@ pub(crate) struct World {
     strategy: Strategy,
     random: Random,
     choices: Choices,
-    deviations: Option<Vec<Deviation>>,
+    deviations: Vec<Deviation>,
     preemptions: u32,
     pub(crate) trace: Option<Trace>,
     pub(crate) stdout: Vec<u8>,
@@ -148,7 +148,7 @@ impl World {
             strategy,
             random: Random::new(seed),
             choices: Choices::default(),
-            deviations: trace.then(Vec::new),
+            deviations: Vec::new(),
             preemptions: 0,
             trace: trace.then(Trace::default),
             stdout: Vec::new(),
@@ -164,7 +164,7 @@ impl World {
         Leftover {
             strategy: self.strategy,
             choices: self.choices,
-            deviations: self.deviations.unwrap_or_default(),
+            deviations: self.deviations,
             steps: self.steps,
             preemptions: self.preemptions,
             trace: self.trace,
@@ -461,18 +461,15 @@ impl World {
             let preempts = situation.is_preemption(choice);
             self.preemptions += u32::from(preempts);
             self.choices.push(choice);
-            if let Some(deviations) = &mut self.deviations
-                && choice != Choice::Run(ordinary)
-            {
-                deviations.push(Deviation {
+            if choice != Choice::Run(ordinary) {
+                self.deviations.push(Deviation {
                     thread: current,
                     nth: situation.nth,
                     choice,
-                    preempts,
                 });
             }
-            if let Some(trace) = &mut self.trace {
-                trace.chosen(current, choice, preempts);
+            if let Some(trace) = self.trace.as_mut().filter(|_| preempts) {
+                trace.preempted(current, choice);
             }
             match choice {
                 Choice::Run(tid) => return tid,

@@ -27,6 +27,9 @@ pub(crate) const WRONG_ANSWER: i32 = 1;
 /// `threadwork selftest`: a test failed.
 pub(crate) const TEST_FAILED: i32 = 1;
 
+/// `threadwork explore` and `threadwork replay`: the program fails in some schedule.
+pub(crate) const SCHEDULE_FAILS: i32 = 1;
+
 /// Every code that `threadwork run` exits with when it is not the program's own.
 /// [`threadwork_engine::ExitStatus::code`] gives those of a program that started.
 pub(crate) const TABLE: [(i32, &str); 15] = [

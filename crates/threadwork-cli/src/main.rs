@@ -10,6 +10,7 @@
 //!   │      │             └─ children   what ends together with us
 //!   │      ├───────── report       whatever the user reads on standard error
 //!   │      └───────── node         the same under Node
+//!   ├──── explore                  many schedules of one program, and one again
 //!   ├──── compile                  machine code to ship
 //!   ├──── serve ───── site         a page, the runtime of the web, a program
 //!   ├──── bundle ─────┘            the same as a folder
@@ -28,6 +29,7 @@ mod compile;
 mod demo;
 mod engine;
 mod exit_codes;
+mod explore;
 mod options;
 mod progress;
 mod report;
@@ -67,6 +69,10 @@ struct Cli {
 enum Command {
     /// Run a WebAssembly program (.wasm or .wat)
     Run(run::RunArgs),
+    /// Run a threaded program in many schedules, until one breaks it
+    Explore(explore::ExploreArgs),
+    /// Repeat a schedule that `explore` has found
+    Replay(explore::ReplayArgs),
     /// Compile a program to machine code for `run --allow-precompiled`
     Compile(compile::CompileArgs),
     /// Build the example programs and compare WebAssembly with native code
@@ -114,6 +120,8 @@ fn command(prepared: anyhow::Result<()>) -> i32 {
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     let outcome = prepared.and_then(|()| match &cli.command {
         Command::Run(args) => run::run(args),
+        Command::Explore(args) => explore::explore(args),
+        Command::Replay(args) => explore::replay(args),
         Command::Compile(args) => compile::compile(args),
         Command::Demo(args) => demo::demo(args),
         Command::Serve(args) => serve::serve(args),

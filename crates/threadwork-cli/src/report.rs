@@ -138,6 +138,11 @@ fn harmless(text: &str) -> String {
     text.replace(acts, "\u{fffd}")
 }
 
+/// Prints a line, or several.
+pub(crate) fn line(text: impl Display) {
+    print(text);
+}
+
 fn print(text: impl Display) {
     let text = harmless(&text.to_string());
     // There is nowhere left to say that this failed.

@@ -30,6 +30,8 @@ mod refusals;
 
 mod compile;
 
+mod explore;
+
 mod cargo_runner;
 
 mod demo;
