@@ -190,8 +190,19 @@ struct Teller<'a> {
 struct Row {
     thread: Tid,
     text: String,
+    /// How often the thread has done just this in a row: it spins.
+    times: u32,
     /// Whether it is about a switch, and has to be shown.
     is_switch: bool,
+}
+
+impl Row {
+    fn text(&self) -> String {
+        match self.times {
+            1 => self.text.clone(),
+            times => format!("{times}x {}", self.text),
+        }
+    }
 }
 
 impl Teller<'_> {
@@ -222,19 +233,8 @@ impl Teller<'_> {
     /// Where in the program's own source a stack is: the innermost frame that is not a library's.
     fn place(&self, stack: &WasmBacktrace) -> Option<Frame> {
         let frames = self.backtrace(stack).abridged();
-        let is_own = |frame: &&Frame| {
-            frame.file.as_deref().is_some_and(|file| {
-                let foreign = [
-                    "/rustc/",
-                    "/library/",
-                    "/registry/src/",
-                    "/wasi-libc/",
-                    "/.rustup/",
-                ];
-                !foreign.iter().any(|part| file.contains(part)) && !file.starts_with("library/")
-            })
-        };
-        frames.iter().find(is_own).or(frames.first()).cloned()
+        let own = frames.iter().find(|frame| is_own(frame));
+        own.or(frames.first()).cloned()
     }
 
     /// What is done, to which word, and where.
@@ -265,9 +265,11 @@ impl Teller<'_> {
     }
 
     fn rows(&self) -> Vec<Row> {
-        let mut rows = Vec::new();
+        let mut rows: Vec<Row> = Vec::new();
         let mut pending: Vec<Option<(Operation, &WasmBacktrace)>> =
             vec![None; self.execution.states.len()];
+        // Where the last row of each thread is.
+        let mut last = vec![usize::MAX; self.execution.states.len()];
         for event in self.events() {
             match event {
                 Event::Point {
@@ -281,12 +283,22 @@ impl Teller<'_> {
                 }
                 Event::Resumed { thread, value } => {
                     let place = pending.get_mut(*thread as usize).and_then(Option::take);
-                    if let Some((operation, stack)) = place {
-                        rows.push(Row {
-                            thread: *thread,
-                            text: self.operation(operation, Some(*value), stack),
-                            is_switch: false,
-                        });
+                    if let Some((operation, stack)) = place
+                        && let Some(last) = last.get_mut(*thread as usize)
+                    {
+                        let text = self.operation(operation, Some(*value), stack);
+                        match rows.get_mut(*last) {
+                            Some(row) if row.text == text => row.times += 1,
+                            _ => {
+                                *last = rows.len();
+                                rows.push(Row {
+                                    thread: *thread,
+                                    text,
+                                    times: 1,
+                                    is_switch: false,
+                                });
+                            }
+                        }
                     }
                 }
                 Event::Preemption { thread, choice } => rows.push(Row {
@@ -297,6 +309,7 @@ impl Teller<'_> {
                             format!("-- the time of {} is over --", named(*tid))
                         }
                     },
+                    times: 1,
                     is_switch: true,
                 }),
             }
@@ -383,9 +396,9 @@ impl Teller<'_> {
             let line = |row: &Row| match has_columns {
                 true => {
                     let indent = COLUMN * row.thread as usize;
-                    format!("  {:indent$}{}", "", fit(&row.text))
+                    format!("  {:indent$}{}", "", fit(&row.text()))
                 }
-                false => format!("  {:>3}  {}", row.thread, row.text),
+                false => format!("  {:>3}  {}", row.thread, row.text()),
             };
             let is_shown = |place: usize| {
                 let near_end = place + BEFORE + usize::from(last) * BEFORE >= turn.len();
@@ -401,6 +414,7 @@ impl Teller<'_> {
                     let dots = Row {
                         thread: row.thread,
                         text: "...".to_owned(),
+                        times: 1,
                         is_switch: false,
                     };
                     lines.push(line(&dots));
@@ -434,7 +448,11 @@ impl Teller<'_> {
                 _ => None,
             });
             if let Some(stack) = stack.last() {
-                let _ = writeln!(text, "{}", self.backtrace(stack));
+                let frames = self.backtrace(stack).abridged();
+                let has_own = frames.iter().any(is_own);
+                for frame in frames.iter().filter(|frame| is_own(frame) || !has_own) {
+                    let _ = writeln!(text, "    in {frame}");
+                }
             }
         }
     }
@@ -448,6 +466,19 @@ impl Teller<'_> {
             let _ = writeln!(text, "  | {line}");
         }
     }
+}
+
+/// Whether a frame is of the program's own source, and not of a library's.
+fn is_own(frame: &Frame) -> bool {
+    const LIBRARIES: [&str; 5] = [
+        "/rustc/",
+        "library/std/",
+        "/registry/src/",
+        "/wasi-libc/",
+        "/.rustup/",
+    ];
+    let file = frame.file.as_deref();
+    file.is_some_and(|file| !LIBRARIES.iter().any(|part| file.contains(part)))
 }
 
 /// A frame in a few characters: the last part of its file and the line, or its function.

@@ -16,7 +16,7 @@ const BUGS: [(&str, &str, u32); 22] = [
     ("lost-update", "trap", 1),
     ("check-then-act", "trap", 1),
     ("abba", "deadlock", 1),
-    ("dining", "deadlock", 2),
+    ("dining", "deadlock", 3),
     ("lost-wakeup", "deadlock", 1),
     ("missing-notify", "deadlock", 0),
     ("notify-one", "deadlock", 0),
@@ -44,7 +44,7 @@ const ENOUGH: u64 = 3_000;
 fn sample() -> u64 {
     match std::env::var_os("THREADWORK_FULL") {
         Some(_) => 20_000,
-        None => 100,
+        None => 60,
     }
 }
 
