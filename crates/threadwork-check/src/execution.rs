@@ -247,11 +247,14 @@ fn watch(store: &mut Store<Data>) {
 /// Comes to a scheduling point. True if the thread has to [`stop`] there.
 pub(crate) fn reach(caller: &Caller<'_, Data>, operation: Operation) -> bool {
     let data = caller.data();
-    let is_traced = data.world().trace.is_some();
-    let stack = is_traced.then(|| WasmBacktrace::force_capture(caller));
     let mut world = data.world();
-    if let (Some(trace), Some(stack)) = (&mut world.trace, stack) {
-        trace.point(data.tid, operation, stack);
+    if world.trace.is_some() {
+        drop(world);
+        let stack = WasmBacktrace::force_capture(caller);
+        world = data.world();
+        if let Some(trace) = &mut world.trace {
+            trace.point(data.tid, operation, stack);
+        }
     }
     world.point(data.tid, operation)
 }

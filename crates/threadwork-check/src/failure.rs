@@ -177,6 +177,9 @@ const BEFORE: usize = 3;
 /// Lines of the schedule, at most: the last ones.
 const MOST_LINES: usize = 60;
 
+/// Frames of a stack, at most.
+const MOST_FRAMES: usize = 10;
+
 /// Lines of what the program wrote to its standard error: the last ones.
 const MOST_ERRORS: usize = 12;
 
@@ -209,13 +212,9 @@ impl Teller<'_> {
     fn tell(&self, kind: &FailureKind) -> String {
         let mut text = format!("{kind}\n");
         self.errors(&mut text);
-        if let Some(stack) = self
-            .execution
-            .trapped
-            .as_ref()
-            .and_then(|trap| trap.stack.as_ref())
-        {
-            let _ = writeln!(text, "{}", self.backtrace(stack));
+        let trapped = self.execution.trapped.as_ref();
+        if let Some(stack) = trapped.and_then(|trapped| trapped.stack.as_ref()) {
+            self.stack(&mut text, stack);
         }
         let rows = self.rows();
         self.preemptions(&mut text);
@@ -230,11 +229,14 @@ impl Teller<'_> {
         Backtrace::new(stack, Arc::clone(&self.symbols))
     }
 
-    /// Where in the program's own source a stack is: the innermost frame that is not a library's.
-    fn place(&self, stack: &WasmBacktrace) -> Option<Frame> {
+    /// Where in the program's own source a stack is, and where in a library below that.
+    fn place(&self, stack: &WasmBacktrace) -> (Option<Frame>, Option<Frame>) {
         let frames = self.backtrace(stack).abridged();
+        let library = frames.iter().find(|frame| is_beyond_std(frame));
         let own = frames.iter().find(|frame| is_own(frame));
-        own.or(frames.first()).cloned()
+        let own = own.or(library).or(frames.first());
+        let library = library.filter(|frame| !is_own(frame) && Some(*frame) != own);
+        (own.cloned(), library.cloned())
     }
 
     /// What is done, to which word, and where.
@@ -258,8 +260,25 @@ impl Teller<'_> {
                 let _ = write!(text, "={value}");
             }
         }
-        if let Some(frame) = self.place(stack) {
+        if let (Some(frame), _) = self.place(stack) {
             let _ = write!(text, " {}", short(&frame));
+        }
+        text
+    }
+
+    /// In which function a stack is.
+    fn function(&self, stack: &WasmBacktrace) -> String {
+        let (own, library) = self.place(stack);
+        let mut text = String::new();
+        if let Some(name) = own.and_then(|frame| frame.function) {
+            let _ = write!(text, " in {name}");
+        }
+        if let Some(frame) = library {
+            let _ = write!(text, " ({}", short(&frame));
+            if let Some(name) = &frame.function {
+                let _ = write!(text, " in {name}");
+            }
+            text.push(')');
         }
         text
     }
@@ -352,10 +371,7 @@ impl Teller<'_> {
                     let place = last.get(*thread as usize).copied().flatten();
                     let before = match place {
                         Some((operation, stack)) => {
-                            let frame = self.place(stack);
-                            let function = frame.and_then(|frame| frame.function);
-                            let function = function.map(|name| format!(" in {name}"));
-                            self.operation(operation, None, stack) + &function.unwrap_or_default()
+                            self.operation(operation, None, stack) + &self.function(stack)
                         }
                         None => "its first operation".to_owned(),
                     };
@@ -448,12 +464,20 @@ impl Teller<'_> {
                 _ => None,
             });
             if let Some(stack) = stack.last() {
-                let frames = self.backtrace(stack).abridged();
-                let has_own = frames.iter().any(is_own);
-                for frame in frames.iter().filter(|frame| is_own(frame) || !has_own) {
-                    let _ = writeln!(text, "    in {frame}");
-                }
+                self.stack(text, stack);
             }
+        }
+    }
+
+    /// The frames of a stack that are not of Rust's or C's standard library, if there are such.
+    fn stack(&self, text: &mut String, stack: &WasmBacktrace) {
+        let frames = self.backtrace(stack).abridged();
+        let has_named = frames.iter().any(is_beyond_std);
+        let shown = frames
+            .iter()
+            .filter(|frame| is_beyond_std(frame) || !has_named);
+        for frame in shown.take(MOST_FRAMES) {
+            let _ = writeln!(text, "    in {frame}");
         }
     }
 
@@ -468,17 +492,17 @@ impl Teller<'_> {
     }
 }
 
+/// Whether a frame is of known source, and not of a standard library.
+fn is_beyond_std(frame: &Frame) -> bool {
+    const STANDARD: [&str; 4] = ["/rustc/", "library/std/", "/wasi-libc/", "/.rustup/"];
+    let file = frame.file.as_deref();
+    file.is_some_and(|file| !STANDARD.iter().any(|part| file.contains(part)))
+}
+
 /// Whether a frame is of the program's own source, and not of a library's.
 fn is_own(frame: &Frame) -> bool {
-    const LIBRARIES: [&str; 5] = [
-        "/rustc/",
-        "library/std/",
-        "/registry/src/",
-        "/wasi-libc/",
-        "/.rustup/",
-    ];
     let file = frame.file.as_deref();
-    file.is_some_and(|file| !LIBRARIES.iter().any(|part| file.contains(part)))
+    is_beyond_std(frame) && file.is_some_and(|file| !file.contains("/registry/src/"))
 }
 
 /// A frame in a few characters: the last part of its file and the line, or its function.

@@ -203,16 +203,25 @@ fn tests(
             .clone()
             .args([name.to_owned()].into_iter().chain(rest))
     };
-    let mut list = rest.to_vec();
-    list.extend(["--list".to_owned(), "--format=terse".to_owned()]);
-    let list = with(list).stdout().map_err(|error| cannot(file, error))?;
-    let list = String::from_utf8_lossy(&list);
+    let list = |more: &[&str]| {
+        let more = ["--list", "--format=terse"].iter().chain(more);
+        let list = rest.iter().cloned().chain(more.map(ToString::to_string));
+        let list = with(list.collect()).stdout();
+        let list = list.map_err(|error| cannot(file, error))?;
+        anyhow::Ok(String::from_utf8_lossy(&list).into_owned())
+    };
+    let ignored = ["--ignored", "--include-ignored"];
+    let wants_ignored = rest.iter().any(|arg| ignored.contains(&arg.as_str()));
+    let skipped = match wants_ignored {
+        true => String::new(),
+        false => list(&["--ignored"])?,
+    };
+    let list = list(&[])?;
     if rest.iter().any(|arg| arg == "--list") {
         // A closed standard output is no reason to fail.
         let _ = io::stdout().write_all(list.as_bytes());
         return Ok(0);
     }
-    let ignored = ["--ignored", "--include-ignored"];
     let kept = || {
         rest.iter()
             .filter(|arg| ignored.contains(&arg.as_str()))
@@ -220,7 +229,9 @@ fn tests(
     };
     let mut failed = 0;
     let mut count = 0;
-    for test in list.lines().filter_map(|line| line.strip_suffix(": test")) {
+    let is_chosen = |line: &&str| !skipped.lines().any(|skipped| skipped == *line);
+    let tests = list.lines().filter(is_chosen);
+    for test in tests.filter_map(|line| line.strip_suffix(": test")) {
         let mut rest = vec![
             test.to_owned(),
             "--exact".to_owned(),
