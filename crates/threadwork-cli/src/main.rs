@@ -11,6 +11,7 @@
 //!   │      ├───────── report       whatever the user reads on standard error
 //!   │      └───────── node         the same under Node
 //!   ├──── explore                  many schedules of one program, and one again
+//!   ├──── race                     run, and report what races
 //!   ├──── compile                  machine code to ship
 //!   ├──── serve ───── site         a page, the runtime of the web, a program
 //!   ├──── bundle ─────┘            the same as a folder
@@ -32,6 +33,7 @@ mod exit_codes;
 mod explore;
 mod options;
 mod progress;
+mod race;
 mod report;
 mod run;
 mod selftest;
@@ -44,7 +46,7 @@ mod workshop;
 use std::{process, thread};
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use rustix::process::{Resource, getrlimit};
 
 /// The command line as a whole.
@@ -73,6 +75,8 @@ enum Command {
     Explore(explore::ExploreArgs),
     /// Repeat a schedule that `explore` has found
     Replay(explore::ReplayArgs),
+    /// Run a program and report its data races, uses after free and double frees
+    Race(race::RaceArgs),
     /// Compile a program to machine code for `run --allow-precompiled`
     Compile(compile::CompileArgs),
     /// Build the example programs and compare WebAssembly with native code
@@ -117,11 +121,15 @@ fn on_a_thread(command: impl FnOnce() -> i32 + Send + 'static) -> i32 {
 
 /// Reads the command line, does what it says, and returns the exit code.
 fn command(prepared: anyhow::Result<()>) -> i32 {
-    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
+    let line = Cli::command().mut_subcommand("race", race::describe);
+    let parsed = line.try_get_matches();
+    let cli = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = cli.unwrap_or_else(|error| refuse(&error));
     let outcome = prepared.and_then(|()| match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Explore(args) => explore::explore(args),
         Command::Replay(args) => explore::replay(args),
+        Command::Race(args) => race::race(args),
         Command::Compile(args) => compile::compile(args),
         Command::Demo(args) => demo::demo(args),
         Command::Serve(args) => serve::serve(args),
@@ -149,8 +157,6 @@ fn refuse(error: &clap::Error) -> ! {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

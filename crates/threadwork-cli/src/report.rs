@@ -80,6 +80,11 @@ pub(crate) fn option_of(limit: Limit) -> &'static str {
     }
 }
 
+/// Prints what a tool has to say.
+pub(crate) fn tell(text: impl Display) {
+    print(format_args!("threadwork: {text}"));
+}
+
 /// Prints the block of `--stats`.
 pub(crate) fn stats(stats: &Stats) {
     print(render_stats(stats));

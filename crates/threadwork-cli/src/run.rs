@@ -12,7 +12,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use threadwork_engine::{
-    Error, Limits, MAX_MODULE_SIZE, Module, Output, Process, ProcessBuilder, Stdin,
+    Engine, Error, ExitStatus, Limits, MAX_MODULE_SIZE, Module, Output, Process, ProcessBuilder,
+    Stdin,
 };
 
 use crate::options::{self, DirMapping, EnvVar};
@@ -146,6 +147,33 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<i32> {
     Ok(status.code())
 }
 
+/// Runs the program as a tool has it: `load` makes its module, `watch` has the last word about
+/// its process. Returns how it ended.
+pub(crate) fn run_for_tool(
+    args: &RunArgs,
+    tool: &str,
+    load: impl FnOnce(&Engine, &[u8]) -> Result<Module, Error>,
+    watch: impl FnOnce(ProcessBuilder) -> ProcessBuilder,
+) -> anyhow::Result<ExitStatus> {
+    if args.host == Host::Node || args.invoke.is_some() || args.allow_precompiled {
+        bail!(
+            "{tool} runs a program's `_start`, from its .wasm or .wat file, on the engine: leave \
+             out --host, --invoke and --allow-precompiled"
+        );
+    }
+    let interrupt = signals::Interrupt::new()?;
+    let (file, guest_args) = args.program()?;
+    let builder = watch(prepare_with(args, file, load)?.args(guest_args));
+    let process = builder.spawn().map_err(|error| cannot_run(file, error))?;
+    interrupt.ends(process.killer());
+    let status = process.wait();
+    report::ending(&status);
+    if args.stats {
+        report::stats(&process.stats());
+    }
+    Ok(status)
+}
+
 fn start(args: &RunArgs) -> anyhow::Result<Process> {
     let (file, guest_args) = args.program()?;
     let process = prepare(args, file)?.args(guest_args).spawn();
@@ -154,12 +182,21 @@ fn start(args: &RunArgs) -> anyhow::Result<Process> {
 
 /// The program's process, with everything but its arguments.
 fn prepare(args: &RunArgs, file: &Path) -> anyhow::Result<ProcessBuilder> {
+    prepare_with(args, file, Module::new)
+}
+
+/// The same, with what makes a module of code that is not compiled yet.
+fn prepare_with(
+    args: &RunArgs,
+    file: &Path,
+    load: impl FnOnce(&Engine, &[u8]) -> Result<Module, Error>,
+) -> anyhow::Result<ProcessBuilder> {
     let code = read(file)?;
     let cannot_run = |error| cannot_run(file, error);
     let time = args.compile_time();
     let engine = engine::build_with(!args.no_cache, args.stack, time).map_err(cannot_run)?;
     let module = match Module::is_precompiled(&code) {
-        false => Module::new(&engine, &code),
+        false => load(&engine, &code),
         // SAFETY: the user has said that it may run as it is.
         true if args.allow_precompiled => unsafe { Module::deserialize(&engine, &code) },
         true => bail!(

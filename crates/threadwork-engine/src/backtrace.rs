@@ -254,7 +254,8 @@ pub struct Backtrace {
 #[derive(Clone)]
 struct RawFrame {
     index: u32,
-    name: Option<String>,
+    /// As it stands in the module: few backtraces are ever read.
+    name: Option<Box<str>>,
     offset: Option<usize>,
 }
 
@@ -265,7 +266,7 @@ impl Backtrace {
     pub fn new(trace: &WasmBacktrace, symbols: Arc<Symbols>) -> Self {
         let frames = trace.frames().iter().map(|frame| RawFrame {
             index: frame.func_index(),
-            name: frame.func_name().map(demangle),
+            name: frame.func_name().map(Box::from),
             offset: frame
                 .module_offset()
                 .and_then(|offset| symbols.offsets.original(offset)),
@@ -313,7 +314,7 @@ impl Backtrace {
             _ => Vec::new(),
         };
         let frame = |line: Line| Frame {
-            function: line.function.or_else(|| raw.name.clone()),
+            function: line.function.or_else(|| raw.name.as_deref().map(demangle)),
             function_index: raw.index,
             offset: raw.offset,
             file: line.file,

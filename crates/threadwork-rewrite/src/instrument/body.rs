@@ -130,7 +130,7 @@ impl<'a> Writer<'a> {
 
     /// Whether this function has hooks other than `thread_start`.
     fn has_hooks(&self) -> bool {
-        !self.function.is_start && self.function.class != Class::Allocator
+        !self.function.is_hidden
     }
 
     fn mark(&self, original: usize, replaced: bool) -> Mark {
@@ -227,7 +227,8 @@ impl<'a> Writer<'a> {
 
     /// Whether points of such operators are wanted here.
     fn wants(&self, kind: SiteKind) -> bool {
-        let here = self.choice.runtime || self.function.class != Class::Runtime;
+        let ordinary = self.function.class == Class::Ordinary;
+        let here = self.choice.runtime || ordinary;
         self.has_hooks()
             && match kind {
                 SiteKind::Wait | SiteKind::Notify => self.choice.waits,
@@ -236,8 +237,13 @@ impl<'a> Writer<'a> {
                 SiteKind::Fence => self.choice.fences && here,
                 SiteKind::Grow => self.choice.grows && here,
                 kind if kind.is_atomic() => self.choice.atomics && here,
-                _ => self.choice.accesses,
+                _ => self.accesses(),
             }
+    }
+
+    /// Whether plain accesses have hooks here.
+    fn accesses(&self) -> bool {
+        self.choice.accesses && self.function.class != Class::Threads
     }
 
     fn operator(&mut self, at: usize, operator: Operator<'_>) -> Result<(), RewriteError> {
@@ -306,7 +312,7 @@ impl<'a> Writer<'a> {
                 self.host_call(at, operator, function_index)
             }
             Operator::MemoryCopy { dst_mem, src_mem }
-                if self.choice.accesses && (self.is_shared(dst_mem) || self.is_shared(src_mem)) =>
+                if self.accesses() && (self.is_shared(dst_mem) || self.is_shared(src_mem)) =>
             {
                 let length = match (self.info.address(dst_mem), self.info.address(src_mem)) {
                     (ValType::I64, ValType::I64) => ValType::I64,
@@ -325,7 +331,7 @@ impl<'a> Writer<'a> {
                 }
                 self.finish(at, operator, &locals)
             }
-            Operator::MemoryFill { mem } if self.choice.accesses && self.is_shared(mem) => {
+            Operator::MemoryFill { mem } if self.accesses() && self.is_shared(mem) => {
                 let ty = self.info.address(mem);
                 let locals = self.take(&[ty, ValType::I32, ty]);
                 if let [to, _, length] = locals[..] {
@@ -333,7 +339,7 @@ impl<'a> Writer<'a> {
                 }
                 self.finish(at, operator, &locals)
             }
-            Operator::MemoryInit { mem, .. } if self.choice.accesses && self.is_shared(mem) => {
+            Operator::MemoryInit { mem, .. } if self.accesses() && self.is_shared(mem) => {
                 let locals = self.take(&[self.info.address(mem), ValType::I32, ValType::I32]);
                 if let [to, _, length] = locals[..] {
                     self.range(at, SiteKind::RangeWrite, mem, to, (length, ValType::I32));

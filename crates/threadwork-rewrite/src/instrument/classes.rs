@@ -19,21 +19,41 @@ pub enum Class {
     /// The bodies of `malloc` and its kin: they have no hooks, but for
     /// [`Instrument::allocations`](super::Instrument::allocations).
     Allocator,
-    /// Threads, locks and streams of the C library, which synchronize by plain accesses: each
+    /// The start and the end of threads in the C library. Plain accesses have no hooks, and the
+    /// lock of its list of threads has none at all: they would order threads that have nothing
+    /// to do with each other.
+    Threads,
+    /// Locks and streams of the C library, and joins, which synchronize by plain accesses: each
     /// plain load there is as good as an acquire, each plain store as a release.
     Runtime,
 }
 
+/// The C library's functions that start and end threads.
+const THREADS: [&str; 6] = [
+    "__pthread_create",
+    "pthread_create",
+    "__pthread_exit",
+    "pthread_exit",
+    "__wasi_thread_start_C",
+    "__pthread_tsd_run_dtors",
+];
+
+/// Those of its list of threads.
+const THREAD_LIST: [&str; 3] = ["__tl_lock", "__tl_unlock", "__tl_sync"];
+
+/// Whether a function has no hooks at all.
+pub(super) fn is_hidden(name: &str) -> bool {
+    Class::of(name) == Class::Allocator || THREAD_LIST.contains(&name)
+}
+
 /// Beginnings of names in the C library that synchronize.
-const RUNTIME_PREFIXES: [&str; 9] = [
+const RUNTIME_PREFIXES: [&str; 7] = [
     "__pthread_",
     "pthread_",
     "_pthread_",
-    "__tl_",
     "__ofl_",
     "__stdio_",
     "__private_cond_",
-    "__wasi_thread_start_",
     "__wasilibc_futex_",
 ];
 
@@ -175,6 +195,8 @@ impl Class {
     pub(super) fn of(name: &str) -> Self {
         if entry(name).is_some() || ALLOCATOR.contains(&name) {
             Self::Allocator
+        } else if THREADS.contains(&name) || THREAD_LIST.contains(&name) {
+            Self::Threads
         } else if RUNTIME.contains(&name) || RUNTIME_PREFIXES.iter().any(|p| name.starts_with(p)) {
             Self::Runtime
         } else {
@@ -206,6 +228,8 @@ mod tests {
                 Class::Ordinary,
             ),
             ("__pthread_timedjoin_np", Class::Runtime),
+            ("__tl_lock", Class::Threads),
+            ("__pthread_create", Class::Threads),
             ("__lock", Class::Runtime),
             ("__locked", Class::Ordinary),
             ("memcpy", Class::Ordinary),

@@ -7,7 +7,7 @@
 //!
 //! # Hooks
 //!
-//! All are imported from [`CHECK_MODULE`], each only if it is called. `site` is an index into
+//! All are imported from [`CHECK_MODULE`], each only if the choice may have it called. `site` is an index into
 //! [`Instrumented::sites`]; addresses are effective ones, and may be out of bounds: then the
 //! operator is about to trap.
 //!
@@ -19,7 +19,7 @@
 //! | `access` | site i32, address i64, context i32 | before a plain access; after a load of a [`Class::Runtime`] function |
 //! | `range` | site i32, address i64, length i64, context i32 | before an access to many bytes |
 //! | `alloc_begin` | site i32, old i64, context i32 | before an allocator's function; `old` is the block that it takes, or 0 |
-//! | `alloc_end` | site i32, new i64, length i64 | after it; `new` is the block that it gives, or 0 |
+//! | `alloc_end` | site i32, new i64, length i64, context i32 | after it; `new` is the block that it gives, or 0 |
 //! | `thread_start` | id i32, argument i32 | when `wasi_thread_start` begins |
 //!
 //! The `address` of a fence and of a host call is 0, of a spawn its argument, of a
@@ -28,8 +28,8 @@
 //! # What has no hooks
 //!
 //! Operators on memories that are not shared; the start function, which writes the data before
-//! there are threads; bodies of [`Class::Allocator`], since blocks change hands in there; and what
-//! `wasi_thread_start` does before it calls anything.
+//! there are threads; bodies of [`Class::Allocator`], since blocks change hands in there; the lock of
+//! the C library's list of threads; and what `wasi_thread_start` does before it calls anything.
 //!
 //! # Invariant
 //!
@@ -64,8 +64,8 @@ pub struct Instrument {
     pub spawns: bool,
     /// Points before calls, by name, of other imported functions.
     pub host_calls: bool,
-    /// Points for atomics, fences, and growing in functions of [`Class::Runtime`], too; those
-    /// for the others are there anyway.
+    /// Points for atomics, fences, and growing in functions of [`Class::Runtime`] and
+    /// [`Class::Threads`], too; those for the others are there anyway.
     pub runtime: bool,
     /// `access` and `range` for plain accesses, and for the buffers of WASI's reads and writes.
     pub accesses: bool,

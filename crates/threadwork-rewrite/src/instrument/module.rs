@@ -77,8 +77,7 @@ impl Hook {
             Self::Point | Self::Switch => &[I32, I64],
             Self::Done => &[I32, I64, I32, I64, I32],
             Self::Access | Self::AllocBegin => &[I32, I64, I32],
-            Self::Range => &[I32, I64, I64, I32],
-            Self::AllocEnd => &[I32, I64, I64],
+            Self::Range | Self::AllocEnd => &[I32, I64, I64, I32],
             Self::ThreadStart => &[I32, I32],
             Self::Vectors => &[I32, I32, I32, I32],
         }
@@ -168,8 +167,8 @@ pub(super) struct Function {
     pub(super) index: u32,
     pub(super) params: u32,
     pub(super) class: Class,
-    /// Whether it runs before a thread is one, and has no hooks but `thread_start`.
-    pub(super) is_start: bool,
+    /// Whether it has no hooks but `thread_start`.
+    pub(super) is_hidden: bool,
     /// Where `thread_start` is called.
     pub(super) start: Option<usize>,
 }
@@ -351,7 +350,7 @@ impl<'a> Read<'a> {
             index,
             params: self.signature(index).0.len() as u32,
             class: Class::of(name),
-            is_start: is_assembly || self.start == Some(index),
+            is_hidden: is_assembly || self.start == Some(index) || classes::is_hidden(name),
             start: (begins && choice.threads).then_some(start),
         }
     }
@@ -405,7 +404,6 @@ pub(super) fn write(wasm: &[u8], choice: &Instrument) -> Result<Instrumented, Re
         read,
         renumber,
         choice,
-        wasm,
         added: Vec::new(),
         sites: Vec::new(),
     }
@@ -416,7 +414,6 @@ struct Writer<'a> {
     read: Read<'a>,
     renumber: Renumber,
     choice: &'a Instrument,
-    wasm: &'a [u8],
     /// Functions behind the module's own, by their types, with their names.
     added: Vec<(u32, Cow<'a, str>)>,
     sites: Vec<Site>,

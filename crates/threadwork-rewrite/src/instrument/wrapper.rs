@@ -34,8 +34,8 @@ impl Wrapper {
     pub(super) fn function(&self) -> Function {
         let entry = &self.entry;
         let params = entry.params as u32;
-        let result = params;
-        let mut function = Function::new([(u32::from(self.has_result), ValType::I32)]);
+        let (context, result) = (params, params + 1);
+        let mut function = Function::new([(2, ValType::I32)]);
         let mut put = |instruction: Instruction<'_>| {
             function.instruction(&instruction);
         };
@@ -49,6 +49,7 @@ impl Wrapper {
             Some(global) => Instruction::GlobalGet(global),
             None => Instruction::I32Const(0),
         });
+        put(Instruction::LocalTee(context));
         put(Instruction::Call(self.hooks.0));
         (0..params).for_each(|local| put(Instruction::LocalGet(local)));
         put(Instruction::Call(self.body));
@@ -81,6 +82,8 @@ impl Wrapper {
                 }
             }
         }
+        // The global may be another's by now.
+        put(Instruction::LocalGet(context));
         put(Instruction::Call(self.hooks.1));
         if self.has_result {
             put(Instruction::LocalGet(result));
