@@ -26,8 +26,8 @@ const BEGINNING: u64 = 1_767_225_600_000_000_000;
 /// Bytes of output that are kept of one execution.
 const MOST_OUTPUT: usize = 16 << 20;
 
-/// Bytes that one call gets at most: no host memory for a length that a guest makes up.
-const MOST_BYTES: u32 = 1 << 20;
+/// Bytes that one call writes at most: no host memory for lengths that a guest makes up.
+const MOST_BYTES: usize = 1 << 20;
 
 /// Events of one `poll_oneoff`.
 const MOST_EVENTS: u32 = 1 << 12;
@@ -393,11 +393,9 @@ fn write(
     let mut bytes = Vec::new();
     for (address, length) in vectors(&memory, list, count)? {
         let start = bytes.len();
-        bytes.resize(start + length.min(MOST_BYTES) as usize, 0);
+        let room = MOST_BYTES.saturating_sub(start);
+        bytes.resize(start + room.min(length as usize), 0);
         memory.read(address, &mut bytes[start..])?;
-        if length > MOST_BYTES {
-            break;
-        }
     }
     memory.write(written, &(bytes.len() as u32).to_le_bytes())?;
     let data = caller.data();

@@ -212,7 +212,7 @@ impl World {
     pub(crate) fn point(&mut self, tid: Tid, operation: Operation) -> bool {
         self.settle(tid);
         self.steps += 1;
-        self.clock += QUANTUM;
+        self.clock = self.clock.saturating_add(QUANTUM);
         if self.end.is_some() || self.steps >= self.most_steps {
             self.finish(End::StepLimit);
             return true;
@@ -429,7 +429,8 @@ impl World {
             thread.reads.clear();
             thread.patience = thread.patience.saturating_mul(2).min(MANY_READS);
             // Who spins until a time is over is to see it pass.
-            self.clock += QUANTUM * u64::from(thread.patience);
+            let passed = QUANTUM * u64::from(thread.patience);
+            self.clock = self.clock.saturating_add(passed);
             self.make_ready(tid as Tid);
         }
         None
