@@ -21,10 +21,6 @@ use crate::world::End;
 /// Every so many schedules one is run again, to see that it does the same.
 const CHECK_EVERY: u64 = 100;
 
-/// Schedules that are tried for one that fails with fewer preemptions, and for how long.
-const OTHERS: u64 = 300;
-const OTHERS_TIME: Duration = Duration::from_secs(10);
-
 /// Ways to search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -313,27 +309,9 @@ impl Explorer {
             self.judge(execution)
                 .is_some_and(|other| other.is_like(&kind))
         };
-        let reduce = |all: &[_]| minimize(all, |part| Ok(fails(&run(part, false)?)));
-        let mut needed = reduce(&execution.left.deviations)?;
-        let mut fewest = run(&needed, false)?.left.preemptions;
-        // What cannot be left out of this schedule may not be needed in another one.
-        let begun = Instant::now();
-        for other in 0..OTHERS {
-            if fewest < 2 || begun.elapsed() > OTHERS_TIME {
-                break;
-            }
-            let seed = Random::derive(!self.inputs.seed, other);
-            let length = execution.left.steps;
-            let strategy = Strategy::pct(fewest, length, &mut Random::new(!seed));
-            let execution = execute(&self.program, inputs, strategy, seed, false)?;
-            if fails(&execution) {
-                let reduced = reduce(&execution.left.deviations)?;
-                let preemptions = run(&reduced, false)?.left.preemptions;
-                if preemptions < fewest {
-                    (needed, fewest) = (reduced, preemptions);
-                }
-            }
-        }
+        let needed = minimize(&execution.left.deviations, |part| {
+            Ok(fails(&run(part, false)?))
+        })?;
         let shortest = run(&needed, true)?;
         let Some(kind) = self.judge(&shortest) else {
             return Err(Error::NotDeterministic { schedule: number });

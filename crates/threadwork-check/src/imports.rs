@@ -17,7 +17,7 @@ const TIMED_OUT: i32 = 2;
 /// What `wasi.thread-spawn` returns where there are too many threads.
 const REFUSED: i32 = -6;
 
-/// Threads of one execution.
+/// Threads at one time.
 const MOST_THREADS: usize = 1_000;
 
 /// Adds all of them.
@@ -186,7 +186,7 @@ fn add_spawn(linker: &mut Linker<Data>) -> Result<()> {
                 point(&caller, Operation::new(Kind::Spawn)).await;
                 let data = caller.data();
                 let mut world = data.world();
-                if world.threads.len() >= MOST_THREADS {
+                if world.living() >= MOST_THREADS {
                     return REFUSED;
                 }
                 world.spawn(data.tid, argument) as i32

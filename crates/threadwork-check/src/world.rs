@@ -18,11 +18,18 @@ const QUANTUM: u64 = 1_000;
 /// Sleeps that the strategy may end early in one execution.
 const EARLY_TIMEOUTS: u32 = 2;
 
+/// Nanoseconds that a thread may be kept from running so that another one's sleep ends first. Longer
+/// times are what programs mean by "never".
+const EARLY: u64 = 1_000_000_000;
+
 /// Equal reads, or failed exchanges, at one place after which a thread counts as spinning.
 const FEW_READS: u32 = 3;
 
 /// A thread that has spun so often while nobody else could do anything will do so for ever.
 const MANY_READS: u32 = 1 << 16;
+
+/// Who has spun so often while others sleep lets the time pass until they wake.
+const SOME_READS: u32 = 1 << 7;
 
 /// Places that are watched to find that a thread spins.
 const MOST_PLACES: usize = 32;
@@ -94,6 +101,10 @@ pub(crate) struct World {
     next_deadline: u64,
     /// Who waits, in the order in which they came.
     queue: Vec<(u64, Tid)>,
+    /// Threads whose state is `Spinning`.
+    spinning: Vec<Tid>,
+    /// Of `timed` those whose sleep may be made to end, now.
+    soon: Vec<Tid>,
     pub(crate) next: Tid,
     clock: u64,
     steps: u64,
@@ -139,6 +150,8 @@ impl World {
             timed: Vec::new(),
             next_deadline: u64::MAX,
             queue: Vec::new(),
+            spinning: Vec::new(),
+            soon: Vec::new(),
             next: 0,
             clock: 0,
             steps: 0,
@@ -223,6 +236,7 @@ impl World {
         self.operations[tid as usize] = operation;
         if self.spins(tid, operation) {
             self.leave_ready(tid, State::Spinning);
+            self.spinning.push(tid);
             self.pass(tid);
             return true;
         }
@@ -309,13 +323,12 @@ impl World {
             return;
         }
         self.progress(tid);
-        for other in 0..self.threads.len() {
-            let thread = &self.threads[other];
-            let watches = |read: &Read| read.operation.overlaps(operation.address, operation.width);
-            if thread.state == State::Spinning && thread.reads.iter().any(watches) {
-                self.progress(other as Tid);
-                self.make_ready(other as Tid);
-            }
+        let watches = |read: &Read| read.operation.overlaps(operation.address, operation.width);
+        let wakes = |tid: &Tid| self.threads[*tid as usize].reads.iter().any(watches);
+        let woken: Vec<Tid> = self.spinning.iter().copied().filter(wakes).collect();
+        for other in woken {
+            self.progress(other);
+            self.make_ready(other);
         }
     }
 
@@ -347,6 +360,9 @@ impl World {
     }
 
     fn make_ready(&mut self, tid: Tid) {
+        if self.threads[tid as usize].state == State::Spinning {
+            self.spinning.retain(|spinning| *spinning != tid);
+        }
         self.threads[tid as usize].state = State::Ready;
         if let Err(place) = self.ready.binary_search(&tid) {
             self.ready.insert(place, tid);
@@ -408,48 +424,58 @@ impl World {
         self.next = self.decide(tid);
     }
 
-    /// Nobody can run: time passes, and those who spin look again.
+    /// Nobody can run: those who spin look again, more often each time, and time passes.
     fn idle(&mut self) -> Option<End> {
-        let is_spinning = |tid: &usize| self.threads[*tid].state == State::Spinning;
-        let spinners: Vec<usize> = (0..self.threads.len()).filter(is_spinning).collect();
-        if self.timed.is_empty() {
-            if spinners.is_empty() {
-                return Some(End::Deadlock);
+        let spinners = self.spinning.clone();
+        let patience = spinners
+            .iter()
+            .map(|tid| self.threads[*tid as usize].patience);
+        let patience = patience.min();
+        match (patience, self.timed.is_empty()) {
+            (None, true) => return Some(End::Deadlock),
+            (Some(MANY_READS..), true) => return Some(End::Livelock),
+            (None | Some(SOME_READS..), false) => {
+                self.clock = self.clock.max(self.next_deadline);
+                self.expire();
             }
-            let hopeless = |tid: &usize| self.threads[*tid].patience >= MANY_READS;
-            if spinners.iter().all(hopeless) {
-                return Some(End::Livelock);
-            }
-        } else {
-            self.clock = self.clock.max(self.next_deadline);
-            self.expire();
+            (Some(_), _) => {}
         }
         for tid in spinners {
-            let thread = &mut self.threads[tid];
+            let thread = &mut self.threads[tid as usize];
             thread.reads.clear();
             thread.patience = thread.patience.saturating_mul(2).min(MANY_READS);
             // Who spins until a time is over is to see it pass.
             let passed = QUANTUM * u64::from(thread.patience);
             self.clock = self.clock.saturating_add(passed);
-            self.make_ready(tid as Tid);
+            self.make_ready(tid);
         }
         None
+    }
+
+    /// How many threads there are that have not ended.
+    pub(crate) fn living(&self) -> usize {
+        let living = |thread: &&Thread| thread.state != State::Done;
+        self.threads.iter().filter(living).count()
     }
 
     /// Asks the strategy who is next.
     fn decide(&mut self, current: Tid) -> Tid {
         self.threads[current as usize].choices += 1;
         loop {
+            self.soon.clear();
+            if self.early_timeouts > 0 && !self.timed.is_empty() {
+                let limit = self.clock.saturating_add(EARLY);
+                let is_soon = |tid: &Tid| self.deadline(*tid).is_some_and(|at| at <= limit);
+                let soon = self.timed.iter().copied().filter(is_soon);
+                self.soon = soon.collect();
+            }
             let situation = Situation {
                 current,
                 can_stay: self.threads[current as usize].state == State::Ready,
                 nth: self.threads[current as usize].choices,
                 step: self.steps,
                 ready: &self.ready,
-                timed: match self.early_timeouts {
-                    0 => &[],
-                    _ => &self.timed,
-                },
+                timed: &self.soon,
                 next: &self.operations,
             };
             let wanted = self.strategy.choose(&situation, &mut self.random);

@@ -16,7 +16,7 @@ const BUGS: [(&str, &str, u32); 22] = [
     ("lost-update", "trap", 1),
     ("check-then-act", "trap", 1),
     ("abba", "deadlock", 1),
-    ("dining", "deadlock", 3),
+    ("dining", "deadlock", 4),
     ("lost-wakeup", "deadlock", 1),
     ("missing-notify", "deadlock", 0),
     ("notify-one", "deadlock", 0),
