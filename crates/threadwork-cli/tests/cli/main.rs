@@ -32,6 +32,8 @@ mod compile;
 
 mod cargo_runner;
 
+mod race;
+
 mod demo;
 
 mod serve;
