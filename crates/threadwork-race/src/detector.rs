@@ -36,7 +36,9 @@ const MOST_REPORTS: usize = 1000;
 /// Stacks that are kept.
 const MOST_STACKS: usize = 1 << 17;
 /// Names of stacks that a thread knows to be kept.
-const KNOWN: usize = 1 << 12;
+const KNOWN: usize = 1 << 10;
+/// Accesses that a thread knows to be remembered.
+const RECENT: usize = 1 << 10;
 /// The bit of a word's name that makes it that of the queue of its waiters.
 const QUEUE: u64 = 1 << 63;
 /// More slots than there can be threads at one time.
@@ -53,6 +55,19 @@ pub(crate) struct Thread {
     moving: Option<(u64, Block)>,
     held: Option<Held>,
     known: Box<[u32]>,
+    recent: Box<[Recent]>,
+}
+
+/// A plain access that is remembered already: the same one again in the same epoch adds nothing.
+///
+/// Who meets it meanwhile without an order has reported that, and an order would have begun
+/// another epoch.
+#[derive(Clone, Copy, Default)]
+struct Recent {
+    address: u64,
+    epoch: u32,
+    width: u8,
+    writes: bool,
 }
 
 impl Thread {
@@ -172,6 +187,7 @@ impl Detector {
             moving: None,
             held: None,
             known: vec![0; KNOWN].into(),
+            recent: vec![Recent::default(); RECENT].into(),
         }
     }
 
@@ -249,6 +265,21 @@ impl Detector {
             true => Kind::Write,
             false => Kind::Read,
         };
+        if length.is_none() {
+            let new = Recent {
+                address,
+                epoch: thread.epoch(),
+                width: site.width,
+                writes,
+            };
+            if let Some(old) = thread.recent.get_mut((address >> 2) as usize % RECENT) {
+                let same = (old.address, old.epoch, old.width) == (address, new.epoch, site.width);
+                if same && (old.writes || !writes) {
+                    return;
+                }
+                *old = new;
+            }
+        }
         let length = length.unwrap_or(u64::from(site.width));
         self.note(thread, (number, address, length), kind, context, stack);
     }
@@ -469,6 +500,8 @@ impl Detector {
         if thread.depth > 1 {
             return;
         }
+        // What is remembered of the block is not what it was.
+        thread.next_epoch();
         let name = self.stack(thread, site, context, stack);
         thread.moving = None;
         if old == 0 {
@@ -510,6 +543,7 @@ impl Detector {
         if thread.depth > 0 {
             return;
         }
+        thread.next_epoch();
         let moved = thread.moving.take();
         let Some(site) = self.site(number) else {
             return;

@@ -185,20 +185,23 @@ impl Race {
 
     /// A thread that was spawned begins.
     fn start(&self, caller: &Call<'_>, argument: u64) {
-        self.become_thread(caller, Some(argument));
+        let argument = Some(argument);
+        CURRENT.with_borrow_mut(|current| self.begin(caller.data(), argument, current));
     }
 
-    fn become_thread(&self, caller: &Call<'_>, argument: Option<u64>) {
-        let context = caller.data();
-        CURRENT.with_borrow_mut(|current| {
-            if let Some((process, before)) = current.take()
-                && process == context.process_id()
-            {
-                self.detector.ended(&before);
-            }
-            let thread = self.detector.thread(context.thread_id(), argument);
-            *current = Some((context.process_id(), thread));
-        });
+    fn begin(
+        &self,
+        context: &ThreadContext,
+        argument: Option<u64>,
+        current: &mut Option<(u64, Thread)>,
+    ) {
+        if let Some((process, before)) = current.take()
+            && process == context.process_id()
+        {
+            self.detector.ended(&before);
+        }
+        let thread = self.detector.thread(context.thread_id(), argument);
+        *current = Some((context.process_id(), thread));
     }
 
     /// Calls `then` with the thread that calls, and what captures its stack.
@@ -208,15 +211,14 @@ impl Race {
         then: impl FnOnce(&Detector, &mut Thread, &dyn Fn() -> Backtrace),
     ) {
         let context = caller.data();
-        let is_current = CURRENT.with_borrow(|current| {
-            current.as_ref().is_some_and(|(process, thread)| {
-                (*process, thread.id) == (context.process_id(), context.thread_id())
-            })
-        });
-        if !is_current {
-            self.become_thread(caller, None);
-        }
+        let id = (context.process_id(), context.thread_id());
         CURRENT.with_borrow_mut(|current| {
+            let here = current
+                .as_ref()
+                .map(|(process, thread)| (*process, thread.id));
+            if here != Some(id) {
+                self.begin(context, None, current);
+            }
             if let Some((_, thread)) = current {
                 then(&self.detector, thread, &|| ThreadContext::backtrace(caller));
             }

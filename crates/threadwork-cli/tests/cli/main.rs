@@ -34,6 +34,8 @@ mod explore;
 
 mod cargo_runner;
 
+mod race;
+
 mod demo;
 
 mod serve;
