@@ -231,7 +231,10 @@ fn a_trap_names_its_thread() {
 }
 
 fn found(name: &str) -> Failure {
-    let report = explorer(name, "wrong").schedules(ENOUGH).run().unwrap();
+    let report = explorer(name, "wrong")
+        .schedules(ENOUGH)
+        .run()
+        .expect("it can be explored");
     report
         .failure
         .unwrap_or_else(|| panic!("{name} is not found"))
@@ -247,7 +250,10 @@ fn explorer(name: &str, which: &str) -> Explorer {
 
 fn program() -> &'static Program {
     static PROGRAM: OnceLock<Program> = OnceLock::new();
-    PROGRAM.get_or_init(|| Program::new(&std::fs::read(compiled()).unwrap()).unwrap())
+    PROGRAM.get_or_init(|| {
+        let wasm = std::fs::read(compiled()).expect("it was compiled");
+        Program::new(&wasm).expect("it can be explored")
+    })
 }
 
 /// The program, compiled once.
