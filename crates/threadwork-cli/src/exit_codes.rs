@@ -27,10 +27,17 @@ pub(crate) const WRONG_ANSWER: i32 = 1;
 /// `threadwork selftest`: a test failed.
 pub(crate) const TEST_FAILED: i32 = 1;
 
+/// `threadwork explore` and `threadwork replay`: the program fails in some schedule.
+pub(crate) const SCHEDULE_FAILS: i32 = 1;
+
+/// `threadwork race`: it has something to report.
+pub(crate) const RACES: i32 = 119;
+
 /// Every code that `threadwork run` exits with when it is not the program's own.
 /// [`threadwork_engine::ExitStatus::code`] gives those of a program that started.
-pub(crate) const TABLE: [(i32, &str); 15] = [
+pub(crate) const TABLE: [(i32, &str); 16] = [
     (2, "the command line of threadwork is wrong"),
+    (RACES, "threadwork race has found something"),
     (120, "deadlock: every thread waits for ever"),
     (121, "the program failed at the limit of --threads"),
     (122, "the program failed at the limit of --max-open-files"),

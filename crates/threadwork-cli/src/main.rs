@@ -21,6 +21,8 @@
 //! | files | `program` | the file of a program: its bytes, its name |
 //! | | `site` | a page, the runtime of the web, a program |
 //! | commands | `run` | a program from its file to its exit code, here or under Node |
+//! | | `explore` | many schedules of one program, and one again |
+//! | | `race` | a run, and what races |
 //! | | `compile` | machine code to ship |
 //! | | `serve` | a site on this machine |
 //! | | `bundle` | a site as a folder |
@@ -34,11 +36,13 @@ mod compile;
 mod demo;
 mod engine;
 mod exit_codes;
+mod explore;
 #[cfg(feature = "manual")]
 mod manual;
 mod options;
 mod program;
 mod progress;
+mod race;
 mod report;
 mod run;
 mod selftest;
@@ -51,7 +55,7 @@ mod workshop;
 use std::{process, thread};
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use rustix::process::{Resource, getrlimit};
 
 /// The command line as a whole.
@@ -81,6 +85,12 @@ enum Command {
     /// waits that lost most with who ended them, and what each thread did
     #[command(override_usage = "threadwork profile [OPTIONS] <FILE> [ARGS]...")]
     Profile(run::RunArgs),
+    /// Run a threaded program in many schedules, until one breaks it
+    Explore(explore::ExploreArgs),
+    /// Repeat a schedule that `explore` has found
+    Replay(explore::ReplayArgs),
+    /// Run a program and report its data races, uses after free and double frees
+    Race(race::RaceArgs),
     /// Compile a program to machine code for `run --allow-precompiled`
     Compile(compile::CompileArgs),
     /// Build the example programs and compare WebAssembly with native code
@@ -129,10 +139,16 @@ fn on_a_thread(command: impl FnOnce() -> i32 + Send + 'static) -> i32 {
 
 /// Reads the command line, does what it says, and returns the exit code.
 fn command(prepared: anyhow::Result<()>) -> i32 {
-    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
+    let line = Cli::command().mut_subcommand("race", race::describe);
+    let parsed = line.try_get_matches();
+    let cli = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = cli.unwrap_or_else(|error| refuse(&error));
     let outcome = prepared.and_then(|()| match &cli.command {
         Command::Run(args) => run::start::run(args),
         Command::Profile(args) => run::start::profile(args),
+        Command::Explore(args) => explore::explore(args),
+        Command::Replay(args) => explore::replay(args),
+        Command::Race(args) => race::race(args),
         Command::Compile(args) => compile::compile(args),
         Command::Demo(args) => demo::demo(args),
         Command::Serve(args) => serve::serve(args),
@@ -162,8 +178,6 @@ fn refuse(error: &clap::Error) -> ! {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -80,6 +80,11 @@ pub(crate) fn option_of(limit: Limit) -> &'static str {
     }
 }
 
+/// Prints what a tool has to say.
+pub(crate) fn tell(text: impl Display) {
+    print(format_args!("threadwork: {text}"));
+}
+
 /// Prints the block of `--stats`.
 pub(crate) fn stats(stats: &Stats) {
     print(render_stats(stats));
@@ -141,6 +146,11 @@ fn one_line(text: &str) -> String {
 fn harmless(text: &str) -> String {
     let acts = |character: char| character.is_control() && character != '\n';
     text.replace(acts, "\u{fffd}")
+}
+
+/// Prints a line, or several.
+pub(crate) fn line(text: impl Display) {
+    print(text);
 }
 
 fn print(text: impl Display) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use threadwork_engine::{Limits, Module, Output, ProcessBuilder, Stdin};
+use threadwork_engine::{Engine, Error, Limits, Module, Output, ProcessBuilder, Stdin};
 
 use crate::options::{self, DirMapping, EnvVar};
 use crate::program::{self, cannot_compile};
@@ -137,6 +137,15 @@ pub(crate) struct RunArgs {
 
 /// The program's process, with everything but its arguments.
 fn prepare(args: &RunArgs, file: &Path) -> anyhow::Result<ProcessBuilder> {
+    prepare_with(args, file, Module::new)
+}
+
+/// The same, with what makes a module of code that is not compiled yet.
+fn prepare_with(
+    args: &RunArgs,
+    file: &Path,
+    load: impl FnOnce(&Engine, &[u8]) -> Result<Module, Error>,
+) -> anyhow::Result<ProcessBuilder> {
     let code = program::read(file)?;
     let cannot_run = |error| program::cannot_run(file, error);
     let time = args.compile_time();
@@ -147,7 +156,7 @@ fn prepare(args: &RunArgs, file: &Path) -> anyhow::Result<ProcessBuilder> {
     };
     let engine = engine::build_with(!args.no_cache, &settings).map_err(cannot_run)?;
     let module = match Module::is_precompiled(&code) {
-        false => Module::new(&engine, &code),
+        false => load(&engine, &code),
         // SAFETY: the user has said that it may run as it is.
         true if args.allow_precompiled => unsafe { Module::deserialize(&engine, &code) },
         true => bail!(

@@ -15,8 +15,10 @@ use std::sync::{Arc, OnceLock};
 use threadwork_rewrite::OffsetMap;
 use wasmtime::WasmBacktrace;
 
-/// Where the frames of a module's backtraces are looked up.
-pub(crate) struct Symbols {
+/// Where the frames of a module's backtraces are looked up. For `threadwork-check`, which runs
+/// modules in its own way and tells of them as this crate does.
+#[doc(hidden)]
+pub struct Symbols {
     offsets: OffsetMap,
     told: Told,
     /// The original module if it has debug information, else empty.
@@ -65,6 +67,13 @@ impl Symbols {
         }
     }
 
+    /// The symbols of a module whose offsets have moved like this.
+    #[must_use]
+    pub fn of(offsets: OffsetMap, original: &[u8]) -> Arc<Self> {
+        let told = Told::of(original);
+        Arc::new(Self::new(offsets, told, Cow::Borrowed(original)))
+    }
+
     /// The source lines of an offset of the original file, innermost inlined
     /// function first.
     fn lines(&self, offset: usize) -> Vec<Line> {
@@ -111,7 +120,7 @@ impl Symbols {
     ) -> Vec<Frame> {
         let raw = RawFrame {
             index,
-            name: name.map(str::to_owned),
+            name: name.map(Box::from),
             offset: offset.and_then(|offset| self.offsets.original(offset)),
         };
         raw.resolve(Some(self))
@@ -263,15 +272,19 @@ pub struct Backtrace {
 #[derive(Clone)]
 struct RawFrame {
     index: u32,
-    name: Option<String>,
+    /// As it stands in the module: few backtraces are ever read.
+    name: Option<Box<str>>,
     offset: Option<usize>,
 }
 
 impl Backtrace {
-    pub(crate) fn new(trace: &WasmBacktrace, symbols: Arc<Symbols>) -> Self {
+    /// The frames of `trace`, which are looked up when somebody asks.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn new(trace: &WasmBacktrace, symbols: Arc<Symbols>) -> Self {
         let frames = trace.frames().iter().map(|frame| RawFrame {
             index: frame.func_index(),
-            name: frame.func_name().map(demangle),
+            name: frame.func_name().map(Box::from),
             offset: frame
                 .module_offset()
                 .and_then(|offset| symbols.offsets.original(offset)),
@@ -321,7 +334,7 @@ impl RawFrame {
             _ => Vec::new(),
         };
         let frame = |line: Line| Frame {
-            function: line.function.or_else(|| self.name.clone()),
+            function: line.function.or_else(|| self.name.as_deref().map(demangle)),
             function_index: self.index,
             offset: self.offset,
             file: line.file,

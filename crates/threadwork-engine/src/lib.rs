@@ -115,6 +115,8 @@ mod stats;
 mod thread;
 mod wasi;
 
+#[doc(hidden)]
+pub use backtrace::Symbols;
 pub use backtrace::{Backtrace, Frame};
 pub use compile_limits::CompileLimits;
 pub use engine::{Engine, EngineBuilder, Stopping};
@@ -124,7 +126,7 @@ pub use launch::{CallError, Exited, Killer, Process, ProcessBuilder};
 pub use limits::{Limit, Limits};
 pub use linear_memory::{Integer, Number};
 pub use machine::CompilerProcess;
-pub use module::Module;
+pub use module::{Module, Sites};
 pub use module_map::ModuleMap;
 pub use panic_message::PanicMessage;
 pub use process::ThreadContext;
@@ -143,6 +145,8 @@ pub use shared_memory::{
 pub use stats::Stats;
 pub use thread::{Activity, ThreadInfo};
 pub use threadwork_rewrite::MAX_MODULE_SIZE;
+/// Of the layer that instruments modules: what [`Module::instrumented`] speaks.
+pub use threadwork_rewrite::{CHECK_MODULE, Class, Instrument, Site, SiteKind};
 /// What passing a [`SharedBarrier`], and a wait on a word, tell.
 pub use threadwork_sync::{BarrierWaitResult, WaitResult};
 pub use wasi::{Output, OutputCallback, Reader, Stdin};

@@ -18,8 +18,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use threadwork_rewrite::{
-    MAX_MODULE_SIZE, OffsetMap, Options, Rewritten, SharedMemoryImport, SyncImport, SyncOp,
-    rewrite_with,
+    Instrument, MAX_MODULE_SIZE, OffsetMap, Options, Rewritten, SharedMemoryImport, Site,
+    SyncImport, SyncOp, instrument, rewrite_with,
 };
 use wasmtime::{ExternType, Linker, ValType};
 
@@ -29,6 +29,15 @@ use wasmtime::{ExternType, Linker, ValType};
 /// will one that imports nothing. See [`ProcessBuilder`](crate::ProcessBuilder).
 #[derive(Clone)]
 pub struct Module(Arc<Inner>);
+
+/// What a module that was [instrumented](Module::instrumented) tells its hooks by number.
+#[derive(Clone, Debug)]
+pub struct Sites {
+    /// The places, by their numbers.
+    pub list: Vec<Site>,
+    /// Whether the module has names of functions, by which they are classified.
+    pub has_names: bool,
+}
 
 struct Inner {
     engine: Engine,
@@ -139,6 +148,69 @@ impl Module {
             source,
         })?;
         Self::load(engine, binary(Cow::Owned(bytes))?)
+    }
+
+    /// Like [`new`](Self::new), for a tool: the module calls the tool's functions, *hooks*, at
+    /// the places that `choice` names. [`ProcessBuilder::linker`](crate::ProcessBuilder::linker)
+    /// defines them, and backtraces are those of `bytes`, with their source lines.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    /// use threadwork_engine::{CHECK_MODULE, Caller, Engine, Instrument, Module};
+    /// use threadwork_engine::{ProcessBuilder, ThreadContext};
+    ///
+    /// # fn main() -> Result<(), threadwork_engine::Error> {
+    /// let engine = Engine::new()?;
+    /// let choice = Instrument { accesses: true, ..Instrument::default() };
+    /// let (module, sites) = Module::instrumented(&engine, br#"
+    ///     (module
+    ///       (memory (export "memory") 1 1 shared)
+    ///       (func (export "_start") (i32.store (i32.const 64) (i32.const 1))))
+    /// "#, &choice)?;
+    /// assert_eq!(sites.list.len(), 1);
+    ///
+    /// let stores = Arc::new(AtomicU32::new(0));
+    /// let counter = Arc::clone(&stores);
+    /// let process = ProcessBuilder::new(&module).linker(move |linker| {
+    ///     linker.func_wrap(CHECK_MODULE, "access",
+    ///         move |_: Caller<'_, ThreadContext>, _site: i32, address: i64, _context: i32| {
+    ///             assert_eq!(address, 64);
+    ///             counter.fetch_add(1, Ordering::Relaxed);
+    ///         })?;
+    ///     linker.func_wrap(CHECK_MODULE, "range", |_: i32, _: i64, _: i64, _: i32| {})?;
+    ///     Ok(())
+    /// });
+    /// assert!(process.run()?.success());
+    /// assert_eq!(stores.load(Ordering::Relaxed), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn instrumented(
+        engine: &Engine,
+        bytes: &[u8],
+        choice: &Instrument,
+    ) -> Result<(Self, Sites), Error> {
+        let wasm = binary(Cow::Borrowed(bytes))?;
+        let begun = Instant::now();
+        engine.compile_limits().check(&wasm)?;
+        let first = instrument(&wasm, choice)?;
+        let mut rewritten = prepare(engine, &first.wasm)?;
+        rewritten.offsets = rewritten.offsets.through(&first.offsets);
+        let code = compile(engine, &rewritten)?;
+        let time = begun.elapsed();
+        engine.machine().processes().compiled(time, false);
+        events::compiled(wasm.len(), time, false);
+        let program = Program::new(rewritten, &wasm);
+        let sites = Sites {
+            list: first.sites,
+            has_names: first.has_names,
+        };
+        Ok((Self::assemble(engine, wasm, code, program)?, sites))
     }
 
     /// A module in the binary or the text format as other hosts of Threadwork run it, such

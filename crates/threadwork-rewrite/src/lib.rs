@@ -108,6 +108,7 @@
 //! | `barriers`   | atomic operators that compilers make slow barriers of   |
 //! | `options`    | what a host may ask for                                 |
 //! | `offset_map` | where each instruction came from                        |
+//! | `instrument` | calls of a tool's hooks, before all of this             |
 //! | `error`      | the refusals                                            |
 //! | `limits`     | how large a module may be                               |
 
@@ -118,6 +119,7 @@ mod barriers;
 mod code;
 mod enter;
 mod error;
+mod instrument;
 mod limits;
 mod module;
 mod names;
@@ -133,6 +135,7 @@ mod sync_ops;
 mod wrapper;
 
 pub use error::{NotWasm, RewriteError};
+pub use instrument::{CHECK_MODULE, Class, Instrument, Instrumented, Site, SiteKind, instrument};
 pub use limits::MAX_MODULE_SIZE;
 pub use offset_map::OffsetMap;
 pub use options::{Options, Stopping};

@@ -71,7 +71,7 @@ pub(crate) fn write(
 /// the rewrite moves, and means nothing to an engine that runs the module: DWARF
 /// (the host reads it from the original, through the [`OffsetMap`]), relocations,
 /// and hints on branches. Pointers to such things in another file stay.
-fn is_kept(name: &str) -> bool {
+pub(crate) fn is_kept(name: &str) -> bool {
     ![".debug_", "reloc.", "metadata.code."]
         .iter()
         .any(|prefix| name.starts_with(prefix))

@@ -98,6 +98,76 @@ impl OffsetMap {
         )
     }
 
+    /// The map of two steps: from what this one maps to what `earlier` maps to, which is of
+    /// the file that this one's step began with.
+    ///
+    /// ```
+    /// use threadwork_rewrite::{Instrument, instrument, rewrite};
+    ///
+    /// let wasm = wat::parse_str(r#"
+    ///     (module
+    ///       (memory (import "env" "memory") 1 1 shared)
+    ///       (func (export "trap") (i32.atomic.store (i32.const 1) (i32.const 1)) unreachable))
+    /// "#)?;
+    /// let choice = Instrument { atomics: true, ..Instrument::default() };
+    /// let first = instrument(&wasm, &choice)?;
+    /// let second = rewrite(&first.wasm)?;
+    /// let both = second.offsets.through(&first.offsets);
+    ///
+    /// let unreachable = |wasm: &[u8]| wasm.windows(2).position(|w| w == [0x00, 0x0b]).unwrap();
+    /// assert_eq!(both.original(unreachable(&second.wasm)), Some(unreachable(&wasm)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn through(&self, earlier: &Self) -> Self {
+        let mut both = Self::default();
+        for (place, run) in self.runs.iter().enumerate() {
+            let next = self.runs.get(place + 1);
+            match run.from {
+                Source::Added => both.push_run(run.start, Source::Added),
+                Source::Replaced(middle) => {
+                    let from = match earlier.original(middle as usize) {
+                        Some(original) => Source::Replaced(narrow(original)),
+                        None => Source::Added,
+                    };
+                    both.push_run(run.start, from);
+                }
+                Source::Copied(middle) => {
+                    let length = next.map_or(u32::MAX - run.start, |next| next.start - run.start);
+                    both.copied_through(run.start, middle, length, earlier);
+                }
+            }
+        }
+        both
+    }
+
+    /// Adds the runs of `length` bytes from `start` on, which are copied from `middle` on.
+    fn copied_through(&mut self, start: u32, middle: u32, length: u32, earlier: &Self) {
+        let after = earlier.runs.partition_point(|run| run.start <= middle);
+        let first = after.saturating_sub(1);
+        if after == 0 {
+            self.push_run(start, Source::Added);
+        }
+        for run in earlier.runs.get(first..).unwrap_or_default() {
+            let begin = run.start.max(middle);
+            let step = begin - middle;
+            if step >= length {
+                break;
+            }
+            let from = match run.from {
+                Source::Copied(original) => {
+                    Source::Copied(original.saturating_add(begin - run.start))
+                }
+                other => other,
+            };
+            self.push_run(start.saturating_add(step), from);
+        }
+    }
+
+    fn push_run(&mut self, start: u32, from: Source) {
+        self.push(start as usize, from);
+    }
+
     /// How many runs the map has: what it costs to keep.
     pub fn len(&self) -> usize {
         self.runs.len()

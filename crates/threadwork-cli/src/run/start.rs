@@ -1,9 +1,11 @@
 //! Picks what runs the program; and runs it, where that is its `_start` on the engine.
 
 use anyhow::bail;
-use threadwork_engine::{Process, Profile, ProfileOptions, Writing};
+use threadwork_engine::{
+    Engine, Error, ExitStatus, Module, Process, ProcessBuilder, Profile, ProfileOptions, Writing,
+};
 
-use super::{Host, RunArgs, invoke, node, prepare};
+use super::{Host, RunArgs, invoke, node, prepare, prepare_with};
 use crate::program::cannot_run;
 use crate::{report, signals};
 
@@ -61,6 +63,33 @@ fn run_here(args: &RunArgs, summary: bool) -> anyhow::Result<i32> {
         }
     }
     Ok(status.code())
+}
+
+/// Runs the program as a tool has it: `load` makes its module, `watch` has the last word about
+/// its process. Returns how it ended.
+pub(crate) fn run_for_tool(
+    args: &RunArgs,
+    tool: &str,
+    load: impl FnOnce(&Engine, &[u8]) -> Result<Module, Error>,
+    watch: impl FnOnce(ProcessBuilder) -> ProcessBuilder,
+) -> anyhow::Result<ExitStatus> {
+    if args.host == Host::Node || args.invoke.is_some() || args.allow_precompiled {
+        bail!(
+            "{tool} runs a program's `_start`, from its .wasm or .wat file, on the engine: leave \
+             out --host, --invoke and --allow-precompiled"
+        );
+    }
+    let interrupt = signals::Interrupt::new()?;
+    let (file, guest_args) = args.program()?;
+    let builder = watch(prepare_with(args, file, load)?.args(guest_args));
+    let process = builder.spawn().map_err(|error| cannot_run(file, error))?;
+    interrupt.ends(process.killer());
+    let status = process.wait();
+    report::ending(&status);
+    if args.stats {
+        report::stats(&process.stats());
+    }
+    Ok(status)
 }
 
 fn no_profile(error: Writing) -> anyhow::Error {

@@ -35,7 +35,11 @@ mod refusals;
 
 mod compile;
 
+mod explore;
+
 mod cargo_runner;
+
+mod race;
 
 mod demo;
 

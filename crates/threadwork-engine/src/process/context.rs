@@ -3,6 +3,7 @@
 
 use super::ending::Cause;
 use super::state::{State, ThreadContext};
+use crate::backtrace::Backtrace;
 use crate::limits::Limit;
 use crate::linear_memory::Reserved;
 use crate::thread::{ThreadState, Wake};
@@ -51,6 +52,35 @@ impl ThreadContext {
     #[must_use]
     pub fn thread_id(&self) -> u32 {
         self.thread.id
+    }
+
+    /// The stack of the guest thread that calls a host function, of which `caller` is the
+    /// caller. It costs microseconds, and more for a deep stack.
+    ///
+    /// ```
+    /// use threadwork_engine::{Caller, Engine, Module, ProcessBuilder, ThreadContext};
+    ///
+    /// # fn main() -> Result<(), threadwork_engine::Error> {
+    /// # let engine = Engine::new()?;
+    /// let module = Module::new(&engine, br#"
+    ///     (module (import "host" "look" (func $look))
+    ///       (func $main (export "_start") (call $look)))
+    /// "#)?;
+    /// let process = ProcessBuilder::new(&module).linker(|linker| {
+    ///     linker.func_wrap("host", "look", |caller: Caller<'_, ThreadContext>| {
+    ///         let frames = ThreadContext::backtrace(&caller).frames();
+    ///         assert_eq!(frames[0].function.as_deref(), Some("main"));
+    ///     })?;
+    ///     Ok(())
+    /// });
+    /// assert!(process.run()?.success());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn backtrace(caller: &wasmtime::Caller<'_, Self>) -> Backtrace {
+        let trace = wasmtime::WasmBacktrace::force_capture(caller);
+        caller.data().process.code().backtrace(&trace)
     }
 
     /// Whether the calling thread is to end, because its process or its task does. A host

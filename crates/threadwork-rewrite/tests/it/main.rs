@@ -10,6 +10,7 @@
 //! | [`barriers`]       | slow atomic operators, and nothing else, are replaced    |
 //! | [`stopping`]       | polls and pieces, run by an interpreter                  |
 //! | [`stack`]          | the end of the stack is seen                             |
+//! | [`instrument`]     | hooks are called, and change nothing                     |
 //! | [`random_modules`] | what holds of every module: see [`check`]                |
 //! | [`damaged_files`]  | no input makes it panic                                  |
 //! | [`rustc_module`]   | a program with threads, as rustc makes it                |
@@ -23,6 +24,7 @@
 mod barriers;
 mod check;
 mod damaged_files;
+mod instrument;
 mod interpreter;
 mod limits;
 mod names;

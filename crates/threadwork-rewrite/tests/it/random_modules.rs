@@ -14,7 +14,7 @@ use wasm_encoder::reencode::{self, Reencode};
 use wasm_smith::{Config, InstructionKind, InstructionKinds, Module};
 
 /// A module that the rewriter may accept or refuse, but engines accept.
-fn module(seed: u64) -> Option<Vec<u8>> {
+pub(crate) fn module(seed: u64) -> Option<Vec<u8>> {
     let mut numbers = Numbers(seed);
     let len = 1_000 + numbers.below(12_000);
     // Linkers pad indices: so does one module in three.
