@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use threadwork_engine::{
     Backtrace, CHECK_MODULE, Caller, Engine, Error, Instrument, Module, ProcessBuilder, Site,
-    ThreadContext,
+    SiteKind, ThreadContext,
 };
 
 use crate::detector::{Detector, Thread};
