@@ -35,6 +35,8 @@ use crate::sync::{Held, Words};
 const MOST_REPORTS: usize = 1000;
 /// Stacks that are kept.
 const MOST_STACKS: usize = 1 << 17;
+/// Stacks that are kept of one site.
+const MOST_OF_SITE: usize = 32;
 /// Names of stacks that a thread knows to be kept.
 const KNOWN: usize = 1 << 10;
 /// Accesses that a thread knows to be remembered.
@@ -49,6 +51,8 @@ pub(crate) struct Thread {
     pub(crate) id: u32,
     slot: u16,
     clock: Clock,
+    /// The epoch of its last access that is remembered.
+    last: u32,
     /// Calls of the allocator that it is in.
     depth: u32,
     /// The block that a `realloc` has taken.
@@ -85,28 +89,29 @@ impl Thread {
 #[derive(Clone)]
 struct Start {
     id: u32,
-    /// Who started it, and the name of its stack.
-    by: Option<(u32, u32, u32)>,
+    /// Who started it, and where.
+    by: Option<(u32, Backtrace)>,
 }
 
 /// What a thread that was spawned begins with.
 struct Pending {
     clock: Clock,
-    by: (u32, u32, u32),
+    by: (u32, Backtrace),
 }
 
 #[derive(Default)]
 struct Slots {
     starts: Vec<Start>,
-    /// Slots of threads that have ended, with their last epochs.
-    ended: Vec<(u16, u32)>,
+    /// Slots of threads that have ended, with the epochs of their last accesses and their last
+    /// ones, which are later: nobody needs to know of what they did in the end.
+    ended: Vec<(u16, u32, u32)>,
 }
 
 #[derive(Default)]
 struct Stacks {
     by_name: HashMap<u32, Backtrace>,
-    /// The name of the first of each site.
-    of_site: HashMap<u32, u32>,
+    /// The name of the first of each site, and how many it has: a recursion has no end of them.
+    of_site: HashMap<u32, (u32, usize)>,
 }
 
 #[derive(Default)]
@@ -161,11 +166,11 @@ impl Detector {
         };
         let start = Start { id, by };
         let mut slots = lock(&self.slots);
-        // Its last epoch is over for the new one, and whoever knows of the new knows that.
-        let known = |(slot, epoch): &(u16, u32)| clock.at(*slot) >= *epoch;
+        // Its accesses happened before the new thread, and whoever knows of the new knows that.
+        let known = |(slot, last, _): &(u16, u32, u32)| clock.at(*slot) >= *last;
         let free = slots.ended.iter().position(known);
         let (slot, epoch) = match free.map(|place| slots.ended.swap_remove(place)) {
-            Some((slot, epoch)) => {
+            Some((slot, _, epoch)) => {
                 if let Some(old) = slots.starts.get_mut(usize::from(slot)) {
                     *old = start;
                 }
@@ -183,6 +188,7 @@ impl Detector {
             id,
             slot,
             clock,
+            last: 0,
             depth: 0,
             moving: None,
             held: None,
@@ -193,7 +199,8 @@ impl Detector {
 
     /// A thread has ended, and its slot can be another's.
     pub(crate) fn ended(&self, thread: &Thread) {
-        lock(&self.slots).ended.push((thread.slot, thread.epoch()));
+        let ended = (thread.slot, thread.last, thread.epoch());
+        lock(&self.slots).ended.push(ended);
     }
 
     fn site(&self, site: u32) -> Option<Site> {
@@ -214,9 +221,13 @@ impl Detector {
         {
             *known = name;
             let mut stacks = lock(&self.stacks);
-            let is_new = stacks.by_name.len() < MOST_STACKS && !stacks.by_name.contains_key(&name);
-            if is_new || !stacks.of_site.contains_key(&site) {
-                stacks.of_site.entry(site).or_insert(name);
+            if stacks.by_name.contains_key(&name) {
+                return name;
+            }
+            let has_room = stacks.by_name.len() < MOST_STACKS;
+            let (_, count) = stacks.of_site.entry(site).or_insert((name, 0));
+            if *count == 0 || has_room && *count < MOST_OF_SITE {
+                *count += 1;
                 drop(stacks);
                 let stack = stack();
                 lock(&self.stacks).by_name.insert(name, stack);
@@ -228,7 +239,7 @@ impl Detector {
     fn kept(&self, site: u32, name: u32) -> Backtrace {
         let stacks = lock(&self.stacks);
         let by_name = stacks.by_name.get(&name);
-        let of_site = || stacks.by_name.get(stacks.of_site.get(&site)?);
+        let of_site = || stacks.by_name.get(&stacks.of_site.get(&site)?.0);
         by_name.or_else(of_site).cloned().unwrap_or_default()
     }
 
@@ -261,11 +272,12 @@ impl Detector {
             }
             return;
         }
-        let kind = match writes {
-            true => Kind::Write,
-            false => Kind::Read,
+        let kind = match (writes, site.kind.is_atomic()) {
+            (true, _) => Kind::Write,
+            (false, true) => Kind::AtomicRead,
+            (false, false) => Kind::Read,
         };
-        if length.is_none() {
+        if length.is_none() && kind != Kind::AtomicRead {
             let new = Recent {
                 address,
                 epoch: thread.epoch(),
@@ -303,7 +315,8 @@ impl Detector {
         stack: &impl Fn() -> Backtrace,
     ) {
         let name = self.stack(thread, site, context, stack);
-        let new = Access::new(kind, thread.slot, thread.epoch(), site, name);
+        thread.last = thread.epoch();
+        let new = Access::new(kind, thread.slot, thread.last, site, name);
         let clock = &thread.clock;
         let mut met = None;
         let mut note = |at: u64, old| met = met.or(Some((at.max(address), old)));
@@ -328,7 +341,7 @@ impl Detector {
             self.report(
                 what,
                 at,
-                (site, event),
+                (thread.slot, site, event),
                 (old.slot, act(old.kind()), old.site, old.context),
                 stack,
             );
@@ -339,7 +352,7 @@ impl Detector {
         &self,
         kind: ReportKind,
         address: u64,
-        (site, event): (u32, Event),
+        (own_slot, site, event): (u16, u32, Event),
         (slot, old_act, old_site, old_name): (u16, Act, u32, u32),
         stack: &impl Fn() -> Backtrace,
     ) {
@@ -368,9 +381,10 @@ impl Detector {
             thread: self.id(block.slot),
             stack: self.kept(block.site, block.context),
         });
-        let mut ids = vec![event.thread, earlier.thread];
-        ids.dedup();
-        let threads = ids.into_iter().filter_map(|id| self.started(id)).collect();
+        let mut slots = vec![own_slot, slot];
+        slots.dedup();
+        let threads = slots.into_iter().filter_map(|slot| self.started(slot));
+        let threads = threads.collect();
         lock(&self.reports).list.push(Report {
             kind,
             address,
@@ -381,15 +395,16 @@ impl Detector {
         });
     }
 
-    fn started(&self, id: u32) -> Option<Started> {
+    /// How the thread in a slot was started. Ids are used again, as slots are, but not at the
+    /// same time.
+    fn started(&self, slot: u16) -> Option<Started> {
         let slots = lock(&self.slots);
-        let start = slots.starts.iter().find(|start| start.id == id)?;
-        let (by, site, name) = start.by?;
-        drop(slots);
+        let start = slots.starts.get(usize::from(slot))?;
+        let (by, stack) = start.by.clone()?;
         Some(Started {
-            thread: id,
+            thread: start.id,
             by,
-            stack: self.kept(site, name),
+            stack,
         })
     }
 
@@ -411,14 +426,9 @@ impl Detector {
                 thread.next_epoch();
             }
             SiteKind::Spawn => {
-                // There are few spawns, and their chains are not told here.
-                let name = name(thread.id, number);
-                let mut stacks = lock(&self.stacks);
-                stacks.by_name.entry(name).or_insert_with(stack);
-                drop(stacks);
                 let pending = Pending {
                     clock: thread.clock.clone(),
-                    by: (thread.id, number, name),
+                    by: (thread.id, stack()),
                 };
                 lock(&self.pending).insert(address, pending);
                 thread.next_epoch();
@@ -526,7 +536,13 @@ impl Detector {
                         stack: Backtrace::default(),
                     };
                     let earlier = (slot, Act::Free, old_site, old_name);
-                    self.report(ReportKind::DoubleFree, old, (site, event), earlier, stack);
+                    self.report(
+                        ReportKind::DoubleFree,
+                        old,
+                        (thread.slot, site, event),
+                        earlier,
+                        stack,
+                    );
                 }
             }
         }

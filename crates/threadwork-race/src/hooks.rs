@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use threadwork_engine::{
     Backtrace, CHECK_MODULE, Caller, Engine, Error, Instrument, Module, ProcessBuilder, Site,
-    ThreadContext,
+    SiteKind, ThreadContext,
 };
 
 use crate::detector::{Detector, Thread};
@@ -39,8 +39,31 @@ const CHOICE: Instrument = Instrument {
 /// As [`Module::new`].
 pub fn load(engine: &Engine, bytes: &[u8]) -> Result<(Module, Race), Error> {
     let (module, sites) = Module::instrumented(engine, bytes, &CHOICE)?;
-    let race = Race::new(sites.list.into(), sites.has_names);
-    Ok((module, race))
+    let mut list = sites.list;
+    mark_first_reads(&mut list);
+    Ok((module, Race::new(list.into(), sites.has_names)))
+}
+
+/// Bytes of code between the first read of a loop of exchanges and its exchange.
+const NEAR: usize = 64;
+
+/// Takes plain loads for atomic ones that stand closely before a compare-and-exchange of the
+/// same width: compilers make that of a `fetch_max` and other operators that WebAssembly does not
+/// have. What the load sees is only a guess, which the exchange checks.
+fn mark_first_reads(sites: &mut [Site]) {
+    let mut exchange: Option<Site> = None;
+    for site in sites.iter_mut().rev() {
+        match (site.kind, exchange) {
+            (SiteKind::AtomicCmpxchg, _) => exchange = Some(*site),
+            (SiteKind::Load, Some(next))
+                if (site.function, site.width) == (next.function, next.width)
+                    && next.offset.saturating_sub(site.offset) <= NEAR =>
+            {
+                site.kind = SiteKind::AtomicLoad;
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Watches one process for races. Cheap to clone.

@@ -45,7 +45,7 @@ fn a_race_is_reported_with_both_stacks_and_a_code_of_its_own() {
     race(&[], &program)
         .expect_code(119)
         .expect_stderr(&["data race", "0x40"])
-        .expect_stderr(&["has read, 4 bytes"])
+        .expect_stderr(&["has ", "4 bytes:"])
         .expect_stderr(&["count @ 0x"])
         .expect_stderr(&["thread 1 was started by the main thread"])
         .expect_stderr(&["what to do: "])
