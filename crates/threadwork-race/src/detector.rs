@@ -479,9 +479,6 @@ impl Detector {
                         word.copy_from(&thread.clock);
                     }),
                 }
-                if let Some(held) = thread.held.take() {
-                    self.words.release(held);
-                }
                 if site.class == Class::Ordinary {
                     let kind = match wrote {
                         true => Kind::AtomicWrite,
@@ -489,6 +486,10 @@ impl Detector {
                     };
                     let place = (number, address, u64::from(site.width));
                     self.note(thread, place, kind, context, stack);
+                }
+                // Not before it is noted: whoever comes next may free the word.
+                if let Some(held) = thread.held.take() {
+                    self.words.release(held);
                 }
                 if wrote {
                     thread.next_epoch();

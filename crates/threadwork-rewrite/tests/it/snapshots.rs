@@ -3,16 +3,12 @@
 //! `tests/snapshots/<name>.wat` is rewritten and must print as
 //! `tests/snapshots/<name>.out.wat`; those whose name begins with `poll` are to be
 //! stopped by polls, those with `signal` by a signal, those with `word` by a byte; those with `stack` have their stack
-//! checked, those with `barriers` their barriers replaced; those with `instrument` are given hooks
-//! instead, all or none. After a change that is meant, run
+//! checked, those with `barriers` their barriers replaced. After a change that is meant, run
 //! with `UPDATE_SNAPSHOTS=1` and read the difference.
 
 use std::{fs, path::Path};
 
-use crate::instrument::ALL;
-use threadwork_rewrite::{
-    FEATURES, Instrument, Instrumented, Options, Rewritten, Stopping, instrument, rewrite_with,
-};
+use threadwork_rewrite::{FEATURES, Options, Rewritten, Stopping, rewrite_with};
 use wasmparser::Validator;
 
 #[test]
@@ -40,26 +36,11 @@ fn modules_are_rewritten_as_shown() {
             stack_check: name.starts_with("stack") || name.starts_with("barriers_stack"),
             locked_barriers: name.starts_with("barriers"),
         };
-        let (wasm, shown) = match name.strip_prefix("instrument_") {
-            Some(choice) => {
-                let choice = match choice {
-                    "all" => ALL,
-                    _ => Instrument::default(),
-                };
-                let new = instrument(&wasm, &choice).unwrap();
-                let shown = show_sites(&new);
-                (new.wasm, shown)
-            }
-            None => {
-                let new = rewrite_with(&wasm, options);
-                let new = new.unwrap_or_else(|error| panic!("{name}: {error}"));
-                let shown = show(&new);
-                (new.wasm, shown)
-            }
-        };
+        let new = rewrite_with(&wasm, options).unwrap_or_else(|error| panic!("{name}: {error}"));
         Validator::new_with_features(FEATURES)
-            .validate_all(&wasm)
+            .validate_all(&new.wasm)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let shown = show(&new);
         let expected = folder.join(format!("{name}.out.wat"));
         if update {
             fs::write(expected, shown).unwrap();
@@ -74,18 +55,6 @@ fn modules_are_rewritten_as_shown() {
         different.len(),
         different.join("\n"),
     );
-}
-
-/// The module as text, under a comment with its sites.
-fn show_sites(new: &Instrumented) -> String {
-    let mut text = String::new();
-    for (number, site) in new.sites.iter().enumerate() {
-        text += &format!(
-            ";; site {number}: {:?} of function {}, {} bytes, {:?}\n",
-            site.kind, site.function, site.width, site.class,
-        );
-    }
-    text + &wasmprinter::print_bytes(&new.wasm).unwrap() + "\n"
 }
 
 /// The module as text, under a comment with what is said about it.
