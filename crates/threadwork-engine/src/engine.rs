@@ -7,6 +7,7 @@ use crate::machine::{
 };
 use crate::process::{self, ThreadContext};
 use crate::processes::{EngineStats, ProcessInfo};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wasmtime::Linker;
@@ -95,6 +96,7 @@ pub struct EngineBuilder {
     max_wasm_stack: usize,
     host_stack: usize,
     max_workers: Option<u32>,
+    parallelism: Option<NonZero<u32>>,
     compile_limits: CompileLimits,
     compiler_process: Option<CompilerProcess>,
 }
@@ -194,6 +196,28 @@ impl EngineBuilder {
         self
     }
 
+    /// How many threads can run at the same time: what programs are told, and how many cores
+    /// a thread that spins believes in. With one, nobody spins.
+    ///
+    /// The default is what [`std::thread::available_parallelism`] says, which knows the
+    /// cores that the program may run on, and the CPU quota of its control group where it can
+    /// read that. A program that knows of a quota that it cannot read says so here: who spins
+    /// on a share of a core burns it.
+    ///
+    /// ```
+    /// use std::num::NonZero;
+    /// use threadwork_engine::Engine;
+    ///
+    /// let engine = Engine::builder().parallelism(NonZero::<u32>::MIN).build()?;
+    /// assert_eq!(engine.parallelism(), 1);
+    /// # Ok::<(), threadwork_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn parallelism(mut self, threads: NonZero<u32>) -> Self {
+        self.parallelism = Some(threads);
+        self
+    }
+
     /// What a module may cost to compile; without bounds by default.
     #[must_use]
     pub fn compile_limits(mut self, limits: CompileLimits) -> Self {
@@ -261,7 +285,8 @@ impl EngineBuilder {
             .saturating_add(self.host_stack)
             .saturating_add(ENTRY_STACK);
         let most = self.max_workers.unwrap_or_else(|| workers_of_system(stack));
-        let machine = Machine::new(wasmtime, compiler, signal, stack, most);
+        let parallelism = self.parallelism.map_or_else(cores, NonZero::get);
+        let machine = Machine::new(wasmtime, compiler, signal, stack, most, parallelism);
         Ok(Engine(Arc::new(Inner {
             machine: Arc::new(machine),
             linker,
@@ -296,12 +321,14 @@ impl Engine {
             max_wasm_stack: MAX_WASM_STACK,
             host_stack: HOST_STACK,
             max_workers: None,
+            parallelism: None,
             compile_limits: CompileLimits::default(),
             compiler_process: None,
         }
     }
 
-    /// The number of threads that can run at the same time on this machine.
+    /// The number of threads that can run at the same time: the machine's, unless
+    /// [`EngineBuilder::parallelism`] has set it.
     #[must_use]
     pub fn parallelism(&self) -> u32 {
         self.0.machine.parallelism()
@@ -379,6 +406,12 @@ impl Engine {
     pub(crate) fn stopping(&self) -> Stopping {
         self.0.stopping
     }
+}
+
+/// What the system lets the program use, as std knows it.
+fn cores() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    u32::try_from(cores).unwrap_or(u32::MAX)
 }
 
 fn no_signal(signal: i32, error: &std::io::Error) -> Error {

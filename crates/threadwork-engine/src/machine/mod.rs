@@ -61,16 +61,16 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// With `most` workers, that have so many bytes of stack, and are stopped by `signal`.
+    /// With `most` workers, that have so many bytes of stack, and are stopped by `signal`;
+    /// of the threads, `parallelism` can run at the same time.
     pub(crate) fn new(
         wasmtime: wasmtime::Engine,
         compiler: Compiler,
         signal: Option<i32>,
         stack_size: usize,
         most: u32,
+        parallelism: u32,
     ) -> Self {
-        let parallelism = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let parallelism = u32::try_from(parallelism).unwrap_or(u32::MAX);
         let cores = Arc::new(Cores::new(parallelism));
         Self {
             no_frames: NoFrames::new(&wasmtime),
