@@ -11,6 +11,7 @@
 //!   │      ├───────── report       whatever the user reads on standard error
 //!   │      └───────── node         the same under Node
 //!   ├──── compile                  machine code to ship
+//!   ├──── image                    a container image
 //!   ├──── serve ───── site         a page, the runtime of the web, a program
 //!   ├──── bundle ─────┘            the same as a folder
 //!   ├──── demo ────── guests       run the example programs
@@ -28,6 +29,7 @@ mod compile;
 mod demo;
 mod engine;
 mod exit_codes;
+mod image;
 mod options;
 mod progress;
 mod report;
@@ -69,6 +71,8 @@ enum Command {
     Run(run::RunArgs),
     /// Compile a program to machine code for `run --allow-precompiled`
     Compile(compile::CompileArgs),
+    /// Make a container image of a program, for containerd and registries
+    Image(image::ImageArgs),
     /// Build the example programs and compare WebAssembly with native code
     Demo(demo::DemoArgs),
     /// Run a program in a browser on this machine
@@ -115,6 +119,7 @@ fn command(prepared: anyhow::Result<()>) -> i32 {
     let outcome = prepared.and_then(|()| match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Compile(args) => compile::compile(args),
+        Command::Image(args) => image::image(args),
         Command::Demo(args) => demo::demo(args),
         Command::Serve(args) => serve::serve(args),
         Command::Bundle(args) => bundle::bundle(args),

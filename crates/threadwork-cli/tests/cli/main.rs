@@ -30,6 +30,8 @@ mod refusals;
 
 mod compile;
 
+mod image;
+
 mod cargo_runner;
 
 mod demo;
