@@ -47,7 +47,7 @@ library=(-p wasm-futex "${modelled[@]}" -p threadwork-runtime)
 
 step "formatting"
 cargo fmt --all --check
-for manifest in compat/Cargo.toml guests/Cargo.toml "$workloads/Cargo.toml" web/{rewriter,examples/mandelbrot,bench/guest}/Cargo.toml; do
+for manifest in compat/Cargo.toml fleet/Cargo.toml guests/Cargo.toml "$workloads/Cargo.toml" web/{rewriter,examples/mandelbrot,bench/guest}/Cargo.toml; do
   cargo fmt --all --check --manifest-path "$manifest"
 done
 
@@ -165,6 +165,18 @@ if [[ -n $miri ]]; then
   fi
 else
   echo "skipped: there is no nightly toolchain (rustup toolchain install nightly)"
+fi
+
+# The shim's two hundred packages take minutes to build, so an ordinary run does not begin that.
+step "programs as containers"
+if [[ $(id -u) != 0 ]]; then
+  echo "skipped: only root makes containers"
+elif ! command -v containerd >/dev/null; then
+  echo "skipped: there is no containerd (apt-get install containerd protobuf-compiler libseccomp-dev)"
+elif [[ -z ${THREADWORK_FULL-} && ! -e $target/release/containerd-shim-threadwork-v1 ]]; then
+  echo "skipped: the shim is not built (fleet/test.sh builds it)"
+else
+  CARGO_TARGET_DIR=$target fleet/test.sh
 fi
 
 step "tests of the benchmarks' workloads"

@@ -50,7 +50,7 @@ pub(crate) fn compile(args: &CompileArgs) -> anyhow::Result<i32> {
 
 /// Writes a file whole or not at all, also if somebody runs what is there now. What is there
 /// and is no file, such as a device, is written to.
-fn write(output: &Path, code: &[u8]) -> io::Result<()> {
+pub(crate) fn write(output: &Path, code: &[u8]) -> io::Result<()> {
     // What a link leads to, and not the link.
     let output = fs::canonicalize(output).unwrap_or_else(|_| output.to_owned());
     if fs::metadata(&output).is_ok_and(|found| !found.is_file()) {

@@ -24,6 +24,7 @@
 //! | | `explore` | many schedules of one program, and one again |
 //! | | `race` | a run, and what races |
 //! | | `compile` | machine code to ship |
+//! | | `image` | a container image |
 //! | | `serve` | a site on this machine |
 //! | | `bundle` | a site as a folder |
 //! | | `demo` | the example programs, compared |
@@ -37,6 +38,7 @@ mod demo;
 mod engine;
 mod exit_codes;
 mod explore;
+mod image;
 #[cfg(feature = "manual")]
 mod manual;
 mod options;
@@ -93,6 +95,8 @@ enum Command {
     Race(race::RaceArgs),
     /// Compile a program to machine code for `run --allow-precompiled`
     Compile(compile::CompileArgs),
+    /// Make a container image of a program, for containerd and registries
+    Image(image::ImageArgs),
     /// Build the example programs and compare WebAssembly with native code
     Demo(demo::DemoArgs),
     /// Run a program in a browser on this machine
@@ -150,6 +154,7 @@ fn command(prepared: anyhow::Result<()>) -> i32 {
         Command::Replay(args) => explore::replay(args),
         Command::Race(args) => race::race(args),
         Command::Compile(args) => compile::compile(args),
+        Command::Image(args) => image::image(args),
         Command::Demo(args) => demo::demo(args),
         Command::Serve(args) => serve::serve(args),
         Command::Bundle(args) => bundle::bundle(args),

@@ -8,7 +8,7 @@ use crate::machine::{
 };
 use crate::process::{self, ThreadContext};
 use crate::processes::{EngineStats, ProcessInfo};
-use std::num::NonZeroUsize;
+use std::num::{NonZero, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wasmtime::Linker;
@@ -99,6 +99,7 @@ pub struct EngineBuilder {
     host_stack: usize,
     max_workers: Option<u32>,
     max_backtrace_frames: NonZeroUsize,
+    parallelism: Option<NonZero<u32>>,
     compile_limits: CompileLimits,
     compiler_process: Option<CompilerProcess>,
     perf_map: bool,
@@ -210,6 +211,28 @@ impl EngineBuilder {
         self
     }
 
+    /// How many threads can run at the same time: what programs are told, and how many cores
+    /// a thread that spins believes in. With one, nobody spins.
+    ///
+    /// The default is what [`std::thread::available_parallelism`] says, which knows the
+    /// cores that the program may run on, and the CPU quota of its control group where it can
+    /// read that. A program that knows of a quota that it cannot read says so here: who spins
+    /// on a share of a core burns it.
+    ///
+    /// ```
+    /// use std::num::NonZero;
+    /// use threadwork_engine::Engine;
+    ///
+    /// let engine = Engine::builder().parallelism(NonZero::<u32>::MIN).build()?;
+    /// assert_eq!(engine.parallelism(), 1);
+    /// # Ok::<(), threadwork_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn parallelism(mut self, threads: NonZero<u32>) -> Self {
+        self.parallelism = Some(threads);
+        self
+    }
+
     /// What a module may cost to compile; without bounds by default.
     #[must_use]
     pub fn compile_limits(mut self, limits: CompileLimits) -> Self {
@@ -294,7 +317,8 @@ impl EngineBuilder {
             .saturating_add(self.host_stack)
             .saturating_add(ENTRY_STACK);
         let most = self.max_workers.unwrap_or_else(|| workers_of_system(stack));
-        let machine = Machine::new(wasmtime, compiler, signal, stack, most, frames);
+        let parallelism = self.parallelism.map_or_else(cores, NonZero::get);
+        let machine = Machine::new(wasmtime, compiler, signal, stack, most, frames, parallelism);
         Ok(Engine(Arc::new(Inner {
             machine: Arc::new(machine),
             linker,
@@ -331,13 +355,15 @@ impl Engine {
             host_stack: HOST_STACK,
             max_workers: None,
             max_backtrace_frames: USUAL_FRAMES,
+            parallelism: None,
             compile_limits: CompileLimits::default(),
             compiler_process: None,
             perf_map: false,
         }
     }
 
-    /// The number of threads that can run at the same time on this machine.
+    /// The number of threads that can run at the same time: the machine's, unless
+    /// [`EngineBuilder::parallelism`] has set it.
     #[must_use]
     pub fn parallelism(&self) -> u32 {
         self.0.machine.parallelism()
@@ -429,6 +455,12 @@ fn open_perf_map() -> Result<PerfMap, Error> {
         ));
     }
     PerfMap::open().map_err(|error| cannot(format!("the map for `perf` cannot be made: {error}")))
+}
+
+/// What the system lets the program use, as std knows it.
+fn cores() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    u32::try_from(cores).unwrap_or(u32::MAX)
 }
 
 fn no_signal(signal: i32, error: &std::io::Error) -> Error {

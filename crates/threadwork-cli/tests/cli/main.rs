@@ -37,6 +37,8 @@ mod compile;
 
 mod explore;
 
+mod image;
+
 mod cargo_runner;
 
 mod race;

@@ -79,7 +79,8 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// With `most` workers, that have so many bytes of stack, and are stopped by `signal`, for
-    /// guests whose backtraces have `max_frames`.
+    /// guests whose backtraces have `max_frames`; of the threads, `parallelism` can run at the
+    /// same time.
     pub(crate) fn new(
         wasmtime: wasmtime::Engine,
         compiler: Compiler,
@@ -87,9 +88,8 @@ impl Machine {
         stack_size: usize,
         most: u32,
         max_frames: NonZeroUsize,
+        parallelism: u32,
     ) -> Self {
-        let parallelism = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let parallelism = u32::try_from(parallelism).unwrap_or(u32::MAX);
         let cores = Arc::new(Cores::new(parallelism));
         Self {
             no_frames: NoFrames::new(&wasmtime),

@@ -1,0 +1,162 @@
+//! `containerd-shim-threadwork-v1`: threaded WebAssembly modules as containers.
+//!
+//! containerd starts this program for each container, or for each pod, and asks it for what is to
+//! be done, over a socket. From the top down:
+//!
+//! | module | holds |
+//! |---|---|
+//! | `main` | what containerd calls: start a shim, serve, clean up after one |
+//! | `service` | the requests, and the states of containers |
+//! | `container` | one container, made in a small process of its own |
+//! | `code` | machine code, once for all containers of a module |
+//! | `guest` | the first process of a container |
+//! | `library` | the engine, loaded where it is needed (`crates/threadwork-container`) |
+//! | `program` | what a container runs, found in its image |
+//! | `share` | the container's limits as the engine's |
+//!
+//! `docs/fleet.md` says how to install and use it.
+
+mod code;
+mod container;
+mod guest;
+mod library;
+mod program;
+#[path = "../../../crates/threadwork-container/src/request.rs"]
+mod request;
+mod service;
+mod share;
+
+use std::env;
+use std::fs;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use containerd_shim::api::DeleteResponse;
+use containerd_shim::protos::protobuf::{Message, MessageField};
+use containerd_shim::protos::types::introspection::{RuntimeInfo, RuntimeVersion};
+use containerd_shim::synchronous::publisher::RemotePublisher;
+use containerd_shim::synchronous::util::write_address;
+use containerd_shim::synchronous::{ExitSignal, spawn};
+use containerd_shim::util::timestamp;
+use containerd_shim::{Config, Error, Flags, StartOpts};
+use libcontainer::oci_spec::runtime::Spec;
+use zygote::Zygote;
+
+use container::Deed;
+use service::Service;
+
+/// What containerd calls this runtime.
+const NAME: &str = "io.containerd.threadwork.v1";
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+fn main() -> anyhow::Result<()> {
+    let args: Vec<_> = env::args_os().skip(1).collect();
+    let flags = containerd_shim::parse(&args).context("bad arguments")?;
+    if flags.version {
+        println!("{NAME} {VERSION}");
+        return Ok(());
+    }
+    if flags.info {
+        return Ok(std::io::stdout().write_all(&info().write_to_bytes()?)?);
+    }
+    // First of all, while there is one thread: containers are made from a copy of this.
+    Zygote::init();
+    if flags.action.is_empty() {
+        // It serves, at a socket that no other process may keep open.
+        Zygote::global().run(close_socket, ());
+    }
+    containerd_shim::run::<Shim>(NAME, Some(Config::default()));
+    Ok(())
+}
+
+/// Where containerd's library has the socket of a shim that serves.
+const SOCKET: i32 = 3;
+
+fn close_socket((): ()) {
+    // SAFETY: the number is the socket's, and nothing in this process knows it.
+    unsafe { libc::close(SOCKET) };
+}
+
+/// What containerd may ask a runtime without starting it.
+fn info() -> RuntimeInfo {
+    RuntimeInfo {
+        name: NAME.to_owned(),
+        version: MessageField::some(RuntimeVersion {
+            version: VERSION.to_owned(),
+            ..RuntimeVersion::default()
+        }),
+        ..RuntimeInfo::default()
+    }
+}
+
+/// One start of this program by containerd.
+struct Shim {
+    id: String,
+    namespace: String,
+    bundle: PathBuf,
+    exit: Arc<ExitSignal>,
+}
+
+impl containerd_shim::Shim for Shim {
+    type T = Service;
+
+    fn new(_: &str, flags: &Flags, _: &mut Config) -> Self {
+        let here = || env::current_dir().unwrap_or_default();
+        Self {
+            id: flags.id.clone(),
+            namespace: flags.namespace.clone(),
+            bundle: match flags.bundle.as_str() {
+                "" => here(),
+                bundle => bundle.into(),
+            },
+            exit: Arc::default(),
+        }
+    }
+
+    fn start_shim(&mut self, opts: StartOpts) -> containerd_shim::Result<String> {
+        let config = self.bundle.join("config.json");
+        let spec = Spec::load(&config)
+            .map_err(|error| Error::InvalidArgument(format!("{}: {error}", config.display())))?;
+        // The containers of a pod share a shim.
+        let annotations = spec.annotations().as_ref();
+        let pod = annotations.and_then(|all| all.get("io.kubernetes.cri.sandbox-id"));
+        let group = pod.unwrap_or(&opts.id).clone();
+        let (_, address) = spawn(opts, &group, Vec::new())?;
+        write_address(&address)?;
+        Ok(address)
+    }
+
+    /// The shim has died, or never came up: ends what it left, and removes it.
+    fn delete_shim(&mut self) -> containerd_shim::Result<DeleteResponse> {
+        container::act(Deed::Remove, &self.bundle, &self.id).map_err(Error::Other)?;
+        remove_socket(&self.bundle);
+        Ok(DeleteResponse {
+            exit_status: service::KILLED,
+            exited_at: MessageField::some(timestamp()?),
+            ..DeleteResponse::default()
+        })
+    }
+
+    fn wait(&mut self) {
+        self.exit.wait();
+    }
+
+    fn create_task_service(&self, publisher: RemotePublisher) -> Service {
+        Service::new(&self.namespace, publisher, Arc::clone(&self.exit))
+    }
+}
+
+/// Removes the socket of a shim, if nobody listens there any more.
+fn remove_socket(bundle: &Path) {
+    let address = fs::read_to_string(bundle.join("address")).unwrap_or_default();
+    if let Some(path) = address.strip_prefix("unix://")
+        && UnixStream::connect(path).is_err()
+    {
+        // It may be gone already.
+        let _ = fs::remove_file(path);
+    }
+}

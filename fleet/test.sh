@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Runs programs as containers under a containerd of its own, and compares them with `threadwork
+# run`. Builds the shim and the command first; arguments choose tests by name. Needs root, and
+# Debian's containerd, protobuf-compiler and libseccomp-dev.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing() { echo "missing: $1 (apt-get install $2)"; exit 1; }
+[[ $(id -u) == 0 ]] || { echo "missing: root, who alone makes containers"; exit 1; }
+command -v containerd >/dev/null && command -v ctr >/dev/null || missing containerd containerd
+command -v protoc >/dev/null || missing protoc protobuf-compiler
+[[ -e /usr/include/seccomp.h ]] || missing libseccomp libseccomp-dev
+
+target=${CARGO_TARGET_DIR:-$PWD/target}
+CARGO_TARGET_DIR=$target cargo build --release --manifest-path fleet/Cargo.toml
+CARGO_TARGET_DIR=$target cargo test --release --manifest-path fleet/Cargo.toml
+CARGO_TARGET_DIR=$target cargo build --release -p threadwork-cli -p threadwork-container
+CARGO_TARGET_DIR=$target/guests cargo build --release --manifest-path guests/Cargo.toml \
+  --target wasm32-wasip1-threads -p acceptance -p conformance -p merge-sort -p pi
+python3 fleet/test.py "$target" "$@"
