@@ -197,7 +197,7 @@ cargo clippy --release --workspace --all-targets --features threadwork-cli/manua
 RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
 
 if [[ -n ${THREADWORK_FULL-} ]]; then
-  step "interfaces, dependencies and packages"
+  step "interfaces and dependencies"
   if [[ -n $miri ]] && cargo public-api --version >/dev/null 2>&1; then
     CARGO_TARGET_DIR="$target" scripts/api.sh
   else
@@ -213,18 +213,6 @@ if [[ -n ${THREADWORK_FULL-} ]]; then
   else
     echo "skipped: dependencies (cargo install --locked cargo-deny)"
   fi
-  built=("${library[@]}" -p threadwork-parking -p threadwork-rewrite -p threadwork-page)
-  published=("${built[@]}" -p threadwork-wasi -p threadwork-engine -p threadwork-cli)
-  for package in "${published[@]}"; do
-    [[ $package != -p ]] || continue
-    packed=$(cargo package --list --allow-dirty -p "$package" 2>/dev/null)
-    for file in README.md LICENSE-MIT LICENSE-APACHE; do
-      grep -qx $file <<<"$packed" || { echo "$package is packed without $file"; exit 1; }
-    done
-  done
-  # Built from what is packed; but for what has Wasmtime below it, which would take minutes.
-  cargo package --quiet --allow-dirty "${built[@]}"
-  cargo package --quiet --allow-dirty --no-verify "${published[@]}"
 fi
 
 step "all passed"
