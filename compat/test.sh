@@ -8,8 +8,9 @@ set -euo pipefail
 cd "$(dirname "$0")"
 compat=$PWD
 root=$(dirname "$compat")
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}/compat
-threadwork=${THREADWORK:-$root/target/release/threadwork}
+target=${CARGO_TARGET_DIR:-$root/target}
+threadwork=${THREADWORK:-$target/release/threadwork}
+export CARGO_TARGET_DIR=$target/compat
 wasm=wasm32-wasip1-threads
 wanted=("$@")
 ((${#wanted[@]})) || wanted=(own rayon parking_lot dashmap moka)
