@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
@@ -15,9 +15,9 @@ use crate::{exit_codes, program, report};
 
 /// Said under the options of `threadwork explore --help`.
 const HELP: &str = "\
-A program fails that traps, panics, exits with another code than 0, deadlocks, spins for ever, or
-writes something else than --expect. The schedule is reduced to the preemptions that it needs, and
-kept in a file for `threadwork replay`.
+A program fails that traps, panics, exits with another code than 0, deadlocks, does nothing but
+spin up to the last of its --steps, or writes something else than --expect. The schedule is
+reduced to the preemptions that it needs, and kept in a file for `threadwork replay`.
 
 As Cargo's runner, each test is explored by itself:
   export CARGO_TARGET_WASM32_WASIP1_THREADS_RUNNER=\"threadwork explore\"
@@ -27,7 +27,7 @@ Exit codes:
     0  no schedule that was tried fails
     1  one fails
     2  the command line of threadwork is wrong
-  125  the program cannot be explored";
+  125  the program cannot be explored, or no execution came to its end";
 
 /// Schedules that are tried unless it is said how many, or for how long.
 const SCHEDULES: u64 = 10_000;
@@ -82,7 +82,7 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "N", value_parser = options::parse_count)]
     schedules: Option<u32>,
 
-    /// Longest time to search: 30s unless there are --schedules, for each test 10s
+    /// Longest time to search, after which an execution that is under way is given up: 30s unless there are --schedules, for each test 10s
     #[arg(long, value_name = "DURATION", value_parser = options::parse_duration)]
     time: Option<Duration>,
 
@@ -122,7 +122,7 @@ Exit codes:
     0  the program does not fail any more
     1  it fails
     2  the command line of threadwork is wrong
-  125  it cannot be replayed")]
+  125  it cannot be replayed, or there was not enough --time")]
 pub(crate) struct ReplayArgs {
     /// The program, if it is not where the file says
     #[arg(long, value_name = "FILE")]
@@ -328,6 +328,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> anyhow::Result<i32> {
     }
     let program = load(&file)?;
     let failed = |error| cannot(&file, error);
+    let begun = Instant::now();
     if let Some(failure) = replay.repeat(&program, args.time).map_err(failed)? {
         report::line("threadwork: the same failure, bit for bit");
         report::line(failure);
@@ -342,7 +343,8 @@ pub(crate) fn replay(args: &ReplayArgs) -> anyhow::Result<i32> {
         replay.schedule(),
         args.time
     ));
-    let found = replay.search(&program, args.time).map_err(failed)?;
+    let left = args.time.saturating_sub(begun.elapsed());
+    let found = replay.search(&program, left).map_err(failed)?;
     report::line(format_args!("threadwork: {}", summary(&found)));
     match &found.failure {
         Some(failure) => {
