@@ -87,7 +87,8 @@ pub struct Report {
     pub is_cut: bool,
     /// Whether there are no other schedules.
     pub is_complete: bool,
-    /// Each schedule with at most so many preemptions was tried, and none was given up.
+    /// Each schedule with at most so many preemptions was tried, and none was given up,
+    /// but perhaps a last one with more.
     pub bound: Option<u32>,
     /// How long it took.
     pub time: Duration,
@@ -240,6 +241,9 @@ impl Explorer {
             report.unfinished += u64::from(execution.end == End::StepLimit);
             report.stuck += u64::from(matches!(execution.end, End::Stuck(_)));
             report.is_cut = execution.end == End::OutOfTime;
+            if report.is_cut {
+                break;
+            }
             if number.is_multiple_of(CHECK_EVERY) && !execution.is_cut() {
                 self.check(&inputs, &execution, number, until)?;
             }
@@ -257,7 +261,8 @@ impl Explorer {
                 bounded = std::mem::take(search);
             }
         }
-        if report.finished() < report.schedules {
+        // One that was cut belongs to no bound that was said to be reached.
+        if report.unfinished + report.stuck > 0 {
             report.bound = None;
         }
         report.time = begun.elapsed();

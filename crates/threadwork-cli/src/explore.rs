@@ -450,7 +450,7 @@ fn summary(report: &Report) -> String {
         );
     }
     if report.is_cut {
-        text += "; given up: the last one, for which there was no time (--time)";
+        text += "; the last one was cut short (--time)";
     }
     text
 }
