@@ -43,6 +43,16 @@ pub enum Error {
         /// What to do.
         remedy: &'static str,
     },
+    /// A function that cannot be called as it has to be.
+    #[error(
+        "the function `{name}` has to have {wanted}: build the module for wasm32-wasip1-threads"
+    )]
+    EntryType {
+        /// Its name.
+        name: &'static str,
+        /// The right type.
+        wanted: &'static str,
+    },
     /// An import that nobody provides.
     #[error(
         "nothing provides the import {name}: programs are explored with WASI preview 1 and \
@@ -58,7 +68,7 @@ pub enum Error {
         /// What Wasmtime said.
         message: String,
     },
-    /// A thread computed for long without a scheduling point.
+    /// A thread computed for long without a scheduling point where a failure was to be repeated.
     #[error(
         "thread {thread} computes for {time:?} without a scheduling point, and no other thread can \
          run meanwhile: give the program less to do, or make its loop use an atomic operation"

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::{Caller, InstancePre, Store, Trap, UpdateDeadline, WasmBacktrace};
 
@@ -19,11 +19,11 @@ use crate::program::Program;
 use crate::strategy::Strategy;
 use crate::world::{End, Leftover, State, World};
 
-/// Between two looks whether a thread has come to a scheduling point.
-pub(crate) const TICK: Duration = Duration::from_secs(1);
+/// Between two looks whether a thread has come to a scheduling point, and time is over.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
 
-/// So many looks in a row without one, and the search gives up.
-const PATIENCE: u32 = 60;
+/// So long without one, and an execution is given up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a program is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub(crate) struct Data {
     pub(crate) world: Arc<Mutex<World>>,
     pub(crate) inputs: Arc<Inputs>,
     pub(crate) tid: Tid,
+    /// When the execution is given up.
+    pub(crate) until: Option<Instant>,
 }
 
 impl Data {
@@ -65,6 +67,30 @@ pub(crate) struct Exited(pub(crate) i32);
 #[error("no scheduling point")]
 struct Stuck;
 
+/// The time of the search is over.
+#[derive(Debug, thiserror::Error)]
+#[error("no time is left")]
+struct OutOfTime;
+
+/// The module cannot be made an instance, or its functions not be called.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NoInstance(String);
+
+impl NoInstance {
+    /// What is no trap of the program's own, in its start function or its segments, nor asked for.
+    fn wrap(error: wasmtime::Error) -> wasmtime::Error {
+        let is_own = error.is::<Trap>()
+            || error.is::<Exited>()
+            || error.is::<Stuck>()
+            || error.is::<OutOfTime>();
+        match is_own {
+            true => error,
+            false => wasmtime::Error::new(Self(line(&error))),
+        }
+    }
+}
+
 /// What a thread trapped with.
 pub(crate) struct Trapped {
     pub(crate) message: String,
@@ -84,6 +110,11 @@ pub(crate) struct Execution {
 }
 
 impl Execution {
+    /// Whether it was ended by time, which differs from run to run, so that nothing of it counts.
+    pub(crate) fn is_cut(&self) -> bool {
+        matches!(self.end, End::Stuck(_) | End::OutOfTime)
+    }
+
     /// A hash of all that the guest has done: its memory and what it wrote.
     pub(crate) fn hash(&self) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new();
@@ -97,13 +128,14 @@ impl Execution {
 
 type Fiber = Pin<Box<dyn Future<Output = wasmtime::Result<()>>>>;
 
-/// Runs the program once.
+/// Runs the program once, but not for longer than until `until`.
 pub(crate) fn execute(
     program: &Program,
     inputs: &Arc<Inputs>,
     strategy: Strategy,
     seed: u64,
     trace: bool,
+    until: Option<Instant>,
 ) -> Result<Execution, Error> {
     let world = program.world(strategy, seed, inputs, trace)?;
     let memory = world.memory.clone();
@@ -119,7 +151,7 @@ pub(crate) fn execute(
         let place = current as usize;
         while fibers.len() <= place {
             let tid = fibers.len() as Tid;
-            let thread = thread(program.clone(), &ready, &world, inputs, tid);
+            let thread = thread(program.clone(), &ready, &world, inputs, tid, until);
             fibers.push(Some(Box::pin(thread)));
         }
         let Some(fiber) = fibers.get_mut(place).and_then(Option::as_mut) else {
@@ -139,10 +171,11 @@ pub(crate) fn execute(
             }
             Poll::Ready(Err(error)) => match error.downcast_ref() {
                 Some(Exited(code)) => world.finish(End::Exit(*code)),
-                None if error.is::<Stuck>() => {
-                    return Err(Error::Stuck {
-                        thread: current,
-                        time: TICK * PATIENCE,
+                None if error.is::<Stuck>() => world.finish(End::Stuck(current)),
+                None if error.is::<OutOfTime>() => world.finish(End::OutOfTime),
+                None if error.is::<NoInstance>() => {
+                    return Err(Error::Start {
+                        message: line(&error),
                     });
                 }
                 None => {
@@ -195,11 +228,13 @@ fn thread(
     world: &Arc<Mutex<World>>,
     inputs: &Arc<Inputs>,
     tid: Tid,
+    until: Option<Instant>,
 ) -> impl Future<Output = wasmtime::Result<()>> + use<> {
     let data = Data {
         world: Arc::clone(world),
         inputs: Arc::clone(inputs),
         tid,
+        until,
     };
     let ready = ready.clone();
     async move {
@@ -210,7 +245,8 @@ fn thread(
             .map_or(0, |thread| thread.argument);
         let mut store = Store::new(program.engine(), data);
         watch(&mut store);
-        let instance = ready.instantiate_async(&mut store).await?;
+        let instance = ready.instantiate_async(&mut store).await;
+        let instance = instance.map_err(NoInstance::wrap)?;
         if program.has_enter() {
             let enter =
                 instance.get_typed_func::<i32, ()>(&mut store, threadwork_rewrite::ENTER)?;
@@ -229,18 +265,23 @@ fn thread(
 
 /// Has a look at each tick whether the thread has come to a scheduling point since the last.
 fn watch(store: &mut Store<Data>) {
-    let mut last = (0, 0);
+    let mut last: Option<(u64, Instant)> = None;
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |store| {
-        let steps = store.data().world().steps();
-        last = match last.0 == steps {
-            true => (steps, last.1 + 1),
-            false => (steps, 0),
-        };
-        match last.1 {
-            PATIENCE.. => Err(wasmtime::Error::new(Stuck)),
-            _ => Ok(UpdateDeadline::Continue(1)),
+        let now = Instant::now();
+        if store.data().until.is_some_and(|until| now >= until) {
+            return Err(wasmtime::Error::new(OutOfTime));
         }
+        let steps = store.data().world().steps();
+        match last {
+            Some((before, since)) if before == steps => {
+                if now.duration_since(since) >= PATIENCE {
+                    return Err(wasmtime::Error::new(Stuck));
+                }
+            }
+            _ => last = Some((steps, now)),
+        }
+        Ok(UpdateDeadline::Continue(1))
     });
 }
 
@@ -248,7 +289,7 @@ fn watch(store: &mut Store<Data>) {
 pub(crate) fn reach(caller: &Caller<'_, Data>, operation: Operation) -> bool {
     let data = caller.data();
     let mut world = data.world();
-    if world.trace.is_some() {
+    if world.traces() {
         drop(world);
         let stack = WasmBacktrace::force_capture(caller);
         world = data.world();

@@ -9,17 +9,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use crate::execution::{Execution, Inputs, TICK, execute};
+use crate::execution::{Execution, Inputs, PATIENCE, TICK, execute};
 use crate::failure::{Failure, FailureKind};
-use crate::minimize::minimize;
+use crate::minimize::{self, minimize};
 use crate::program::Program;
 use crate::random::Random;
-use crate::replay::Replay;
+use crate::replay::{NO_STRATEGY, Replay};
 use crate::strategy::{Bounded, Strategy};
 use crate::world::End;
 
 /// Every so many schedules one is run again, to see that it does the same.
 const CHECK_EVERY: u64 = 100;
+
+/// Executions that compute for ever, each of which takes long, and the search ends.
+const MOST_STUCK: u64 = 3;
 
 /// Ways to search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,14 +80,29 @@ pub struct Report {
     pub steps: u64,
     /// Schedules that took more steps than [`Explorer::steps`] and were given up.
     pub unfinished: u64,
+    /// Schedules that were given up since a thread computed for ten seconds of real time without a
+    /// scheduling point. After three the search ends.
+    pub stuck: u64,
+    /// Whether the last schedule was given up since the time of [`Explorer::time`] was over.
+    pub is_cut: bool,
     /// Whether there are no other schedules.
     pub is_complete: bool,
-    /// Each schedule with at most so many preemptions was tried.
+    /// Each schedule with at most so many preemptions was tried, and none was given up,
+    /// but perhaps a last one with more.
     pub bound: Option<u32>,
     /// How long it took.
     pub time: Duration,
     /// The first failure, if there was one.
     pub failure: Option<Failure>,
+}
+
+impl Report {
+    /// Schedules that were tried to their end: at which the program fails or does not.
+    #[must_use]
+    pub fn finished(&self) -> u64 {
+        let given_up = self.unfinished + self.stuck + u64::from(self.is_cut);
+        self.schedules.saturating_sub(given_up)
+    }
 }
 
 impl Explorer {
@@ -140,18 +158,20 @@ impl Explorer {
         self
     }
 
-    /// How long to search at most.
+    /// How long to search at most, in real time. An execution that is under way then is given up.
+    /// A failure that was found is made shorter for up to half a minute more.
     #[must_use]
     pub fn time(mut self, time: Duration) -> Self {
         self.time = Some(time);
         self
     }
 
-    /// Scheduling points that one execution may have: 1,000,000 unless set. One that has more is
-    /// given up, and counted.
+    /// Scheduling points that one execution may have: 1,000,000 unless set, and at least 1. One that
+    /// has more is given up, and counted; but if it has done nothing for half of them, and up to the
+    /// last, than let threads look again and again at the same values, it is taken for a livelock.
     #[must_use]
     pub fn steps(mut self, steps: u64) -> Self {
-        self.inputs.most_steps = steps;
+        self.inputs.most_steps = steps.max(1);
         self
     }
 
@@ -177,11 +197,14 @@ impl Explorer {
     pub fn run(&self) -> Result<Report, Error> {
         let _ticks = Ticks::start(&self.program);
         let begun = Instant::now();
+        let until = self.time.and_then(|time| begun.checked_add(time));
         let inputs = Arc::new(self.inputs.clone());
         let mut report = Report {
             schedules: 0,
             steps: 0,
             unfinished: 0,
+            stuck: 0,
+            is_cut: false,
             is_complete: false,
             bound: None,
             time: Duration::ZERO,
@@ -191,7 +214,8 @@ impl Explorer {
         // Until there is a first execution, nothing is known of how long they are.
         let mut longest = 1;
         for number in 0..self.schedules {
-            if report.is_complete || self.time.is_some_and(|time| begun.elapsed() >= time) {
+            let is_over = until.is_some_and(|until| Instant::now() >= until);
+            if report.is_complete || is_over || report.stuck >= MOST_STUCK {
                 break;
             }
             let (kind, round) = self.turn(number);
@@ -210,27 +234,36 @@ impl Explorer {
                 },
                 Some(StrategyKind::Bounded) => Strategy::Bounded(std::mem::take(&mut bounded)),
             };
-            let mut execution = execute(&self.program, &inputs, strategy, seed, false)?;
+            let mut execution = execute(&self.program, &inputs, strategy, seed, false, until)?;
             report.schedules += 1;
             report.steps += execution.left.steps;
             longest = longest.max(execution.left.steps);
             report.unfinished += u64::from(execution.end == End::StepLimit);
-            if number.is_multiple_of(CHECK_EVERY) {
-                self.check(&inputs, &execution, number)?;
+            report.stuck += u64::from(matches!(execution.end, End::Stuck(_)));
+            report.is_cut = execution.end == End::OutOfTime;
+            if report.is_cut {
+                break;
+            }
+            if number.is_multiple_of(CHECK_EVERY) && !execution.is_cut() {
+                self.check(&inputs, &execution, number, until)?;
             }
             if let Some(kind) = self.judge(&execution) {
-                let strategy = self.turn(number).0.map_or("none", StrategyKind::name);
+                let strategy = self.turn(number).0.map_or(NO_STRATEGY, StrategyKind::name);
                 report.failure = Some(self.tell(&inputs, &execution, kind, number, strategy)?);
                 break;
             }
             if let Strategy::Bounded(search) = &mut execution.left.strategy {
                 let before = search.bound();
-                report.is_complete = !search.advance() && report.unfinished == 0;
+                report.is_complete = !search.advance() && report.finished() == report.schedules;
                 if search.bound() != before {
                     report.bound = Some(before);
                 }
                 bounded = std::mem::take(search);
             }
+        }
+        // One that was cut belongs to no bound that was said to be reached.
+        if report.unfinished + report.stuck > 0 {
+            report.bound = None;
         }
         report.time = begun.elapsed();
         Ok(report)
@@ -240,12 +273,14 @@ impl Explorer {
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run).
+    /// As [`run`](Self::run), and if it computes without end.
     pub fn stdout(&self) -> Result<Vec<u8>, Error> {
         let _ticks = Ticks::start(&self.program);
         let inputs = Arc::new(self.inputs.clone());
         let strategy = Strategy::guided(&[]);
-        Ok(execute(&self.program, &inputs, strategy, 0, false)?.stdout)
+        let execution = execute(&self.program, &inputs, strategy, 0, false, None)?;
+        stuck(&execution)?;
+        Ok(execution.stdout)
     }
 
     /// Whose turn a schedule is, and how often it has been: the first has no preemptions at all.
@@ -278,14 +313,23 @@ impl Explorer {
             },
             End::Deadlock => FailureKind::Deadlock,
             End::Livelock => FailureKind::Livelock,
-            End::StepLimit => return None,
+            End::StepLimit | End::Stuck(_) | End::OutOfTime => return None,
         })
     }
 
     /// Runs a schedule again, and compares.
-    fn check(&self, inputs: &Arc<Inputs>, first: &Execution, number: u64) -> Result<(), Error> {
+    fn check(
+        &self,
+        inputs: &Arc<Inputs>,
+        first: &Execution,
+        number: u64,
+        until: Option<Instant>,
+    ) -> Result<(), Error> {
         let strategy = Strategy::exact(first.left.choices.clone());
-        let second = execute(&self.program, inputs, strategy, 0, false)?;
+        let second = execute(&self.program, inputs, strategy, 0, false, until)?;
+        if second.is_cut() {
+            return Ok(());
+        }
         match first.end == second.end && first.hash() == second.hash() {
             true => Ok(()),
             false => Err(Error::NotDeterministic { schedule: number }),
@@ -301,18 +345,25 @@ impl Explorer {
         number: u64,
         strategy: &'static str,
     ) -> Result<Failure, Error> {
-        let run = |deviations: &[_], trace| {
+        let run = |deviations: &[_], trace, until| {
             let strategy = Strategy::guided(deviations);
-            execute(&self.program, inputs, strategy, 0, trace)
+            execute(&self.program, inputs, strategy, 0, trace, until)
         };
+        let until = Instant::now().checked_add(minimize::TIME);
         let fails = |execution: &Execution| {
             self.judge(execution)
                 .is_some_and(|other| other.is_like(&kind))
         };
-        let needed = minimize(&execution.left.deviations, |part| {
-            Ok(fails(&run(part, false)?))
-        })?;
-        let shortest = run(&needed, true)?;
+        // Which of those who only spin has a turn makes no difference, but for the clock.
+        let all = &execution.left.deviations[..];
+        let first = all.get(..execution.left.effective).unwrap_or(all);
+        let start = match first.len() < all.len() && fails(&run(first, false, until)?) {
+            true => first,
+            false => all,
+        };
+        let needed = minimize(start, |part| Ok(fails(&run(part, false, until)?)))?;
+        let shortest = run(&needed, true, None)?;
+        stuck(&shortest)?;
         let Some(kind) = self.judge(&shortest) else {
             return Err(Error::NotDeterministic { schedule: number });
         };
@@ -342,17 +393,35 @@ impl Explorer {
         }
     }
 
-    /// Runs the schedule of a replay file.
-    pub(crate) fn repeat(&self, replay: &Replay) -> Result<(Option<Failure>, bool), Error> {
+    /// Runs the schedule of a replay file: the failure, if it is the same.
+    pub(crate) fn repeat(&self, replay: &Replay) -> Result<Option<Failure>, Error> {
         let _ticks = Ticks::start(&self.program);
+        let until = self.time.and_then(|time| Instant::now().checked_add(time));
         let inputs = Arc::new(self.inputs.clone());
-        let strategy = Strategy::exact(replay.choices.clone());
-        let execution = execute(&self.program, &inputs, strategy, 0, true)?;
-        let is_same = execution.hash() == replay.result;
-        let failure = self
+        let run = |trace| {
+            let strategy = Strategy::exact(replay.choices.clone());
+            execute(&self.program, &inputs, strategy, 0, trace, until)
+        };
+        // Only what has an end is traced, which takes memory and time.
+        if run(false)?.hash() != replay.result {
+            return Ok(None);
+        }
+        let execution = run(true)?;
+        let kind = self
             .judge(&execution)
-            .map(|kind| Failure::new(&self.program, &execution, kind, replay.clone()));
-        Ok((failure, is_same))
+            .filter(|_| execution.hash() == replay.result);
+        Ok(kind.map(|kind| Failure::new(&self.program, &execution, kind, replay.clone())))
+    }
+}
+
+/// Refuses what a thread has computed for too long for.
+fn stuck(execution: &Execution) -> Result<(), Error> {
+    match execution.end {
+        End::Stuck(thread) => Err(Error::Stuck {
+            thread,
+            time: PATIENCE,
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -31,13 +31,19 @@ pub enum FailureKind {
     Exit(i32),
     /// All threads wait for ever.
     Deadlock,
-    /// All threads wait, but for some that look again and again for what nobody will do.
+    /// All threads wait, but for some that looked again and again at the same values, for half of
+    /// the steps that an execution may have and up to the last: see [`Explorer::steps`].
+    ///
+    /// [`Explorer::steps`]: crate::Explorer::steps
     Livelock,
     /// The output is not the expected one.
     Output,
 }
 
 impl FailureKind {
+    /// Every [`name`](Self::name).
+    pub(crate) const NAMES: [&'static str; 5] = ["trap", "exit", "deadlock", "livelock", "output"];
+
     /// One word for it.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -67,7 +73,8 @@ impl fmt::Display for FailureKind {
             Self::Deadlock => write!(f, "deadlock: every thread waits for ever"),
             Self::Livelock => write!(
                 f,
-                "livelock: no thread can do anything but look again and again at the same values"
+                "livelock: up to the last step that it may have, no thread does anything but look \
+                 again and again at the same values (--steps gives it more)"
             ),
             Self::Output => write!(f, "the output is not the expected one"),
         }

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::strategy::Deviation;
 
 /// How long to try. What is there by then fails, too; it is only longer than it has to be.
-const TIME: Duration = Duration::from_secs(30);
+pub(crate) const TIME: Duration = Duration::from_secs(30);
 
 /// A part of `all` from which nothing can be left out without losing the failure.
 pub(crate) fn minimize(

@@ -8,7 +8,7 @@ use threadwork_engine::Symbols;
 use threadwork_rewrite::{CHECK_MODULE, Class, Instrument, Options, Site, SyncImport};
 use wasmtime::{
     Config, Engine, InstancePre, Linker, MemoryType, Module, SharedMemory, Store,
-    UnknownImportError,
+    UnknownImportError, ValType,
 };
 
 use crate::error::{Error, line};
@@ -56,7 +56,9 @@ impl Program {
         let compile = |error| Error::Compile {
             message: line(&error),
         };
-        let original = match code.starts_with(b"\0asm") {
+        // What is no text at all is told of by those who read the binary format.
+        let is_text = !code.starts_with(b"\0asm") && std::str::from_utf8(code).is_ok();
+        let original = match !is_text {
             true => code.to_vec(),
             false => wat::parse_bytes(code)
                 .map_err(|error| Error::Text {
@@ -187,6 +189,7 @@ impl Program {
             world: Arc::clone(world),
             inputs: Arc::default(),
             tid: 0,
+            until: None,
         };
         let memory = data.world().memory.shared().clone();
         // A linker wants a store for what belongs to one, which a shared memory does not.
@@ -218,7 +221,14 @@ fn config() -> Config {
 }
 
 fn check_exports(module: &Module) -> Result<(), Error> {
-    let is_function = |name| matches!(module.get_export(name), Some(wasmtime::ExternType::Func(_)));
+    let parameters = |name| match module.get_export(name) {
+        Some(wasmtime::ExternType::Func(ty)) => Some((
+            ty.params().all(|ty| matches!(ty, ValType::I32)) && ty.results().len() == 0,
+            ty.params().len(),
+        )),
+        _ => None,
+    };
+    let is_function = |name| parameters(name).is_some();
     if !is_function("_start") {
         return Err(Error::NoEntry {
             name: "_start",
@@ -231,6 +241,18 @@ fn check_exports(module: &Module) -> Result<(), Error> {
             name: "wasi_thread_start",
             remedy: "link it for wasm32-wasip1-threads",
         });
+    }
+    for (name, count, wanted) in [
+        ("_start", 0, "no parameters and no results"),
+        (
+            "wasi_thread_start",
+            2,
+            "two parameters of type i32 and no results",
+        ),
+    ] {
+        if parameters(name).is_some_and(|is| is != (true, count)) {
+            return Err(Error::EntryType { name, wanted });
+        }
     }
     Ok(())
 }

@@ -4,16 +4,23 @@
 
 use std::fmt::{self, Write};
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::choices::Choices;
 use crate::error::Error;
 use crate::execution::Inputs;
-use crate::explore::{Explorer, StrategyKind};
-use crate::failure::Failure;
+use crate::explore::{Explorer, Report, StrategyKind};
+use crate::failure::{Failure, FailureKind};
 use crate::program::Program;
 
 /// The first line of a file.
 const HEADER: &str = "threadwork schedule 1";
+
+/// What stands for a strategy where a failure takes none.
+pub(crate) const NO_STRATEGY: &str = "none";
+
+/// How long [`Replay::run`] searches.
+const TIME: Duration = Duration::from_secs(30);
 
 /// A schedule that can be repeated, as the text of a replay file: [`ToString`] writes it,
 /// [`FromStr`] reads it.
@@ -71,21 +78,48 @@ impl Replay {
         self.schedule
     }
 
-    /// Repeats the schedule on a program, which should be the one that it was recorded of.
+    /// Repeats the schedule on a program, which should be the one that it was recorded of; if it
+    /// is not, or the schedule leads elsewhere, [`search`](Self::search)es for half a minute.
     ///
     /// # Errors
     ///
     /// As [`Explorer::run`].
     pub fn run(&self, program: &Program) -> Result<Replayed, Error> {
-        let explorer = Explorer::of(program, self);
-        let is_same_module = program.hash() == self.module;
-        if is_same_module && let (Some(failure), true) = explorer.repeat(self)? {
+        if let Some(failure) = self.repeat(program, TIME)? {
             return Ok(Replayed::Same(failure));
         }
         Ok(Replayed::Searched {
-            is_same_module,
-            failure: explorer.run()?.failure,
+            is_same_module: self.is_of(program),
+            failure: self.search(program, TIME)?.failure,
         })
+    }
+
+    /// Whether the program is the one that it was recorded of.
+    #[must_use]
+    pub fn is_of(&self, program: &Program) -> bool {
+        program.hash() == self.module
+    }
+
+    /// Repeats the schedule: `None` if the program is another one, or if it does not come to the
+    /// same failure, bit for bit, within `time`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Explorer::run`].
+    pub fn repeat(&self, program: &Program, time: Duration) -> Result<Option<Failure>, Error> {
+        match self.is_of(program) {
+            true => Explorer::of(program, self).time(time).repeat(self),
+            false => Ok(None),
+        }
+    }
+
+    /// Searches from the seed up to the schedule that had failed, for at most `time`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Explorer::run`].
+    pub fn search(&self, program: &Program, time: Duration) -> Result<Report, Error> {
+        Explorer::of(program, self).time(time).run()
     }
 }
 
@@ -165,12 +199,19 @@ impl FromStr for Replay {
                 "stdin" => replay.inputs.stdin = unescape(value).ok_or_else(bad)?,
                 "expect" => replay.expected = Some(unescape(value).ok_or_else(bad)?),
                 "seed" => replay.inputs.seed = value.parse().map_err(|_| bad())?,
-                "steps" => replay.inputs.most_steps = value.parse().map_err(|_| bad())?,
+                "steps" => {
+                    let steps = value.parse().ok().filter(|steps| *steps > 0);
+                    replay.inputs.most_steps = steps.ok_or_else(bad)?;
+                }
                 "strategies" => {
                     let kinds = value.split_whitespace().map(StrategyKind::named);
                     replay.strategies = kinds.collect::<Option<_>>().ok_or_else(bad)?;
                 }
+                "strategy" if value != NO_STRATEGY && StrategyKind::named(value).is_none() => {
+                    return Err(bad());
+                }
                 "strategy" => replay.strategy = value.to_owned(),
+                "failure" if !FailureKind::NAMES.contains(&value) => return Err(bad()),
                 "schedule" => replay.schedule = value.parse().map_err(|_| bad())?,
                 "failure" => replay.failure = value.to_owned(),
                 "choices" => {

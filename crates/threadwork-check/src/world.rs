@@ -25,8 +25,18 @@ const EARLY: u64 = 1_000_000_000;
 /// Equal reads, or failed exchanges, at one place after which a thread counts as spinning.
 const FEW_READS: u32 = 3;
 
-/// A thread that has spun so often while nobody else could do anything will do so for ever.
-const MANY_READS: u32 = 1 << 16;
+/// Who spins while nobody else can do anything is left to it for at most so many reads at a time,
+/// and then the next one who spins has a turn.
+const MANY_READS: u32 = 1 << 12;
+
+/// The part of its steps through which an execution has to do nothing but spin to be a livelock.
+const MOST_OF: u64 = 2;
+
+/// Steps of those who only spin that are kept for a report.
+const SHOWN: u64 = 1_000;
+
+/// Nanoseconds that pass at most while those who spin each have a turn.
+const LONGEST_PAUSE: u64 = 3_600_000_000_000;
 
 /// Who has spun so often while others sleep lets the time pass until they wake.
 const SOME_READS: u32 = 1 << 7;
@@ -43,10 +53,15 @@ pub(crate) enum End {
     Trap(Tid),
     /// All threads wait, and nobody is left to wake them.
     Deadlock,
-    /// All threads wait, but for some that spin for something that nobody will do.
+    /// All threads wait, but for some that spin, and have done so up to the last step that an
+    /// execution may take, for [`MOST_OF`] its steps. No proof that they would do so for ever.
     Livelock,
     /// It took more steps than an execution may take.
     StepLimit,
+    /// A thread did not come to a scheduling point for long.
+    Stuck(Tid),
+    /// The time of the search was over.
+    OutOfTime,
 }
 
 /// What a thread can do.
@@ -90,6 +105,16 @@ pub(crate) struct Thread {
     patience: u32,
 }
 
+/// Since when, in steps, nobody has done anything but look at what he has seen before.
+#[derive(Clone, Copy, Debug)]
+struct Quiet {
+    since: u64,
+    /// When all who could run were last found to spin.
+    seen: u64,
+    /// Deviations that were made before.
+    deviations: usize,
+}
+
 /// All of it.
 pub(crate) struct World {
     pub(crate) memory: GuestMemory,
@@ -103,6 +128,9 @@ pub(crate) struct World {
     queue: Vec<(u64, Tid)>,
     /// Threads whose state is `Spinning`.
     spinning: Vec<Tid>,
+    quiet: Option<Quiet>,
+    /// What passes on the clock when all spin: ever more, so that who waits for a time sees it.
+    pause: u64,
     /// Of `timed` those whose sleep may be made to end, now.
     soon: Vec<Tid>,
     pub(crate) next: Tid,
@@ -128,6 +156,8 @@ pub(crate) struct Leftover {
     pub(crate) strategy: Strategy,
     pub(crate) choices: Choices,
     pub(crate) deviations: Vec<Deviation>,
+    /// Of those the ones that were made before threads did nothing any more but spin.
+    pub(crate) effective: usize,
     pub(crate) steps: u64,
     pub(crate) preemptions: u32,
     pub(crate) trace: Option<Trace>,
@@ -151,6 +181,8 @@ impl World {
             next_deadline: u64::MAX,
             queue: Vec::new(),
             spinning: Vec::new(),
+            quiet: None,
+            pause: QUANTUM,
             soon: Vec::new(),
             next: 0,
             clock: 0,
@@ -174,7 +206,9 @@ impl World {
     }
 
     pub(crate) fn into_leftover(self) -> Leftover {
+        let all = self.deviations.len();
         Leftover {
+            effective: self.quiet.map_or(all, |quiet| quiet.deviations),
             strategy: self.strategy,
             choices: self.choices,
             deviations: self.deviations,
@@ -227,6 +261,12 @@ impl World {
         self.steps += 1;
         self.clock = self.clock.saturating_add(QUANTUM);
         if self.end.is_some() || self.steps >= self.most_steps {
+            if self.only_spins() {
+                for tid in std::mem::take(&mut self.ready) {
+                    self.threads[tid as usize].state = State::Spinning;
+                }
+                self.finish(End::Livelock);
+            }
             self.finish(End::StepLimit);
             return true;
         }
@@ -248,10 +288,25 @@ impl World {
         true
     }
 
+    /// Whether nobody has done anything but spin for long, up to now.
+    fn only_spins(&self) -> bool {
+        let long = self.most_steps / MOST_OF;
+        let spins = |quiet: Quiet| quiet.seen - quiet.since >= long;
+        self.quiet.is_some_and(spins)
+    }
+
+    /// Whether what is done now is to be kept for a report.
+    pub(crate) fn traces(&self) -> bool {
+        let is_news = |quiet: Quiet| self.steps - quiet.since < SHOWN;
+        self.trace.is_some() && self.quiet.is_none_or(is_news)
+    }
+
     /// The thread is about to do what it announced.
     pub(crate) fn resume(&mut self, tid: Tid) {
         let operation = self.operations[tid as usize];
-        if let Some(trace) = &mut self.trace {
+        if self.traces()
+            && let Some(trace) = &mut self.trace
+        {
             trace.resumed(tid, self.memory.word(operation.address, operation.width));
         }
         if matches!(operation.kind, Kind::Store | Kind::Modify | Kind::Exchange) {
@@ -308,6 +363,7 @@ impl World {
 
     /// Whoever did this has done something that others may wait for.
     pub(crate) fn progress(&mut self, tid: Tid) {
+        (self.quiet, self.pause) = (None, QUANTUM);
         if let Some(thread) = self.threads.get_mut(tid as usize) {
             thread.reads.clear();
             thread.patience = FEW_READS;
@@ -349,7 +405,12 @@ impl World {
                 return read.count > patience;
             }
             (read.value, read.count) = (value, 1);
-        } else if thread.reads.len() < MOST_PLACES {
+            self.quiet = None;
+            return false;
+        }
+        // Who reads at so many places that they are not all watched may count, and come to an end.
+        self.quiet = None;
+        if thread.reads.len() < MOST_PLACES {
             thread.reads.push(Read {
                 operation,
                 value,
@@ -433,20 +494,40 @@ impl World {
         let patience = patience.min();
         match (patience, self.timed.is_empty()) {
             (None, true) => return Some(End::Deadlock),
-            (Some(MANY_READS..), true) => return Some(End::Livelock),
             (None | Some(SOME_READS..), false) => {
                 self.clock = self.clock.max(self.next_deadline);
                 self.expire();
             }
             (Some(_), _) => {}
         }
+        if self.timed.is_empty() {
+            let (steps, deviations) = (self.steps, self.deviations.len());
+            let quiet = self.quiet.get_or_insert(Quiet {
+                since: steps,
+                seen: steps,
+                deviations,
+            });
+            quiet.seen = steps;
+            // Who spins until a time is over is to see it pass.
+            self.pause = self.pause.saturating_mul(2).min(LONGEST_PAUSE);
+            self.clock = self.clock.saturating_add(self.pause);
+        }
+        // A turn is a small part of the steps, so that what happens in the last turn is small, too.
+        let longest = match self.timed.is_empty() {
+            true => u32::try_from(self.most_steps / 256).unwrap_or(u32::MAX),
+            false => MANY_READS,
+        };
+        let longest = longest.clamp(FEW_READS, MANY_READS);
         for tid in spinners {
             let thread = &mut self.threads[tid as usize];
-            thread.reads.clear();
-            thread.patience = thread.patience.saturating_mul(2).min(MANY_READS);
-            // Who spins until a time is over is to see it pass.
-            let passed = QUANTUM * u64::from(thread.patience);
-            self.clock = self.clock.saturating_add(passed);
+            // What it has seen more than once it may see again, and it means nothing new.
+            thread.reads.retain(|read| read.count > 1);
+            thread.reads.iter_mut().for_each(|read| read.count = 0);
+            thread.patience = thread.patience.saturating_mul(2).min(longest);
+            if !self.timed.is_empty() {
+                let passed = QUANTUM * u64::from(thread.patience);
+                self.clock = self.clock.saturating_add(passed);
+            }
             self.make_ready(tid);
         }
         None
@@ -495,7 +576,8 @@ impl World {
                     choice,
                 });
             }
-            if let Some(trace) = self.trace.as_mut().filter(|_| preempts) {
+            let traces = preempts && self.traces();
+            if let Some(trace) = self.trace.as_mut().filter(|_| traces) {
                 trace.preempted(current, choice);
             }
             match choice {

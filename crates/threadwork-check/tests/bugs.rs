@@ -211,6 +211,45 @@ fn what_cannot_be_explored_is_refused_in_one_line() {
 }
 
 #[test]
+fn with_executions_given_up_nothing_is_said_of_all() {
+    let program = Program::new(SMALL).unwrap();
+    let explorer = Explorer::new(&program).strategies([StrategyKind::Bounded]);
+    let report = explorer.steps(6).schedules(500).run().unwrap();
+    assert!(report.unfinished > 0, "{report:?}");
+    assert!(!report.is_complete && report.bound.is_none(), "{report:?}");
+}
+
+#[test]
+fn a_livelock_of_two_is_found_and_repeated_within_the_steps() {
+    let program = Program::new(
+        br#"
+        (module
+          (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+          (memory (export "memory") 1 1 shared)
+          ;; Each sets its own flag, and goes on when the other's is not set any more.
+          (func $enter (param i32 i32)
+            (i32.atomic.store (local.get 0) (i32.const 1))
+            (loop $again (br_if $again (i32.atomic.load (local.get 1))))
+            (i32.atomic.store (local.get 0) (i32.const 0)))
+          (func (export "wasi_thread_start") (param i32 i32)
+            (call $enter (i32.const 0) (i32.const 4)))
+          (func (export "_start")
+            (drop (call $spawn (i32.const 0)))
+            (call $enter (i32.const 4) (i32.const 0))))
+        "#,
+    )
+    .unwrap();
+    let explorer = Explorer::new(&program).steps(20_000);
+    let failure = explorer.run().unwrap().failure.expect("it is found");
+    assert_eq!(*failure.kind(), FailureKind::Livelock);
+    assert!(failure.preemptions() <= FEW, "{failure}");
+    match failure.replay().run(&program).unwrap() {
+        Replayed::Same(again) => assert_eq!(again.to_string(), failure.to_string()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn threads_that_only_sleep_take_no_time() {
     let program = Program::new(
         br#"
@@ -246,6 +285,8 @@ fn found(name: &str) -> Failure {
 fn explorer(name: &str, which: &str) -> Explorer {
     let explorer = Explorer::new(program()).args(["concurrency", name, which]);
     match name {
+        // So many steps make sure that it is one.
+        "spin-forever" | "barrier" => explorer.steps(50_000),
         "output" => explorer.expect_stdout("one\ntwo\n"),
         _ => explorer,
     }

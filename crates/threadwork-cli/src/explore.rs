@@ -1,23 +1,23 @@
 //! `threadwork explore`: one program in many schedules, until one breaks it; and `threadwork
 //! replay`, which repeats that one.
 
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
-use threadwork_check::{Explorer, Failure, Program, Replay, Replayed, Report, StrategyKind};
+use threadwork_check::{Explorer, Failure, Program, Replay, Report, StrategyKind};
 
 use crate::options::{self, EnvVar};
 use crate::{exit_codes, program, report};
 
 /// Said under the options of `threadwork explore --help`.
 const HELP: &str = "\
-A program fails that traps, panics, exits with another code than 0, deadlocks, spins for ever, or
-writes something else than --expect. The schedule is reduced to the preemptions that it needs, and
-kept in a file for `threadwork replay`.
+A program fails that traps, panics, exits with another code than 0, deadlocks, does nothing but
+spin up to the last of its --steps, or writes something else than --expect. The schedule is
+reduced to the preemptions that it needs, and kept in a file for `threadwork replay`.
 
 As Cargo's runner, each test is explored by itself:
   export CARGO_TARGET_WASM32_WASIP1_THREADS_RUNNER=\"threadwork explore\"
@@ -27,7 +27,7 @@ Exit codes:
     0  no schedule that was tried fails
     1  one fails
     2  the command line of threadwork is wrong
-  125  the program cannot be explored";
+  125  the program cannot be explored, or no execution came to its end";
 
 /// Schedules that are tried unless it is said how many, or for how long.
 const SCHEDULES: u64 = 10_000;
@@ -36,6 +36,12 @@ const TIME: Duration = Duration::from_secs(30);
 /// The same for each of a program's tests.
 const TEST_SCHEDULES: u64 = 1_000;
 const TEST_TIME: Duration = Duration::from_secs(10);
+
+/// How long `replay` takes for a schedule, unless it is said how long.
+const REPLAY_TIME: &str = "30s";
+
+/// Bytes of a file that is kept as a whole: of a replay file, of input, of output.
+const LARGEST: u64 = 64 << 20;
 
 /// Ways to search, as the command line has them.
 #[derive(Clone, Copy, ValueEnum)]
@@ -76,7 +82,7 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "N", value_parser = options::parse_count)]
     schedules: Option<u32>,
 
-    /// Longest time to search: 30s unless there are --schedules, for each test 10s
+    /// Longest time to search, after which an execution that is under way is given up: 30s unless there are --schedules, for each test 10s
     #[arg(long, value_name = "DURATION", value_parser = options::parse_duration)]
     time: Option<Duration>,
 
@@ -85,7 +91,7 @@ pub(crate) struct ExploreArgs {
     strategy: Vec<Strategy>,
 
     /// Scheduling points that one execution may have before it is given up
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = parse_steps)]
     steps: u64,
 
     /// A file with what the program has to write to standard output
@@ -116,15 +122,32 @@ Exit codes:
     0  the program does not fail any more
     1  it fails
     2  the command line of threadwork is wrong
-  125  it cannot be replayed")]
+  125  it cannot be replayed, or there was not enough --time")]
 pub(crate) struct ReplayArgs {
     /// The program, if it is not where the file says
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
 
+    /// Longest time to repeat the schedule, and to search where it does not do the same any more
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = options::parse_duration,
+        default_value = REPLAY_TIME
+    )]
+    time: Duration,
+
     /// What `threadwork explore` has written
     #[arg(value_name = "FILE")]
     schedule: PathBuf,
+}
+
+fn parse_steps(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(0) => Err("an execution without steps does nothing: write at least 1".to_owned()),
+        Ok(steps) => Ok(steps),
+        Err(_) => Err("write a whole number, for example 1000000".to_owned()),
+    }
 }
 
 /// Searches, and returns the code to exit with.
@@ -133,6 +156,9 @@ pub(crate) fn explore(args: &ExploreArgs) -> anyhow::Result<i32> {
         bail!("no file given");
     };
     let file = Path::new(file);
+    if let Some(output) = &args.output {
+        check_output(output)?;
+    }
     let program = load(file)?;
     let name = file.file_stem().unwrap_or(file.as_os_str());
     let name = name.to_string_lossy().into_owned();
@@ -145,6 +171,10 @@ pub(crate) fn explore(args: &ExploreArgs) -> anyhow::Result<i32> {
     let found = explorer.run().map_err(|error| cannot(file, error))?;
     report::line(format_args!("threadwork: {}", summary(&found)));
     match &found.failure {
+        None if found.finished() == 0 => bail!(
+            "cannot explore {}: no execution came to its end, so nothing is known of how it ends",
+            file.display()
+        ),
         None => Ok(0),
         Some(failure) => {
             let output = args.output.clone();
@@ -162,10 +192,10 @@ impl ExploreArgs {
             explorer = explorer.strategies(self.strategy.iter().map(|strategy| (*strategy).into()));
         }
         if let Some(file) = &self.expect {
-            explorer = explorer.expect_stdout(read(file)?);
+            explorer = explorer.expect_stdout(read(file, "the file of --expect")?);
         }
         if let Some(file) = &self.stdin {
-            explorer = explorer.stdin(read(file)?);
+            explorer = explorer.stdin(read(file, "the file of --stdin")?);
         }
         for variable in &self.variables {
             if let Some(value) = variable.resolve()? {
@@ -228,6 +258,7 @@ fn tests(
             .cloned()
     };
     let mut failed = 0;
+    let mut unknown = 0;
     let mut count = 0;
     let is_chosen = |line: &&str| !skipped.lines().any(|skipped| skipped == *line);
     let tests = list.lines().filter(is_chosen);
@@ -241,11 +272,12 @@ fn tests(
         let explorer = args.bounded(with(rest), TEST_SCHEDULES, TEST_TIME);
         let found = explorer.run().map_err(|error| cannot(file, error))?;
         count += 1;
-        let verdict = if found.failure.is_some() {
-            "FAILED"
-        } else {
-            "ok"
+        let verdict = match &found.failure {
+            Some(_) => "FAILED",
+            None if found.finished() == 0 => "UNKNOWN",
+            None => "ok",
         };
+        unknown += u64::from(verdict == "UNKNOWN");
         report::line(format_args!(
             "test {test} ... {verdict} ({})",
             summary(&found)
@@ -262,19 +294,25 @@ fn tests(
         }
     }
     report::line(format_args!(
-        "threadwork: {count} tests explored, {failed} failed"
+        "threadwork: {} explored, {failed} failed",
+        counted(count, "test")
     ));
-    Ok(if failed > 0 {
-        exit_codes::SCHEDULE_FAILS
-    } else {
-        0
-    })
+    match failed {
+        0 if unknown > 0 => bail!(
+            "cannot explore {} of {}: no execution came to its end",
+            counted(unknown, "test"),
+            file.display()
+        ),
+        0 => Ok(0),
+        _ => Ok(exit_codes::SCHEDULE_FAILS),
+    }
 }
 
 /// Repeats a schedule, and returns the code to exit with.
 pub(crate) fn replay(args: &ReplayArgs) -> anyhow::Result<i32> {
     let name = args.schedule.display();
-    let text = String::from_utf8_lossy(&read(&args.schedule)?).into_owned();
+    let text = read(&args.schedule, "the replay file")?;
+    let text = String::from_utf8_lossy(&text).into_owned();
     let replay: Replay = text
         .parse()
         .map_err(|error| report::explain(format_args!("cannot replay {name}"), error))?;
@@ -282,49 +320,84 @@ pub(crate) fn replay(args: &ReplayArgs) -> anyhow::Result<i32> {
     let Some(file) = program.or_else(|| replay.program().map(PathBuf::from)) else {
         bail!("{name} does not say where the program is: add --program FILE");
     };
+    if args.program.is_none() && !file.exists() {
+        bail!(
+            "the program of {name} is not at {} any more: say where it is with --program FILE",
+            file.display()
+        );
+    }
     let program = load(&file)?;
-    let replayed = replay.run(&program).map_err(|error| cannot(&file, error))?;
-    let failure = match &replayed {
-        Replayed::Same(failure) => {
-            report::line("threadwork: the same failure, bit for bit");
-            Some(failure)
-        }
-        Replayed::Searched {
-            is_same_module,
-            failure,
-        } => {
-            let why = match is_same_module {
-                true => "the schedule leads elsewhere than when it was recorded",
-                false => "the program is not the one that was recorded",
-            };
-            let what = match failure {
-                Some(_) => "fails",
-                None => "does not fail",
-            };
-            report::line(format_args!(
-                "threadwork: {why}: searched again from its seed, up to schedule {}, and it {what}",
-                replay.schedule()
-            ));
-            failure.as_ref()
-        }
-        _ => None,
+    let failed = |error| cannot(&file, error);
+    let begun = Instant::now();
+    if let Some(failure) = replay.repeat(&program, args.time).map_err(failed)? {
+        report::line("threadwork: the same failure, bit for bit");
+        report::line(failure);
+        return Ok(exit_codes::SCHEDULE_FAILS);
+    }
+    let why = match replay.is_of(&program) {
+        true => "the schedule leads elsewhere than when it was recorded",
+        false => "the program is not the one that was recorded",
     };
-    Ok(match failure {
+    report::line(format_args!(
+        "threadwork: {why}: searching again from its seed, up to schedule {}, for {:?} at most",
+        replay.schedule(),
+        args.time
+    ));
+    let left = args.time.saturating_sub(begun.elapsed());
+    let found = replay.search(&program, left).map_err(failed)?;
+    report::line(format_args!("threadwork: {}", summary(&found)));
+    match &found.failure {
         Some(failure) => {
             report::line(failure);
-            exit_codes::SCHEDULE_FAILS
+            Ok(exit_codes::SCHEDULE_FAILS)
         }
-        None => 0,
-    })
+        None if found.schedules <= replay.schedule() && !found.is_complete => bail!(
+            "cannot replay {name}: not all of those schedules were tried, and none of the others \
+             failed: --time gives it longer"
+        ),
+        None if found.finished() == 0 => bail!("cannot replay {name}: it did not come to an end"),
+        None => {
+            report::line("threadwork: it does not fail any more");
+            Ok(0)
+        }
+    }
 }
 
 fn load(file: &Path) -> anyhow::Result<Program> {
     Program::new(&program::read(file)?).map_err(|error| cannot(file, error))
 }
 
-fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    fs::read(file)
-        .map_err(|error| report::explain(format_args!("cannot read {}", file.display()), error))
+/// Reads a file; `what` says which one it is.
+fn read(file: &Path, what: &str) -> anyhow::Result<Vec<u8>> {
+    let name = file.display();
+    if file.is_dir() {
+        bail!("{what}, {name}, is a directory");
+    }
+    let mut bytes = Vec::new();
+    // A device may have no end.
+    File::open(file)
+        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
+        .map_err(|error| report::explain(format_args!("cannot read {what}, {name}"), error))?;
+    if bytes.len() as u64 > LARGEST {
+        bail!("{what}, {name}, has more than {} MiB", LARGEST >> 20);
+    }
+    Ok(bytes)
+}
+
+/// Refuses a file that cannot be written for want of a folder, before a search begins.
+fn check_output(file: &Path) -> anyhow::Result<()> {
+    let name = file.display();
+    if file.is_dir() {
+        bail!("the file of --output, {name}, is a directory");
+    }
+    let folder = file.parent().filter(|folder| *folder != Path::new(""));
+    match folder.filter(|folder| !folder.is_dir()) {
+        Some(folder) => bail!(
+            "the folder of --output, {}, does not exist: make it first",
+            folder.display()
+        ),
+        None => Ok(()),
+    }
 }
 
 fn cannot(file: &Path, error: threadwork_check::Error) -> anyhow::Error {
@@ -354,19 +427,36 @@ fn tell(failure: &Failure, file: &Path, output: &Path) -> anyhow::Result<()> {
 fn summary(report: &Report) -> String {
     let seconds = report.time.as_secs_f64();
     let mut text = format!(
-        "{} schedules, {} steps, {seconds:.1} s",
-        report.schedules, report.steps
+        "{}, {}, {seconds:.1} s",
+        counted(report.schedules, "schedule"),
+        counted(report.steps, "step")
     );
     if report.is_complete {
         text += ", and there are no others";
     } else if let Some(bound) = report.bound {
-        text += &format!(", among them all with at most {bound} preemptions");
+        let most = counted(bound.into(), "preemption");
+        text += &format!(", among them all with at most {most}");
     }
     if report.unfinished > 0 {
         text += &format!(
-            "; {} had too many steps and were given up (--steps)",
+            "; given up: {} with too many steps, perhaps a livelock (--steps)",
             report.unfinished
         );
     }
+    if report.stuck > 0 {
+        text += &format!(
+            "; given up: {} that computed for 10 s without a scheduling point, perhaps without end",
+            report.stuck
+        );
+    }
+    if report.is_cut {
+        text += "; the last one was cut short (--time)";
+    }
     text
+}
+
+/// So many of them.
+fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
