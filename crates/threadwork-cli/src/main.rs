@@ -141,10 +141,17 @@ fn on_a_thread(command: impl FnOnce() -> i32 + Send + 'static) -> i32 {
     }
 }
 
+/// The command line, whose commands show the options that hold for them.
+fn line() -> clap::Command {
+    let line = Cli::command().mut_subcommand("race", race::describe);
+    line.mut_subcommand("profile", |command| {
+        run::hide(command, &["host", "invoke", "workers"])
+    })
+}
+
 /// Reads the command line, does what it says, and returns the exit code.
 fn command(prepared: anyhow::Result<()>) -> i32 {
-    let line = Cli::command().mut_subcommand("race", race::describe);
-    let parsed = line.try_get_matches();
+    let parsed = line().try_get_matches();
     let cli = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = cli.unwrap_or_else(|error| refuse(&error));
     let outcome = prepared.and_then(|()| match &cli.command {
@@ -160,7 +167,7 @@ fn command(prepared: anyhow::Result<()>) -> i32 {
         Command::Bundle(args) => bundle::bundle(args),
         Command::Selftest(args) => selftest::selftest(args, cli.verbose),
         #[cfg(feature = "manual")]
-        Command::Manual(args) => manual::manual(args, <Cli as clap::CommandFactory>::command()),
+        Command::Manual(args) => manual::manual(args, line()),
         Command::CompileChild => Ok(engine::compile()),
     });
     outcome.unwrap_or_else(|error| {
@@ -187,6 +194,6 @@ mod tests {
 
     #[test]
     fn command_line_is_well_formed() {
-        Cli::command().debug_assert();
+        line().debug_assert();
     }
 }

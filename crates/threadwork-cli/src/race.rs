@@ -2,7 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
@@ -31,9 +33,21 @@ pub(crate) struct RaceArgs {
     run: RunArgs,
 }
 
+/// Options of `run` that do not hold.
+const REFUSED: [&str; 6] = [
+    "host",
+    "invoke",
+    "workers",
+    "allow_precompiled",
+    "profile",
+    "perf_map",
+];
+/// Bytes of a file of suppressions that are read.
+const MOST_SUPPRESSIONS: u64 = 16 << 20;
+
 /// The help of the command is its own, and not that of `run`, whose options it has.
 pub(crate) fn describe(command: clap::Command) -> clap::Command {
-    command
+    run::hide(command, &REFUSED)
         .override_usage("threadwork race [OPTIONS] <FILE> [ARGS]...")
         .after_help(HELP)
 }
@@ -65,17 +79,34 @@ pub(crate) fn race(args: &RaceArgs) -> anyhow::Result<i32> {
 fn suppressions(args: &RaceArgs) -> anyhow::Result<Suppressions> {
     let mut suppressions = Suppressions::default();
     for path in &args.suppressions {
-        let file = path.display();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| report::explain(format_args!("cannot read {file}"), error))?;
+        let option = format!("--suppressions {}", path.display());
+        let text = read(path).map_err(|error| report::explain(&option, error))?;
         let added = suppressions.add(&text);
-        added.map_err(|error| report::explain(format_args!("--suppressions {file}"), error))?;
+        added.map_err(|error| report::explain(&option, error))?;
     }
     Ok(suppressions)
 }
 
+/// A file of suppressions, which may be a device without an end.
+fn read(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    let mut file = File::open(path)?.take(MOST_SUPPRESSIONS + 1);
+    file.read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_SUPPRESSIONS {
+        return Err(io::Error::other("it is larger than 16 MiB"));
+    }
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is no text"))
+}
+
 /// Prints what was found; returns how much that was.
 fn tell(race: &Race, suppressions: &Suppressions) -> usize {
+    // What follows is read in its light.
+    if !race.has_names() {
+        report::tell(
+            "the module has no names of functions, so what the C library does for itself may be \
+             reported, and uses after free are not found: build without stripping symbols",
+        );
+    }
     let (mut shown, mut suppressed) = (HashSet::new(), 0);
     for found in race.reports() {
         if suppressions.suppress(&found) {
@@ -92,12 +123,6 @@ fn tell(race: &Race, suppressions: &Suppressions) -> usize {
         0 => {}
         1 => report::tell(format_args!("1 report{hidden}")),
         count => report::tell(format_args!("{count} reports{hidden}")),
-    }
-    if !race.has_names() {
-        report::tell(
-            "the module has no names of functions, so what the C library does for itself may be \
-             reported, and uses after free are not found: build without stripping symbols",
-        );
     }
     shown.len()
 }

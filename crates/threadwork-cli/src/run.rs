@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::{Args, ValueEnum};
+use clap::{Args, Command, ValueEnum};
 use threadwork_engine::{Engine, Error, Limits, Module, Output, ProcessBuilder, Stdin};
 
 use crate::options::{self, DirMapping, EnvVar};
@@ -133,6 +133,12 @@ pub(crate) struct RunArgs {
     /// The program, .wasm or .wat, and its arguments: all that follows is its own
     #[arg(value_names = ["FILE", "ARGS"], required = true, trailing_var_arg = true)]
     command: Vec<String>,
+}
+
+/// Options of `run` that another command refuses are not in its help.
+pub(crate) fn hide(command: Command, options: &[&str]) -> Command {
+    let hide = |command: Command, option: &&str| command.mut_arg(*option, |arg| arg.hide(true));
+    options.iter().fold(command, hide)
 }
 
 /// The program's process, with everything but its arguments.

@@ -1,4 +1,4 @@
-//! What a thread's operations mean: for its clock, for the words it synchronizes by, for the
+//! What a thread's operations mean: for its clock, for the bytes it synchronizes by, for the
 //! bytes it reaches.
 //!
 //! This is FastTrack: an access is remembered by its thread's slot and epoch, and meets a later
@@ -6,16 +6,17 @@
 //!
 //! | operation | before it | after it |
 //! |---|---|---|
-//! | atomic store | | the word's clock becomes the thread's; a new epoch |
-//! | atomic load, failed exchange | | the thread's clock joins the word's |
+//! | atomic store | | the bytes' clocks become the thread's; a new epoch |
+//! | atomic load, failed exchange | | the thread's clock joins the bytes' |
 //! | other atomic | | both join; a new epoch |
 //! | notify | the queue's clock joins the thread's; a new epoch | |
+//! | wait | as an atomic load, which it is, too | |
 //! | wait that was woken | | the thread's clock joins the queue's |
 //! | wait that found another value | | as an atomic load |
 //! | spawn | a copy of the clock for the thread; a new epoch | |
 //!
 //! A function of [`Class::Runtime`] synchronizes by plain accesses, too: its loads are atomic
-//! loads, and its stores join the word's clock, without any being remembered as an access.
+//! loads, and its stores join the bytes' clocks, without any being remembered as an access.
 //!
 //! Invariant: a thread's own entry of its clock is its epoch, at least 1.
 
@@ -29,7 +30,7 @@ use crate::clock::Clock;
 use crate::lock;
 use crate::report::{self, Act, Event, Report, ReportKind, Started};
 use crate::shadow::{Access, Kind, Shadow};
-use crate::sync::{Held, Words};
+use crate::sync::{Bytes, Held, Words};
 
 /// Reports that are kept.
 const MOST_REPORTS: usize = 1000;
@@ -41,8 +42,6 @@ const MOST_OF_SITE: usize = 32;
 const KNOWN: usize = 1 << 10;
 /// Accesses that a thread knows to be remembered.
 const RECENT: usize = 1 << 10;
-/// The bit of a word's name that makes it that of the queue of its waiters.
-const QUEUE: u64 = 1 << 63;
 /// More slots than there can be threads at one time.
 const MOST_SLOTS: usize = u16::MAX as usize;
 
@@ -251,12 +250,13 @@ impl Detector {
             .map_or(0, |start| start.id)
     }
 
-    /// A plain access.
+    /// A plain access, or what a wait reads. A long one is given up if the process ends.
     pub(crate) fn access(
         &self,
         thread: &mut Thread,
         (number, address, length): (u32, u64, Option<u64>),
         context: u32,
+        is_ending: &impl Fn() -> bool,
         stack: &impl Fn() -> Backtrace,
     ) {
         let Some(site) = self.site(number) else {
@@ -265,10 +265,20 @@ impl Detector {
         if thread.depth > 0 || length == Some(0) {
             return;
         }
+        if site.kind == SiteKind::Wait {
+            let width = site.width.into();
+            // One on an odd address is about to trap.
+            if site.class == Class::Ordinary && address.is_multiple_of(width) {
+                self.acquire(thread, address, site.width);
+                let place = (number, address, width);
+                self.note(thread, place, Kind::AtomicRead, context, is_ending, stack);
+            }
+            return;
+        }
         let writes = site.kind.writes();
         if site.class == Class::Runtime {
             if length.is_none() {
-                self.volatile(thread, address, writes);
+                self.volatile(thread, address, site.width, writes);
             }
             return;
         }
@@ -293,15 +303,24 @@ impl Detector {
             }
         }
         let length = length.unwrap_or(u64::from(site.width));
-        self.note(thread, (number, address, length), kind, context, stack);
+        let place = (number, address, length);
+        self.note(thread, place, kind, context, is_ending, stack);
     }
 
-    fn volatile(&self, thread: &mut Thread, address: u64, writes: bool) {
+    fn volatile(&self, thread: &mut Thread, address: u64, width: u8, writes: bool) {
         if writes {
-            self.words.update(address, |word| word.join(&thread.clock));
+            for bytes in Bytes::of(address, width) {
+                self.words.join(bytes, &thread.clock);
+            }
             thread.next_epoch();
         } else {
-            self.words.read(address, |word| thread.clock.join(word));
+            self.acquire(thread, address, width);
+        }
+    }
+
+    fn acquire(&self, thread: &mut Thread, address: u64, width: u8) {
+        for bytes in Bytes::of(address, width) {
+            self.words.read(bytes, &mut thread.clock);
         }
     }
 
@@ -312,6 +331,7 @@ impl Detector {
         (site, address, length): (u32, u64, u64),
         kind: Kind,
         context: u32,
+        is_ending: &impl Fn() -> bool,
         stack: &impl Fn() -> Backtrace,
     ) {
         let name = self.stack(thread, site, context, stack);
@@ -320,9 +340,10 @@ impl Detector {
         let clock = &thread.clock;
         let mut met = None;
         let mut note = |at: u64, old| met = met.or(Some((at.max(address), old)));
+        let range = (address, length);
         match kind {
-            Kind::Free => self.shadow.free(address, length, new, clock, &mut note),
-            _ => self.shadow.access(address, length, new, clock, &mut note),
+            Kind::Free => self.shadow.free(range, new, clock, is_ending, &mut note),
+            _ => self.shadow.access(range, new, clock, is_ending, &mut note),
         }
         if let Some((at, old)) = met {
             let what = match old.kind() {
@@ -421,8 +442,7 @@ impl Detector {
         };
         match site.kind {
             SiteKind::Notify => {
-                let queue = address | QUEUE;
-                self.words.update(queue, |word| word.join(&thread.clock));
+                self.words.join(Bytes::queue(address), &thread.clock);
                 thread.next_epoch();
             }
             SiteKind::Spawn => {
@@ -457,27 +477,20 @@ impl Detector {
             return;
         };
         match site.kind {
-            SiteKind::Wait => {
-                let word = match value {
-                    0 => address | QUEUE,
-                    _ => address,
-                };
-                self.words.read(word, |word| thread.clock.join(word));
-            }
+            SiteKind::Wait => match value {
+                0 => self.words.read(Bytes::queue(address), &mut thread.clock),
+                _ => self.acquire(thread, address, site.width),
+            },
             SiteKind::Spawn if value as u32 as i32 <= 0 => {
                 lock(&self.pending).remove(&address);
             }
             kind if kind.is_atomic() && thread.depth == 0 => {
-                match (kind, wrote) {
-                    (SiteKind::AtomicStore, _) => {
-                        self.words
-                            .update(address, |word| word.copy_from(&thread.clock));
+                for bytes in Bytes::of(address, site.width) {
+                    match (kind, wrote) {
+                        (SiteKind::AtomicStore, _) => self.words.store(bytes, &thread.clock),
+                        (_, false) => self.words.read(bytes, &mut thread.clock),
+                        (_, true) => self.words.exchange(bytes, &mut thread.clock),
                     }
-                    (_, false) => self.words.read(address, |word| thread.clock.join(word)),
-                    (_, true) => self.words.update(address, |word| {
-                        thread.clock.join(word);
-                        word.copy_from(&thread.clock);
-                    }),
                 }
                 if site.class == Class::Ordinary {
                     let kind = match wrote {
@@ -485,7 +498,7 @@ impl Detector {
                         false => Kind::AtomicRead,
                     };
                     let place = (number, address, u64::from(site.width));
-                    self.note(thread, place, kind, context, stack);
+                    self.note(thread, place, kind, context, &|| false, stack);
                 }
                 // Not before it is noted: whoever comes next may free the word.
                 if let Some(held) = thread.held.take() {
@@ -505,6 +518,7 @@ impl Detector {
         thread: &mut Thread,
         (site, old): (u32, u64),
         context: u32,
+        is_ending: &impl Fn() -> bool,
         stack: &impl Fn() -> Backtrace,
     ) {
         thread.depth += 1;
@@ -524,7 +538,7 @@ impl Detector {
             Some(block) => {
                 thread.moving = Some((old, block));
                 let place = (site, old, block.length);
-                self.note(thread, place, Kind::Free, context, stack);
+                self.note(thread, place, Kind::Free, context, is_ending, stack);
             }
             // What was allocated before anybody looked is not known.
             None => {

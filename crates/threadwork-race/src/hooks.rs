@@ -128,8 +128,9 @@ impl Race {
                 "access",
                 move |caller: Call<'_>, site: i32, address: i64, context: i32| {
                     let place = (site as u32, address as u64, None);
+                    let is_ending = || caller.data().is_ending();
                     hook.with(&caller, |detector, thread, stack| {
-                        detector.access(thread, place, context as u32, &stack);
+                        detector.access(thread, place, context as u32, &is_ending, &stack);
                     });
                 },
             )?;
@@ -139,8 +140,9 @@ impl Race {
                 "range",
                 move |caller: Call<'_>, site: i32, address: i64, length: i64, context: i32| {
                     let place = (site as u32, address as u64, Some(length as u64));
+                    let is_ending = || caller.data().is_ending();
                     hook.with(&caller, |detector, thread, stack| {
-                        detector.access(thread, place, context as u32, &stack);
+                        detector.access(thread, place, context as u32, &is_ending, &stack);
                     });
                 },
             )?;
@@ -179,8 +181,9 @@ impl Race {
                 "alloc_begin",
                 move |caller: Call<'_>, site: i32, old: i64, context: i32| {
                     let place = (site as u32, old as u64);
+                    let is_ending = || caller.data().is_ending();
                     hook.with(&caller, |detector, thread, stack| {
-                        detector.alloc_begin(thread, place, context as u32, &stack);
+                        detector.alloc_begin(thread, place, context as u32, &is_ending, &stack);
                     });
                 },
             )?;

@@ -49,7 +49,7 @@
 //! |---|---|
 //! | `clock` | vector clocks |
 //! | `shadow` | what is remembered of each byte |
-//! | `sync` | what each atomic word says happened before |
+//! | `sync` | what the bytes by which threads synchronize say happened before |
 //! | `blocks` | what the allocator has given and taken |
 //! | `detector` | what a thread's operations mean for all of these |
 //! | `report` | what was found, in words |

@@ -225,19 +225,19 @@ impl Shadow {
     }
 
     /// Notes an access to `length` bytes; `met` is told what it must not meet, and the address
-    /// of the granule.
+    /// of the granule. It stops at the end of a page if the process ends.
     pub(crate) fn access(
         &self,
-        address: u64,
-        length: u64,
+        (address, length): (u64, u64),
         new: Access,
         clock: &Clock,
+        is_ending: impl Fn() -> bool,
         mut met: impl FnMut(u64, Access),
     ) {
         self.each(
-            address,
-            length,
-            |_| true,
+            (address, length),
+            true,
+            is_ending,
             |page, granule, mask, at| {
                 let new = Access { mask, ..new };
                 if let Some(old) = page.access(granule, new, clock) {
@@ -250,9 +250,9 @@ impl Shadow {
     /// Forgets what is known of `length` bytes.
     pub(crate) fn clear(&self, address: u64, length: u64) {
         self.each(
-            address,
-            length,
-            |_| false,
+            (address, length),
+            false,
+            || false,
             |page, granule, mask, _| {
                 page.clear(granule, mask);
             },
@@ -262,17 +262,17 @@ impl Shadow {
     /// Notes that `length` bytes were freed. Of a large block, only where it was ever used.
     pub(crate) fn free(
         &self,
-        address: u64,
-        length: u64,
+        (address, length): (u64, u64),
         new: Access,
         clock: &Clock,
+        is_ending: impl Fn() -> bool,
         mut met: impl FnMut(u64, Access),
     ) {
         const LARGE: u64 = 1 << 16;
         self.each(
-            address,
-            length,
-            |_| length <= LARGE,
+            (address, length),
+            length <= LARGE,
+            is_ending,
             |page, granule, mask, at| {
                 let new = Access { mask, ..new };
                 if let Some(old) = page.access(granule, new, clock) {
@@ -283,19 +283,19 @@ impl Shadow {
     }
 
     /// Calls `then` for each granule of some bytes, with the bytes of it, in pages that there are
-    /// or that `make` wants.
+    /// or, with `make`, in all, until `is_ending`.
     fn each(
         &self,
-        address: u64,
-        length: u64,
-        make: impl Fn(u64) -> bool,
+        (address, length): (u64, u64),
+        make: bool,
+        is_ending: impl Fn() -> bool,
         mut then: impl FnMut(&mut Page, usize, u8, u64),
     ) {
         let end = address.saturating_add(length).min(1 << 32);
         let mut at = address;
         while at < end {
             let page_end = end.min((at / PAGE + 1) * PAGE);
-            if let Some(page) = self.page(at, make(at)) {
+            if let Some(page) = self.page(at, make) {
                 let mut page = lock(page);
                 while at < page_end {
                     let next = page_end.min((at / GRANULE + 1) * GRANULE);
@@ -306,6 +306,9 @@ impl Shadow {
                 }
             }
             at = page_end;
+            if at < end && is_ending() {
+                return;
+            }
         }
     }
 }
@@ -332,9 +335,15 @@ mod tests {
         for &(slot, kind, address, length) in accesses {
             let clock = &clocks[usize::from(slot)];
             let new = Access::new(kind, slot, clock.at(slot), 0, 0);
-            shadow.access(address, length, new, clock, |at, old| {
-                found.push((at, old.kind()));
-            });
+            shadow.access(
+                (address, length),
+                new,
+                clock,
+                || false,
+                |at, old| {
+                    found.push((at, old.kind()));
+                },
+            );
         }
         found
     }
@@ -394,6 +403,19 @@ mod tests {
     }
 
     #[test]
+    fn a_long_access_is_given_up_when_the_process_ends() {
+        let shadow = Shadow::new();
+        let clocks = clocks();
+        let new = Access::new(Kind::Write, 0, 1, 0, 0);
+        let asked = std::cell::Cell::new(0);
+        let is_ending = || asked.replace(asked.get() + 1) == 1;
+        let all = (PAGE - 8, 1 << 31);
+        shadow.access(all, new, &clocks[0], is_ending, |_, _| {});
+        let later = [(1, Kind::Read, PAGE, 8), (1, Kind::Read, PAGE * 2, 8)];
+        assert_eq!(races(&shadow, &clocks, &later), [(PAGE, Kind::Write)]);
+    }
+
+    #[test]
     fn many_readers_are_remembered() {
         let shadow = Shadow::new();
         let mut clock = Clock::default();
@@ -401,14 +423,14 @@ mod tests {
             let mut own = Clock::default();
             own.raise(slot, 1);
             let new = Access::new(Kind::Read, slot, 1, u32::from(slot), 0);
-            shadow.access(8, 8, new, &own, |_, _| panic!("reads race"));
+            shadow.access((8, 8), new, &own, || false, |_, _| panic!("reads race"));
             if slot != 17 {
                 clock.raise(slot, 1);
             }
         }
         let mut met = Vec::new();
         let new = Access::new(Kind::Write, 50, 1, 0, 0);
-        shadow.access(8, 8, new, &clock, |_, old| met.push(old.slot));
+        shadow.access((8, 8), new, &clock, || false, |_, old| met.push(old.slot));
         assert_eq!(met, [17]);
     }
 

@@ -79,6 +79,9 @@ pub(crate) fn run_for_tool(
              out --host, --invoke and --allow-precompiled"
         );
     }
+    if args.profile.is_some() || args.perf_map {
+        bail!("{tool} makes no profiles: leave out --profile and --perf-map");
+    }
     let interrupt = signals::Interrupt::new()?;
     let (file, guest_args) = args.program()?;
     let builder = watch(prepare_with(args, file, load)?.args(guest_args));

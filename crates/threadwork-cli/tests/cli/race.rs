@@ -83,24 +83,87 @@ fn bad_input_gets_one_line() {
     let bad = race(&["--suppressions", list.to_str().unwrap()], &program);
     one_line(bad, &["bad.txt", "line 2", "nothing", "race:"]);
     let missing = race(&["--suppressions", "no-such.txt"], &program);
-    one_line(missing, &["no-such.txt", "No such file"]);
+    one_line(missing, &["--suppressions no-such.txt", "No such file"]);
+    let endless = race(&["--suppressions", "/dev/zero"], &program);
+    one_line(endless, &["--suppressions /dev/zero", "16 MiB"]);
+    let binary = file(folder.path(), "binary", [0xff, 0xfe, 0]);
+    let binary = race(&["--suppressions", binary.to_str().unwrap()], &program);
+    one_line(binary, &["--suppressions", "no text"]);
     one_line(race(&["--invoke", "f"], &program), &["--invoke"]);
+    one_line(race(&["--perf-map"], &program), &["--perf-map"]);
+    let profile = folder.path().join("profile");
+    let options = ["--profile", profile.to_str().unwrap()];
+    one_line(race(&options, &program), &["--profile"]);
+    assert!(!profile.exists());
     one_line(race(&[], &"no-such.wasm".into()), &["no-such.wasm"]);
 }
 
 #[test]
-fn a_module_without_names_is_told_so() {
+fn help_has_only_what_holds() {
+    for (name, refused, holds) in [
+        (
+            "race",
+            &[
+                "--host <",
+                "--invoke",
+                "--workers",
+                "--allow-precompiled",
+                "--profile",
+                "--perf-map",
+            ][..],
+            "--suppressions",
+        ),
+        (
+            "profile",
+            &["--host <", "--invoke", "--workers"],
+            "--profile",
+        ),
+        ("run", &[], "--invoke"),
+    ] {
+        let help = finish(threadwork().args([name, "--help"])).expect_code(0);
+        let help = help.stdout;
+        assert!(help.contains(holds), "{help}");
+        for option in refused {
+            assert!(!help.contains(option), "{option}: {help}");
+        }
+    }
+}
+
+#[test]
+fn memory_that_was_refused_is_not_looked_at() {
     let folder = temporary_folder();
-    let text = counting(true)
-        .replace("call $count", "call 2")
+    // It may not grow, and then there are no such bytes.
+    let grow = r#"(module
+        (memory (export "memory") 1 65536 shared)
+        (func (export "_start")
+          (drop (memory.grow (i32.const 65535)))
+          (memory.fill (i32.const 0) (i32.const 7) (i32.const 0xfffffff0))))"#;
+    let grow = file(folder.path(), "grow.wat", grow);
+    race(&["--max-memory", "64M"], &grow)
+        .expect_code(137)
+        .expect_stderr(&["the limit of 67108864 bytes of memory was reached"]);
+}
+
+#[test]
+fn a_module_without_names_is_told_so_before_its_reports() {
+    let folder = temporary_folder();
+    let text = nameless(counting(true));
+    let program = file(folder.path(), "nameless.wat", text);
+    race(&[], &program)
+        .expect_code(7)
+        .expect_stderr(&["no names", "without stripping"]);
+    let program = file(folder.path(), "racy.wat", nameless(counting(false)));
+    let outcome = race(&[], &program).expect_code(119);
+    let first = outcome.stderr.lines().next().unwrap();
+    assert!(first.contains("no names"), "{outcome:?}");
+}
+
+fn nameless(text: String) -> String {
+    text.replace("call $count", "call 2")
         .replace("(func $count", "(func")
         .replace("(func $main", "(func")
         .replace("(call $spawn", "(call 0")
         .replace("(call $exit", "(call 1")
         .replace("(func $spawn", "(func")
-        .replace("(func $exit", "(func");
-    let program = file(folder.path(), "nameless.wat", text);
-    race(&[], &program)
-        .expect_code(7)
-        .expect_stderr(&["no names", "without stripping"]);
+        .replace("(func $exit", "(func")
 }

@@ -12,7 +12,7 @@ use wasmparser::{FunctionBody, Operator};
 
 use super::{
     Class, Instrument, Site, SiteKind,
-    module::{Function, Hook, Info, Renumber},
+    module::{Buffers, Function, Hook, Info, Renumber},
     operators::{Reach, reach},
 };
 use crate::{RewriteError, limits};
@@ -324,27 +324,30 @@ impl<'a> Writer<'a> {
                     length,
                 ];
                 let locals = self.take(&types);
+                self.finish(at, operator, &locals)?;
                 if let [to, from, length_local] = locals[..] {
                     let length = (length_local, length);
                     self.range(at, SiteKind::RangeRead, src_mem, from, length);
                     self.range(at, SiteKind::RangeWrite, dst_mem, to, length);
                 }
-                self.finish(at, operator, &locals)
+                Ok(true)
             }
             Operator::MemoryFill { mem } if self.accesses() && self.is_shared(mem) => {
                 let ty = self.info.address(mem);
                 let locals = self.take(&[ty, ValType::I32, ty]);
+                self.finish(at, operator, &locals)?;
                 if let [to, _, length] = locals[..] {
                     self.range(at, SiteKind::RangeWrite, mem, to, (length, ty));
                 }
-                self.finish(at, operator, &locals)
+                Ok(true)
             }
             Operator::MemoryInit { mem, .. } if self.accesses() && self.is_shared(mem) => {
                 let locals = self.take(&[self.info.address(mem), ValType::I32, ValType::I32]);
+                self.finish(at, operator, &locals)?;
                 if let [to, _, length] = locals[..] {
                     self.range(at, SiteKind::RangeWrite, mem, to, (length, ValType::I32));
                 }
-                self.finish(at, operator, &locals)
+                Ok(true)
             }
             _ => Ok(false),
         }
@@ -369,6 +372,7 @@ impl<'a> Writer<'a> {
         Ok(true)
     }
 
+    /// Reports bytes that an operator has reached: if they are not there, it has trapped.
     fn range(
         &mut self,
         at: usize,
@@ -380,6 +384,7 @@ impl<'a> Writer<'a> {
         if !self.is_shared(memory) {
             return;
         }
+        self.marks.push(self.mark(at, true));
         let site = self.site(at, kind, 0, memory);
         self.put(&site);
         self.address(address, self.info.is_64(memory), 0);
@@ -414,6 +419,9 @@ impl<'a> Writer<'a> {
         if is_plain && !is_late {
             self.access(&site, place, memory64, offset);
         } else if !is_plain {
+            if reach.kind == SiteKind::Wait && self.accesses() {
+                self.access(&site, place, memory64, offset);
+            }
             self.put(&site);
             self.address(place, memory64, offset);
             self.point(&site, |this| this.address(place, memory64, offset));
@@ -537,34 +545,28 @@ impl<'a> Writer<'a> {
         if buffers.is_none() && !point {
             return Ok(false);
         }
-        let mut locals = Vec::new();
-        if let Some(direction) = buffers {
-            // Descriptor, vectors, their number, and whatever else.
-            let types = self.info.imported_types.get(function as usize).cloned();
-            locals = self.take(&types.unwrap_or_default());
-            if let [_, vectors, count, ..] = locals[..] {
-                let site = self.site(at, direction, 0, 0);
-                if let Some(site) = self.sites.last_mut() {
-                    site.class = Class::Ordinary;
-                }
-                self.put(&site);
-                self.give(&[vectors, count]);
-                self.context();
-                self.hook(Hook::Vectors);
-            }
-        }
-        if point {
+        // Descriptor, vectors, their number, and whatever else.
+        let types = match buffers {
+            Some(_) => self.info.imported_types.get(function as usize).cloned(),
+            None => None,
+        };
+        let types = types.unwrap_or_default();
+        let locals = self.take(&types);
+        let point = point.then(|| {
             let site = self.site(at, SiteKind::HostCall, 0, 0);
             self.put(&site);
             self.put(&Instruction::I64Const(0));
             self.point(&site, |this| this.put(&Instruction::I64Const(0)));
-        }
+            site
+        });
         self.finish(at, operator, &locals)?;
-        if point && self.choice.results {
+        if let Some(buffers) = buffers {
+            self.buffers(at, &buffers, &types, &locals);
+        }
+        if let Some(site) = point.filter(|_| self.choice.results) {
             self.marks.push(self.mark(at, true));
-            let site = self.sites.len().saturating_sub(1) as u32;
             for instruction in [
-                Instruction::I32Const(site.cast_signed()),
+                site,
                 Instruction::I64Const(0),
                 Instruction::I32Const(0),
                 Instruction::I64Const(0),
@@ -575,5 +577,27 @@ impl<'a> Writer<'a> {
             self.hook(Hook::Done);
         }
         Ok(true)
+    }
+
+    /// Reports what a call that WASI has answered with no error has read or written: as many
+    /// bytes as it says.
+    fn buffers(&mut self, at: usize, buffers: &Buffers, types: &[ValType], locals: &[u32]) {
+        let (&[_, vectors, count, ..], Some(&done)) = (locals, locals.get(buffers.done)) else {
+            return;
+        };
+        self.marks.push(self.mark(at, true));
+        let result = self.result(ValType::I32, types);
+        self.put(&Instruction::LocalGet(result));
+        self.put(&Instruction::I32Eqz);
+        self.put(&Instruction::If(BlockType::Empty));
+        let site = self.site(at, buffers.kind, 0, 0);
+        if let Some(site) = self.sites.last_mut() {
+            site.class = Class::Ordinary;
+        }
+        self.put(&site);
+        self.give(&[vectors, count, done]);
+        self.context();
+        self.hook(Hook::Vectors);
+        self.put(&Instruction::End);
     }
 }

@@ -16,8 +16,8 @@
 //! | `point` | site i32, address i64 | before an operator on which threads meet; returns i32 with [`Instrument::yielding`] |
 //! | `switch` | site i32, address i64 | if `point` has returned anything but 0, before the operator |
 //! | `done` | site i32, address i64, wrote i32, value i64, context i32 | after an operator that had a point; `value` is its result, without a sign, or 0; `wrote` is 0 for loads and failed exchanges |
-//! | `access` | site i32, address i64, context i32 | before a plain access; after a load of a [`Class::Runtime`] function |
-//! | `range` | site i32, address i64, length i64, context i32 | before an access to many bytes |
+//! | `access` | site i32, address i64, context i32 | before a plain access, and before the point of a wait; after a load of a [`Class::Runtime`] function |
+//! | `range` | site i32, address i64, length i64, context i32 | after an access to many bytes, so that one that traps has none |
 //! | `alloc_begin` | site i32, old i64, context i32 | before an allocator's function; `old` is the block that it takes, or 0 |
 //! | `alloc_end` | site i32, new i64, length i64, context i32 | after it; `new` is the block that it gives, or 0 |
 //! | `thread_start` | id i32, argument i32 | when `wasi_thread_start` begins |
@@ -67,7 +67,8 @@ pub struct Instrument {
     /// Points for atomics, fences, and growing in functions of [`Class::Runtime`] and
     /// [`Class::Threads`], too; those for the others are there anyway.
     pub runtime: bool,
-    /// `access` and `range` for plain accesses, and for the buffers of WASI's reads and writes.
+    /// `access` and `range` for plain accesses, for what WASI's reads and writes have done to their
+    /// buffers, and, with `waits`, for the words of waits.
     pub accesses: bool,
     /// `alloc_begin` and `alloc_end` around the allocator's functions.
     pub allocations: bool,

@@ -79,7 +79,7 @@ impl Hook {
             Self::Access | Self::AllocBegin => &[I32, I64, I32],
             Self::Range | Self::AllocEnd => &[I32, I64, I64, I32],
             Self::ThreadStart => &[I32, I32],
-            Self::Vectors => &[I32, I32, I32, I32],
+            Self::Vectors => &[I32, I32, I32, I32, I32],
         }
     }
 
@@ -110,10 +110,18 @@ pub(super) struct Info {
     pub(super) context: Option<u32>,
     /// The import `wasi.thread-spawn`.
     pub(super) spawn: Option<u32>,
-    /// Imports that read or write vectors, and which.
-    pub(super) buffers: BTreeMap<u32, SiteKind>,
+    /// Imports that read or write vectors.
+    pub(super) buffers: BTreeMap<u32, Buffers>,
     /// Parameters of the functions that are imported.
     pub(super) imported_types: Vec<Vec<ValType>>,
+}
+
+/// What a function of WASI's does to vectors.
+#[derive(Clone, Copy)]
+pub(super) struct Buffers {
+    pub(super) kind: SiteKind,
+    /// The parameter that says where the number of bytes is written.
+    pub(super) done: usize,
 }
 
 impl Info {
@@ -298,21 +306,25 @@ impl<'a> Read<'a> {
         let index = self.imported_functions;
         self.imported_functions += 1;
         self.function_types.push(ty);
-        let params = self.signatures.get(ty as usize).map(|(params, _)| params);
-        let params = params.cloned().unwrap_or_default();
+        let signature = self.signatures.get(ty as usize).cloned();
+        let (params, results) = signature.unwrap_or_default();
         if (module, name) == ("wasi", "thread-spawn") && params == [ValType::I32] {
             self.info.spawn = Some(index);
         }
-        let direction = match name {
-            "fd_write" | "fd_pwrite" | "sock_send" => Some(SiteKind::RangeRead),
-            "fd_read" | "fd_pread" | "sock_recv" => Some(SiteKind::RangeWrite),
+        let buffers = match name {
+            "fd_write" => Some((SiteKind::RangeRead, 3)),
+            "fd_pwrite" | "sock_send" => Some((SiteKind::RangeRead, 4)),
+            "fd_read" => Some((SiteKind::RangeWrite, 3)),
+            "fd_pread" | "sock_recv" => Some((SiteKind::RangeWrite, 4)),
             _ => None,
         };
-        if let Some(direction) = direction
+        if let Some((kind, done)) = buffers
             && module == "wasi_snapshot_preview1"
             && params.starts_with(&[ValType::I32; 3])
+            && params.get(done) == Some(&ValType::I32)
+            && results == [ValType::I32]
         {
-            self.info.buffers.insert(index, direction);
+            self.info.buffers.insert(index, Buffers { kind, done });
         }
         self.info.imported_types.push(params);
     }
@@ -528,7 +540,7 @@ impl<'a> Writer<'a> {
             self.added
                 .push((vectors_type as u32, Hook::Vectors.name().into()));
             let range = self.renumber.hook(Hook::Range);
-            let vectors = wrapper::vectors(range).into_raw_body();
+            let vectors = wrapper::vectors(range, self.read.info.is_64(0)).into_raw_body();
             moved.push((vectors, Vec::new()));
         }
         let mut calls = 0;

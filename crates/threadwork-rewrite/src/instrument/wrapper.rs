@@ -93,36 +93,77 @@ impl Wrapper {
     }
 }
 
-/// The function that reports each of WASI's vectors, `(site, vectors, count, context)`, to the
-/// hook `range`. It stops at the end of the memory, where WASI fails.
-pub(super) fn vectors(range: u32) -> Function {
-    let (site, vector, count, context) = (0, 1, 2, 3);
-    let mut function = Function::new([]);
+/// The function that reports each of WASI's vectors, `(site, vectors, count, done, context)`, to
+/// the hook `range`, up to as many bytes as stand at `done`. It stops at the end of the memory,
+/// where another thread may have sent it meanwhile.
+pub(super) fn vectors(range: u32, memory64: bool) -> Function {
+    let (site, vector, count, done, context) = (0, 1, 2, 3, 4);
+    let (left, length) = (5, 6);
+    let mut function = Function::new([(2, ValType::I32)]);
+    let address = |function: &mut Function, local| {
+        function.instruction(&Instruction::LocalGet(local));
+        if memory64 {
+            function.instruction(&Instruction::I64ExtendI32U);
+        }
+    };
+    // Leaves the block around the loop if there is no room for so many bytes.
+    let bound = |function: &mut Function, local, bytes, label| {
+        function.instruction(&Instruction::LocalGet(local));
+        function.instruction(&Instruction::I64ExtendI32U);
+        function.instruction(&Instruction::I64Const(bytes));
+        function.instruction(&Instruction::I64Add);
+        function.instruction(&Instruction::MemorySize(0));
+        if !memory64 {
+            function.instruction(&Instruction::I64ExtendI32U);
+        }
+        function.instruction(&Instruction::I64Const(16));
+        function.instruction(&Instruction::I64Shl);
+        function.instruction(&Instruction::I64GtU);
+        function.instruction(&Instruction::BrIf(label));
+    };
+    function.instruction(&Instruction::Block(BlockType::Empty));
+    bound(&mut function, done, 4, 0);
+    address(&mut function, done);
     for instruction in [
-        Instruction::Block(BlockType::Empty),
+        word(0),
+        Instruction::LocalSet(left),
         Instruction::Loop(BlockType::Empty),
         Instruction::LocalGet(count),
         Instruction::I32Eqz,
         Instruction::BrIf(1),
-        Instruction::LocalGet(vector),
-        Instruction::I64ExtendI32U,
-        Instruction::I64Const(8),
-        Instruction::I64Add,
-        Instruction::MemorySize(0),
-        Instruction::I64ExtendI32U,
-        Instruction::I64Const(16),
-        Instruction::I64Shl,
-        Instruction::I64GtU,
+        Instruction::LocalGet(left),
+        Instruction::I32Eqz,
         Instruction::BrIf(1),
+    ] {
+        function.instruction(&instruction);
+    }
+    bound(&mut function, vector, 8, 1);
+    address(&mut function, vector);
+    for instruction in [
+        word(4),
+        Instruction::LocalTee(length),
+        Instruction::LocalGet(left),
+        Instruction::LocalGet(length),
+        Instruction::LocalGet(left),
+        Instruction::I32LtU,
+        Instruction::Select,
+        Instruction::LocalSet(length),
         Instruction::LocalGet(site),
-        Instruction::LocalGet(vector),
+    ] {
+        function.instruction(&instruction);
+    }
+    address(&mut function, vector);
+    for instruction in [
         word(0),
         Instruction::I64ExtendI32U,
-        Instruction::LocalGet(vector),
-        word(4),
+        Instruction::LocalGet(length),
         Instruction::I64ExtendI32U,
         Instruction::LocalGet(context),
         Instruction::Call(range),
+        Instruction::LocalGet(left),
+        Instruction::LocalGet(length),
+        Instruction::I32Sub,
+        Instruction::LocalSet(left),
         Instruction::LocalGet(vector),
         Instruction::I32Const(8),
         Instruction::I32Add,
