@@ -244,9 +244,13 @@ def mounts(containerd):
     command = native(guest("files"), "/data/here", options=["--dir", f"{folder}::/data/here"])
     assert command.code == 0, command.text()
     same(containerd.run(guest("files"), "/data/here", options=["--mount", f"{mount}:rw"]), command)
-    relative = ["--mount", f"{mount}:rw", "--cwd", "/data/here"]
-    assert containerd.run(guest("files"), ".", options=relative).code == 0
-    for options, place in [(["--mount", f"{mount}:ro"], "/data/here"), (["--read-only"], "/")]:
+    # Its first act fails. Further than that it would not get by relative paths, which threads that
+    # use them at the same time mix up (wasi-libc's buffer).
+    for options, place in [
+        (["--mount", f"{mount}:ro"], "/data/here"),
+        (["--mount", f"{mount}:ro", "--cwd", "/data/here"], "."),
+        (["--read-only"], "/"),
+    ]:
         refused = containerd.run(guest("files"), place, options=options)
         assert refused.code == 134 and "Read-only file system" in refused.err, refused.text()
     assert os.listdir(folder) == []

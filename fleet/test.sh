@@ -14,6 +14,9 @@ command -v protoc >/dev/null || missing protoc protobuf-compiler
 target=${CARGO_TARGET_DIR:-$PWD/target}
 CARGO_TARGET_DIR=$target cargo build --release --manifest-path fleet/Cargo.toml
 CARGO_TARGET_DIR=$target cargo test --release --manifest-path fleet/Cargo.toml
+if [[ -n ${THREADWORK_FULL-} ]]; then
+  CARGO_TARGET_DIR=$target cargo clippy --release --manifest-path fleet/Cargo.toml --all-targets -- -D warnings
+fi
 CARGO_TARGET_DIR=$target cargo build --release -p threadwork-cli -p threadwork-container
 CARGO_TARGET_DIR=$target/guests cargo build --release --manifest-path guests/Cargo.toml \
   --target wasm32-wasip1-threads -p acceptance -p conformance -p merge-sort -p pi

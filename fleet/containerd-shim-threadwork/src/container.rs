@@ -153,8 +153,9 @@ pub(crate) fn act(deed: Deed, bundle: &Path, id: &str) -> Result<(), String> {
                 Deed::Remove => {
                     // Whatever runs is killed first, by its number: a container that was made, but
                     // whose control group is gone, must not stay.
-                    let signal = Signal::try_from(libc::SIGKILL).ok();
-                    let _ = signal.map(|signal| container.kill(signal, false));
+                    if let Ok(signal) = Signal::try_from(libc::SIGKILL) {
+                        let _ = container.kill(signal, false);
+                    }
                     container.delete(true)
                 }
             };
