@@ -26,6 +26,14 @@ pub(crate) trait Front {
     fn pop_slowly(&self, class: Class) -> Option<Block>;
 }
 
+/// A slab's block, by a pointer that is good for all of it: the one whose segment was exposed. A
+/// block comes back by its user's, which may be a `Box`', good for its contents alone; whoever has
+/// it next may want more.
+#[inline]
+fn whole(block: *mut u8) -> *mut u8 {
+    ptr::with_exposed_provenance_mut(block.addr())
+}
+
 /// # Safety
 ///
 /// As for `GlobalAlloc::alloc`.
@@ -35,7 +43,7 @@ pub(crate) unsafe fn alloc(front: &impl Front, layout: Layout) -> *mut u8 {
         Some(class) => {
             let ready = front.heap().pop(class);
             let block = ready.or_else(|| front.pop_slowly(class));
-            block.map_or(ptr::null_mut(), |block| block.address().as_ptr())
+            block.map_or(ptr::null_mut(), |block| whole(block.address().as_ptr()))
         }
         // SAFETY: the caller's promise.
         None => unsafe { front.arena().allocate_large(layout) },
@@ -101,10 +109,10 @@ pub(crate) unsafe fn realloc(
             // SAFETY: `alloc` took it from a slab; and the caller's promise.
             let room = unsafe { room(address) };
             if size <= room && size > room / 2 {
-                return block;
+                return whole(block);
             }
             if size <= room {
-                fallback = block;
+                fallback = whole(block);
             }
         }
         // SAFETY: `alloc` got it there; and the caller's promise.

@@ -75,6 +75,7 @@ fn zero_sized_values_need_nothing() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri ends where there is no memory")]
 fn too_much_is_an_error() {
     let mut bytes: Vec<u8> = Vec::new();
     assert!(bytes.try_reserve(isize::MAX as usize).is_err());

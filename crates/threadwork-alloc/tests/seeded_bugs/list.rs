@@ -312,7 +312,7 @@ pub(crate) const NATIVE: &[Bug] = &[
     Bug {
         name: "a block cannot shrink without memory",
         file: "operations.rs",
-        from: "                fallback = block;\n",
+        from: "                fallback = whole(block);\n",
         to: "",
         caught_by: "exhaustion::a_block_shrinks_without_memory",
     },
