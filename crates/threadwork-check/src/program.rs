@@ -199,24 +199,13 @@ impl Program {
 }
 
 fn config() -> Config {
-    let mut config = Config::new();
+    let mut config = threadwork_engine::language();
     config
-        .shared_memory(true)
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(STACK)
         .epoch_interruption(true)
         .cranelift_nan_canonicalization(true)
-        .relaxed_simd_deterministic(true)
-        .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable)
-        .wasm_tail_call(true)
-        .wasm_multi_memory(true)
-        .wasm_memory64(true)
-        .wasm_relaxed_simd(true)
-        .wasm_extended_const(true)
-        .wasm_exceptions(true)
-        .wasm_gc(false)
-        .wasm_function_references(false)
-        .concurrency_support(false);
+        .relaxed_simd_deterministic(true);
     config
 }
 

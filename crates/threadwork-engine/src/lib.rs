@@ -126,6 +126,8 @@ pub use launch::{CallError, Exited, Killer, Process, ProcessBuilder};
 pub use limits::{Limit, Limits};
 pub use linear_memory::{Integer, Number};
 pub use machine::CompilerProcess;
+#[doc(hidden)]
+pub use machine::language;
 pub use module::{Module, Sites};
 pub use module_map::ModuleMap;
 pub use panic_message::PanicMessage;

@@ -22,13 +22,23 @@ const STACK: usize = 8 << 20;
 /// What Wasmtime is told to compile, and how, for guests with so much native stack, whose
 /// backtraces have so many frames.
 pub(crate) fn config(max_wasm_stack: usize, frames: NonZeroUsize) -> Config {
-    let mut config = Config::new();
+    let mut config = language();
     config
-        .shared_memory(true)
         .max_wasm_stack(max_wasm_stack)
         // Of fibers, which there are none of; Wasmtime wants it to be no less.
         .async_stack_size(max_wasm_stack)
-        .wasm_backtrace_max_frames(Some(frames))
+        .wasm_backtrace_max_frames(Some(frames));
+    config
+}
+
+/// Which modules there may be. For `threadwork-check`, too, which runs the same ones in its own
+/// way.
+#[doc(hidden)]
+#[must_use]
+pub fn language() -> Config {
+    let mut config = Config::new();
+    config
+        .shared_memory(true)
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_tail_call(true)
         .wasm_multi_memory(true)

@@ -38,6 +38,7 @@ mod worker;
 
 pub(crate) use code_map::CodeMap;
 pub use compile_process::CompilerProcess;
+pub use compiler::language;
 pub(crate) use compiler::{Compiler, config};
 pub(crate) use cpu_clock::{CpuClock, SUPPORTED as HAS_CPU_CLOCKS};
 use frames::NoFrames;
