@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use threadwork_race::{Report, ReportKind, Turns};
 use wasmtime::{Caller, InstancePre, Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use crate::choices::Tid;
@@ -44,17 +45,23 @@ pub(crate) struct Data {
     pub(crate) tid: Tid,
     /// When the execution is given up.
     pub(crate) until: Option<Instant>,
+    /// Who looks for races, if somebody does.
+    pub(crate) races: Option<Arc<Mutex<Turns>>>,
 }
 
 impl Data {
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         lock(&self.world)
     }
+
+    pub(crate) fn races(&self) -> Option<MutexGuard<'_, Turns>> {
+        self.races.as_deref().map(lock)
+    }
 }
 
-fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nobody contends for it: it is there since stores have to be `Send`.
-    world.lock().unwrap_or_else(PoisonError::into_inner)
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A guest has called `proc_exit`.
@@ -107,6 +114,17 @@ pub(crate) struct Execution {
     pub(crate) states: Vec<State>,
     pub(crate) memory: GuestMemory,
     pub(crate) left: Leftover,
+    /// The first race, use after free or double free.
+    pub(crate) race: Option<Found>,
+}
+
+/// What has nothing to do with each other, and should.
+pub(crate) struct Found {
+    pub(crate) kind: ReportKind,
+    /// Of the two events.
+    pub(crate) sites: [u32; 2],
+    /// With stacks if the execution was traced.
+    pub(crate) report: Report,
 }
 
 impl Execution {
@@ -143,6 +161,8 @@ pub(crate) fn execute(
     let ready = program.link(&world).map_err(|error| Error::Start {
         message: line(&error),
     })?;
+    let races = program.races().map(Turns::new);
+    let races = races.map(|turns| Arc::new(Mutex::new(turns)));
     let mut fibers: Vec<Option<Fiber>> = Vec::new();
     let mut trapped = None;
     let mut context = Context::from_waker(Waker::noop());
@@ -151,7 +171,14 @@ pub(crate) fn execute(
         let place = current as usize;
         while fibers.len() <= place {
             let tid = fibers.len() as Tid;
-            let thread = thread(program.clone(), &ready, &world, inputs, tid, until);
+            let data = Data {
+                world: Arc::clone(&world),
+                inputs: Arc::clone(inputs),
+                tid,
+                until,
+                races: races.clone(),
+            };
+            let thread = thread(program.clone(), &ready, data);
             fibers.push(Some(Box::pin(thread)));
         }
         let Some(fiber) = fibers.get_mut(place).and_then(Option::as_mut) else {
@@ -202,6 +229,15 @@ pub(crate) fn execute(
         message: "a thread of the guest was left over".to_owned(),
     })?;
     let mut world = world.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let race = races.as_deref().map(lock).and_then(|turns| {
+        let (kind, sites) = turns.first()?;
+        let report = turns.reports().into_iter().next()?;
+        Some(Found {
+            kind,
+            sites,
+            report,
+        })
+    });
     Ok(Execution {
         end: world.end.unwrap_or(End::Deadlock),
         trapped,
@@ -210,6 +246,7 @@ pub(crate) fn execute(
         states: world.threads.iter().map(|thread| thread.state).collect(),
         memory,
         left: world.into_leftover(),
+        race,
     })
 }
 
@@ -225,18 +262,10 @@ fn message(error: &wasmtime::Error) -> String {
 fn thread(
     program: Program,
     ready: &InstancePre<Data>,
-    world: &Arc<Mutex<World>>,
-    inputs: &Arc<Inputs>,
-    tid: Tid,
-    until: Option<Instant>,
+    data: Data,
 ) -> impl Future<Output = wasmtime::Result<()>> + use<> {
-    let data = Data {
-        world: Arc::clone(world),
-        inputs: Arc::clone(inputs),
-        tid,
-        until,
-    };
     let ready = ready.clone();
+    let tid = data.tid;
     async move {
         let argument = data
             .world()

@@ -295,6 +295,13 @@ impl Explorer {
 
     /// Whether an execution is a failure.
     pub(crate) fn judge(&self, execution: &Execution) -> Option<FailureKind> {
+        // What comes of a race comes after it.
+        if let Some(found) = execution.race.as_ref().filter(|_| !execution.is_cut()) {
+            return Some(FailureKind::Race {
+                kind: found.kind,
+                sites: found.sites,
+            });
+        }
         Some(match execution.end {
             End::Exit(0) => {
                 let expected = self.expected.as_ref()?;

@@ -6,6 +6,7 @@ use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use threadwork_engine::{Backtrace, Frame, Symbols};
+use threadwork_race::ReportKind;
 use wasmtime::WasmBacktrace;
 
 use crate::choices::{Choice, Tid};
@@ -38,11 +39,24 @@ pub enum FailureKind {
     Livelock,
     /// The output is not the expected one.
     Output,
+    /// Nothing orders two accesses, or a block is used or freed after it was freed. Only of a
+    /// program that was made [with races](crate::Program::with_races).
+    Race {
+        /// Which of them it is.
+        kind: ReportKind,
+        /// The places of the two, by numbers that are this program's: to tell whether two failures
+        /// are the same.
+        sites: [u32; 2],
+    },
 }
 
 impl FailureKind {
     /// Every [`name`](Self::name).
-    pub(crate) const NAMES: [&'static str; 5] = ["trap", "exit", "deadlock", "livelock", "output"];
+    pub(crate) const NAMES: [&'static str; 6] =
+        ["trap", "exit", "deadlock", "livelock", "output", Self::RACE];
+
+    /// That of all races.
+    pub(crate) const RACE: &'static str = "race";
 
     /// One word for it.
     #[must_use]
@@ -53,6 +67,7 @@ impl FailureKind {
             Self::Deadlock => "deadlock",
             Self::Livelock => "livelock",
             Self::Output => "output",
+            Self::Race { .. } => Self::RACE,
         }
     }
 
@@ -77,6 +92,7 @@ impl fmt::Display for FailureKind {
                  again and again at the same values (--steps gives it more)"
             ),
             Self::Output => write!(f, "the output is not the expected one"),
+            Self::Race { kind, .. } => write!(f, "{kind}"),
         }
     }
 }
@@ -217,7 +233,14 @@ impl Row {
 
 impl Teller<'_> {
     fn tell(&self, kind: &FailureKind) -> String {
-        let mut text = format!("{kind}\n");
+        let race = match kind {
+            FailureKind::Race { .. } => self.execution.race.as_ref(),
+            _ => None,
+        };
+        let mut text = match race {
+            Some(found) => format!("{}\n", found.report),
+            None => format!("{kind}\n"),
+        };
         self.errors(&mut text);
         let trapped = self.execution.trapped.as_ref();
         if let Some(stack) = trapped.and_then(|trapped| trapped.stack.as_ref()) {

@@ -1,12 +1,16 @@
 //! The functions that the rewriter and the instrumenting layer make a module import: waits,
 //! notifies, growth, scheduling points; and `wasi.thread-spawn`.
 
-use threadwork_rewrite::{HOST_MODULE, SyncImport, SyncOp};
+use std::sync::Arc;
+
+use threadwork_engine::Symbols;
+use threadwork_rewrite::{CHECK_MODULE, HOST_MODULE, SyncImport, SyncOp};
 use wasmtime::{Caller, Linker, Result, Trap};
 
 use crate::execution::{Data, block, point, reach, stop};
 use crate::guest_memory::OutOfBounds;
 use crate::operation::{Kind, Operation};
+use crate::races;
 use crate::world::State;
 
 /// What `memory.atomic.wait` returns.
@@ -24,8 +28,8 @@ const MOST_THREADS: usize = 1_000;
 pub(crate) fn add(
     linker: &mut Linker<Data>,
     sync: &[SyncImport],
-    check_module: &str,
     points: Vec<Option<(Kind, u8)>>,
+    symbols: &Arc<Symbols>,
 ) -> Result<()> {
     for import in sync {
         match import.op {
@@ -35,19 +39,20 @@ pub(crate) fn add(
             SyncOp::Grow => add_grow(linker, &import.name)?,
         }
     }
-    add_points(linker, check_module, points)?;
+    add_points(linker, points, Arc::clone(symbols))?;
     add_spawn(linker)
 }
 
 fn add_points(
     linker: &mut Linker<Data>,
-    module: &str,
     points: Vec<Option<(Kind, u8)>>,
+    symbols: Arc<Symbols>,
 ) -> Result<()> {
     linker.func_wrap(
-        module,
+        CHECK_MODULE,
         "point",
         move |caller: Caller<'_, Data>, site: i32, address: i64| -> i32 {
+            races::point(&caller, &symbols, site, address);
             let Some((kind, width)) = points.get(site as u32 as usize).copied().flatten() else {
                 return 0;
             };
@@ -61,7 +66,7 @@ fn add_points(
         },
     )?;
     linker.func_wrap_async(
-        module,
+        CHECK_MODULE,
         "switch",
         |caller: Caller<'_, Data>, (_site, _address): (i32, i64)| {
             Box::new(async move { stop(caller.data()).await })

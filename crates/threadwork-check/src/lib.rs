@@ -51,7 +51,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `program` | a module, ready to be explored |
-//! | `imports`, `wasi` | what it may call |
+//! | `imports`, `races`, `wasi` | what it may call |
 //! | `execution` | its threads as fibers, from beginning to end |
 //! | `world` | the scheduler: who can run, who waits, what time it is |
 //! | `strategy` | who goes on |
@@ -73,6 +73,7 @@ mod imports;
 mod minimize;
 mod operation;
 mod program;
+mod races;
 mod random;
 mod replay;
 mod strategy;
@@ -85,3 +86,4 @@ pub use explore::{Explorer, Report, StrategyKind};
 pub use failure::{Failure, FailureKind};
 pub use program::Program;
 pub use replay::{Replay, Replayed};
+pub use threadwork_race::ReportKind;

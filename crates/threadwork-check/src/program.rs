@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex};
 
 use threadwork_engine::Symbols;
-use threadwork_rewrite::{CHECK_MODULE, Class, Instrument, Options, Site, SyncImport};
+use threadwork_rewrite::{Class, Instrument, Options, Site, SyncImport};
 use wasmtime::{
     Config, Engine, InstancePre, Linker, MemoryType, Module, SharedMemory, Store,
     UnknownImportError, ValType,
@@ -17,7 +17,7 @@ use crate::guest_memory::GuestMemory;
 use crate::operation::Kind;
 use crate::strategy::Strategy;
 use crate::world::World;
-use crate::{imports, wasi};
+use crate::{imports, races, wasi};
 
 /// Native stack of a guest's thread: address space, of which what is used is touched.
 const STACK: usize = 2 << 20;
@@ -38,6 +38,8 @@ struct Inner {
     symbols: Arc<Symbols>,
     hash: blake3::Hash,
     is_test: bool,
+    /// If races are looked for.
+    races: Option<threadwork_race::Sites>,
 }
 
 impl std::fmt::Debug for Program {
@@ -53,6 +55,44 @@ impl Program {
     ///
     /// If it is no module, has no shared memory, or imports what is not provided.
     pub fn new(code: &[u8]) -> Result<Self, Error> {
+        Self::with(code, false)
+    }
+
+    /// As [`new`](Self::new), for a search that takes a data race, a use after free and a double
+    /// free for failures, too. All are found by what the threads' operations say about their
+    /// order, and not by what comes of it. Each schedule takes several times as long.
+    ///
+    /// ```
+    /// use threadwork_check::{Explorer, FailureKind, Program};
+    ///
+    /// // The main thread reads what the other one writes, if it comes late enough to see the flag.
+    /// let program = Program::with_races(br#"
+    ///     (module
+    ///       (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+    ///       (import "env" "memory" (memory 1 1 shared))
+    ///       (func (export "wasi_thread_start") (param i32 i32)
+    ///         (i32.atomic.store (i32.const 0) (i32.const 1))
+    ///         (i32.store (i32.const 64) (i32.const 7)))
+    ///       (func (export "_start")
+    ///         (drop (call $spawn (i32.const 0)))
+    ///         (if (i32.atomic.load (i32.const 0))
+    ///           (then (drop (i32.load (i32.const 64)))))))
+    /// "#)?;
+    /// let report = Explorer::new(&program).schedules(100).run()?;
+    /// let failure = report.failure.expect("nothing orders the two");
+    /// assert!(matches!(failure.kind(), FailureKind::Race { .. }));
+    /// println!("{failure}");
+    /// # Ok::<(), threadwork_check::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_races(code: &[u8]) -> Result<Self, Error> {
+        Self::with(code, true)
+    }
+
+    fn with(code: &[u8], races: bool) -> Result<Self, Error> {
         let compile = |error| Error::Compile {
             message: line(&error),
         };
@@ -70,15 +110,18 @@ impl Program {
                 })?
                 .into_owned(),
         };
-        let instrumented = threadwork_rewrite::instrument(
-            &original,
-            &Instrument {
-                atomics: true,
-                runtime: true,
-                yielding: true,
-                ..Instrument::default()
-            },
-        )?;
+        let watched = match races {
+            true => threadwork_race::INSTRUMENT,
+            false => Instrument::default(),
+        };
+        // The scheduling points are the same with and without races, so schedules are, too.
+        let choice = Instrument {
+            atomics: true,
+            runtime: true,
+            yielding: true,
+            ..watched
+        };
+        let instrumented = threadwork_rewrite::instrument(&original, &choice)?;
         let options = Options {
             stack_check: true,
             ..Options::default()
@@ -107,7 +150,8 @@ impl Program {
         check_exports(&module)?;
         let functions = names(&original);
         let points = points(&instrumented.sites, &functions);
-        let linker = linker(&engine, &module, &rewritten.sync, points)?;
+        let symbols = Symbols::of(rewritten.offsets.through(&instrumented.offsets), &original);
+        let linker = linker(&engine, &module, &rewritten.sync, points, &symbols)?;
         let memory_name = (memory.module.clone(), memory.name.clone(), memory_type);
         let program = Self(Arc::new(Inner {
             memory: memory_name,
@@ -116,7 +160,8 @@ impl Program {
             is_test: functions
                 .iter()
                 .any(|(_, name)| name.contains("test_main_static")),
-            symbols: Symbols::of(rewritten.offsets.through(&instrumented.offsets), &original),
+            symbols,
+            races: races.then(|| threadwork_race::Sites::new(instrumented.sites)),
             engine,
             module,
             linker,
@@ -164,6 +209,11 @@ impl Program {
         self.0.is_test
     }
 
+    /// The sites at which races are looked for, if they are.
+    pub(crate) fn races(&self) -> Option<&threadwork_race::Sites> {
+        self.0.races.as_ref()
+    }
+
     /// A hash of the module as it was given.
     pub(crate) fn hash(&self) -> blake3::Hash {
         self.0.hash
@@ -190,6 +240,7 @@ impl Program {
             inputs: Arc::default(),
             tid: 0,
             until: None,
+            races: None,
         };
         let memory = data.world().memory.shared().clone();
         // A linker wants a store for what belongs to one, which a shared memory does not.
@@ -302,9 +353,11 @@ fn linker(
     module: &Module,
     sync: &[SyncImport],
     points: Vec<Option<(Kind, u8)>>,
+    symbols: &Arc<Symbols>,
 ) -> Result<Linker<Data>, Error> {
     let mut linker = Linker::new(engine);
-    let added = imports::add(&mut linker, sync, CHECK_MODULE, points)
+    let added = imports::add(&mut linker, sync, points, symbols)
+        .and_then(|()| races::add(&mut linker, symbols))
         .and_then(|()| wasi::add(&mut linker))
         .and_then(|()| wasi::refuse_the_rest(&mut linker, module));
     added.map_err(|error| Error::Compile {

@@ -78,6 +78,13 @@ impl Replay {
         self.schedule
     }
 
+    /// Whether its failure is a race, which only a program [with
+    /// races](Program::with_races) repeats.
+    #[must_use]
+    pub fn is_of_race(&self) -> bool {
+        self.failure == FailureKind::RACE
+    }
+
     /// Repeats the schedule on a program, which should be the one that it was recorded of; if it
     /// is not, or the schedule leads elsewhere, [`search`](Self::search)es for half a minute.
     ///

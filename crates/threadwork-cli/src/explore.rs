@@ -16,7 +16,8 @@ use crate::{exit_codes, program, report};
 /// Said under the options of `threadwork explore --help`.
 const HELP: &str = "\
 A program fails that traps, panics, exits with another code than 0, deadlocks, does nothing but
-spin up to the last of its --steps, or writes something else than --expect. The schedule is
+spin up to the last of its --steps, or writes something else than --expect; with --race also one
+with a data race, a use after free or a double free. The schedule is
 reduced to the preemptions that it needs, and kept in a file for `threadwork replay`.
 
 As Cargo's runner, each test is explored by itself:
@@ -94,6 +95,10 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = parse_steps)]
     steps: u64,
 
+    /// Take a data race, a use after free and a double free for failures, too, whatever comes of them
+    #[arg(long)]
+    race: bool,
+
     /// A file with what the program has to write to standard output
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
@@ -159,7 +164,7 @@ pub(crate) fn explore(args: &ExploreArgs) -> anyhow::Result<i32> {
     if let Some(output) = &args.output {
         check_output(output)?;
     }
-    let program = load(file)?;
+    let program = load(file, args.race)?;
     let name = file.file_stem().unwrap_or(file.as_os_str());
     let name = name.to_string_lossy().into_owned();
     let explorer = args.explorer(&program)?;
@@ -326,7 +331,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> anyhow::Result<i32> {
             file.display()
         );
     }
-    let program = load(&file)?;
+    let program = load(&file, replay.is_of_race())?;
     let failed = |error| cannot(&file, error);
     let begun = Instant::now();
     if let Some(failure) = replay.repeat(&program, args.time).map_err(failed)? {
@@ -363,8 +368,12 @@ pub(crate) fn replay(args: &ReplayArgs) -> anyhow::Result<i32> {
     }
 }
 
-fn load(file: &Path) -> anyhow::Result<Program> {
-    Program::new(&program::read(file)?).map_err(|error| cannot(file, error))
+fn load(file: &Path, races: bool) -> anyhow::Result<Program> {
+    let new = match races {
+        true => Program::with_races,
+        false => Program::new,
+    };
+    new(&program::read(file)?).map_err(|error| cannot(file, error))
 }
 
 /// Reads a file; `what` says which one it is.

@@ -116,6 +116,8 @@ struct Stacks {
 #[derive(Default)]
 struct Reports {
     list: Vec<Report>,
+    /// What the first one is of.
+    first: Option<(ReportKind, [u32; 2])>,
     seen: HashSet<(ReportKind, u32, u32)>,
 }
 
@@ -153,6 +155,10 @@ impl Detector {
 
     pub(crate) fn reports(&self) -> Vec<Report> {
         lock(&self.reports).list.clone()
+    }
+
+    pub(crate) fn first(&self) -> Option<(ReportKind, [u32; 2])> {
+        lock(&self.reports).first
     }
 
     /// A thread that begins: as the child of whoever spawned it with this argument, or as one
@@ -383,6 +389,7 @@ impl Detector {
             if reports.list.len() >= MOST_REPORTS || !reports.seen.insert(pair) {
                 return;
             }
+            reports.first.get_or_insert((kind, [pair.1, pair.2]));
         }
         let width = self.site(old_site).map_or(0, |site| site.width);
         let event = Event {

@@ -14,8 +14,8 @@ use threadwork_engine::{
 use crate::detector::{Detector, Thread};
 use crate::report::Report;
 
-/// What is instrumented.
-const CHOICE: Instrument = Instrument {
+/// What has to be instrumented of a module that is watched.
+pub const INSTRUMENT: Instrument = Instrument {
     atomics: true,
     waits: true,
     fences: false,
@@ -38,7 +38,7 @@ const CHOICE: Instrument = Instrument {
 ///
 /// As [`Module::new`].
 pub fn load(engine: &Engine, bytes: &[u8]) -> Result<(Module, Race), Error> {
-    let (module, sites) = Module::instrumented(engine, bytes, &CHOICE)?;
+    let (module, sites) = Module::instrumented(engine, bytes, &INSTRUMENT)?;
     let mut list = sites.list;
     mark_first_reads(&mut list);
     Ok((module, Race::new(list.into(), sites.has_names)))
@@ -50,7 +50,7 @@ const NEAR: usize = 64;
 /// Takes plain loads for atomic ones that stand closely before a compare-and-exchange of the
 /// same width: compilers make that of a `fetch_max` and other operators that WebAssembly does not
 /// have. What the load sees is only a guess, which the exchange checks.
-fn mark_first_reads(sites: &mut [Site]) {
+pub(crate) fn mark_first_reads(sites: &mut [Site]) {
     let mut exchange: Option<Site> = None;
     for site in sites.iter_mut().rev() {
         match (site.kind, exchange) {

@@ -54,6 +54,7 @@
 //! | `detector` | what a thread's operations mean for all of these |
 //! | `report` | what was found, in words |
 //! | `hooks` | the module's calls |
+//! | `turns` | the same for threads that somebody else schedules |
 //! | `suppressions` | what is not to be reported |
 
 #![deny(missing_docs)]
@@ -67,10 +68,12 @@ mod report;
 mod shadow;
 mod suppressions;
 mod sync;
+mod turns;
 
-pub use hooks::{Race, load};
+pub use hooks::{INSTRUMENT, Race, load};
 pub use report::{Act, Block, Event, Report, ReportKind, Started};
 pub use suppressions::{BadSuppression, Suppressions};
+pub use turns::{Sites, Turns};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
