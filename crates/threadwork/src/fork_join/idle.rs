@@ -17,7 +17,7 @@ use threadwork_sync::{Futex, System, spin_history};
 use super::descent::Thief;
 use super::group::{Group, Member};
 use super::job::Job;
-use super::latch::Latch;
+use super::latch::CountLatch;
 use super::spawned::Mark;
 use super::stack::Stack;
 use super::watch::Call;
@@ -158,7 +158,7 @@ impl Member {
 /// parts of what `thieves` have stolen; in a group with an `elsewhere`, anything.
 #[cold]
 #[inline(never)]
-pub(super) fn wait(stack: &Stack, latch: &Latch, thieves: &[Thief], since: Mark) {
+pub(super) fn wait(stack: &Stack, latch: &CountLatch, thieves: &[Thief], since: Mark) {
     let Some((group, slot)) = stack.membership() else {
         // A scope without a slot: its jobs are here, or with other threads that have its reference.
         while !latch.is_open() {
