@@ -195,6 +195,9 @@ fi
 step "lints and documentation"
 cargo clippy --release --workspace --all-targets --features threadwork-cli/manual -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
+if [[ -n ${THREADWORK_FULL-} ]]; then
+  cargo clippy --release "${library[@]}" --lib -- -D clippy::cognitive_complexity
+fi
 
 if [[ -n ${THREADWORK_FULL-} ]]; then
   step "interfaces and dependencies"

@@ -24,12 +24,15 @@ use super::watch::Call;
 
 /// The naps of the watch: from about what it costs to wake a thread, to what is still
 /// soon for work that is worth sharing.
-const SHORT_NAP: Duration = Duration::from_micros(50);
-const LONG_NAP: Duration = Duration::from_micros(400);
+const SHORT_NAP: Duration = Duration::from_micros(50 * SLOWNESS);
+const LONG_NAP: Duration = Duration::from_micros(400 * SLOWNESS);
 
 /// The longest nap of a thread that waits: it is woken when it can go on, but not
 /// when there is something else to do meanwhile.
-const LONGEST_NAP: Duration = Duration::from_millis(10);
+const LONGEST_NAP: Duration = Duration::from_millis(10 * SLOWNESS);
+
+/// Miri takes so much longer for the same: who naps there would do nothing but wake up.
+const SLOWNESS: u64 = if cfg!(miri) { 40 } else { 1 };
 
 /// What was found. A job is taken.
 pub(super) enum Found {
