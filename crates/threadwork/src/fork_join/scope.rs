@@ -49,6 +49,9 @@ const THIEVES: usize = if cfg!(loom) { 1 } else { 4 };
 /// another but by [`join`](crate::join) or a scope. Each costs an allocation and some
 /// ten nanoseconds; for iterations use [`par`](crate::par).
 ///
+/// A [`thread::scope`](crate::thread::scope) starts a thread for each `spawn` instead: that is for
+/// what blocks, or has to run at the same time as something else, and costs some ten microseconds.
+///
 /// Called on a worker of a [`ThreadPool`](crate::ThreadPool), the jobs are that pool's.
 /// Called elsewhere, the thread joins the [global](crate::global) pool until the scope
 /// ends. If that has no more room for it, or the host has no threads, it runs all jobs itself.
