@@ -67,7 +67,7 @@ impl Member {
         if watching {
             watch.leave(group);
         }
-        // Others may have counted on this search.
+        // T3: others may have counted on this search.
         if matches!(found, Found::Job(_)) && queued() {
             group.wake_one();
         }
@@ -100,6 +100,7 @@ impl Member {
                         Duty::Watch
                     }
                 }
+                // J1: it looks at all steal queues between its naps.
                 Duty::Watch => {
                     let survey = watch.survey(group);
                     if survey.old > 0 {

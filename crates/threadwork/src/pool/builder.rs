@@ -124,6 +124,8 @@ impl PoolBuilder {
 
     /// Whether dropping the pool is [`shutdown`](ThreadPool::shutdown): what is queued is run
     /// first, however long that takes. If nothing is said, dropping it cancels what is queued.
+    /// A task that a task of this pool waits for must not drop it then: they would wait for each
+    /// other.
     ///
     /// # Example
     ///
