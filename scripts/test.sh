@@ -200,6 +200,14 @@ if [[ -n ${THREADWORK_FULL-} ]]; then
 fi
 
 if [[ -n ${THREADWORK_FULL-} ]]; then
+  step "the oldest Rust"
+  oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml).0
+  if rustup run "$oldest" rustc --version 2>/dev/null; then
+    CARGO_TARGET_DIR=$target/oldest cargo "+$oldest" check --release "${library[@]}"
+  else
+    echo "skipped: rustup toolchain install $oldest"
+  fi
+
   step "interfaces and dependencies"
   if [[ -n $miri ]] && cargo public-api --version >/dev/null 2>&1; then
     CARGO_TARGET_DIR="$target" scripts/api.sh
