@@ -10,12 +10,17 @@ trap 'rm -rf "$work"' EXIT
 
 list=$(cargo metadata --no-deps --format-version 1 | python3 -c '
 import json, sys
+without = []
 for package in json.load(sys.stdin)["packages"]:
     if package["publish"] is None:
         for key in ["description", "license", "readme", "keywords", "categories"]:
             if not package[key]:
                 sys.exit("%s has no %s" % (package["name"], key))
-        print(package["name"], package["version"])')
+        if not package["repository"]:
+            without.append(package["name"])
+        print(package["name"], package["version"])
+if without:
+    print("warning: %d crates have no repository (CONTRIBUTING.md, \"Before a release\")" % len(without), file=sys.stderr)')
 mapfile -t crates <<<"$list"
 selection=()
 for crate in "${crates[@]}"; do selection+=(-p "${crate% *}"); done

@@ -195,8 +195,19 @@ fi
 step "lints and documentation"
 cargo clippy --release --workspace --all-targets --features threadwork-cli/manual -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
+if [[ -n ${THREADWORK_FULL-} ]]; then
+  cargo clippy --release "${library[@]}" --lib -- -D clippy::cognitive_complexity
+fi
 
 if [[ -n ${THREADWORK_FULL-} ]]; then
+  step "the oldest Rust"
+  oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml).0
+  if rustup run "$oldest" rustc --version 2>/dev/null; then
+    CARGO_TARGET_DIR=$target/oldest cargo "+$oldest" check --release "${library[@]}"
+  else
+    echo "skipped: rustup toolchain install $oldest"
+  fi
+
   step "interfaces and dependencies"
   if [[ -n $miri ]] && cargo public-api --version >/dev/null 2>&1; then
     CARGO_TARGET_DIR="$target" scripts/api.sh

@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use threadwork::bare::Latch;
+use threadwork::bare::CountLatch;
 
 use crate::registry::{Registry, SendPtr};
 use crate::task::{self, FirstPanic};
@@ -88,7 +88,7 @@ where
         op,
         results: (0..threads).map(|_| Mutex::new(None)).collect(),
         panic: FirstPanic::none(),
-        latch: Latch::new(threads as u32),
+        latch: CountLatch::new(threads as u32),
     };
     let all = SendPtr(&raw const shared);
     registry.give_each(|index| {
@@ -103,7 +103,7 @@ where
             // SAFETY: as above.
             let latch = unsafe { &raw const (*all.0).latch };
             // SAFETY: counted, and nothing is used afterwards.
-            unsafe { Latch::done(latch) };
+            unsafe { CountLatch::done(latch) };
         };
         // SAFETY: it was run when the latch is open.
         unsafe { task::borrowing(job) }
@@ -121,7 +121,7 @@ struct Shared<OP, R> {
     op: OP,
     results: Vec<Mutex<Option<R>>>,
     panic: FirstPanic,
-    latch: Latch,
+    latch: CountLatch,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::{io, mem};
 
-use threadwork::bare::{self, Latch};
+use threadwork::bare::{self, CountLatch};
 
 use crate::builder::{ThreadBuilder, ThreadPoolBuildError, ThreadPoolBuilder, ThreadSpawn};
 use crate::task::{self, AbortOnUnwind, Fifo, Payload, Task};
@@ -210,7 +210,7 @@ impl Registry {
     #[cold]
     fn run_elsewhere<R: Send>(&self, work: impl FnOnce(&Worker, bool) -> R + Send) -> R {
         let mut result = None;
-        let latch = Latch::new(1);
+        let latch = CountLatch::new(1);
         let shared = SendPtr(&raw const latch);
         let place = &mut result;
         let task = move || {
@@ -222,7 +222,7 @@ impl Registry {
                 })
             }));
             // SAFETY: it is counted, and the waiter waits for it.
-            unsafe { Latch::done(shared.0) };
+            unsafe { CountLatch::done(shared.0) };
         };
         // SAFETY: it was run when the latch is open.
         self.inject(unsafe { task::borrowing(task) });

@@ -7,7 +7,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use threadwork::bare::{self, Latch};
+use threadwork::bare::{self, CountLatch};
 
 use crate::broadcast::{self, BroadcastContext};
 use crate::registry::{Registry, SendPtr};
@@ -30,7 +30,7 @@ pub struct ScopeFifo<'scope> {
 
 struct Base<'scope> {
     registry: Arc<Registry>,
-    latch: Latch,
+    latch: CountLatch,
     panic: FirstPanic,
     /// `'scope` is what the jobs borrow, not shorter and not longer.
     _scope: PhantomData<fn(&'scope ()) -> &'scope ()>,
@@ -218,7 +218,7 @@ impl<'scope> Base<'scope> {
     fn new(registry: Arc<Registry>) -> Self {
         Base {
             registry,
-            latch: Latch::new(1),
+            latch: CountLatch::new(1),
             panic: FirstPanic::none(),
             _scope: PhantomData,
         }
@@ -268,7 +268,7 @@ impl<'scope> Base<'scope> {
                 }
             };
             // SAFETY: the body is one that is counted.
-            unsafe { Latch::done(&self.latch) };
+            unsafe { CountLatch::done(&self.latch) };
             worker::wait(&self.latch);
             result
         });
@@ -289,7 +289,7 @@ impl<'scope> Base<'scope> {
         // SAFETY: valid.
         let latch = unsafe { &raw const (*this).latch };
         // SAFETY: counted, and nothing of the scope is used afterwards.
-        unsafe { Latch::done(latch) };
+        unsafe { CountLatch::done(latch) };
     }
 
     fn broadcast<S, BODY>(&self, scope: SendPtr<S>, base: fn(&S) -> &Base<'scope>, body: BODY)

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ptr;
 use std::sync::Arc;
 
-use threadwork::bare::{self, Latch, Member};
+use threadwork::bare::{self, CountLatch, Member};
 
 use crate::registry::{IndexHandler, Registry};
 use crate::task::{self, Task};
@@ -135,6 +135,6 @@ pub(crate) fn stay(registry: &Arc<Registry>) {
 }
 
 /// Waits until the latch opens; a thread of a pool works for that meanwhile.
-pub(crate) fn wait(latch: &Latch) {
+pub(crate) fn wait(latch: &CountLatch) {
     bare::wait(latch);
 }

@@ -60,6 +60,7 @@
 //! | the latest value (`watch`), `broadcast`, `Notify` | `tokio::sync`: it needs no runtime |
 //! | a semaphore that can be closed | `tokio::sync`; or a [`Latch`] beside it, and [`select`] |
 //! | guards of a part (`map`), guards that own an `Arc`, a reentrant mutex | `lock_api` over [`RawMutex`] and [`RawRwLock`] (feature `lock_api`) |
+//! | a read that may become a write | a [`Mutex`] beside the [`RwLock`], which all who may write take first: reads go on meanwhile |
 //! | a lock that a panic poisons | `std::sync` |
 //! | `Stream` and `Sink` of a channel | `futures::stream::unfold` over `recv_async`, `sink::unfold` over `send_async` |
 //! | joining futures, more than two at once | `futures`: any executor will do |

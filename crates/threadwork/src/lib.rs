@@ -32,6 +32,17 @@
 //! | lock, wait, signal | [`sync`], which is the crate `threadwork-sync` |
 //! | have everything from one configuration; count and limit threads; work on words of a memory by offset | the crate `threadwork-runtime`, which stands on this one |
 //!
+//! # Recipes
+//!
+//! | to | write |
+//! |---|---|
+//! | compute on N threads, wherever [`join`] and [`par`] are called | [`build_global`](PoolBuilder::build_global) at the start of `main`, or `THREADWORK_PARALLELISM=N` around the program |
+//! | compute one thing on N threads | `ThreadPool::new(N)?`, and [`install`](ThreadPool::install) |
+//! | have N threads that block | [`thread::scope`], not [`scope`] |
+//! | end what runs, from outside | a [`CancelToken`] that it looks at, in loops and in waits |
+//! | wait for the first of two things, or for a time | [`sync::select()`] in [`sync::block_on_timeout`] |
+//! | do something for each thread of a pool | [`on_start`](PoolBuilder::on_start), [`on_exit`](PoolBuilder::on_exit), [`ThreadLocal`] |
+//!
 //! # Hosts
 //!
 //! Native programs, and `wasm32-wasip1-threads` under Threadwork's engine or any other that

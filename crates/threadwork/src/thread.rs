@@ -17,6 +17,9 @@
 //!   [`stack_remaining`] tells how much is left. Natively the system's guard pages do better:
 //!   nothing is added there. A guest's main thread needs none either, where Rust has linked it:
 //!   below its stack the memory ends.
+//!
+//! A [`scope`] of this module starts a thread for each `spawn`, which may block as it likes;
+//! [`threadwork::scope`](crate::scope) has a pool run jobs that compute.
 
 mod builder;
 mod limited;

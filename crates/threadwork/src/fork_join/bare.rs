@@ -121,12 +121,12 @@ pub unsafe fn spawn(work: impl FnOnce() + Send) {
 }
 
 /// So many things are to be done.
-pub struct Latch(latch::Latch);
+pub struct CountLatch(latch::CountLatch);
 
-impl Latch {
+impl CountLatch {
     /// With so many.
     pub fn new(count: u32) -> Self {
-        Latch(latch::Latch::new(count))
+        CountLatch(latch::CountLatch::new(count))
     }
 
     /// One more, by one that is not done. False if there are too many to count.
@@ -144,7 +144,7 @@ impl Latch {
         // SAFETY: valid.
         let inner = unsafe { &raw const (*this).0 };
         // SAFETY: the caller's promise.
-        unsafe { latch::Latch::done(inner) }
+        unsafe { latch::CountLatch::done(inner) }
     }
 
     /// Whether all are done. If so, what they did is visible.
@@ -154,7 +154,7 @@ impl Latch {
 }
 
 /// Waits until the latch opens. A member does meanwhile whatever there is to do.
-pub fn wait(latch: &Latch) {
+pub fn wait(latch: &CountLatch) {
     let stack = stack::current();
     if stack.membership().is_some() {
         if !latch.is_open() {

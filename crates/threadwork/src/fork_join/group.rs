@@ -164,7 +164,7 @@ impl Group {
     fn take_slot(self: &Arc<Self>, among: Range<usize>) -> Option<Member> {
         let first = among.start;
         let index = first + self.slots[among].iter().position(Slot::take)?;
-        // Ordering: AcqRel; pairs with `stamp_all`, both ways.
+        // J3. Ordering: AcqRel; pairs with `stamp_all`, both ways.
         self.reach.fetch_max(index as u32 + 1, Ordering::AcqRel);
         // Ordering: Relaxed; a hint.
         self.members.fetch_add(1, Ordering::Relaxed);
@@ -213,7 +213,7 @@ impl Group {
     /// Whether there is a job in any steal queue. Whoever puts one there later sees what the
     /// caller did before.
     pub(super) fn stamp_all(&self) -> bool {
-        // Ordering: AcqRel; a member is seen here, or sees what the caller did before it
+        // J3. Ordering: AcqRel; a member is seen here, or sees what the caller did before it
         // puts its first job in a steal queue that is not stamped.
         let reach = self.reach.fetch_max(0, Ordering::AcqRel) as usize;
         let slots = self.slots[..reach].iter();
@@ -295,7 +295,7 @@ impl Group {
     /// who gives a permit back sees what the caller did before.
     pub(super) fn is_full(&self) -> bool {
         self.permits.as_ref().is_some_and(|permits| {
-            // Ordering: AcqRel; pairs with `give_back`, both ways.
+            // P2. Ordering: AcqRel; pairs with `give_back`, both ways.
             permits.taken.fetch_add(0, Ordering::AcqRel) >= permits.most
         })
     }
@@ -366,7 +366,7 @@ impl Permits {
     }
 
     fn give_back(&self) {
-        // Ordering: AcqRel; pairs with `is_full`, both ways.
+        // P2. Ordering: AcqRel; pairs with `is_full`, both ways.
         self.taken.fetch_sub(1, Ordering::AcqRel);
     }
 }

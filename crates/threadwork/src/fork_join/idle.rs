@@ -17,19 +17,22 @@ use threadwork_sync::{Futex, System, spin_history};
 use super::descent::Thief;
 use super::group::{Group, Member};
 use super::job::Job;
-use super::latch::Latch;
+use super::latch::CountLatch;
 use super::spawned::Mark;
 use super::stack::Stack;
 use super::watch::Call;
 
 /// The naps of the watch: from about what it costs to wake a thread, to what is still
 /// soon for work that is worth sharing.
-const SHORT_NAP: Duration = Duration::from_micros(50);
-const LONG_NAP: Duration = Duration::from_micros(400);
+const SHORT_NAP: Duration = Duration::from_micros(50 * SLOWNESS);
+const LONG_NAP: Duration = Duration::from_micros(400 * SLOWNESS);
 
 /// The longest nap of a thread that waits: it is woken when it can go on, but not
 /// when there is something else to do meanwhile.
-const LONGEST_NAP: Duration = Duration::from_millis(10);
+const LONGEST_NAP: Duration = Duration::from_millis(10 * SLOWNESS);
+
+/// Miri takes so much longer for the same: who naps there would do nothing but wake up.
+const SLOWNESS: u64 = if cfg!(miri) { 40 } else { 1 };
 
 /// What was found. A job is taken.
 pub(super) enum Found {
@@ -64,7 +67,7 @@ impl Member {
         if watching {
             watch.leave(group);
         }
-        // Others may have counted on this search.
+        // T3: others may have counted on this search.
         if matches!(found, Found::Job(_)) && queued() {
             group.wake_one();
         }
@@ -97,6 +100,7 @@ impl Member {
                         Duty::Watch
                     }
                 }
+                // J1: it looks at all steal queues between its naps.
                 Duty::Watch => {
                     let survey = watch.survey(group);
                     if survey.old > 0 {
@@ -158,7 +162,7 @@ impl Member {
 /// parts of what `thieves` have stolen; in a group with an `elsewhere`, anything.
 #[cold]
 #[inline(never)]
-pub(super) fn wait(stack: &Stack, latch: &Latch, thieves: &[Thief], since: Mark) {
+pub(super) fn wait(stack: &Stack, latch: &CountLatch, thieves: &[Thief], since: Mark) {
     let Some((group, slot)) = stack.membership() else {
         // A scope without a slot: its jobs are here, or with other threads that have its reference.
         while !latch.is_open() {

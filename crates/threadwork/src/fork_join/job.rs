@@ -14,7 +14,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
 
 use super::descent::Thief;
-use super::latch::Latch;
+use super::latch::CountLatch;
 use super::stack::{self, Stack};
 use crate::primitive;
 
@@ -60,7 +60,7 @@ pub(super) struct Half {
 
 /// What owner and thief have in common.
 pub(super) struct Shared {
-    pub(super) latch: Latch,
+    pub(super) latch: CountLatch,
     pub(super) thief: [Thief; 1],
     /// Who offered it. An address, by which a thread knows that it is itself.
     owner: usize,
@@ -127,7 +127,7 @@ impl Half {
             unsafe { &mut *half.job.get() }.write(Job { run });
             // SAFETY: nobody else uses it.
             unsafe { &mut *half.shared.get() }.write(Shared {
-                latch: Latch::new(1),
+                latch: CountLatch::new(1),
                 thief: [Thief::nobody()],
                 owner: ptr::from_ref(owner).addr(),
             });
@@ -244,6 +244,6 @@ impl<F: Work<R>, R> StackJob<F, R> {
         });
         let latch = &raw const shared.latch;
         // SAFETY: this is the one that the latch counts. `job` is not used any more.
-        unsafe { Latch::done(latch) };
+        unsafe { CountLatch::done(latch) };
     }
 }

@@ -26,7 +26,7 @@ use threadwork_sync::Mutex;
 use super::descent::Thief;
 use super::idle;
 use super::job::Job;
-use super::latch::Latch;
+use super::latch::CountLatch;
 use super::scope::Scope;
 use super::spawned::Mark;
 use super::stack;
@@ -53,7 +53,7 @@ pub struct JobHandle<'a, 'scope, T> {
 struct Shared<F, T> {
     work: Mutex<Option<F>>,
     outcome: Mutex<Outcome<T>>,
-    latch: Latch,
+    latch: CountLatch,
     /// Who runs it, if that is not who waits.
     thief: [Thief; 1],
 }
@@ -70,7 +70,7 @@ trait Promise<'scope, T>: Send + Sync {
     /// Does the work, unless somebody has begun it.
     fn run(&self, scope: &Scope<'scope>);
 
-    fn latch(&self) -> &Latch;
+    fn latch(&self) -> &CountLatch;
 
     fn thieves(&self) -> &[Thief];
 
@@ -101,10 +101,10 @@ where
             scope.settle(result);
         }
         // SAFETY: it is there as long as `self`, and counts this run, which is the only one.
-        unsafe { Latch::done(&self.latch) };
+        unsafe { CountLatch::done(&self.latch) };
     }
 
-    fn latch(&self) -> &Latch {
+    fn latch(&self) -> &CountLatch {
         &self.latch
     }
 
@@ -129,7 +129,7 @@ where
     let shared = Arc::new(Shared {
         work: Mutex::new(Some(work)),
         outcome: Mutex::new(Outcome::Pending),
-        latch: Latch::new(1),
+        latch: CountLatch::new(1),
         thief: [Thief::nobody()],
     });
     let promise = shared.clone();

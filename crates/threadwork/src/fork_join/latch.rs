@@ -31,15 +31,15 @@ const ONE: u32 = 2;
 /// Past this, jobs are done at once by whoever adds them.
 const MOST: u32 = u32::MAX / 2;
 
-pub(super) struct Latch {
+pub(super) struct CountLatch {
     word: AtomicU32,
 }
 
-impl Latch {
+impl CountLatch {
     /// With so many to be done.
     #[inline]
     pub(super) fn new(count: u32) -> Self {
-        Latch {
+        CountLatch {
             word: AtomicU32::new(count * ONE),
         }
     }

@@ -135,16 +135,16 @@ impl State {
     }
 }
 
-pub struct Latch(latch::Latch);
+pub struct CountLatch(latch::CountLatch);
 
-impl Latch {
+impl CountLatch {
     pub fn new(count: u32) -> Self {
-        Latch(latch::Latch::new(count))
+        CountLatch(latch::CountLatch::new(count))
     }
 
     pub fn done(&self) {
         // SAFETY: valid; the models call it as often as the count says.
-        unsafe { latch::Latch::done(&self.0) };
+        unsafe { latch::CountLatch::done(&self.0) };
     }
 
     pub fn is_open(&self) -> bool {

@@ -100,6 +100,7 @@ impl<P: Parts> Par<P> {
     ///
     /// For loops so short, in all less than a few microseconds, that a division, some twenty
     /// nanoseconds, counts. 0 counts as 1, the default.
+    #[doc(alias = "with_min_len")]
     pub fn min_len(self, items: usize) -> Self {
         Par {
             least: items.max(1),

@@ -16,7 +16,7 @@ use super::group::{Group, Slot};
 use super::idle;
 use super::job::{Job, Payload};
 use super::job_handle::{self, JobHandle};
-use super::latch::Latch;
+use super::latch::CountLatch;
 use super::spawned;
 use super::stack::{self, Stack};
 use crate::boundary;
@@ -29,7 +29,7 @@ pub struct Scope<'scope> {
     /// The thread that waits for them, and its slot; null if there was none. Only compared.
     owner: AtomicPtr<Stack>,
     owner_slot: AtomicPtr<Slot>,
-    latch: Latch,
+    latch: CountLatch,
     /// Some of those who run jobs and are not the owner.
     thieves: [Thief; THIEVES],
     /// The first panic.
@@ -48,6 +48,9 @@ const THIEVES: usize = if cfg!(loom) { 1 } else { 4 };
 /// then helps with the jobs until all are done. Jobs run in no particular order, and possibly all on one thread: none may wait for
 /// another but by [`join`](crate::join) or a scope. Each costs an allocation and some
 /// ten nanoseconds; for iterations use [`par`](crate::par).
+///
+/// A [`thread::scope`](crate::thread::scope) starts a thread for each `spawn` instead: that is for
+/// what blocks, or has to run at the same time as something else, and costs some ten microseconds.
 ///
 /// Called on a worker of a [`ThreadPool`](crate::ThreadPool), the jobs are that pool's.
 /// Called elsewhere, the thread joins the [global](crate::global) pool until the scope
@@ -97,14 +100,14 @@ where
         group: AtomicPtr::new(group.cast_mut()),
         owner: AtomicPtr::new(ptr::from_ref(stack).cast_mut()),
         owner_slot: AtomicPtr::new(slot.cast_mut()),
-        latch: Latch::new(1),
+        latch: CountLatch::new(1),
         thieves: std::array::from_fn(|_| Thief::nobody()),
         panic: AtomicPtr::new(ptr::null_mut()),
         _scope: PhantomData,
     };
     let result = panic::catch_unwind(AssertUnwindSafe(|| body(&scope)));
     // SAFETY: the body is one that is counted.
-    unsafe { Latch::done(&scope.latch) };
+    unsafe { CountLatch::done(&scope.latch) };
     if !scope.latch.is_open() {
         idle::wait(stack, &scope.latch, &scope.thieves, begin);
     }
@@ -209,7 +212,7 @@ impl<'scope> Scope<'scope> {
             // SAFETY: as above.
             let latch = unsafe { &raw const (*scope).latch };
             // SAFETY: counted when it was spawned.
-            unsafe { Latch::done(latch) };
+            unsafe { CountLatch::done(latch) };
         });
         let stack = stack::current();
         if self.is_listed_by(stack) {

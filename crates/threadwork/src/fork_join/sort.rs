@@ -24,7 +24,7 @@ use super::stack;
 use crate::join;
 
 /// Slices so short are not divided.
-const SHORT: usize = 4096;
+const SHORT: usize = if cfg!(miri) { 32 } else { 4096 };
 
 /// Pieces that each member has to sort in the stable sort: more of them balance better, and
 /// cost a merge each time they double.

@@ -145,7 +145,7 @@ impl StealQueue {
     /// The same as `look`, as a read-modify-write: whoever writes the word later sees
     /// what the caller did before.
     pub(super) fn stamp(&self) -> State {
-        // Ordering: AcqRel; pairs with itself, and with `put`.
+        // J2 of `watch`. Ordering: AcqRel; pairs with itself, and with `put`.
         State(self.word.fetch_add(TAG, Ordering::AcqRel).wrapping_add(TAG))
     }
 
@@ -156,7 +156,7 @@ impl StealQueue {
         // Ordering: Relaxed; released by the addition, and the place is free (see above).
         self.places[State::place(state.split())].store(job.cast_mut(), Ordering::Relaxed);
         // A carry out of the split goes into the tag, where it does no harm.
-        // Ordering: AcqRel; Release pairs with the acquire in `look`, Acquire with `stamp`.
+        // J3 of `watch`. Ordering: AcqRel; Release pairs with the acquire in `look`, Acquire with `stamp`.
         self.word.fetch_add(SPLIT + TAG, Ordering::AcqRel);
     }
 

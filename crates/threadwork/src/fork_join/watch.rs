@@ -27,39 +27,46 @@
 //!
 //! Claim: when a job is offered and some worker sleeps, somebody will look at the steal queue:
 //! the watch, or who is called to have it. (The job will be done in any case, by its owner:
-//! what is at stake is whether it is done by others meanwhile.)
+//! what is at stake is whether it is done by others meanwhile.) It follows from these, each of
+//! which is named at the lines that keep it:
 //!
-//! - *While it is held*: the watch looks at all steal queues before it gives it up.
-//! - *It is given up* (`leave`, `join_sleepers_last`) by clearing `held`, and then a look at
-//!   all steal queues by read-modify-writes, the stamps. An offer is a read-modify-write of
-//!   the steal queue's word, too, so it is before the stamp or after. Before: the stamp
-//!   finds the job, or somebody has taken it; if it finds it, it takes the watch back, or
-//!   calls another to it. After: the offer reads a word that continues the stamp's, so what
-//!   the stamper did before is visible, and the offerer's look at `summary` finds nobody
-//!   watching, and calls a sleeper. A member whose steal queue was not stamped, since it was
-//!   not yet there, sees the same by the count of slots, which both change in the same way.
-//! - *Somebody falls asleep* (`join_sleepers`) only in a step that finds it held. If it is
-//!   not, it takes the watch itself.
+//! 1. *J1, while it is held*: the watch looks at all steal queues before it gives it up.
+//! 2. *J2, it is given up* (`leave`, `join_sleepers_last`) by clearing `held`, and then a look at
+//!    all steal queues by read-modify-writes, the stamps.
+//! 3. *J3, an offer* is a read-modify-write of
+//!    the steal queue's word, too, and then a look at `summary`. So it is before the stamp or after.
+//!    Before: the stamp
+//!    finds the job, or somebody has taken it; if it finds it, it takes the watch back, or
+//!    calls another to it. After: the offer reads a word that continues the stamp's, so what
+//!    the stamper did before is visible, and the offerer's look finds nobody
+//!    watching, and calls a sleeper. A member whose steal queue was not stamped, since it was
+//!    not yet there, sees the same by the count of slots, which both change in the same way.
+//! 4. *J4, somebody falls asleep* (`join_sleepers`) only in a step that finds it held. If it is
+//!    not, it takes the watch itself.
 //!
 //! A job that nobody may take, since all permits are taken (see [`group`](super::group)), is
-//! looked for when a permit is given back: by the worker who does that, since it searches then;
-//! or (`permit_is_free`) by a visitor that leaves, or a worker that blocks or does a task instead.
-//! A watch is given up for that reason with a read-modify-write of the permits after `held` was
-//! cleared, and a permit is given back by one: either the first sees the permit, and looks at the
-//! steal queues, or the second sees that nobody watches, and does. An offer that calls nobody
-//! for that reason is before the second's stamps, and is found; or after, and then it sees the
-//! permit.
+//! looked for when a permit is given back:
+//!
+//! 1. *P1*: by the worker who does that, since it searches then;
+//!    or (`permit_is_free`) by a visitor that leaves, or a worker that blocks or does a task instead.
+//! 2. *P2*: a watch is given up for that reason with a read-modify-write of the permits after `held`
+//!    was cleared, and a permit is given back by one: either the first sees the permit, and looks at
+//!    the steal queues, or the second sees that nobody watches, and does. An offer that calls nobody
+//!    for that reason is before the second's stamps, and is found; or after, and then it sees the
+//!    permit.
 //!
 //! Loads instead of the stamps are not enough, even sequentially consistent ones, while the
 //! offer is not followed by a fence (tokio #1788).
 //!
 //! # No task is overlooked
 //!
-//! Whoever queues a task then changes the count of searchers (by zero); whoever ends a
-//! search, to sleep or to do a job, changes it, too, and then asks whether a task is queued.
-//! One comes first. The search's end: whoever queued sees the list of sleepers as it was by
-//! then, and calls one, unless others search. The task: it is seen by the question. One who
-//! does a job then calls another for the task; one who goes to sleep leaves the list again.
+//! 1. *T1*: whoever queues a task then changes the count of searchers (by zero).
+//! 2. *T2*: whoever ends a search, to sleep, to nap or to do a job, changes it, too, and then asks
+//!    whether a task is queued. One comes first. The search's end: whoever queued sees the list of
+//!    sleepers as it was by then, and calls one, unless others search. The task: it is seen by the
+//!    question.
+//! 3. *T3*: one who does a job then calls another for the task; one who goes to sleep leaves the
+//!    list again, and one who naps returns.
 //!
 //! Sources: rayon's RFC 0005 and Go's scheduler for one searcher that wakes the next; the
 //! watch is our own.
@@ -145,6 +152,7 @@ impl Watch {
     /// Something was put in a steal queue: wakes somebody, if nobody watches.
     #[inline]
     pub(super) fn offered(&self, group: &Group) {
+        // J3, after the offer; who finds it full leaves the job to P2.
         if self.is_needed() && !group.seems_full() {
             self.call_watch(group, Call::Alarm);
         }
@@ -153,6 +161,7 @@ impl Watch {
     /// A permit is free, and who has given it back does not search: wakes another for the jobs of others,
     /// if nobody watches.
     pub(super) fn permit_is_free(&self, group: &Group) {
+        // P1, after the permit was given back; its stamps are P2's.
         if self.is_needed() && group.has_free_and_taken_permits() && group.stamp_all() {
             self.call_watch(group, Call::Alarm);
         }
@@ -179,6 +188,7 @@ impl Watch {
 
     /// Leaves the watch, to do something else.
     pub(super) fn leave(&self, group: &Group) {
+        // J2: first `held`, then the stamps. P2: `is_full` is the look at the permits.
         let sleepers = self.change(|sleepers| {
             sleepers.held = false;
             !sleepers.asleep.is_empty()
@@ -190,6 +200,7 @@ impl Watch {
 
     /// Joins the sleepers. False if nobody has the watch: then the caller has it.
     pub(super) fn join_sleepers(&self, group: &Group, slot: u32) -> bool {
+        // J4, in one step.
         self.change(|sleepers| {
             let watched = mem::replace(&mut sleepers.held, true);
             if watched {
@@ -202,6 +213,7 @@ impl Watch {
     /// Leaves the watch and joins the sleepers. False if there is something to do, and the
     /// caller still has the watch.
     pub(super) fn join_sleepers_last(&self, group: &Group, slot: u32) -> bool {
+        // J2 and P2, as in `leave`.
         self.change(|sleepers| {
             sleepers.held = false;
             sleepers.add(group, slot);
@@ -218,6 +230,7 @@ impl Watch {
 
     /// Sleeps, after one has joined the sleepers and ended the search, until called.
     pub(super) fn sleep(&self, group: &Group, slot: u32, queued: &dyn Fn() -> bool) -> Call {
+        // T2 and T3, after `end_search`.
         if queued() && self.change(|sleepers| sleepers.remove(slot)) {
             return Call::Task;
         }
@@ -243,6 +256,7 @@ impl Watch {
             wake.reset();
             sleepers.napping = Some(slot);
         });
+        // T2 and T3.
         self.end_search();
         if !queued() {
             System.wait(&wake.word, ASLEEP, Some(period));
@@ -276,13 +290,13 @@ impl Watch {
     }
 
     pub(super) fn end_search(&self) {
-        // Ordering: AcqRel; pairs with `task`, both ways.
+        // T2. Ordering: AcqRel; pairs with `task`, both ways.
         self.searchers.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// A task was queued: wakes one, unless some search. Returns whether it did.
     pub(super) fn task(&self, group: &Group) -> bool {
-        // Ordering: AcqRel; pairs with `end_search`: see above.
+        // T1. Ordering: AcqRel; pairs with `end_search`.
         if self.searchers.fetch_add(0, Ordering::AcqRel) > 0 {
             return false;
         }

@@ -77,6 +77,7 @@ impl PoolBuilder {
 
     /// How many tasks run at once: so many threads are started with the pool. Raises
     /// [`max_threads`](Self::max_threads) to that, if it is less.
+    #[doc(alias = "num_threads")]
     pub fn pool_size(mut self, workers: usize) -> Self {
         self.pool_size = workers;
         self.max_threads = self.max_threads.max(workers);
@@ -95,6 +96,7 @@ impl PoolBuilder {
 
     /// What the threads are called, followed by a number: `name-0`, `name-1`. "pool" if
     /// nothing is said.
+    #[doc(alias = "thread_name")]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into().into();
         self
@@ -122,6 +124,8 @@ impl PoolBuilder {
 
     /// Whether dropping the pool is [`shutdown`](ThreadPool::shutdown): what is queued is run
     /// first, however long that takes. If nothing is said, dropping it cancels what is queued.
+    /// A task that a task of this pool waits for must not drop it then: they would wait for each
+    /// other.
     ///
     /// # Example
     ///
@@ -149,6 +153,7 @@ impl PoolBuilder {
     /// `max_threads`, and used again when a thread has ended.
     ///
     /// A panic in it is reported as any, and the thread goes on.
+    #[doc(alias = "start_handler")]
     pub fn on_start(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
         self.on_start = Some(Arc::new(hook));
         self
@@ -163,6 +168,7 @@ impl PoolBuilder {
     /// blocks may find no thread to work in its place, and what is queued waits for the hook. The
     /// end of the pool waits for it, [as long as for a task](Self::drop_timeout). A panic in it is
     /// reported as any, and the thread ends.
+    #[doc(alias = "exit_handler")]
     pub fn on_exit(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
         self.on_exit = Some(Arc::new(hook));
         self

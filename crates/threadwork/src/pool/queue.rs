@@ -4,9 +4,9 @@
 //! # Order
 //!
 //! Within a class first in, first out; of the classes the highest that has a task. But a
-//! class that was passed over [`PATIENCE`] times in a row while it had a task is next,
-//! so the oldest task of a class is taken after at most `PATIENCE + 2` tasks of other
-//! classes (two, if those have lost patience as well): **no class starves.**
+//! class that was passed over [`MOST_PASSED_OVER`] times in a row while it had a task is next,
+//! so the oldest task of a class is taken after at most `MOST_PASSED_OVER + 2` tasks of other
+//! classes (two, if those have been passed over as often): **no class starves.**
 //!
 //! A task that is *raised* while it is queued cannot be unlinked from the middle of
 //! its lane. It goes to the *expedited* tasks of its new class as well, which are served before
@@ -39,7 +39,7 @@ use crate::boundary;
 use crate::primitive::{AtomicU32, AtomicU64};
 
 /// How often a class is passed over while it has a task: it gets 3 % at least.
-pub(crate) const PATIENCE: u32 = if cfg!(loom) { 1 } else { 32 };
+pub(crate) const MOST_PASSED_OVER: u32 = if cfg!(loom) { 1 } else { 32 };
 
 const HIGHEST_FIRST: [Priority; 3] = [Priority::High, Priority::Normal, Priority::Low];
 
@@ -297,9 +297,9 @@ impl Queue {
 }
 
 impl Turn {
-    /// In which order the classes are to be asked: those that lost patience first.
+    /// In which order the classes are to be asked: those that were passed over too often first.
     fn order(&self) -> [Priority; 3] {
-        let is_late = |class: &Priority| self.passed[*class as usize] >= PATIENCE;
+        let is_late = |class: &Priority| self.passed[*class as usize] >= MOST_PASSED_OVER;
         let mut order = HIGHEST_FIRST;
         if order.iter().any(is_late) {
             order.sort_by_key(|class| !is_late(class));

@@ -473,6 +473,7 @@ pub(super) fn wait_for(task: &TaskRef, timeout: Option<Duration>) -> Result<bool
 /// # Ok::<(), threadwork::Error>(())
 /// ```
 #[must_use]
+#[doc(alias = "current_thread_index")]
 pub fn current_worker_index() -> Option<usize> {
     Worker::with(|worker| worker.map(|worker| worker.slot.index()))
 }

@@ -24,7 +24,8 @@ fn both_results_are_returned() {
 
 #[test]
 fn a_tree_is_counted_by_any_number_of_threads() {
-    for workers in [1, 2, 3, 4, 8, 16] {
+    let most = if cfg!(miri) { 3 } else { 16 };
+    for workers in [1, 2, 3, 4, 8, 16].into_iter().filter(|n| *n <= most) {
         for nodes in [1, 2, 10, 1_000, 20_000].map(up_to) {
             assert_eq!(on_pool(workers, move || count(nodes as u64)), nodes as u64);
         }

@@ -14,7 +14,7 @@ use crate::support::{Event, LONG, Random, often, on_pool, up_to};
 fn sizes() -> impl Iterator<Item = usize> {
     [0, 1, 2, 3, 31, 32, 33, 64, 65, 1_000, 4_097, 100_000]
         .into_iter()
-        .filter(|size| !cfg!(miri) || *size < 1_000)
+        .filter(|size| !cfg!(miri) || [0, 1, 3, 33, 65].contains(size))
 }
 
 #[test]
@@ -287,8 +287,13 @@ fn ranges_end_where_they_end() {
 
 #[test]
 fn windows_reach_across_divisions() {
-    for size in [0, 1, 2, 3, 10, if cfg!(miri) { 40 } else { 3_000 }] {
-        for length in [0, 1, 2, 7] {
+    let (sizes, lengths): (&[usize], &[usize]) = if cfg!(miri) {
+        (&[1, 3, 40], &[0, 2])
+    } else {
+        (&[0, 1, 2, 3, 10, 3_000], &[0, 1, 2, 7])
+    };
+    for &size in sizes {
+        for &length in lengths {
             let numbers: Vec<usize> = (0..size).collect();
             let expected: Vec<Vec<usize>> =
                 numbers.windows(length.max(1)).map(<[_]>::to_vec).collect();

@@ -62,7 +62,7 @@ fn jobs_spawn_jobs() {
 fn scopes_nest() {
     on_pool(4, || {
         let (outer_count, inner_count) = (AtomicU64::new(0), AtomicU64::new(0));
-        let size = up_to(60);
+        let size = if cfg!(miri) { 12 } else { 60 };
         scope(|outer| {
             for _ in 0..size {
                 outer.spawn(|outer| {
@@ -221,8 +221,9 @@ fn a_thread_that_waits_takes_only_what_descends() {
 #[test]
 fn a_cell_may_be_filled_in_parallel_within_a_loop() {
     ends_on_pool(4, || {
+        let rounds = if cfg!(miri) { 2 } else { 200 };
         let work =
-            |n: u32| (0..200).fold(u64::from(n), |sum, _| std::hint::black_box(sum) * 3 % 101);
+            |n: u32| (0..rounds).fold(u64::from(n), |sum, _| std::hint::black_box(sum) * 3 % 101);
         for _ in 0..often(20_000) {
             let cell = OnceLock::new();
             par(0..64_u32).for_each(|_| {

@@ -51,7 +51,8 @@ const DEPTH: u64 = if cfg!(miri) { 3 } else { 7 };
 #[test]
 fn answers_do_not_depend_on_the_threads() {
     let one = ThreadPool::new(1).unwrap();
-    let pools: Vec<ThreadPool> = [2, 3, 8].map(|size| ThreadPool::new(size).unwrap()).into();
+    let sizes: &[usize] = if cfg!(miri) { &[3] } else { &[2, 3, 8] };
+    let pools: Vec<ThreadPool> = sizes.iter().map(|n| ThreadPool::new(*n).unwrap()).collect();
     for seed in 0..often(3_000) as u64 {
         let expected = one.execute(move || compute(seed, DEPTH)).wait().unwrap();
         let tasks: Vec<_> = pools

@@ -38,7 +38,7 @@ pub(crate) fn often(full: usize) -> usize {
 
 /// `size`, or what Miri can do in its place.
 pub(crate) fn up_to(size: usize) -> usize {
-    if cfg!(miri) { size.min(300) } else { size }
+    if cfg!(miri) { size.min(100) } else { size }
 }
 
 /// An event that threads wait for without sleeping in the scheduler under test.

@@ -4,7 +4,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::Ordering;
 use loom::thread;
-use threadwork::model::fork_join::Latch;
+use threadwork::model::fork_join::CountLatch;
 use threadwork::sync::AtomicU32;
 
 use crate::model;
@@ -12,7 +12,7 @@ use crate::model;
 #[test]
 fn the_waiter_sees_what_was_done() {
     model(3, || {
-        let work = Arc::new((Latch::new(2), [UnsafeCell::new(0), UnsafeCell::new(0)]));
+        let work = Arc::new((CountLatch::new(2), [UnsafeCell::new(0), UnsafeCell::new(0)]));
         let workers: Vec<_> = (0..2)
             .map(|index| {
                 let work = work.clone();
@@ -39,7 +39,7 @@ fn the_waiter_sees_what_was_done() {
 fn nobody_touches_an_open_latch() {
     const SOMETHING_ELSE: u32 = 1000;
     model(4, || {
-        let latch = Arc::new(Latch::new(1));
+        let latch = Arc::new(CountLatch::new(1));
         let worker = {
             let latch = latch.clone();
             thread::spawn(move || latch.done())
