@@ -69,15 +69,17 @@ fn main() -> ExitCode {
 }
 
 fn run(seed: u64, steps: usize, only: Option<&[usize]>) {
-    println!("program {seed}");
+    // One write for all of it: each is a call.
+    let mut text = format!("program {seed}\n");
     let mut calls = Calls::in_folder(&seed.to_string());
     for (number, call) in program::of_seed(seed, steps).into_iter().enumerate() {
         if only.is_none_or(|only| only.contains(&number)) {
             let outcome = calls.make(&call);
-            println!("{number} {} -> {outcome}", show(&call));
+            text += &format!("{number} {} -> {outcome}\n", show(&call));
         }
     }
     calls.end();
+    print!("{text}");
 }
 
 /// Looks for an order of the calls of each program whose output is on standard input.

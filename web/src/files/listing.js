@@ -67,7 +67,7 @@ export class Listing {
     for (let n = Number(cookie); n < 2 && used < room.length; n++) put(n + 1, this.#own[n]);
     for (let n = this.#after(Number(cookie)); n < this.#cookies.length && used < room.length; n++) {
       const entry = this.#entries[this.#places[n]];
-      entry.ino ??= yield* inodeOf(directory, entry.name);
+      entry.ino ??= directory.isDirect ? directory.inodeOf(entry.name) : yield* inodeOf(directory, entry.name);
       put(this.#cookies[n], entry);
     }
     return used;

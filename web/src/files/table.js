@@ -12,7 +12,9 @@
 //   directory  lookup(name), list(), create(name, access) -> opened, createDirectory(name),
 //              createSymlink(name, target), link(name, file), removeFile(name),
 //              removeDirectory(name), rename(name, toDirectory, toName), open() -> opened;
-//              where it has to be left: enter(name), a lookup of what is used until leave()
+//              where it has to be left: enter(name), a lookup of what is used until leave();
+//              where the system does a name's call at once (isDirect): inodeOf(name),
+//              openDirectly(name, access, isDirectory) -> opened with its kind
 //   file       open(access) -> opened
 //   symlink    target(); undefined if it is one no more
 //   opened     {resource}, or {backend, handle, other} for `revive`, as Descriptors has them;
@@ -544,11 +546,28 @@ export class FileTable {
     }
   }
 
+  /** Where a path's last name is and how it is called, if one call of the system's is all that is left. */
+  #near(start, path) {
+    const { resource } = start;
+    if (!resource.isDirect) return undefined;
+    return path.includes('/') || isDots(path) ? this.#ways.find(start, path) : { directory: resource, name: path };
+  }
+
+  /** What a path names, as `#walk` finds it, if there is no way to walk nor a link to follow. */
+  #glance(start, path, follow) {
+    const near = this.#near(start, path);
+    if (!near) return undefined;
+    const { directory, name } = near;
+    const node = this.#look(directory, name);
+    return follow && node?.kind === 'symlink' ? undefined : { directory, name, node, hasSlash: false };
+  }
+
   /** What a path names. */
   *#find(fd, right, at, length, follow) {
     checkFlags(follow, 1);
     const path = this.#path(at, length);
-    const found = yield* this.#walk(this.#directory(fd, right), path, follow);
+    const start = this.#directory(fd, right);
+    const found = this.#glance(start, path, follow) ?? (yield* this.#walk(start, path, follow));
     if (!found.node) throw new Errno(E.NOENT);
     return found;
   }
@@ -598,6 +617,12 @@ export class FileTable {
     };
     const isExclusive = oflags & OFLAGS.CREAT && oflags & OFLAGS.EXCL;
     const follow = lookup && !isExclusive;
+    if (!(oflags & (OFLAGS.CREAT | OFLAGS.TRUNC))) {
+      const near = this.#near(base, path);
+      if (near) checkName(near.name);
+      const opened = near?.directory.openDirectly(near.name, access, oflags & OFLAGS.DIRECTORY);
+      if (opened) return this.#memory.setU32(result, this.#insert(opened, base, access, flags));
+    }
     for (let tries = 0; tries < MOST_TRIES; tries++) {
       const found = yield* this.#walk(base, path, follow, creates);
       if (wouldCreate && !found.node) throw new Errno(E.ROFS);
@@ -613,7 +638,7 @@ export class FileTable {
     if (!node) {
       if (!(oflags & OFLAGS.CREAT)) throw new Errno(E.NOENT);
       const opened = yield directory.create(name, access);
-      return opened && { kind: Kind.FILE, ...opened };
+      return opened && { ...opened, kind: 'file' };
     }
     if (oflags & OFLAGS.CREAT && oflags & OFLAGS.EXCL) throw new Errno(E.EXIST);
     if (node.kind === 'directory') {
@@ -626,15 +651,18 @@ export class FileTable {
       if (node.kind !== 'file') throw new Errno(E.NOTSUP);
     }
     const opened = yield node.open(access);
-    return opened && { kind: node.kind === 'file' ? Kind.FILE : Kind.DIRECTORY, ...opened };
+    return opened && { ...opened, kind: node.kind };
   }
 
   #insert(opened, base, { read, write }, flags) {
-    const isFile = opened.kind === Kind.FILE;
+    const isFile = opened.kind === 'file';
     const access = (read ? RIGHTS.READ : 0) | (write ? RIGHTS.WRITE : 0);
     const rights = isFile ? RIGHTS_OF.file & ~(ACCESS & ~access) : RIGHTS_OF.directory;
     const inheriting = isFile ? 0 : base.inheriting;
-    return this.#descriptors.insert({ ...opened, access, rights: rights & base.inheriting, inheriting, flags, readonly: base.readonly });
+    const { handle, other, backend, resource } = opened;
+    const kind = isFile ? Kind.FILE : Kind.DIRECTORY;
+    const given = { access, rights: rights & base.inheriting, inheriting, flags, readonly: base.readonly };
+    return this.#descriptors.insert({ kind, handle, other, backend, resource, ...given });
   }
 
   *path_create_directory(fd, at, length) {
