@@ -67,7 +67,7 @@ export class Listing {
     for (let n = Number(cookie); n < 2 && used < room.length; n++) put(n + 1, this.#own[n]);
     for (let n = this.#after(Number(cookie)); n < this.#cookies.length && used < room.length; n++) {
       const entry = this.#entries[this.#places[n]];
-      entry.ino ??= directory.isDirect ? directory.inodeOf(entry.name) : yield* inodeOf(directory, entry.name);
+      entry.ino ??= yield* inodeOf(directory, entry.name);
       put(this.#cookies[n], entry);
     }
     return used;
@@ -77,6 +77,7 @@ export class Listing {
 /** 0 if it is not there any more. */
 function* inodeOf(directory, name) {
   try {
+    if (directory.isDirect) return directory.inodeOf(name);
     const node = yield directory.lookup(name);
     return node ? (yield node.stat()).ino : 0n;
   } catch (error) {

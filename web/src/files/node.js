@@ -339,11 +339,11 @@ export class NodeDirectory {
     return stat && new Entry(this, name, stat);
   }
 
-  /** The number of what has this name. */
+  /** The number of what has this name; 0 if it is not there any more. */
   inodeOf(name) {
     const path = this.at(name);
-    const { ino } = fs.lstatSync(path, ROUNDED) ?? { ino: 0 };
-    return BigInt(Number.isSafeInteger(ino) ? ino : (fs.lstatSync(path, EXACT)?.ino ?? 0n));
+    const { ino } = system(() => fs.lstatSync(path, ROUNDED)) ?? { ino: 0 };
+    return Number.isSafeInteger(ino) ? BigInt(ino) : (system(() => fs.lstatSync(path, EXACT))?.ino ?? 0n);
   }
 
   /** The directory of a name, to walk on through until `leave`; else what is there. */
@@ -389,8 +389,13 @@ export class NodeDirectory {
 
   /** A file or a directory that is there; undefined if more has to be known of it. */
   openDirectly(name, access, isDirectory) {
+    const path = this.at(name);
+    const found = system(() => fs.lstatSync(path, ROUNDED));
+    if (!found) throw new Errno(E.NOENT);
+    // To open a FIFO or a device does something.
+    if (!['file', 'directory'].includes(kindOfMode(found.mode))) return undefined;
     const flags = openFlags(access) | (isDirectory ? O_DIRECTORY : 0);
-    const fd = unless([E.LOOP, E.NOTDIR, E.ISDIR, E.NXIO], () => fs.openSync(this.at(name), flags));
+    const fd = unless([E.LOOP, E.NOTDIR, E.ISDIR, E.NXIO, E.NOENT], () => fs.openSync(path, flags));
     if (fd === undefined) return undefined;
     const kind = kindOfMode(system(() => fs.fstatSync(fd)).mode);
     if (kind === 'file') return { kind, ...openedFile(fd, access) };

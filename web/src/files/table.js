@@ -178,7 +178,10 @@ export class FileTable {
 
   /** A file, or else an error of directories. */
   #file(fd, rights, ofDirectories = E.BADF) {
-    const open = this.#use(fd);
+    return this.#checkFile(this.#use(fd), rights, ofDirectories);
+  }
+
+  #checkFile(open, rights, ofDirectories = E.BADF) {
     if (open.kind === Kind.DIRECTORY) throw new Errno(ofDirectories);
     if (open.kind !== Kind.FILE) throw new Errno(E.SPIPE);
     return this.#check(open, rights);
@@ -281,9 +284,16 @@ export class FileTable {
 
   // ---- Reading and writing ----
 
-  *fd_read(fd, at, count, result) {
-    const file = this.#file(fd, RIGHTS.READ, E.ISDIR);
+  /** A file to move bytes, and buffers: those are looked at before what is open, as `readv` does. */
+  #transfer(fd, right, at, count, ofDirectories) {
+    const open = this.#use(fd);
+    if (open.kind === Kind.FILE && right & open.access & ~open.rights) throw new Errno(E.NOTCAPABLE);
     const vectors = this.#memory.vectors(at, count);
+    return { file: this.#checkFile(open, right, ofDirectories), vectors };
+  }
+
+  *fd_read(fd, at, count, result) {
+    const { file, vectors } = this.#transfer(fd, RIGHTS.READ, at, count, E.ISDIR);
     const { position } = this.#lock(file);
     const moved = yield file.resource.read(within(Number(position)), vectors);
     file.position = position + BigInt(moved);
@@ -297,8 +307,7 @@ export class FileTable {
   }
 
   *fd_write(fd, at, count, result) {
-    const file = this.#file(fd, RIGHTS.WRITE);
-    const vectors = this.#memory.vectors(at, count);
+    const { file, vectors } = this.#transfer(fd, RIGHTS.WRITE, at, count);
     const { flags, position, resource } = this.#lock(file);
     let moved;
     if (flags & FDFLAGS.APPEND) {
@@ -358,8 +367,9 @@ export class FileTable {
   }
 
   *fd_advise(fd, offset, length, advice) {
-    this.#file(fd, RIGHTS.ADVISE);
+    const open = this.#use(fd);
     if (advice >>> 0 > 5) throw new Errno(E.INVAL);
+    this.#checkFile(open, RIGHTS.ADVISE);
     toOffset(length);
   }
 
@@ -446,10 +456,9 @@ export class FileTable {
   // ---- Paths ----
 
   #path(at, length) {
+    if (length === 0) throw new Errno(E.NOENT);
     if (length >>> 0 > LONGEST_PATH) throw new Errno(E.NAMETOOLONG);
-    const path = this.#memory.path(at, length);
-    if (path === '') throw new Errno(E.NOENT);
-    return path;
+    return this.#memory.path(at, length);
   }
 
   /** What a name stands for, if it stands for something. */
