@@ -337,7 +337,8 @@ export class FileTable {
 
   *fd_seek(fd, offset, whence, result) {
     const file = this.#file(fd, RIGHTS.SEEK);
-    if (whence >>> 0 > 2) throw new Errno(E.INVAL);
+    if (whence >>> 0 > 2 || (whence === 0 && BigInt(offset) < 0n)) throw new Errno(E.INVAL);
+    this.#memory.bytes(result, 8);
     this.#lock(file);
     const size = whence === 2 ? BigInt(yield file.resource.size()) : 0n;
     const position = [0n, file.position, size][whence] + BigInt(offset);
