@@ -145,7 +145,11 @@ impl Listing {
         let mut raw = rustix::fs::RawDir::new(dir, &mut buffer);
         let mut next = position;
         while let Some(entry) = raw.next() {
-            let entry = entry?;
+            let entry = match entry {
+                // The directory itself was removed: to programs that is the end, as libc has it.
+                Err(rustix::io::Errno::NOENT) => break,
+                entry => entry?,
+            };
             next = entry.next_entry_cookie();
             let (name, inode, kind) = (entry.file_name(), entry.ino(), entry.file_type());
             if !is_own(name) {
@@ -291,6 +295,19 @@ mod tests {
             }
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_removed_directory_has_no_more_entries() {
+        let (folder, dir) = folder(0);
+        let mut listing = Listing::default();
+        assert_eq!(read(&mut listing, &dir, 0, 1000).len(), 2);
+        drop(folder);
+        for cookie in [2, 0] {
+            let own = 2 - cookie as usize;
+            let entries = read(&mut listing, &dir, cookie, 1000);
+            assert_eq!(entries.len(), own, "{cookie}");
+        }
     }
 
     #[test]
