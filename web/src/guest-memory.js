@@ -6,6 +6,7 @@
 
 import { E, Errno } from './wasi/abi.js';
 
+const EMPTY = new Uint8Array(0);
 const utf8 = new TextEncoder();
 const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -124,7 +125,9 @@ export class GuestMemory {
     if (count >>> 0 > 1024) throw new Errno(E.INVAL);
     const vectors = [];
     for (let n = 0; n < count; n++) {
-      vectors.push(this.bytes(this.u32(at + n * 8), this.u32(at + n * 8 + 4)));
+      const length = this.u32(at + n * 8 + 4);
+      // An empty one may be anywhere.
+      vectors.push(length === 0 ? EMPTY : this.bytes(this.u32(at + n * 8), length));
     }
     return vectors;
   }

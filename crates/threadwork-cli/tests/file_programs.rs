@@ -1,7 +1,8 @@
 //! Random programs of file calls. Those with one thread run natively and on each host in equal
 //! folders: each call must return the same, and the same files must be left. Of those with
 //! several threads there must be an order of their calls in which Linux itself returns the same
-//! and leaves the same.
+//! and leaves the same. Wrong calls of WASI itself, of which natively there are none, must fail alike
+//! on both hosts.
 //!
 //! `FILE_PROGRAMS=A..B` runs these seeds, `THREADWORK_FULL=1` a hundred thousand, or ten
 //! thousand with threads. A failure names the seed, and the fewest calls that show it or, with
@@ -35,6 +36,7 @@ type Lengths = [Range<u64>; 2];
 
 const ALONE: Lengths = [0..300, 0..100_000];
 const TOGETHER: Lengths = [0..100, 0..10_000];
+const WRONG: Lengths = [0..100, 0..10_000];
 
 /// What differs on both hosts, for a reason: the call, what Linux says natively (any of
 /// these; of none it is whatever it says), and what a host says.
@@ -102,6 +104,29 @@ fn threads_in_node_do_what_one_could_in_some_order() {
     // Node has no `fallocate`: what stands for it is two calls, and another thread's may come
     // between them.
     explain(&["run", "--host", "node"], &["--no-allocate"]);
+}
+
+/// Which of several errors is found first is Linux', where it has such a call.
+#[test]
+fn wrong_calls_fail_alike_on_both_hosts() {
+    for seeds in batches(WRONG) {
+        let [engine, node] = [&["run"][..], &["run", "--host", "node"]].map(|host| {
+            let folder = temporary_folder();
+            let mut command = threadwork();
+            command.args(host).args(["--dir", "."]);
+            command.arg(Guests::build().wasm(GUEST));
+            command.args(["--wrong", &seeds]).current_dir(folder.path());
+            finish(&mut command).expect_code(0).stdout
+        });
+        let mut program = "";
+        for (line, other) in engine.lines().zip(node.lines()) {
+            if line.starts_with("program ") {
+                program = line;
+            }
+            assert_eq!(line, other, "the engine and Node, {program}");
+        }
+        assert_eq!(engine.lines().count(), node.lines().count(), "{seeds}");
+    }
 }
 
 fn compare(host: &[&str]) {

@@ -30,7 +30,7 @@ pub(crate) struct Listing {
     /// Number of the first of them.
     first: u64,
     /// For each chunk: the number of its first entry, and where the system finds it. The
-    /// last is of the chunk that comes next.
+    /// last is of the chunk that comes next. None before the listing begins.
     chunks: Vec<(u64, u64)>,
     /// Where the system goes on by itself.
     position: Option<u64>,
@@ -58,7 +58,8 @@ impl Listing {
         room: usize,
         mut write: impl FnMut(usize, &[u8]) -> Result<(), Errno>,
     ) -> Result<usize, Errno> {
-        if cookie == 0 {
+        // A cookie of another descriptor's is a number in that order as well.
+        if cookie == 0 || self.chunks.is_empty() {
             *self = Self {
                 chunks: vec![(OWN, 0)],
                 inode: rustix::fs::fstat(dir)?.st_ino,
@@ -112,8 +113,8 @@ impl Listing {
     /// false if there are no more entries.
     fn read_chunk_of(&mut self, dir: BorrowedFd<'_>, number: u64) -> Result<bool, Errno> {
         let known = self.chunks.partition_point(|(first, _)| *first <= number);
-        // A cookie that no listing of this descriptor has given.
-        let at = known.checked_sub(1).ok_or(Errno::INVAL)?;
+        // The first begins with the first entry that is not the directory's own.
+        let at = known.saturating_sub(1);
         let (first, position) = self.chunks[at];
         // Going on is more than going there: it is right whatever was removed meanwhile.
         if self.position != Some(position) {
@@ -144,7 +145,11 @@ impl Listing {
         let mut raw = rustix::fs::RawDir::new(dir, &mut buffer);
         let mut next = position;
         while let Some(entry) = raw.next() {
-            let entry = entry?;
+            let entry = match entry {
+                // The directory itself was removed: to programs that is the end, as libc has it.
+                Err(rustix::io::Errno::NOENT) => break,
+                entry => entry?,
+            };
             next = entry.next_entry_cookie();
             let (name, inode, kind) = (entry.file_name(), entry.ino(), entry.file_type());
             if !is_own(name) {
@@ -293,12 +298,25 @@ mod tests {
     }
 
     #[test]
-    fn cookies_that_nobody_gave_are_refused_or_at_the_end() {
-        let (_folder, dir) = folder(3);
+    fn a_removed_directory_has_no_more_entries() {
+        let (folder, dir) = folder(0);
         let mut listing = Listing::default();
-        let write = |_: usize, _: &[u8]| Ok(());
-        assert_eq!(listing.read(dir.as_fd(), 7, 100, write), Err(Errno::INVAL));
-        read(&mut listing, &dir, 0, 100);
-        assert_eq!(listing.read(dir.as_fd(), u64::MAX - 1, 100, write), Ok(0));
+        assert_eq!(read(&mut listing, &dir, 0, 1000).len(), 2);
+        drop(folder);
+        for cookie in [2, 0] {
+            let own = 2 - cookie as usize;
+            let entries = read(&mut listing, &dir, cookie, 1000);
+            assert_eq!(entries.len(), own, "{cookie}");
+        }
+    }
+
+    #[test]
+    fn cookies_that_nobody_gave_are_numbers_of_entries_or_at_the_end() {
+        let (_folder, dir) = folder(3);
+        for (cookie, left) in [(3, 2), (5, 0), (u64::MAX, 0)] {
+            let mut listing = Listing::default();
+            let entries = read(&mut listing, &dir, cookie, 1000);
+            assert_eq!(entries.len(), left, "{cookie}");
+        }
     }
 }

@@ -60,8 +60,10 @@ impl<'a> Vectors<'a> {
         if count > MOST_VECTORS {
             return Err(Errno::INVAL);
         }
-        // All of them are there, before any is looked at.
-        memory.locate(at, count as usize * 8)?;
+        // All of them are there, before any is looked at; none are nowhere.
+        if count > 0 {
+            memory.locate(at, count as usize * 8)?;
+        }
         let mut left = MOST_BYTES;
         let mut vector = |place: u32| {
             let pair: [u8; 8] = memory.read(at + place * 8)?;

@@ -10,6 +10,8 @@
 //!                                          of them, or says for which there is none
 //!               --no-allocate              with either: for hosts whose system has no
 //!                                          `fallocate`
+//! file-programs --wrong SEED..END          as WebAssembly: calls of WASI themselves, several of
+//!                                          whose arguments may be wrong
 //! file-programs --tree                     prints only what is in each folder
 //! ```
 //!
@@ -29,6 +31,8 @@ mod program;
 mod random;
 mod together;
 mod tree;
+#[cfg(target_family = "wasm")]
+mod wrong;
 
 use std::process::ExitCode;
 
@@ -40,6 +44,7 @@ const STEPS: usize = 60;
 /// What the command line asks for.
 enum Command {
     Run { seeds: std::ops::Range<u64>, steps: usize, only: Option<Vec<usize>>, tree: bool },
+    Wrong { seeds: std::ops::Range<u64>, steps: usize },
     Together { seeds: std::ops::Range<u64>, allocates: bool },
     Explain { allocates: bool },
 }
@@ -49,6 +54,7 @@ fn main() -> ExitCode {
         Ok(Command::Together { seeds, allocates }) => {
             seeds.for_each(|seed| together::run(seed, allocates));
         }
+        Ok(Command::Wrong { seeds, steps }) => return call_wrongly(seeds, steps),
         Ok(Command::Explain { allocates }) => return explain(allocates),
         Ok(Command::Run { seeds, steps, only, tree }) => {
             for seed in seeds {
@@ -69,15 +75,17 @@ fn main() -> ExitCode {
 }
 
 fn run(seed: u64, steps: usize, only: Option<&[usize]>) {
-    println!("program {seed}");
+    // One write for all of it: each is a call.
+    let mut text = format!("program {seed}\n");
     let mut calls = Calls::in_folder(&seed.to_string());
     for (number, call) in program::of_seed(seed, steps).into_iter().enumerate() {
         if only.is_none_or(|only| only.contains(&number)) {
             let outcome = calls.make(&call);
-            println!("{number} {} -> {outcome}", show(&call));
+            text += &format!("{number} {} -> {outcome}\n", show(&call));
         }
     }
     calls.end();
+    print!("{text}");
 }
 
 /// Looks for an order of the calls of each program whose output is on standard input.
@@ -108,6 +116,18 @@ fn explain(_: bool) -> ExitCode {
     ExitCode::from(2)
 }
 
+#[cfg(target_family = "wasm")]
+fn call_wrongly(seeds: std::ops::Range<u64>, steps: usize) -> ExitCode {
+    seeds.for_each(|seed| wrong::run(seed, steps));
+    ExitCode::SUCCESS
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn call_wrongly(_: std::ops::Range<u64>, _: usize) -> ExitCode {
+    eprintln!("error: only hosts of WebAssembly have these calls");
+    ExitCode::from(2)
+}
+
 /// A call in one line; long names in short.
 fn show(call: &Call) -> String {
     let text = format!("{call:?}");
@@ -120,6 +140,7 @@ fn show(call: &Call) -> String {
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> {
     let (mut seeds, mut steps, mut only) = (None, STEPS, None);
     let (mut tree, mut together, mut explain, mut allocates) = (false, false, false, true);
+    let mut wrong = false;
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value"));
         match arg.as_str() {
@@ -127,6 +148,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> {
             "--explain" => explain = true,
             "--no-allocate" => allocates = false,
             "--together" => together = true,
+            "--wrong" => wrong = true,
             "--steps" => steps = number(&value()?)?,
             "--only" => {
                 let list = value()?;
@@ -145,6 +167,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> {
     };
     Ok(match (explain, together) {
         (true, _) => Command::Explain { allocates },
+        _ if wrong => Command::Wrong { seeds, steps },
         (_, true) => Command::Together { seeds, allocates },
         _ => Command::Run { seeds, steps, only, tree },
     })

@@ -198,9 +198,19 @@ impl Random {
             0 => Time::Omit,
             1 => Time::Now,
             2 => Time::At(0, 0),
-            3 => Time::At(1, 999_999_999),
-            4 => Time::At(self.below(1_000_000_000) as i64, 123_456_789),
-            _ => Time::At(self.below(1_000_000_000) as i64, self.below(1_000_000_000) as i64),
+            3 => Time::At(1, 999_999_000),
+            4 => Time::At(self.below(1_000_000_000) as i64, 123_456_000),
+            _ => {
+                let seconds = self.below(1_000_000_000) as i64;
+                // Whole microseconds mostly: what is finer costs Node a process each.
+                Time::At(
+                    seconds,
+                    match self.below(1_000_000_000) as i64 {
+                        fine if fine % 16 == 0 => fine,
+                        coarse => coarse / 1000 * 1000,
+                    },
+                )
+            }
         }
     }
 

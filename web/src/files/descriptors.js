@@ -62,7 +62,6 @@ const OWN_SLOTS = SLOTS + MOST_SLOTS * SLOT_WORDS;
 
 /** No descriptor. */
 export const NONE = -1;
-const NEW = { handle: NONE, other: NONE, access: 0, flags: 0, preopen: 0, position: 0n, backend: 0, readonly: 0, resource: null };
 /** Instead of uses, while it is closed. */
 const CLOSING = -1;
 
@@ -273,7 +272,19 @@ export class Descriptors {
     const { words } = this;
     const at = this.#freeSlot(number, what);
     words[at + S.GENERATION] += 1;
-    const open = Object.assign(this.#openAt(at), NEW, what);
+    const open = this.#openAt(at);
+    open.kind = what.kind;
+    open.handle = what.handle ?? NONE;
+    open.other = what.other ?? NONE;
+    open.flags = what.flags ?? 0;
+    open.rights = what.rights;
+    open.inheriting = what.inheriting;
+    open.preopen = what.preopen ?? 0;
+    open.position = 0n;
+    open.access = what.access ?? 0;
+    open.backend = what.backend ?? 0;
+    open.readonly = what.readonly ?? 0;
+    open.resource = what.resource ?? null;
     Atomics.store(words, at + S.USES, 1);
     words[H.TOP] = Math.max(words[H.TOP], at + SLOT_WORDS);
     return open;

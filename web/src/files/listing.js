@@ -77,6 +77,7 @@ export class Listing {
 /** 0 if it is not there any more. */
 function* inodeOf(directory, name) {
   try {
+    if (directory.isDirect) return directory.inodeOf(name);
     const node = yield directory.lookup(name);
     return node ? (yield node.stat()).ino : 0n;
   } catch (error) {

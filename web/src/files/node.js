@@ -26,6 +26,8 @@ const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_APPEND } = fs.constants;
 const { O_NOFOLLOW = 0, O_DIRECTORY = 0, O_NONBLOCK = 0, O_NOCTTY = 0, O_SYNC = 0, O_DSYNC = 0 } = fs.constants;
 /** Node does not name it; the same on all processors that Node has releases for. */
 const O_PATH = 0o10000000;
+// Windows lacks some.
+const { S_IFMT, S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK = 0o60000, S_IFSOCK = 0o140000 } = fs.constants;
 /** The bits that say how a file is read and written. */
 const O_ACCMODE = O_WRONLY | O_RDWR;
 
@@ -35,6 +37,9 @@ export const hasDescriptorPaths = platform === 'linux' && fs.existsSync(OF_ITSEL
 /** By the number there is one link less to follow; it may be another's, if `/proc` is. */
 const isOurs = hasDescriptorPaths && fs.readlinkSync('/proc/self') === String(pid);
 const DESCRIPTORS = isOurs ? `/proc/${pid}/fd/` : OF_ITSELF;
+
+const EXACT = { bigint: true, throwIfNoEntry: false };
+const ROUNDED = { throwIfNoEntry: false };
 
 /** As much as one call of the system's moves. */
 const MOST_BYTES = 0x7ffff000;
@@ -62,14 +67,26 @@ function unless(errors, call) {
   }
 }
 
-const kindOf = (stat) => {
-  if (stat.isFile()) return 'file';
-  if (stat.isDirectory()) return 'directory';
-  if (stat.isSymbolicLink()) return 'symlink';
-  if (stat.isSocket()) return 'socket';
-  if (stat.isCharacterDevice()) return 'character';
-  return stat.isBlockDevice() ? 'block' : 'unknown';
+/** Of an entry as a directory lists it. */
+const kindOf = (entry) => {
+  if (entry.isFile()) return 'file';
+  if (entry.isDirectory()) return 'directory';
+  if (entry.isSymbolicLink()) return 'symlink';
+  if (entry.isSocket()) return 'socket';
+  if (entry.isCharacterDevice()) return 'character';
+  return entry.isBlockDevice() ? 'block' : 'unknown';
 };
+
+const KINDS = new Map([
+  [S_IFREG, 'file'],
+  [S_IFDIR, 'directory'],
+  [S_IFLNK, 'symlink'],
+  [S_IFSOCK, 'socket'],
+  [S_IFCHR, 'character'],
+  [S_IFBLK, 'block'],
+]);
+/** The same of a stat, whose own answers are computed with big integers. */
+const kindOfMode = (mode) => KINDS.get(Number(mode) & S_IFMT) ?? 'unknown';
 
 const statOf = ({ dev, ino, nlink, size, atimeNs, mtimeNs, ctimeNs }) => {
   return { dev, ino, nlink, size, atime: atimeNs, mtime: mtimeNs, ctime: ctimeNs };
@@ -227,7 +244,7 @@ class Entry {
     this.#directory = directory;
     this.#name = name;
     this.#stat = stat;
-    this.kind = kindOf(stat);
+    this.kind = kindOfMode(stat.mode);
   }
 
   get path() {
@@ -248,8 +265,7 @@ class Entry {
 
   open(access) {
     if (this.kind === 'directory') return this.#directory.openDirectory(this.#name, this.#stat);
-    const mode = access.write || access.truncate ? (access.read ? O_RDWR : O_WRONLY) : O_RDONLY;
-    const opened = this.#directory.openFile(this.#name, mode, access);
+    const opened = this.#directory.openFile(this.#name, { ...access, write: access.write || access.truncate });
     if (opened && access.truncate) {
       try {
         revive(opened).resize(0);
@@ -264,16 +280,34 @@ class Entry {
 
 // ---- Directories ----
 
+/** Nothing that is opened blocks, nor is a link. */
+function openFlags({ read, write, append, sync, dsync }) {
+  const mode = write ? (read ? O_RDWR : O_WRONLY) : O_RDONLY;
+  const isAppender = append && hasDescriptorPaths;
+  const flags = (isAppender ? O_APPEND : 0) | (sync ? O_SYNC : 0) | (dsync ? O_DSYNC : 0);
+  return mode | flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+}
+
+function openedFile(fd, { append }) {
+  const [handle, other] = append && hasDescriptorPaths ? [NONE, fd] : [fd, NONE];
+  return { handle, other, backend: Backend.NODE };
+}
+
 export class NodeDirectory {
   kind = 'directory';
   backend = backend;
-  /** Where the system cannot find it by its descriptor: its path, and what is there. */
+  /** Whether a name in here takes one call of the system's, which leads nowhere else. */
+  isDirect = hasDescriptorPaths;
+  /** By its descriptor. */
+  #place;
+  /** Where the system cannot find it so: its path, and what is there. */
   #path;
   #identity;
 
   /** @param fd a descriptor, which is closed with it */
   constructor(fd, path) {
     this.fd = fd;
+    this.#place = DESCRIPTORS + fd;
     if (hasDescriptorPaths) return;
     this.#path = path;
     this.#identity = this.stat();
@@ -291,7 +325,7 @@ export class NodeDirectory {
 
   /** The path of a name in here, for one call. */
   at(name) {
-    if (hasDescriptorPaths) return `${DESCRIPTORS}${this.fd}/${name}`;
+    if (hasDescriptorPaths) return `${this.#place}/${name}`;
     if (platform === 'win32' && name !== '.' && NO_NAME.test(name)) throw new Errno(E.INVAL);
     const path = this.#path;
     if (!isSame(fs.lstatSync(path, { bigint: true }), this.#identity)) throw new Errno(E.NOENT);
@@ -301,9 +335,15 @@ export class NodeDirectory {
   // ---- Looking ----
 
   lookup(name) {
-    const options = { bigint: true, throwIfNoEntry: false };
-    const stat = system(() => fs.lstatSync(this.at(name), options));
+    const stat = system(() => fs.lstatSync(this.at(name), EXACT));
     return stat && new Entry(this, name, stat);
+  }
+
+  /** The number of what has this name; 0 if it is not there any more. */
+  inodeOf(name) {
+    const path = this.at(name);
+    const { ino } = system(() => fs.lstatSync(path, ROUNDED)) ?? { ino: 0 };
+    return Number.isSafeInteger(ino) ? BigInt(ino) : (system(() => fs.lstatSync(path, EXACT))?.ino ?? 0n);
   }
 
   /** The directory of a name, to walk on through until `leave`; else what is there. */
@@ -332,7 +372,7 @@ export class NodeDirectory {
   leadsTo(path, directory) {
     // What is not UTF-8 is read as this letter; and so is called what was removed.
     if (!hasDescriptorPaths || path.includes('\uFFFD') || path.endsWith(' (deleted)')) return false;
-    const [to, from] = [directory, this].map(({ fd }) => system(() => fs.readlinkSync(DESCRIPTORS + fd)));
+    const [to, from] = system(() => [fs.readlinkSync(directory.#place), fs.readlinkSync(this.#place)]);
     return to === `${from === '/' ? '' : from}/${path}`;
   }
 
@@ -346,6 +386,23 @@ export class NodeDirectory {
   }
 
   // ---- Opening ----
+
+  /** A file or a directory that is there; undefined if more has to be known of it. */
+  openDirectly(name, access, isDirectory) {
+    const path = this.at(name);
+    const found = system(() => fs.lstatSync(path, ROUNDED));
+    if (!found) throw new Errno(E.NOENT);
+    // To open a FIFO or a device does something.
+    if (!['file', 'directory'].includes(kindOfMode(found.mode))) return undefined;
+    const flags = openFlags(access) | (isDirectory ? O_DIRECTORY : 0);
+    const fd = unless([E.LOOP, E.NOTDIR, E.ISDIR, E.NXIO, E.NOENT], () => fs.openSync(path, flags));
+    if (fd === undefined) return undefined;
+    const kind = kindOfMode(system(() => fs.fstatSync(fd)).mode);
+    if (kind === 'file') return { kind, ...openedFile(fd, access) };
+    if (kind === 'directory') return { kind, handle: fd, resource: new NodeDirectory(fd), ...opened };
+    fs.closeSync(fd);
+    return undefined;
+  }
 
   open() {
     return this.openDirectory('.', this.stat());
@@ -365,24 +422,21 @@ export class NodeDirectory {
   }
 
   /** Undefined if the name is not that of a regular file. */
-  openFile(name, mode, { append, sync, dsync }) {
-    const isAppender = append && hasDescriptorPaths;
-    const flags =
-      mode | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | (isAppender ? O_APPEND : 0) | (sync ? O_SYNC : 0) | (dsync ? O_DSYNC : 0);
+  openFile(name, access, more = 0) {
+    const flags = openFlags(access) | more;
     // With O_EXCL the name is there already; without it, it has become something else.
-    const others = mode & O_EXCL ? [E.EXIST] : [E.LOOP, E.NOENT, E.ISDIR, E.NXIO];
+    const others = more & O_EXCL ? [E.EXIST] : [E.LOOP, E.NOENT, E.ISDIR, E.NXIO];
     const fd = unless(others, () => fs.openSync(this.at(name), flags));
     if (fd === undefined) return undefined;
-    if (!(mode & O_EXCL) && !system(() => fs.fstatSync(fd)).isFile()) {
+    if (!(more & O_EXCL) && !system(() => fs.fstatSync(fd)).isFile()) {
       fs.closeSync(fd);
       return undefined;
     }
-    return isAppender ? { handle: NONE, other: fd, backend: Backend.NODE } : { handle: fd, other: NONE, backend: Backend.NODE };
+    return openedFile(fd, access);
   }
 
   create(name, access) {
-    const mode = access.write ? (access.read ? O_RDWR : O_WRONLY) : O_RDONLY;
-    return this.openFile(name, mode | O_CREAT | O_EXCL, access);
+    return this.openFile(name, access, O_CREAT | O_EXCL);
   }
 
   // ---- Changing ----

@@ -12,7 +12,9 @@
 //   directory  lookup(name), list(), create(name, access) -> opened, createDirectory(name),
 //              createSymlink(name, target), link(name, file), removeFile(name),
 //              removeDirectory(name), rename(name, toDirectory, toName), open() -> opened;
-//              where it has to be left: enter(name), a lookup of what is used until leave()
+//              where it has to be left: enter(name), a lookup of what is used until leave();
+//              where the system does a name's call at once (isDirect): inodeOf(name),
+//              openDirectly(name, access, isDirectory) -> opened with its kind
 //   file       open(access) -> opened
 //   symlink    target(); undefined if it is one no more
 //   opened     {resource}, or {backend, handle, other} for `revive`, as Descriptors has them;
@@ -176,7 +178,10 @@ export class FileTable {
 
   /** A file, or else an error of directories. */
   #file(fd, rights, ofDirectories = E.BADF) {
-    const open = this.#use(fd);
+    return this.#checkFile(this.#use(fd), rights, ofDirectories);
+  }
+
+  #checkFile(open, rights, ofDirectories = E.BADF) {
     if (open.kind === Kind.DIRECTORY) throw new Errno(ofDirectories);
     if (open.kind !== Kind.FILE) throw new Errno(E.SPIPE);
     return this.#check(open, rights);
@@ -279,9 +284,16 @@ export class FileTable {
 
   // ---- Reading and writing ----
 
-  *fd_read(fd, at, count, result) {
-    const file = this.#file(fd, RIGHTS.READ, E.ISDIR);
+  /** A file to move bytes, and buffers: those are looked at before what is open, as `readv` does. */
+  #transfer(fd, right, at, count, ofDirectories) {
+    const open = this.#use(fd);
+    if (open.kind === Kind.FILE && right & open.access & ~open.rights) throw new Errno(E.NOTCAPABLE);
     const vectors = this.#memory.vectors(at, count);
+    return { file: this.#checkFile(open, right, ofDirectories), vectors };
+  }
+
+  *fd_read(fd, at, count, result) {
+    const { file, vectors } = this.#transfer(fd, RIGHTS.READ, at, count, E.ISDIR);
     const { position } = this.#lock(file);
     const moved = yield file.resource.read(within(Number(position)), vectors);
     file.position = position + BigInt(moved);
@@ -295,8 +307,7 @@ export class FileTable {
   }
 
   *fd_write(fd, at, count, result) {
-    const file = this.#file(fd, RIGHTS.WRITE);
-    const vectors = this.#memory.vectors(at, count);
+    const { file, vectors } = this.#transfer(fd, RIGHTS.WRITE, at, count);
     const { flags, position, resource } = this.#lock(file);
     let moved;
     if (flags & FDFLAGS.APPEND) {
@@ -326,7 +337,8 @@ export class FileTable {
 
   *fd_seek(fd, offset, whence, result) {
     const file = this.#file(fd, RIGHTS.SEEK);
-    if (whence >>> 0 > 2) throw new Errno(E.INVAL);
+    if (whence >>> 0 > 2 || (whence === 0 && BigInt(offset) < 0n)) throw new Errno(E.INVAL);
+    this.#memory.bytes(result, 8);
     this.#lock(file);
     const size = whence === 2 ? BigInt(yield file.resource.size()) : 0n;
     const position = [0n, file.position, size][whence] + BigInt(offset);
@@ -356,8 +368,9 @@ export class FileTable {
   }
 
   *fd_advise(fd, offset, length, advice) {
-    this.#file(fd, RIGHTS.ADVISE);
+    const open = this.#use(fd);
     if (advice >>> 0 > 5) throw new Errno(E.INVAL);
+    this.#checkFile(open, RIGHTS.ADVISE);
     toOffset(length);
   }
 
@@ -444,10 +457,9 @@ export class FileTable {
   // ---- Paths ----
 
   #path(at, length) {
+    if (length === 0) throw new Errno(E.NOENT);
     if (length >>> 0 > LONGEST_PATH) throw new Errno(E.NAMETOOLONG);
-    const path = this.#memory.path(at, length);
-    if (path === '') throw new Errno(E.NOENT);
-    return path;
+    return this.#memory.path(at, length);
   }
 
   /** What a name stands for, if it stands for something. */
@@ -544,11 +556,28 @@ export class FileTable {
     }
   }
 
+  /** Where a path's last name is and how it is called, if one call of the system's is all that is left. */
+  #near(start, path) {
+    const { resource } = start;
+    if (!resource.isDirect) return undefined;
+    return path.includes('/') || isDots(path) ? this.#ways.find(start, path) : { directory: resource, name: path };
+  }
+
+  /** What a path names, as `#walk` finds it, if there is no way to walk nor a link to follow. */
+  #glance(start, path, follow) {
+    const near = this.#near(start, path);
+    if (!near) return undefined;
+    const { directory, name } = near;
+    const node = this.#look(directory, name);
+    return follow && node?.kind === 'symlink' ? undefined : { directory, name, node, hasSlash: false };
+  }
+
   /** What a path names. */
   *#find(fd, right, at, length, follow) {
     checkFlags(follow, 1);
     const path = this.#path(at, length);
-    const found = yield* this.#walk(this.#directory(fd, right), path, follow);
+    const start = this.#directory(fd, right);
+    const found = this.#glance(start, path, follow) ?? (yield* this.#walk(start, path, follow));
     if (!found.node) throw new Errno(E.NOENT);
     return found;
   }
@@ -598,6 +627,12 @@ export class FileTable {
     };
     const isExclusive = oflags & OFLAGS.CREAT && oflags & OFLAGS.EXCL;
     const follow = lookup && !isExclusive;
+    if (!(oflags & (OFLAGS.CREAT | OFLAGS.TRUNC))) {
+      const near = this.#near(base, path);
+      if (near) checkName(near.name);
+      const opened = near?.directory.openDirectly(near.name, access, oflags & OFLAGS.DIRECTORY);
+      if (opened) return this.#memory.setU32(result, this.#insert(opened, base, access, flags));
+    }
     for (let tries = 0; tries < MOST_TRIES; tries++) {
       const found = yield* this.#walk(base, path, follow, creates);
       if (wouldCreate && !found.node) throw new Errno(E.ROFS);
@@ -613,7 +648,7 @@ export class FileTable {
     if (!node) {
       if (!(oflags & OFLAGS.CREAT)) throw new Errno(E.NOENT);
       const opened = yield directory.create(name, access);
-      return opened && { kind: Kind.FILE, ...opened };
+      return opened && { ...opened, kind: 'file' };
     }
     if (oflags & OFLAGS.CREAT && oflags & OFLAGS.EXCL) throw new Errno(E.EXIST);
     if (node.kind === 'directory') {
@@ -626,15 +661,18 @@ export class FileTable {
       if (node.kind !== 'file') throw new Errno(E.NOTSUP);
     }
     const opened = yield node.open(access);
-    return opened && { kind: node.kind === 'file' ? Kind.FILE : Kind.DIRECTORY, ...opened };
+    return opened && { ...opened, kind: node.kind };
   }
 
   #insert(opened, base, { read, write }, flags) {
-    const isFile = opened.kind === Kind.FILE;
+    const isFile = opened.kind === 'file';
     const access = (read ? RIGHTS.READ : 0) | (write ? RIGHTS.WRITE : 0);
     const rights = isFile ? RIGHTS_OF.file & ~(ACCESS & ~access) : RIGHTS_OF.directory;
     const inheriting = isFile ? 0 : base.inheriting;
-    return this.#descriptors.insert({ ...opened, access, rights: rights & base.inheriting, inheriting, flags, readonly: base.readonly });
+    const { handle, other, backend, resource } = opened;
+    const kind = isFile ? Kind.FILE : Kind.DIRECTORY;
+    const given = { access, rights: rights & base.inheriting, inheriting, flags, readonly: base.readonly };
+    return this.#descriptors.insert({ kind, handle, other, backend, resource, ...given });
   }
 
   *path_create_directory(fd, at, length) {

@@ -15,16 +15,19 @@ export const E = Object.fromEntries(
     .map((name, number) => [name, number]),
 );
 
-/** What a call of WASI returns instead of success. */
-export class Errno extends Error {
+/** The same in all scripts of a thread. */
+const MARK = Symbol.for('threadwork: an error of WASI');
+
+/** What a call of WASI returns instead of success. No `Error`: each of those costs a look at the whole stack. */
+export class Errno {
   constructor(errno) {
-    super(`WASI error ${errno}`);
     this.errno = errno;
   }
 }
+Errno.prototype[MARK] = true;
 
 /** Whether it is one; those of another script are, too. */
-export const isErrno = (error) => error instanceof Error && error.message === `WASI error ${error.errno}`;
+export const isErrno = (error) => error?.[MARK] === true;
 
 export const FILE_TYPES = {
   unknown: 0,

@@ -19,7 +19,7 @@
 //   changes, waitForChange(changes, ms)     blocks until something happens to sockets or input
 
 import { Kind } from '../files/descriptors.js';
-import { E, Errno, FILE_CALLS, SOCKET_CALLS } from './abi.js';
+import { E, Errno, FDFLAGS, FILE_CALLS, SOCKET_CALLS } from './abi.js';
 import { CLOCKS, clockTime } from './clocks.js';
 
 const CLOCK_EVENT = 0;
@@ -186,15 +186,17 @@ export function wasiCalls(env) {
     const stream = env.stream(fd);
     const read = (open) => memory.setU32(result, env.sockets.read(open, memory.vectors(at, count)));
     if (stream < 0) return onSocket(fd, read) ? E.SUCCESS : fd_read(fd, at, count, result);
+    const vectors = memory.vectors(at, count);
     if (stream !== 0) throw new Errno(E.BADF);
-    memory.setU32(result, env.read(memory.vectors(at, count)));
+    memory.setU32(result, env.read(vectors));
   });
   define('fd_write', (fd, at, count, result) => {
     const stream = env.stream(fd);
     const write = (open) => memory.setU32(result, env.sockets.write(open, memory.vectors(at, count)));
     if (stream < 0) return onSocket(fd, write) ? E.SUCCESS : fd_write(fd, at, count, result);
+    const vectors = memory.vectors(at, count);
     if (stream === 0) throw new Errno(E.BADF);
-    memory.setU32(result, env.write(stream, memory.vectors(at, count)));
+    memory.setU32(result, env.write(stream, vectors));
   });
 
   const SOCKETS = {
@@ -203,24 +205,34 @@ export function wasiCalls(env) {
       memory.setU32(result, env.sockets.accept(open, flags));
     },
     sock_recv: (open, at, count, flags, result, resultFlags) => {
-      if (flags & ~3) throw new Errno(E.INVAL);
       if (open.kind !== Kind.CONNECTION) throw new Errno(E.NOTSOCK);
       memory.bytes(result, 4);
       memory.setU16(resultFlags, 0);
       memory.setU32(result, env.sockets.read(open, memory.vectors(at, count), flags));
     },
     sock_send: (open, at, count, flags, result) => {
-      if (flags) throw new Errno(E.INVAL);
       if (open.kind !== Kind.CONNECTION) throw new Errno(E.NOTSOCK);
       memory.bytes(result, 4);
       memory.setU32(result, env.sockets.write(open, memory.vectors(at, count)));
     },
     sock_shutdown: (open, how) => env.sockets.shutdown(open, how),
   };
+  /** Flags that there are not; found before what is no socket. */
+  const ODD_FLAGS = {
+    sock_accept: (flags) => flags & ~FDFLAGS.NONBLOCK,
+    sock_recv: (_at, _count, flags) => flags & ~3,
+    sock_send: (_at, _count, flags) => flags,
+  };
   for (const name of SOCKET_CALLS) {
     define(name, (fd, ...args) => {
-      if (onSocket(fd, (open) => SOCKETS[name](open, ...args))) return E.SUCCESS;
-      return isOpen(fd) ? E.NOTSOCK : E.BADF;
+      const isOdd = ODD_FLAGS[name]?.(...args);
+      const body = (open) => {
+        if (isOdd) throw new Errno(E.INVAL);
+        SOCKETS[name](open, ...args);
+      };
+      if (onSocket(fd, body)) return E.SUCCESS;
+      if (!isOpen(fd)) return E.BADF;
+      return isOdd ? E.INVAL : E.NOTSOCK;
     });
   }
   define('proc_raise', () => E.NOTSUP);

@@ -259,6 +259,8 @@ pub(crate) fn fd_tell<H: Host>(call: &Call<'_, H>, fd: u32, result: u32) -> Resu
 }
 
 pub(crate) fn fd_filestat_set_size<H: Host>(call: &Call<'_, H>, fd: u32, size: u64) -> Result {
+    // As Linux has it, this comes before what is open.
+    i64::try_from(size).map_err(|_| Errno::INVAL)?;
     let descriptor = call.get_with(fd, rights::FD_FILESTAT_SET_SIZE)?;
     let channel = writable_file(&descriptor, Errno::INVAL)?;
     let grow = || Ok(rustix::fs::ftruncate(channel.fd(), size)?);
@@ -272,7 +274,8 @@ pub(crate) fn fd_allocate<H: Host>(
     length: u64,
 ) -> Result {
     let descriptor = call.get_with(fd, rights::FD_ALLOCATE)?;
-    if length == 0 {
+    let is_negative = |number: u64| i64::try_from(number).is_err();
+    if length == 0 || is_negative(length) || is_negative(offset) {
         return Err(Errno::INVAL.into());
     }
     let channel = writable_file(&descriptor, Errno::BADF)?;
@@ -363,8 +366,9 @@ pub(crate) fn fd_filestat_set_times<H: Host>(
     modified: u64,
     flags: u32,
 ) -> Result {
+    let descriptor = call.get(fd)?;
     let times = times(accessed, modified, flags)?;
-    let descriptor = call.get_with(fd, rights::FD_FILESTAT_SET_TIMES)?;
+    descriptor.require(rights::FD_FILESTAT_SET_TIMES)?;
     Ok(rustix::fs::futimens(file(&descriptor)?, &times)?)
 }
 
