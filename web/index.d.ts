@@ -433,9 +433,8 @@ export interface EngineOptions {
   idleTimeout?: number;
   /** Milliseconds that a worker may take to start; 30,000 by default. */
   startTimeout?: number;
-  /** The scripts, where they are not beside this package's other scripts; as the page names them. */
+  /** The workers' script, where it is not beside this package's other scripts; as the page names it. */
   workerUrl?: string | URL;
-  supervisorUrl?: string | URL;
 }
 
 /** The workers that processes run on. */

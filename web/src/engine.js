@@ -24,7 +24,8 @@ export class Engine {
   }
 
   #options;
-  #supervisorUrl;
+  /** Where the user has said that the workers' script is. */
+  #workerUrl;
   #supervisor = null;
   /** Kept when the supervisor has started, and how to break it. */
   #started = null;
@@ -39,20 +40,19 @@ export class Engine {
 
   /**
    * @param {{keepWorkers?: number, idleTimeout?: number, startTimeout?: number,
-   *   workerUrl?: string | URL, supervisorUrl?: string | URL}} [options]
+   *   workerUrl?: string | URL}} [options]
    */
   constructor(options = {}) {
     const { keepWorkers = cores + 1, idleTimeout = Infinity, startTimeout = 30_000 } = options;
-    const { workerUrl, supervisorUrl } = options;
+    const { workerUrl } = options;
     this.#options = {
       keep: checkCount('keepWorkers', keepWorkers),
       idleTimeout: checkTime('idleTimeout', idleTimeout),
       startTimeout: checkTime('startTimeout', startTimeout),
-      workerUrl: workerUrl && absolute(workerUrl),
     };
     // What a page trusts is no text.
-    const isTrusted = globalThis.trustedTypes?.isScriptURL(supervisorUrl);
-    this.#supervisorUrl = supervisorUrl && (isTrusted ? supervisorUrl : absolute(supervisorUrl));
+    const isTrusted = globalThis.trustedTypes?.isScriptURL(workerUrl);
+    this.#workerUrl = workerUrl && (isTrusted ? workerUrl : absolute(workerUrl));
   }
 
   /** Starts the workers ahead, so that the first process finds them. */
@@ -77,17 +77,18 @@ export class Engine {
     if (this.#isClosed) throw new ThreadworkError('CLOSED', 'the engine was closed: make another');
     return (this.#started ??= new Promise((resolve, reject) => {
       this.#abandon = reject;
-      const start = () => new Worker(new URL('./supervisor.js', import.meta.url), { type: 'module' });
+      const start = () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+      const script = this.#workerUrl ? { url: this.#workerUrl, options: { type: 'module' } } : { start };
       const to = {
         started: () => {
-          this.#supervisor.post({ settings: this.#options });
+          this.#supervisor.post({ settings: { ...this.#options, script: this.#supervisor.script } });
           this.#keepAlive();
           resolve();
         },
         message: (message) => this.#receive(message),
         failed: (message) => void this.#fail(`the supervisor worker failed: ${message}`),
       };
-      this.#supervisor = new Child({ url: this.#supervisorUrl, start }, to, this.#options.startTimeout);
+      this.#supervisor = new Child(script, to, this.#options.startTimeout);
     }));
   }
 

@@ -109,11 +109,11 @@ function makeWorker(url, options) {
   }
 }
 
-/** Calls `start`, which stands on a global `Worker`: that is `makeWorker` for so long. */
-function withGlobalWorker(start) {
+/** Calls `start`, which stands on a global `Worker`: that is `make` for so long. */
+function withGlobalWorker(start, make) {
   const before = Object.getOwnPropertyDescriptor(globalThis, 'Worker');
   const value = function Worker(url, options) {
-    return makeWorker(url, options);
+    return make(url, options);
   };
   Object.defineProperty(globalThis, 'Worker', { value, configurable: true, writable: true });
   try {
@@ -143,15 +143,17 @@ export class Child {
   #workers = new Set();
   #isStarted = false;
   #isOver = false;
+  /** Where the script is, to be sent to who starts more of them. */
+  script;
   #what;
   #to;
   #preventNext = () => {};
   #preventTimeout;
 
   /**
-   * @param {{url?: string | URL, start: () => Worker}} what where the script is, if not where
-   *   `start` says. That holds `new Worker(new URL(...))` in words, with the global `Worker`:
-   *   bundlers look for exactly that.
+   * @param {{url: string | URL, options: object} | {start: () => Worker}} what where the script is,
+   *   or what says so: `new Worker(new URL(...))` in words, with the global `Worker`, since bundlers
+   *   look for exactly that.
    * @param {{started: (message: object) => void, message: (message: object) => void,
    *   failed: (message: string) => void}} to `failed` is called at most once, and not before
    *   this has returned: the script cannot be loaded, did not start in time, or threw.
@@ -167,8 +169,12 @@ export class Child {
 
   #attempt(patience) {
     try {
-      const { url, start } = this.#what;
-      const worker = url ? makeWorker(url, { type: 'module' }) : withGlobalWorker(start);
+      const { start, url, options } = this.#what;
+      const make = (url, options) => {
+        this.script = { url: String(url), options };
+        return makeWorker(url, options);
+      };
+      const worker = start ? withGlobalWorker(start, make) : make(url, options);
       this.#workers.add(worker);
       this.#listen(worker);
       this.#preventNext = after(patience, () => this.#attempt(patience * 2));

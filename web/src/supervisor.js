@@ -5,19 +5,18 @@
 // Invariant: each worker is starting, idle, on a seat of one process, or being terminated;
 // a process is gone when none of its seats has a worker.
 
-import { Activity, Called, Cause, Control, LIMITS, Mailbox, Reply, Rpc, S, W } from './control.js';
-import { readPath, writePath } from './files/access.js';
-import { contents, giveBack, informing, makeTable, openPreopens, sharedTable } from './files/open.js';
-import { run } from './files/table.js';
+import { Activity, Called, Cause, Control, LIMITS, Mailbox, Reply, Rpc } from './control.js';
 import { textOf } from './foreign.js';
 import { GuestMemory } from './guest-memory.js';
 import { STOP } from './lock.js';
-import { canWaitAsync, Child, onMessage, postToParent } from './platform.js';
+import { canWaitAsync, Child, postToParent } from './platform.js';
 import { untilGone } from './runtime/life.js';
+import * as S from './seat-words.js';
 import { letGoOfSeat, stopAll, stopSeat } from './stop-bytes.js';
 import { claimShortage } from './threads.js';
 import { after } from './timers.js';
 import { FILE_CALLS } from './wasi/abi.js';
+import * as W from './words.js';
 
 /**
  * How long threads that will see the end have time to come back, how long those that
@@ -34,6 +33,9 @@ const PATIENCE_WITH_FILES = 10_000;
 const SHORT_OF_FILES = /\bEMFILE\b/;
 /** After a deadlock nobody computes, and everybody says where it slept: a browser's first stack is slow. */
 const GRACE_REPORT = 10_000;
+
+/** What only processes with files need; those of most programs, which have none, start without. */
+const loadFiles = () => import('./files.js');
 
 /** What the engine was made with, in `Engine`'s words. */
 let settings;
@@ -54,7 +56,6 @@ class ThreadWorker {
   #stopResting = () => {};
 
   constructor() {
-    const start = () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
     const to = {
       started: ({ life }) => {
         this.#life = life;
@@ -64,7 +65,7 @@ class ThreadWorker {
       message: (message) => this.#process?.receive(this, message),
       failed: (message) => this.#fail(message),
     };
-    this.child = new Child({ url: settings.workerUrl, start }, to, settings.startTimeout);
+    this.child = new Child(settings.script, to, settings.startTimeout);
   }
 
   #fail(message) {
@@ -147,6 +148,10 @@ class SupervisedProcess {
   #report = { sleepers: [] };
   #preopens = [];
   #table = null;
+  /** Runs a call of the table to its end. */
+  #run;
+  /** Closes all files; what is in memory. */
+  #leaveFiles = () => ({});
   #listeners = null;
   #isServing = false;
   #stopClock = () => {};
@@ -162,24 +167,14 @@ class SupervisedProcess {
 
   /** Brings up the workers of the main thread and of threads to come. */
   async begin() {
-    const { memories, wasiMemory, files, program, poolSize, wallTime } = this.start;
+    const { files, program, poolSize, wallTime } = this.start;
     try {
       if (files.listeners.length > 0) await this.#openListeners(files);
     } catch (error) {
       this.fail('FILE', `it cannot listen: ${textOf(error)}`);
     }
     try {
-      const wasi = memories[wasiMemory];
-      files.table = await sharedTable(files, wasi !== undefined);
-      if (files.table) {
-        // Descriptors outlive the workers, and this one.
-        postToParent({ id: this.id, table: files.table });
-        this.#preopens = await openPreopens(files, true);
-        // Nobody else needs what is in them.
-        files.preopens = files.preopens.map(([path]) => [path]);
-        const memory = new GuestMemory(wasi?.memory);
-        this.#table = await makeTable(memory, this.#preopens, files, informing(this.control));
-      }
+      if (!files.isPlain) await this.#openFiles();
     } catch (error) {
       this.fail('FILE', `a directory cannot be opened: ${textOf(error)}`);
     }
@@ -193,9 +188,31 @@ class SupervisedProcess {
     if (canWaitAsync) this.#listen();
   }
 
+  /** Makes the file table, where it is one for all. */
+  async #openFiles() {
+    const { memories, wasiMemory, files } = this.start;
+    const { contents, giveBack, informing, makeTable, openPreopens, run, sharedTable } = await loadFiles();
+    this.#run = run;
+    const wasi = memories[wasiMemory];
+    files.table = await sharedTable(files, wasi !== undefined);
+    if (!files.table) return;
+    // Descriptors outlive the workers, and this one.
+    postToParent({ id: this.id, table: files.table });
+    this.#preopens = await openPreopens(files, true);
+    // Nobody else needs what is in them.
+    files.preopens = files.preopens.map(([path]) => [path]);
+    const memory = new GuestMemory(wasi?.memory);
+    this.#table = await makeTable(memory, this.#preopens, files, informing(this.control));
+    this.#leaveFiles = () => {
+      this.#table.closeAll();
+      // A worker that has failed may not be gone.
+      if (!this.#hasFailed) giveBack(files);
+      return contents(this.#preopens);
+    };
+  }
+
   async #openListeners(files) {
-    const { createSockets } = await import('./sockets.js');
-    const { Listeners } = await import('./listeners.js');
+    const { createSockets, Listeners } = await loadFiles();
     files.sockets = createSockets();
     this.#listeners = new Listeners(files.sockets, this.words);
     await this.#listeners.open(files.listeners);
@@ -244,7 +261,8 @@ class SupervisedProcess {
     this.#isServing = true;
     const name = FILE_CALLS[words[W.RPC_CALL]];
     try {
-      words[W.RPC_RESULT] = await run(this.#table.call(name, control.arguments()));
+      if (!this.#table) await this.#openFiles();
+      words[W.RPC_RESULT] = await this.#run(this.#table.call(name, control.arguments()));
     } catch (error) {
       this.fail('FAILED', `${name} failed: ${error?.stack ?? textOf(error)}`);
     }
@@ -394,13 +412,7 @@ class SupervisedProcess {
   async #checkGone() {
     if (!this.#isEnding || this.#seats.size > 0 || this.#isServing || this.#isGone) return;
     this.#isGone = true;
-    let files = this.#report.files ?? {};
-    if (this.#table) {
-      this.#table.closeAll();
-      files = contents(this.#preopens);
-      // A worker that has failed may not be gone.
-      if (!this.#hasFailed) giveBack(this.start.files);
-    }
+    const files = this.#report.files ?? this.#leaveFiles();
     await this.#listeners?.close(this.words[W.CAUSE] !== Cause.EXITED);
     postToParent({ id: this.id, ended: { ...this.#report, files } });
     processes.delete(this.id);
@@ -466,6 +478,7 @@ class SoloProcess {
 /** Reads or writes a file of a process, and says how that went. */
 async function access({ request, access }) {
   const reply = { reply: request };
+  const { openPreopens, readPath, run, sayOf, writePath } = await loadFiles();
   const use = async (preopens) => {
     const { path, data } = access;
     if (data) await run(writePath(preopens, path, data));
@@ -475,9 +488,9 @@ async function access({ request, access }) {
     const process = processes.get(access.id);
     await process?.opened;
     if (process?.preopens) await use(process.preopens);
-    else await afterwards(access.sources, use);
+    else await afterwards(access.sources, openPreopens, use);
   } catch (error) {
-    reply.error = error?.errno ?? textOf(error);
+    reply.error = sayOf(error);
   }
   postToParent(reply);
 }
@@ -485,7 +498,7 @@ async function access({ request, access }) {
 let last = Promise.resolve();
 
 /** Opens directories that outlive a process; one after another, since many open a file once only. */
-function afterwards(sources, use) {
+function afterwards(sources, openPreopens, use) {
   const used = last.then(async () => {
     const preopens = await openPreopens({ preopens: sources }, false);
     await use(preopens).finally(() => preopens.forEach(([, directory]) => directory.close()));
@@ -501,7 +514,8 @@ function begin(start) {
   process.opened = process.begin();
 }
 
-onMessage((message) => {
+/** A message of the engine's. */
+export function receive(message) {
   if (message.settings) settings = message.settings;
   if (message.warmUp) refill();
   if (message.begin) begin(message.begin);
@@ -509,6 +523,4 @@ onMessage((message) => {
   if (message.replace) processes.get(message.replace.id)?.replace(message.replace.index);
   if (message.call) processes.get(message.call.id)?.call(message.call);
   if (message.access) access(message);
-});
-
-postToParent({ started: true });
+}

@@ -33,7 +33,7 @@ test('the package has no mistakes that its users would meet', () => {
   for (const [tool, ...args] of [
     ['publint', 'dist', '--strict'],
     // What has types at all; the others are not for TypeScript to import.
-    ['attw', '--pack', 'dist', '--profile', 'esm-only', '--exclude-entrypoints', 'worker', 'supervisor', 'rewriter.wasm'],
+    ['attw', '--pack', 'dist', '--profile', 'esm-only', '--exclude-entrypoints', 'worker', 'rewriter.wasm'],
   ]) {
     const { status, stdout, stderr } = npx(tool, ...args);
     assert.equal(status, 0, `${tool}: ${stdout}${stderr}`);
@@ -154,7 +154,7 @@ for (const bundler of [...FINDING, ...TOLD]) {
     build(folder);
     // Modules that a bundler missed would be at their old places.
     const names = readdirSync(join(folder, 'dist'), { recursive: true });
-    if (FINDING.includes(bundler)) assert.deepEqual(names.filter((name) => /(^|\/)(worker|supervisor)\.js$/.test(name)), []);
+    if (FINDING.includes(bundler)) assert.deepEqual(names.filter((name) => /(^|\/)worker\.js$/.test(name)), []);
     for (const observed of ['', '?observed']) {
       const page = await open(`${server.base}strict/examples/${bundler}/dist/index.html${observed}`);
       await page.waitForFunction(() => document.title !== 'Running', null, { timeout: PATIENCE });
