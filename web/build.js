@@ -51,7 +51,8 @@ await build({ ...options, external, footer, entryPoints: ['src/worker.js'] });
 for (const name of [...LATER.page, ...LATER.worker]) {
   await build({ ...options, external: ['./imports.js', './node.js'], entryPoints: [`src/${name}.js`] });
 }
-// Browsers have no use for it. It lies where the bundles look for it.
+// Browsers have no use for these. The second one lies where the bundles look for it.
+await build({ ...options, external, entryPoints: ['src/worker.js'], format: 'cjs', outExtension: { '.js': '.cjs' } });
 await build({ ...options, entryPoints: [{ in: 'src/files/node.js', out: 'node' }] });
 // With its white space go the comments that tell bundlers to leave the user's script alone.
 await build({ ...options, entryPoints: ['src/imports.js'], minify: false });

@@ -441,8 +441,8 @@ export interface EngineOptions {
 export class Engine {
   static readonly default: Engine;
   constructor(options?: EngineOptions);
-  /** Starts workers ahead of the first process. */
-  warmUp(): Promise<void>;
+  /** Starts so many workers, `keepWorkers` unless told, ahead of the first process, whose program may load meanwhile. */
+  warmUp(count?: number): Promise<void>;
   /** Ends all its processes and workers, for good. */
   close(): Promise<void>;
   /** As `close`. For `await using`. */

@@ -113,6 +113,12 @@ export class Process {
     return maxThreads - pool;
   }
 
+  /** Workers made ready for threads. */
+  get #poolSize() {
+    const { poolSize = cores } = this.#options;
+    return Math.min(poolSize, this.#mostThreads);
+  }
+
   /** Whether everything has to happen on one worker, because memory cannot be shared. */
   get #isSolo() {
     return !canShare;
@@ -141,6 +147,7 @@ export class Process {
     words[W.ALIVE] = words[W.PEAK] = words[W.STARTED] = 1;
     // The host has more to do for a pool than its workers know.
     if (this.#kind === 'pool') words[W.ASLEEP] = NEVER_ALL;
+    else words[W.COMING] = this.#poolSize;
     words[W.STREAM_FD + 1] = 1;
     words[W.STREAM_FD + 2] = 2;
     words[W.BY_MESSAGE] = canWaitAsync ? 0 : 1;
@@ -230,7 +237,7 @@ export class Process {
 
   #begin() {
     const { args = [], arg0 = this.#program.name, tty = false, limits = {} } = this.#options;
-    const { poolSize = Math.min(this.#mostThreads, cores), stackSize = STACK_SIZE, tlsSize = 0 } = this.#options;
+    const { stackSize = STACK_SIZE, tlsSize = 0 } = this.#options;
     const { imports, data } = this.#options;
     const control = { buffer: this.#control.words.buffer, seats: this.#control.seats, trace: this.#control.trace !== 0 };
     return {
@@ -259,7 +266,7 @@ export class Process {
       imports: imports && absolute(imports),
       data,
       functions: this.#functions?.plan,
-      poolSize: this.#kind === 'pool' ? this.#options.pool : Math.min(poolSize, this.#mostThreads),
+      poolSize: this.#kind === 'pool' ? this.#options.pool : this.#poolSize,
       wallTime: limits.wallTime,
       stackSize,
       tlsSize,
@@ -294,11 +301,11 @@ export class Process {
         if (this.#shortage) await this.#makeRoom();
         const begin = this.#begin();
         if (this.#isSolo) Object.assign(begin, await this.#beginAlone());
-        if (this.#end === 0) await this.#engine.begin(this, begin);
         if (this.#end === 0) {
-          if (this.#kind === 'command') this.#started.resolve();
           this.#listen();
+          await this.#engine.begin(this, begin);
         }
+        if (this.#end === 0 && this.#kind === 'command') this.#started.resolve();
       } catch (error) {
         this.engineFailed(error);
       }

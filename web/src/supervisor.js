@@ -1,5 +1,5 @@
 // The supervisor: the one worker whose event loop nobody blocks. It starts the other
-// workers, gives them to processes, serves the files of all processes, and takes processes
+// workers, but for the first ones, which the host lends it; gives them to processes, serves the files of all processes, and takes processes
 // down when they have ended.
 //
 // Invariant: each worker is starting, idle, on a seat of one process, or being terminated;
@@ -8,6 +8,7 @@
 import { Activity, Called, Cause, Control, LIMITS, Mailbox, Reply, Rpc } from './control.js';
 import { textOf } from './foreign.js';
 import { GuestMemory } from './guest-memory.js';
+import { Borrowed } from './lent.js';
 import { STOP } from './lock.js';
 import { canWaitAsync, Child, postToParent } from './platform.js';
 import { untilGone } from './runtime/life.js';
@@ -55,7 +56,8 @@ class ThreadWorker {
   #join = null;
   #stopResting = () => {};
 
-  constructor() {
+  /** @param {number} [number] of one that is lent */
+  constructor(number) {
     const to = {
       started: ({ life }) => {
         this.#life = life;
@@ -65,7 +67,13 @@ class ThreadWorker {
       message: (message) => this.#process?.receive(this, message),
       failed: (message) => this.#fail(message),
     };
-    this.child = new Child(settings.script, to, settings.startTimeout);
+    this.isLent = number !== undefined;
+    this.child = this.isLent ? new Borrowed(number, to) : new Child(settings.script, to, settings.startTimeout);
+  }
+
+  /** Has a seat already: the host has told it. */
+  keepSeat(process) {
+    this.#process = process;
   }
 
   #fail(message) {
@@ -101,8 +109,8 @@ class ThreadWorker {
   }
 
   /** Waits for another process, if there is room. */
-  rest() {
-    if (idle.length >= settings.keep) return void this.terminate();
+  rest(most = settings.keep) {
+    if (idle.length >= most) return void this.terminate();
     idle.push(this);
     this.#stopResting = after(settings.idleTimeout, () => {
       this.#leaveIdle();
@@ -130,8 +138,8 @@ function takeWorker() {
   return idle.findLast((worker) => worker.isStarted) ?? idle.at(-1) ?? new ThreadWorker();
 }
 
-function refill() {
-  while (idle.length < settings.keep) new ThreadWorker().rest();
+function refill(count = settings.keep) {
+  while (idle.length < count) new ThreadWorker().rest(count);
 }
 
 // ---- Processes ----
@@ -166,8 +174,14 @@ class SupervisedProcess {
   }
 
   /** Brings up the workers of the main thread and of threads to come. */
-  async begin() {
+  async begin(lent) {
     const { files, program, poolSize, wallTime } = this.start;
+    for (const [index, number] of lent.entries()) {
+      const worker = new ThreadWorker(number);
+      worker.keepSeat(this);
+      this.#seats.set(worker, index);
+      this.#freeSeats.splice(this.#freeSeats.indexOf(index), 1);
+    }
     try {
       if (files.listeners.length > 0) await this.#openListeners(files);
     } catch (error) {
@@ -182,9 +196,8 @@ class SupervisedProcess {
     if (wallTime !== undefined) {
       this.#stopClock = after(wallTime, () => this.end(Cause.LIMIT, LIMITS.indexOf('wallTime')));
     }
-    const isPool = program === 'pool';
-    this.words[W.COMING] = isPool ? 0 : poolSize;
-    for (let count = isPool ? poolSize : poolSize + 1; count > 0; count--) this.#addSeat();
+    const first = program === 'pool' ? poolSize : poolSize + 1;
+    for (let count = first - lent.length; count > 0; count--) this.#addSeat();
     if (canWaitAsync) this.#listen();
   }
 
@@ -372,7 +385,8 @@ class SupervisedProcess {
     Atomics.notify(this.words, W.SUPERVISOR);
     this.#listeners?.wake();
     for (const [worker] of this.#seats) {
-      if (worker.isStarted) continue;
+      // One that is lent has been given its seat, and has to come back from there.
+      if (worker.isStarted || worker.isLent) continue;
       this.#seats.delete(worker);
       worker.release();
     }
@@ -507,18 +521,20 @@ function afterwards(sources, openPreopens, use) {
   return used;
 }
 
-function begin(start) {
+function begin(start, lent) {
   const Kind = start.isSolo ? SoloProcess : SupervisedProcess;
   const process = new Kind(start);
   processes.set(process.id, process);
-  process.opened = process.begin();
+  process.opened = process.begin(lent);
 }
 
 /** A message of the engine's. */
 export function receive(message) {
   if (message.settings) settings = message.settings;
-  if (message.warmUp) refill();
-  if (message.begin) begin(message.begin);
+  if (message.warmUp) refill(message.warmUp);
+  for (const number of message.spare ?? []) new ThreadWorker(number).rest(Infinity);
+  if (message.from !== undefined) Borrowed.all.get(message.from)?.receive(message);
+  if (message.begin) begin(message.begin, message.lent);
   if (message.kill) processes.get(message.kill)?.takeDown();
   if (message.replace) processes.get(message.replace.id)?.replace(message.replace.index);
   if (message.call) processes.get(message.call.id)?.call(message.call);

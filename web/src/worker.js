@@ -25,9 +25,10 @@ onMessage(async (message) => {
     return solo.serve();
   }
   await isAlive;
-  const seat = new Seat(join, postToParent);
+  const post = (message) => postToParent({ ...message, id: join.id });
+  const seat = new Seat(join, post);
   await seat.serve();
-  postToParent({ left: { files: seat.localFiles?.finish() } });
+  post({ left: { files: seat.localFiles?.finish() } });
 });
 
 postToParent({ started: true, life: name });
