@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { neededSize } from '../bench/sizes.js';
 import { closeBrowser, guest, open, PATIENCE, plainHost, temporaryFolder } from './page/support.js';
 import { serve } from './server.js';
 
@@ -41,6 +42,12 @@ test('the package has no mistakes that its users would meet', () => {
   const { stdout } = spawnSync('npm', ['pack', '--dry-run', '--json', './dist'], { cwd: PACKAGE, encoding: 'utf8' });
   const names = JSON.parse(stdout)[0].files.map(({ path }) => path);
   assert.deepEqual(names.filter((name) => /\.(png|jpg|gif)$/.test(name)), []);
+});
+
+test('who runs a program with threads and without files loads little', () => {
+  const { gzip, files } = neededSize();
+  assert.ok(gzip < 38_500, `${gzip} bytes, compressed`);
+  assert.equal(files, 5);
 });
 
 /** Installs what the lock file says, unless it is there; false if no registry answers. */
@@ -124,6 +131,21 @@ test('the package by itself, by require() where Node has it for modules', (t) =>
   }
   // Node 20 warns that this is experimental.
   assert.deepEqual([status, stdout], [0, "{ kind: 'exited', code: 0 }\n"], stderr);
+});
+
+test('what is for files, runtimes and rewritten modules is loaded when it is used', async () => {
+  const page = await open(`${server.base}strict/package.json`);
+  const loaded = await page.evaluate(async () => {
+    const { load, Process } = await import('/strict/dist/src/run.js');
+    await new Process(await load('/guests/hello.wasm'), { stdout: 'null' }).run();
+    const names = () => performance.getEntriesByType('resource').map(({ name }) => name.split('/').at(-1));
+    return names();
+  });
+  const workers = page.requests.map((url) => url.split('/').at(-1));
+  const later = ['files.js', 'observed.js', 'page-calls.js', 'page-functions.js', 'rewriter.js', 'solo.js', 'stack.js', 'sync.js'];
+  assert.deepEqual([...loaded, ...workers].filter((name) => later.includes(name)), []);
+  assert.ok(loaded.includes('run.js') && loaded.includes('reusable.js'));
+  await page.context().close();
 });
 
 test('the package by itself, in a page', async () => {
