@@ -106,16 +106,16 @@ function trusted(url) {
  * has the worker's as both.
  */
 function quickest(url) {
+  if (!isNodeItself) return url;
   const twin = new URL(url);
   twin.pathname = twin.pathname.replace(/\.js$/, '.cjs');
-  const { existsSync } = nodeModule('node:fs');
-  return isNodeItself && twin.protocol === 'file:' && existsSync(twin) ? twin : url;
+  return twin.protocol === 'file:' && nodeModule('node:fs').existsSync(twin) ? twin : url;
 }
 
 /** What `new Worker` makes here. */
 function makeWorker(url, options) {
   if (!HostWorker) throw new Error('there are no workers here');
-  if (isNode) return new HostWorker(quickest(new URL(url)));
+  if (isNode) return new HostWorker(new URL(url));
   try {
     return new HostWorker(trusted(url), options);
   } catch (error) {
@@ -192,7 +192,7 @@ export class Child {
         this.script = { url: String(url), options };
         return makeWorker(url, options);
       };
-      const worker = start ? withGlobalWorker(start, make) : make(url, options);
+      const worker = start ? withGlobalWorker(start, (url, options) => make(quickest(url), options)) : make(url, options);
       this.#workers.add(worker);
       this.#listen(worker);
       this.#preventNext = after(patience, () => this.#attempt(patience * 2));
