@@ -433,17 +433,16 @@ export interface EngineOptions {
   idleTimeout?: number;
   /** Milliseconds that a worker may take to start; 30,000 by default. */
   startTimeout?: number;
-  /** The scripts, where they are not beside this package's other scripts; as the page names them. */
+  /** The workers' script, where it is not beside this package's other scripts; as the page names it. */
   workerUrl?: string | URL;
-  supervisorUrl?: string | URL;
 }
 
 /** The workers that processes run on. */
 export class Engine {
   static readonly default: Engine;
   constructor(options?: EngineOptions);
-  /** Starts workers ahead of the first process. */
-  warmUp(): Promise<void>;
+  /** Starts so many workers, `keepWorkers` unless told, ahead of the first process, whose program may load meanwhile. */
+  warmUp(count?: number): Promise<void>;
   /** Ends all its processes and workers, for good. */
   close(): Promise<void>;
   /** As `close`. For `await using`. */

@@ -13,8 +13,9 @@ const WEB: [&str; 2] = ["../../web", "web"];
 const FOLDERS: [(&str, &str); 3] = [("page", ""), ("sw", ""), ("src", "runtime/src/")];
 
 /// The runtime's entries, beside its folder.
-const ENTRIES: [(&str, &str); 2] = [
+const ENTRIES: [(&str, &str); 3] = [
     ("index.js", "runtime/index.js"),
+    ("run.js", "runtime/run.js"),
     ("sync.js", "runtime/sync.js"),
 ];
 

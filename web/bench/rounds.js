@@ -5,6 +5,8 @@
 // A sample is a cost: less is better. A contestant that cannot be set up is a row that says
 // why. One that was set up and then fails, or gives another answer, fails the case.
 
+/** Between two samples, in ms. */
+const REST = 100;
 /** Nothing here takes longer, unless it hangs. */
 const PATIENCE = 20_000;
 
@@ -87,6 +89,8 @@ async function sampleAll(ready, rounds, budget) {
         throw new Error(`${row.name} answers ${answer}, and others ${known}`);
       }
       row.costs.push(cost);
+      // Not everybody waits until the workers are gone; the next shall not pay for them.
+      await pause(REST);
     }
   }
 }

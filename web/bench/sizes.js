@@ -26,12 +26,27 @@ function size(name, files, more = {}) {
   };
 }
 
+/** What a page loads of the built package that loads a program with threads and runs it without files. */
+export function neededSize() {
+  const needed = new Set();
+  const take = (name) => {
+    const file = join(PACKAGE, 'dist/src', name);
+    if (needed.has(file)) return;
+    needed.add(file);
+    for (const [, imported] of readFileSync(file, 'utf8').matchAll(/(?:from|import)"\.\/([^"]+)"/g)) take(imported);
+  };
+  // The page's, the workers', and what finds out whether an instance can be used again.
+  ['run.js', 'worker.js', 'reusable.js'].forEach(take);
+  return size('threadwork: load, Process and threads', [...needed], { isNeeded: true });
+}
+
 export function packageSizes({ out }) {
   const built = scripts(join(PACKAGE, 'dist/src'));
   const site = join(PACKAGE, 'examples/vite/dist/assets');
   const util = join(MODULES, '@tybys/wasm-util/dist/wasm-util.esm.min.js');
   return [
-    size('threadwork', built, { isRuntime: true }),
+    neededSize(),
+    size('threadwork, all of it', built),
     size('threadwork, by Vite (examples/vite)', existsSync(site) ? scripts(site) : []),
     size('@emnapi/wasi-threads + wasm-util', [join(MODULES, '@emnapi/wasi-threads/dist/wasi-threads.js'), util]),
     size('Emscripten', ['bench.js', 'bench.worker.js'].map((name) => join(out, 'emscripten', name))),

@@ -13,73 +13,8 @@
 
 import { Lock } from './lock.js';
 import { Ring } from './ring.js';
-
-/** The words at the beginning. */
-export const W = {
-  /** 0 while the process runs, 1 from the moment that its end has a cause. */
-  ENDING: 0,
-  CAUSE: 1,
-  CAUSE_CODE: 2,
-  CAUSE_THREAD: 3,
-  /** Sleeping threads wait for this word; it changes at the end. */
-  END: 4,
-  /** The supervisor looks for work when it changes. */
-  SUPERVISOR: 5,
-  /** The host looks at streams, replies and the trace when it changes. */
-  HOST: 6,
-  /** 1 if bells have to be messages too, because `Atomics.waitAsync` is missing. */
-  BY_MESSAGE: 7,
-  LOCK: 8,
-  /** Guest threads, the main one included; under LOCK. */
-  ALIVE: 9,
-  PEAK: 10,
-  STARTED: 11,
-  REFUSED: 12,
-  NEXT_ID: 13,
-  IDLE: 14,
-  PENDING: 15,
-  PENDING_HEAD: 16,
-  /** Seats that will take a pending thread by themselves soon; under LOCK. */
-  COMING: 17,
-  /** Threads that may exist beside the main one. */
-  MOST_THREADS: 18,
-  /** Changes when a thread has ended. */
-  ENDED: 19,
-  /** The bits of the limits that a thread has met. */
-  LIMITS_MET: 20,
-  /** The file descriptors that are standard input, output and error; -1 if none is. */
-  STREAM_FD: 21,
-  /** The flags of standard input, output and error. */
-  STREAM_FLAGS: 41,
-  RPC_LOCK: 24,
-  RPC_STATE: 25,
-  RPC_CALL: 26,
-  RPC_RESULT: 27,
-  RPC_COUNT: 36,
-  RPC_WIDE: 37,
-  /** Where the bytes are that stop threads, or 0: see stop-bytes.js. */
-  STOP_AT: 45,
-  /** Changes when something has happened to a socket, or to standard input where there are sockets. */
-  CHANGED: 44,
-  /** How many sleep on it, as a ring counts those who sleep on its words. */
-  POLLERS: 46,
-  /** How often threads came out of a sleep without a timeout. */
-  AWOKEN: 38,
-  /** Where the host's own bytes in the memory are free, and where they end: see host-area.js. */
-  HOST_FREE: 39,
-  HOST_END: 40,
-  /** Who sleeps for ever: see observed.js. */
-  ASLEEP: 28,
-  /** 1 while somebody finds out whether all threads sleep for ever. */
-  VERDICT: 29,
-  WAITS: 30,
-  NOTIFIES: 31,
-  WOKEN: 32,
-  NOT_EQUAL: 33,
-  TRACE_NEXT: 34,
-  /** Not 0 once the first seat has its instance, which makes the memory's contents. */
-  READY: 35,
-};
+import * as S from './seat-words.js';
+import * as W from './words.js';
 
 /** In `W.ASLEEP`: with this bit, which no count reaches, never as many sleep as live. */
 export const NEVER_ALL = 1 << 15;
@@ -90,34 +25,6 @@ export const Cause = { EXITED: 1, TRAPPED: 2, DEADLOCK: 3, LIMIT: 4, KILLED: 5, 
 /** Limits, as bits of `W.LIMITS_MET` and as the code of `Cause.LIMIT`. */
 export const LIMITS = ['threads', 'memory', 'openFiles', 'wallTime', 'fileMemory'];
 
-/** The words of a seat. */
-export const S = {
-  MAILBOX: 0,
-  JOB: 1,
-  THREAD: 2,
-  ARGUMENT: 3,
-  ACTIVITY: 4,
-  /** Of a wait: the address, and what it expects there (two words if 64 bits). */
-  ADDRESS: 5,
-  WIDTH: 6,
-  /** How far a call of a function of the page is: see page-functions.js. */
-  CALLED: 7,
-  EXPECTED: 8,
-  /** Of a call: how many arguments or results, and which of them are 64-bit integers. */
-  COUNT: 10,
-  WIDE: 11,
-  /** Changes from 0 when a call has been answered; see Reply. */
-  REPLY: 12,
-  /** 1 while the thread is counted in W.ASLEEP. */
-  ASLEEP: 13,
-  /** When the activity began, as a double in ms. */
-  SINCE: 14,
-  /** Where its own stack is, if it was given one; see stack.js. */
-  STACK: 16,
-  /** How many locks its worker holds or waits for; see lock.js. */
-  LOCKS: 17,
-  VALUES: 18,
-};
 const SEAT_WORDS = 64;
 
 /** As many arguments or results can a call have. */

@@ -2,12 +2,14 @@
 // standard streams, the file calls that a worker serves by itself, the others one at a time by
 // the supervisor, and sleeps that end when the process does.
 
-import { Activity, Cause, Rpc, W } from './control.js';
+import { Activity, Cause, Rpc } from './control.js';
 import { isStopped, letGo, mayHold } from './lock.js';
-import { E, Errno, FDFLAGS, FILE_CALLS } from './wasi/abi.js';
+import { Errno, FDFLAGS, FILE_CALLS } from './wasi/abi.js';
+import * as E from './wasi/errno.js';
+import * as W from './words.js';
 
-/** Thrown through the guest when its process ends. */
-export const ENDED = Symbol('the process has ended');
+/** Thrown through the guest when its process ends; by what is built as a file of its own, too. */
+export const ENDED = Symbol.for('threadwork: the process has ended');
 
 const INPUT = 0;
 /** The system's scheduler is out of reach: of so many yields one sleeps, as shortly as it can. */
@@ -38,9 +40,13 @@ export class Environment {
     this.isServed = isServed;
   }
 
-  /** Throws where the process ends, or this worker is about to be terminated. */
+  /** Whether the process ends, or this worker is about to be terminated. */
+  get isOver() {
+    return this.control.isEnding || isStopped();
+  }
+
   check() {
-    if (this.control.isEnding || isStopped()) throw ENDED;
+    if (this.isOver) throw ENDED;
   }
 
   get thread() {
@@ -208,6 +214,7 @@ export class Environment {
     const { words } = control;
     if (!control.rpcLock.acquire()) throw ENDED;
     try {
+      Atomics.store(words, W.ASKED, 1);
       words[W.RPC_CALL] = FILE_CALLS.indexOf(name);
       control.setArguments(args);
       const { FREE, ASKED, ANSWERED } = Rpc;

@@ -12,6 +12,12 @@ export class ThreadworkError extends Error {
   }
 }
 
+/** The same error; one of what is built as a file of its own, with a class of its own, becomes one of ours. */
+export function ours(error) {
+  if (error?.name !== 'ThreadworkError' || error instanceof ThreadworkError) return error;
+  return new ThreadworkError(error.code, error.message, { cause: error.cause });
+}
+
 export const NO_SHARED_MEMORY =
   'shared memory is not available, so this page cannot run threads: serve it with the headers ' +
   '"Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp" ' +

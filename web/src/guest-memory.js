@@ -4,7 +4,8 @@
 // replaces it if not. The views here are made anew when they turn out to be too short or
 // detached.
 
-import { E, Errno } from './wasi/abi.js';
+import { Errno } from './wasi/abi.js';
+import * as E from './wasi/errno.js';
 
 const EMPTY = new Uint8Array(0);
 const utf8 = new TextEncoder();

@@ -8,7 +8,7 @@
 //
 // Invariant: what lies below W.HOST_FREE is taken; it only rises, and not above W.HOST_END.
 
-import { W } from './control.js';
+import * as W from './words.js';
 
 /** Both words count in units of so many bytes: 4 GiB are too many for a word. */
 const UNIT = 16;

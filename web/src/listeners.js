@@ -1,10 +1,10 @@
 // What listens for a process, and the sockets of its connections: Node's, on the supervisor's event
 // loop. See sockets.js for what its threads see of them.
 
-import { W } from './control.js';
 import { nodeModule } from './platform.js';
 import { C, Connection, Listener, MOST_CONNECTIONS, Shut, State } from './sockets.js';
-import { E } from './wasi/abi.js';
+import * as E from './wasi/errno.js';
+import * as W from './words.js';
 
 /** How long a program's last bytes have to get away once it has ended, in ms. */
 const LAST_BYTES = 1000;

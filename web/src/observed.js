@@ -11,7 +11,9 @@
 // Invariant: a thread that is counted asleep has in its seat where it sleeps, and what it
 // expects there.
 
-import { Activity, Cause, LIMITS, S, W } from './control.js';
+import { Activity, Cause, LIMITS } from './control.js';
+import * as S from './seat-words.js';
+import * as W from './words.js';
 
 const WAKE_UP = 1 << 16;
 

@@ -1,5 +1,5 @@
-// Functions of the page that a program calls from any of its threads: the worker's half of the
-// protocol, and the page's.
+// Functions of the page that a program calls from any of its threads: the page's half of the
+// protocol. The worker's is in page-calls.js.
 //
 // A thread that calls one posts a message, and sleeps on its seat's word CALLED until the answer is
 // there: numbers stand in the seat's words; bytes in a buffer that came with the message, or, if they
@@ -9,122 +9,21 @@
 // its seat. The page forgets a call when the worker of its seat is replaced, and all when the
 // process ends, which wakes whoever sleeps.
 
-import { Called, MOST_VALUES, S } from './control.js';
+import { Called, MOST_VALUES } from './control.js';
 import { ThreadworkError } from './errors.js';
-import { bytesOf, checkFunction, textOf } from './foreign.js';
-import { isStopped } from './lock.js';
+import { bytesOf, textOf } from './foreign.js';
 import { Inbox } from './messages.js';
 
-/** The import module of the functions that take bytes: see the crate `threadwork-page`. */
-const BY_NAME = 'page';
-const CALL = 'call';
-const TAKE = 'take';
-const POST = 'post';
-const SEND = 'send';
-const RECEIVE = 'receive';
-
-/** Bytes of an answer that need no larger buffer. */
-const BUFFER_BYTES = 4096;
-
-// ---- The worker's half ----
-
-/** The imports of a seat, by module and name. */
-export function pageImports(seat, { functions, takesBytes }) {
-  const imports = {};
-  const into = (module) => (imports[module] ??= {});
-  functions.forEach(({ module, name, waits }, number) => {
-    into(module)[name] = (...args) => {
-      if (!waits) return void tell(seat, { number, args });
-      const values = ask(seat, { number, args });
-      return values.length > 1 ? values : values[0];
-    };
-  });
-  if (takesBytes) Object.assign(into(BY_NAME), bytesImports(seat));
-  return imports;
-}
-
-function bytesImports(seat) {
-  let buffer = null;
-  let answered = 0;
-  const copy = (at, length) => guestBytes(seat, at, length).slice();
-  const message = (at, length, data, size) => ({
-    handler: new TextDecoder().decode(copy(at, length)),
-    bytes: copy(data, size),
-  });
-  const askForBytes = (call) => {
-    buffer ??= new SharedArrayBuffer(BUFFER_BYTES);
-    let values = ask(seat, { ...call, buffer });
-    if (seat.control.words[seat.at + S.CALLED] & Called.LARGER) {
-      buffer = new SharedArrayBuffer(values[0]);
-      values = ask(seat, { buffer });
-    }
-    const [length, isError] = values;
-    answered = length;
-    return isError ? -1 - length : length;
-  };
-  return {
-    [CALL]: (...args) => askForBytes(message(...args)),
-    [RECEIVE]: (nanoseconds) => askForBytes({ timeout: nanoseconds < 0n ? Infinity : Number(nanoseconds) / 1e6 }),
-    [SEND]: (data, size) => {
-      seat.environment.check();
-      seat.post({ sent: { message: copy(data, size) } });
-    },
-    [TAKE]: (at) => {
-      const target = guestBytes(seat, at, answered);
-      if (answered > 0) target.set(new Uint8Array(buffer, 0, answered));
-      // One that was made for a large answer is not kept.
-      if (buffer?.byteLength > BUFFER_BYTES) buffer = null;
-      answered = 0;
-    },
-    [POST]: (...args) => tell(seat, message(...args)),
-  };
-}
-
-function guestBytes({ memory }, at, length) {
-  try {
-    return memory.bytes(at, length);
-  } catch {
-    throw new WebAssembly.RuntimeError('memory access out of bounds');
-  }
-}
-
-function tell({ environment, post, join }, call) {
-  environment.check();
-  post({ called: { ...call, index: join.index } });
-}
-
-/** Asks the page, sleeps until it has answered, and returns the values. */
-function ask({ control, at, environment, post, join }, call) {
-  const { words } = control;
-  environment.check();
-  // Another than that of the worker before, whose answer may still come.
-  const asked = ((words[at + S.CALLED] & ~Called.MASK) + Called.ONE) | Called.ASKED;
-  Atomics.store(words, at + S.CALLED, asked);
-  post({ called: { ...call, index: join.index, asked } });
-  environment.blocking(() => {
-    // An end that came before this was stored has woken nobody here.
-    while (Atomics.load(words, at + S.CALLED) === asked && !control.isEnding && !isStopped()) {
-      Atomics.wait(words, at + S.CALLED, asked);
-    }
-  });
-  environment.check();
-  // Its error stays with the page, which knows whose it is.
-  if (words[at + S.CALLED] & Called.FAILED) throw new PageError(join.index);
-  return control.values(at);
-}
-
-/** A function of the page failed, and the thread cannot go on. */
-class PageError extends Error {
-  constructor(page) {
-    super('a function of the page failed');
-    this.page = page;
-  }
-}
-
-// ---- The page's half ----
+/** The import module of the functions that take bytes, and their names: see the crate `threadwork-page`. */
+export const BY_NAME = 'page';
+export const CALL = 'call';
+export const TAKE = 'take';
+export const POST = 'post';
+export const SEND = 'send';
+export const RECEIVE = 'receive';
 
 export class PageFunctions {
-  #functions = [];
+  #functions;
   #handlers;
   #control;
   #broken;
@@ -135,21 +34,15 @@ export class PageFunctions {
   #takesMessages;
 
   /**
-   * @param {Record<string, Record<string, Function | {call: Function, waits?: boolean}>>} functions
-   * @param {Record<string, Function>} handlers
+   * @param {{functions: {module: string, name: string, waits: boolean, call: Function}[],
+   *   handlers: Map<string, Function>}} given see preopens.js
    * @param {import('./control.js').Control} control
    * @param {{name: string, module: string}[]} imports the program's
    * @param {(what: string, error: unknown) => void} broken what fails while nobody waits for it
    */
-  constructor(functions, handlers, control, imports, broken) {
-    for (const [module, names] of Object.entries(functions)) {
-      for (const [name, given] of Object.entries(names)) {
-        const { call, waits = true } = typeof given === 'function' ? { call: given } : (given ?? {});
-        this.#functions.push({ module, name, waits, call: checkFunction(`functions.${module}.${name}`, call) });
-      }
-    }
-    for (const [name, handler] of Object.entries(handlers)) checkFunction(`handlers.${name}`, handler);
-    this.#handlers = new Map(Object.entries(handlers));
+  constructor({ functions, handlers }, control, imports, broken) {
+    this.#functions = functions;
+    this.#handlers = handlers;
     this.#control = control;
     this.#broken = broken;
     const own = (module, name) => this.#functions.some((known) => known.module === module && known.name === name);

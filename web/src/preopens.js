@@ -1,6 +1,7 @@
-// What an embedder may give as a directory, in a form that can be sent to a worker.
+// What an embedder may give as a directory or a listener, in a form that can be sent to a worker, and as
+// a function of the page.
 
-import { textOf } from './foreign.js';
+import { checkFunction, textOf } from './foreign.js';
 import { isNodeItself, nodeModule } from './platform.js';
 
 const MOST_LISTENERS = 64;
@@ -23,6 +24,18 @@ export function listenersOf(listeners) {
     if (!address || Number(address[3]) > 65535) throw new TypeError(`"${textOf(given)}" is no address as "127.0.0.1:8080"`);
     return { host: address[1] ?? address[2], port: Number(address[3]) };
   });
+}
+
+/** The options `functions`, as a list, and `handlers`, by name. */
+export function functionsOf({ functions = {}, handlers = {} }) {
+  const list = Object.entries(functions).flatMap(([module, names]) =>
+    Object.entries(names).map(([name, given]) => {
+      const { call, waits = true } = typeof given === 'function' ? { call: given } : (given ?? {});
+      return { module, name, waits, call: checkFunction(`functions.${module}.${name}`, call) };
+    }),
+  );
+  for (const [name, handler] of Object.entries(handlers)) checkFunction(`handlers.${name}`, handler);
+  return { functions: list, handlers: new Map(Object.entries(handlers)) };
 }
 
 function sourceOf(guest, given) {

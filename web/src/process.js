@@ -15,22 +15,20 @@ import {
   MOST_VALUES,
   NEVER_ALL,
   Reply,
-  S,
-  W,
 } from './control.js';
 import { Engine } from './engine.js';
-import { describe, NO_SHARED_MEMORY, ThreadworkError } from './errors.js';
+import { describe, NO_SHARED_MEMORY, ours, ThreadworkError } from './errors.js';
 import { absolute, bytesOf, callOut, checkCount, checkSignal, checkTime, onAbort, textOf } from './foreign.js';
 import { withZero } from './guest-memory.js';
 import { layOut, take } from './host-area.js';
 import { Outbox } from './messages.js';
 import { asyncDispose, canShare, canWaitAsync, cores, isNode, monotonic } from './platform.js';
-import { PageFunctions } from './page-functions.js';
-import { listenersOf, preopensOf } from './preopens.js';
+import { functionsOf, listenersOf, preopensOf } from './preopens.js';
+import * as S from './seat-words.js';
 import { unshare } from './sections.js';
 import { stopAll, stopBytesOf } from './stop-bytes.js';
 import { Input, Output } from './streams.js';
-import { E } from './wasi/abi.js';
+import * as W from './words.js';
 
 const PAGE = 65536;
 /** Threads beside the main one, unless told. */
@@ -72,7 +70,7 @@ export class Process {
   #started = deferred();
   #ended = deferred();
   #hasBegun = false;
-  /** The functions of the page that it may call. */
+  /** The functions of the page that it may call; null if it calls none. */
   #functions;
   /** Ends the interest in the signal that may end it. */
   #deafen = () => {};
@@ -104,7 +102,7 @@ export class Process {
     this.id = ++ids;
     this.#kind = options.pool ? 'pool' : program.isCommand ? 'command' : 'reactor';
     this.#prepare();
-    if (!options.imports) program.checkImports((module, name) => this.#functions.defines(module, name));
+    if (!options.imports) program.checkImports((module, name) => this.#functions?.defines(module, name));
   }
 
   // ---- What it is given ----
@@ -113,6 +111,12 @@ export class Process {
     if (!this.#program.spawns || this.#isSolo) return 0;
     const { maxThreads = MOST_THREADS, pool = 0 } = this.#options;
     return maxThreads - pool;
+  }
+
+  /** Workers made ready for threads. */
+  get #poolSize() {
+    const { poolSize = cores } = this.#options;
+    return Math.min(poolSize, this.#mostThreads);
   }
 
   /** Whether everything has to happen on one worker, because memory cannot be shared. */
@@ -143,14 +147,16 @@ export class Process {
     words[W.ALIVE] = words[W.PEAK] = words[W.STARTED] = 1;
     // The host has more to do for a pool than its workers know.
     if (this.#kind === 'pool') words[W.ASLEEP] = NEVER_ALL;
+    else words[W.COMING] = this.#poolSize;
     words[W.STREAM_FD + 1] = 1;
     words[W.STREAM_FD + 2] = 2;
     words[W.BY_MESSAGE] = canWaitAsync ? 0 : 1;
     if (!this.#isSolo) this.#tryMemories();
-    const { functions = {}, handlers = {} } = this.#options;
+    const given = functionsOf(this.#options);
+    const { PageFunctions, imports } = this.#program;
     const broken = (what, error) => this.#break(what, error);
-    this.#functions = new PageFunctions(functions, handlers, this.#control, this.#program.imports, broken);
-    if (this.#isSolo && this.#functions.plan) throw new ThreadworkError('NO_SHARED_MEMORY', NO_SHARED_MEMORY);
+    this.#functions = PageFunctions && new PageFunctions(given, this.#control, imports, broken);
+    if (this.#isSolo && this.#functions?.plan) throw new ThreadworkError('NO_SHARED_MEMORY', NO_SHARED_MEMORY);
     const look = () => this.#look();
     const fails = (what) => (error) => this.#break(what, error);
     this.#outputs = [new Output(stdout, 1, look, fails('stdout')), new Output(stderr, 2, look, fails('stderr'))];
@@ -231,7 +237,7 @@ export class Process {
 
   #begin() {
     const { args = [], arg0 = this.#program.name, tty = false, limits = {} } = this.#options;
-    const { poolSize = Math.min(this.#mostThreads, cores), stackSize = STACK_SIZE, tlsSize = 0 } = this.#options;
+    const { stackSize = STACK_SIZE, tlsSize = 0 } = this.#options;
     const { imports, data } = this.#options;
     const control = { buffer: this.#control.words.buffer, seats: this.#control.seats, trace: this.#control.trace !== 0 };
     return {
@@ -242,6 +248,7 @@ export class Process {
       isReusable: this.#program.isReusable,
       exports: this.#program.exports.map(({ name }) => name),
       isObserved: this.#program.isObserved,
+      isRewritten: this.#program.imports.some(({ module }) => module === 'threadwork'),
       control,
       memories: this.#memories,
       wasiMemory: this.#program.wasiMemory,
@@ -251,20 +258,27 @@ export class Process {
         origin: this.#beginning,
       },
       files: {
-        preopens: preopensOf(this.#options),
-        listeners: listenersOf(this.#options.listeners ?? []),
+        ...this.#granted(),
         mostMemory: limits.fileMemory,
         terminals: [tty, tty, tty],
         mostOpen: limits.openFiles,
       },
       imports: imports && absolute(imports),
       data,
-      functions: this.#functions.plan,
-      poolSize: this.#kind === 'pool' ? this.#options.pool : Math.min(poolSize, this.#mostThreads),
+      functions: this.#functions?.plan,
+      poolSize: this.#kind === 'pool' ? this.#options.pool : this.#poolSize,
       wallTime: limits.wallTime,
       stackSize,
       tlsSize,
     };
+  }
+
+  /** Directories and listeners. Without any it does without the file table, if the supervisor reaches its memory. */
+  #granted() {
+    const preopens = preopensOf(this.#options);
+    const listeners = listenersOf(this.#options.listeners ?? []);
+    const isPlain = preopens.length + listeners.length === 0 && this.#program.wasiMemory >= 0;
+    return { preopens, listeners, isPlain };
   }
 
   /** What a process that cannot share memory is given besides. */
@@ -287,11 +301,11 @@ export class Process {
         if (this.#shortage) await this.#makeRoom();
         const begin = this.#begin();
         if (this.#isSolo) Object.assign(begin, await this.#beginAlone());
-        if (this.#end === 0) await this.#engine.begin(this, begin);
         if (this.#end === 0) {
-          if (this.#kind === 'command') this.#started.resolve();
           this.#listen();
+          await this.#engine.begin(this, begin);
         }
+        if (this.#end === 0 && this.#kind === 'command') this.#started.resolve();
       } catch (error) {
         this.engineFailed(error);
       }
@@ -359,7 +373,7 @@ export class Process {
   receive(message) {
     if (message.bell) this.#look();
     else if (message.output) this.#outputs[message.output.stream - 1].take(message.output.bytes);
-    else if (message.called) this.#functions.receive(message.called);
+    else if (message.called) this.#functions?.receive(message.called);
     else if (message.sent) this.#outbox.put(message.sent.message);
     else if (message.result) this.#takeResult(message.result);
     else if (message.initialized) this.#started.resolve();
@@ -384,10 +398,7 @@ export class Process {
   /** @internal Closes what the workers have not closed, once they are gone. */
   async closeFiles() {
     // Elsewhere nothing is the system's.
-    if (!this.#table || !isNode) return;
-    const { Descriptors } = await import('./files/descriptors.js');
-    const { revive } = await import('./files/node.js');
-    new Descriptors(this.#table, { revive: [undefined, revive], isOwner: false }).closeAll();
+    if (this.#table && isNode) (await import('./closing.js')).closeAll(this.#table);
   }
 
   /** It has ended: settles everything. */
@@ -411,7 +422,7 @@ export class Process {
     this.#control.ring(W.HOST);
     error ??= this.#broken;
     if (words[W.CAUSE] === Cause.FAILED) error ??= this.#errorOf(report.error);
-    this.#functions.close();
+    this.#functions?.close();
     if (error) {
       this.#ended.reject(error);
       return this.#over(error);
@@ -523,8 +534,7 @@ export class Process {
     const sources = preopensOf(this.#options).filter(([, { kind }]) => kind !== 'memory');
     const { value, error } = await this.#engine.request({ access: { id: this.id, sources, ...access } });
     if (error === undefined) return value;
-    const name = error === E.NOENT ? 'no such file' : (Object.keys(E).find((key) => E[key] === error) ?? error);
-    throw new ThreadworkError('FILE', `${access.path}: ${name}`);
+    throw new ThreadworkError('FILE', `${access.path}: ${error}`);
   }
 
   // ---- Calls ----
@@ -587,14 +597,14 @@ export class Process {
     call?.reject(call.cancelled.reason);
     this.#running.delete(index);
     this.#answers.delete(index);
-    this.#functions.forget(index);
+    this.#functions?.forget(index);
     this.#giveCalls();
   }
 
   /** An error that a worker has told of; that of the page's own function, if it was one. */
   #errorOf(error) {
-    const own = error?.page === undefined ? undefined : this.#functions.takeError(error.page);
-    return own ?? errorOf(error);
+    const own = error?.page === undefined ? undefined : this.#functions?.takeError(error.page);
+    return ours(own) ?? errorOf(error);
   }
 
   /** @internal How many calls wait for a seat. */
@@ -720,7 +730,7 @@ export class Process {
   postMessage(data) {
     const bytes = bytesOf(data).slice();
     if (this.#end !== 0) throw new ThreadworkError('ENDED', 'the process has ended, and takes no messages');
-    this.#functions.send(bytes);
+    this.#functions?.send(bytes);
   }
 
   /**

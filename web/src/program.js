@@ -1,12 +1,11 @@
 // Programs: modules that are ready to run.
 
-import { ThreadworkError } from './errors.js';
+import { ours, ThreadworkError } from './errors.js';
 import { abortable, checkSignal } from './foreign.js';
 import { isNode, stayFor } from './platform.js';
 import { avoidCompilerBug } from './liftoff.js';
 import { fetchBytes, localPath } from './fetch.js';
 import { hasTags, importMemory, memories, wasiMemory, withoutActiveData } from './sections.js';
-import { isReusable } from './reusable.js';
 import { STOP_AT } from './stop-bytes.js';
 import { KNOWN_IMPORTS } from './wasi/abi.js';
 
@@ -25,7 +24,9 @@ export class Program {
     this.imports = WebAssembly.Module.imports(module);
     this.exports = WebAssembly.Module.exports(module);
     /** Whether an instance can run one thread after another; `threadwork:reset` is another way. */
-    this.isReusable = bytes !== null && this.spawns && !this.isObserved && isReusable(bytes);
+    this.isReusable = false;
+    /** The class of what serves its calls of the page, where it imports what this host does not define. */
+    this.PageFunctions = null;
   }
 
   /** Whether it runs by itself, from `_start`; else its exports are there to be called. */
@@ -70,15 +71,16 @@ export class Program {
     return !this.isObserved || this.imports.some(({ name }) => name === 'grow:0');
   }
 
+  /** @internal What it imports and this host does not define. */
+  get strangers() {
+    return this.imports.filter(
+      ({ module, name, kind }) => kind !== 'memory' && module !== 'threadwork' && !KNOWN_IMPORTS.has(`${module}.${name}`),
+    );
+  }
+
   /** @internal Fails if the program imports what neither this host nor its user defines. */
   checkImports(isGiven) {
-    const missing = this.imports.filter(
-      ({ module, name, kind }) =>
-        kind !== 'memory' &&
-        module !== 'threadwork' &&
-        !KNOWN_IMPORTS.has(`${module}.${name}`) &&
-        !isGiven(module, name),
-    );
+    const missing = this.strangers.filter(({ module, name }) => !isGiven(module, name));
     if (missing.length === 0) return;
     const names = missing.map(({ module, name }) => `${module}.${name}`).join(', ');
     throw new ThreadworkError('IMPORTS', `nobody defines ${names}: ${remedy(missing[0].module)}`);
@@ -122,9 +124,16 @@ async function loadNow(source, options) {
   checkKind(bytes, name);
   checkWidth(bytes, name);
   if (compile) return assemble(bytes, compiled, name);
+  try {
+    return await loadRewritten([bytes, { stackCheck, stoppable }, options.rewriterUrl], options.cache, name);
+  } catch (error) {
+    throw ours(error);
+  }
+}
+
+async function loadRewritten(given, isKept, name) {
   const { placeOfRewritten, rewrite } = await import('./rewriter.js');
-  const given = [bytes, { stackCheck, stoppable }, options.rewriterUrl];
-  const place = options.cache ? await placeOfRewritten(...given) : undefined;
+  const place = isKept ? await placeOfRewritten(...given) : undefined;
   const found = await place?.find();
   try {
     if (found) return await assemble(found, null, name);
@@ -147,6 +156,9 @@ const NO_EXCEPTIONS =
   'Safari 18.4 or newer, or build it without them (-fno-exceptions, panic=abort)';
 
 async function assemble(bytes, compiled, name) {
+  const reusable = memories(bytes).some(({ shared }) => shared) ? import('./reusable.js') : null;
+  // It is looked at when the module is there; until then a failure would count as unhandled.
+  reusable?.catch(() => {});
   let module;
   try {
     // Bun does not stay alive for a compiler by itself.
@@ -165,7 +177,14 @@ async function assemble(bytes, compiled, name) {
   const all = memories(bytes);
   const later = all.some(({ shared }) => shared) ? withoutActiveData(bytes) : undefined;
   const laterModule = later ? await stayFor(WebAssembly.compile(later)) : module;
-  return new Program({ module, laterModule, name, memories: all, bytes });
+  return complete(new Program({ module, laterModule, name, memories: all, bytes }), reusable);
+}
+
+/** Gives a program what not every one needs. */
+async function complete(program, reusable) {
+  if (program.strangers.length > 0) ({ PageFunctions: program.PageFunctions } = await import('./page-functions.js'));
+  if (reusable && program.spawns && !program.isObserved) program.isReusable = (await reusable).isReusable(program.bytes);
+  return program;
 }
 
 /** Of a compiled module the host cannot tell the limits of the memory. */
@@ -187,7 +206,7 @@ function fromModule(module, name, memory, asItIs) {
     maximum: memory.maximum,
     shared: true,
   }));
-  return new Program({ module, laterModule: module, name, memories, bytes: null });
+  return complete(new Program({ module, laterModule: module, name, memories, bytes: null }), null);
 }
 
 /** The last part of its path or URL. */

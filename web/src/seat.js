@@ -5,16 +5,17 @@
 // Invariant: a failure of the guest ends the process or is the answer to a call; it never
 // ends the worker.
 
-import { Activity, Cause, Control, Job, MOST_VALUES, Reply, S, W } from './control.js';
+import { Activity, Cause, Control, Job, MOST_VALUES, Reply } from './control.js';
 import { ENDED, Environment } from './environment.js';
 import { GuestMemory } from './guest-memory.js';
+import { plainFiles } from './files/plain.js';
 import { countLocks, isStopped } from './lock.js';
-import { judge, observedCalls } from './observed.js';
-import { initialize, settle } from './stack.js';
+import * as S from './seat-words.js';
 import { takeStopByte } from './stop-bytes.js';
 import { nextJob, spawn, threadEnded } from './threads.js';
 import { failureOf, isInWasm, trapOf, wasmFrames } from './trap.js';
 import { wasiCalls } from './wasi/calls.js';
+import * as W from './words.js';
 
 const MAIN = 0;
 
@@ -106,7 +107,7 @@ export class Seat {
       });
       threadEnded(control, at);
       if (control.isEnding) return;
-      if (join.isObserved) judge(this);
+      if (join.isObserved) this.observed.judge(this);
       this.renew();
     }
   }
@@ -121,8 +122,8 @@ export class Seat {
     if (!this.join.memories[this.join.wasiMemory]) this.memory.attach(memory instanceof WebAssembly.Memory ? memory : own);
     if (this.join.program === 'pool' && this.takesCalls) {
       this.enter();
-      if (this.isFirst) initialize(this);
-      settle(this);
+      if (this.isFirst) this.stack.initialize(this);
+      this.stack.settle(this);
       if (this.isFirst) this.post({ initialized: true });
     }
     if (this.isFirst) this.control.setReady();
@@ -243,6 +244,19 @@ export class Seat {
 
   // ---- What the guest imports ----
 
+  /** What WASI stands on; without the file table where nothing was granted. */
+  async makeEnvironment(isServed) {
+    const { control, at, memory, post, join: { files, given } } = this;
+    const environment = (call) => new Environment(control, at, memory, given, post, call, isServed);
+    if (files.isPlain) return environment(plainFiles(control, memory, files.terminals));
+    const { countLocks, informing, LocalFiles, Sockets } = await import('./files.js');
+    countLocks(control.words, at + S.LOCKS);
+    this.localFiles = await LocalFiles.open(memory, files, informing(control));
+    const made = environment(this.localFiles.call);
+    if (files.sockets) made.sockets = new Sockets(made, this.localFiles.table.descriptors, files.sockets);
+    return made;
+  }
+
   async makeImports() {
     const { join, control, at, memory, post } = this;
     const imports = {};
@@ -254,16 +268,9 @@ export class Seat {
     for (const { memory } of join.memories) memory.grow(0);
     if (wasi) memory.attach(wasi);
 
-    const { informing } = await import('./files/open.js');
-    const { LocalFiles } = await import('./files/local.js');
-    const localFiles = await LocalFiles.open(memory, join.files, informing(control));
-    const env = new Environment(control, at, memory, join.given, post, localFiles.call, wasi !== undefined);
-    this.environment = env;
-    this.localFiles = localFiles;
-    if (join.files.sockets) {
-      const { Sockets } = await import('./sockets.js');
-      env.sockets = new Sockets(env, localFiles.table.descriptors, join.files.sockets);
-    }
+    this.environment = await this.makeEnvironment(wasi !== undefined);
+    const env = this.environment;
+    if (join.program === 'pool') this.stack = await import('./stack.js');
 
     Object.assign(into('wasi_snapshot_preview1'), wasiCalls(env));
     into('wasi')['thread-spawn'] = (argument) => {
@@ -272,9 +279,12 @@ export class Seat {
       env.check();
       return id;
     };
-    Object.assign(into('threadwork'), observedCalls(this));
+    if (join.isRewritten) {
+      this.observed = await import('./observed.js');
+      Object.assign(into('threadwork'), this.observed.observedCalls(this));
+    }
     if (join.functions) {
-      const { pageImports } = await import('./page-functions.js');
+      const { pageImports } = await import('./page-calls.js');
       for (const [module, names] of Object.entries(pageImports(this, join.functions))) Object.assign(into(module), names);
     }
     if (join.imports) {

@@ -16,7 +16,8 @@ import { Backend, Kind } from './files/descriptors.js';
 import { after } from './files/vectors.js';
 import { nodeModule } from './platform.js';
 import { Ring } from './ring.js';
-import { E, Errno, FDFLAGS, RIGHTS } from './wasi/abi.js';
+import { Errno, FDFLAGS, RIGHTS } from './wasi/abi.js';
+import * as E from './wasi/errno.js';
 
 export const State = { FREE: 0, WAITING: 1, TAKEN: 2, LEFT: 3 };
 /** How a connection was shut down by its program. */
@@ -227,6 +228,35 @@ export class Sockets {
   #check(open, right) {
     if (!(open.rights & right)) throw new Errno(E.NOTCAPABLE);
   }
+
+  // ---- WASI's calls, with what a number stands for in its place ----
+
+  sock_accept(open, flags, result) {
+    const { memory } = this.#env;
+    memory.bytes(result, 4);
+    memory.setU32(result, this.accept(open, flags));
+  }
+
+  sock_recv(open, at, count, flags, result, resultFlags) {
+    const { memory } = this.#env;
+    if (open.kind !== Kind.CONNECTION) throw new Errno(E.NOTSOCK);
+    memory.bytes(result, 4);
+    memory.setU16(resultFlags, 0);
+    memory.setU32(result, this.read(open, memory.vectors(at, count), flags));
+  }
+
+  sock_send(open, at, count, _flags, result) {
+    const { memory } = this.#env;
+    if (open.kind !== Kind.CONNECTION) throw new Errno(E.NOTSOCK);
+    memory.bytes(result, 4);
+    memory.setU32(result, this.write(open, memory.vectors(at, count)));
+  }
+
+  sock_shutdown(open, how) {
+    this.shutdown(open, how);
+  }
+
+  // ---- What they do ----
 
   #connection(open, ofListeners) {
     if (open.kind === Kind.LISTENER) throw new Errno(ofListeners);

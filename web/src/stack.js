@@ -6,9 +6,9 @@
 // one initialization for the whole program. That is done here as far as the module exports
 // them.
 
-import { S } from './control.js';
 import { ThreadworkError } from './errors.js';
 import { take } from './host-area.js';
+import * as S from './seat-words.js';
 
 const PAGE = 65536;
 /** The global that holds the least that the stack pointer may be, in modules that check it. */

@@ -5,7 +5,7 @@
 //
 // Invariant: while the byte of a seat is set, so is the one for all.
 
-import { W } from './control.js';
+import * as W from './words.js';
 
 /** The global that holds where the byte of an instance's thread is. */
 export const STOP_AT = 'threadwork:stop-at';

@@ -1,23 +1,23 @@
 // The supervisor: the one worker whose event loop nobody blocks. It starts the other
-// workers, gives them to processes, serves the files of all processes, and takes processes
+// workers, but for the first ones, which the host lends it; gives them to processes, serves the files of all processes, and takes processes
 // down when they have ended.
 //
 // Invariant: each worker is starting, idle, on a seat of one process, or being terminated;
 // a process is gone when none of its seats has a worker.
 
-import { Activity, Called, Cause, Control, LIMITS, Mailbox, Reply, Rpc, S, W } from './control.js';
-import { readPath, writePath } from './files/access.js';
-import { contents, giveBack, informing, makeTable, openPreopens, sharedTable } from './files/open.js';
-import { run } from './files/table.js';
+import { Activity, Called, Cause, Control, LIMITS, Mailbox, Reply, Rpc } from './control.js';
 import { textOf } from './foreign.js';
 import { GuestMemory } from './guest-memory.js';
+import { Borrowed } from './lent.js';
 import { STOP } from './lock.js';
-import { canWaitAsync, Child, onMessage, postToParent } from './platform.js';
+import { canWaitAsync, Child, postToParent } from './platform.js';
 import { untilGone } from './runtime/life.js';
+import * as S from './seat-words.js';
 import { letGoOfSeat, stopAll, stopSeat } from './stop-bytes.js';
 import { claimShortage } from './threads.js';
 import { after } from './timers.js';
 import { FILE_CALLS } from './wasi/abi.js';
+import * as W from './words.js';
 
 /**
  * How long threads that will see the end have time to come back, how long those that
@@ -34,6 +34,9 @@ const PATIENCE_WITH_FILES = 10_000;
 const SHORT_OF_FILES = /\bEMFILE\b/;
 /** After a deadlock nobody computes, and everybody says where it slept: a browser's first stack is slow. */
 const GRACE_REPORT = 10_000;
+
+/** What only processes with files need; those of most programs, which have none, start without. */
+const loadFiles = () => import('./files.js');
 
 /** What the engine was made with, in `Engine`'s words. */
 let settings;
@@ -53,8 +56,8 @@ class ThreadWorker {
   #join = null;
   #stopResting = () => {};
 
-  constructor() {
-    const start = () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+  /** @param {number} [number] of one that is lent */
+  constructor(number) {
     const to = {
       started: ({ life }) => {
         this.#life = life;
@@ -64,7 +67,13 @@ class ThreadWorker {
       message: (message) => this.#process?.receive(this, message),
       failed: (message) => this.#fail(message),
     };
-    this.child = new Child({ url: settings.workerUrl, start }, to, settings.startTimeout);
+    this.isLent = number !== undefined;
+    this.child = this.isLent ? new Borrowed(number, to) : new Child(settings.script, to, settings.startTimeout);
+  }
+
+  /** Has a seat already: the host has told it. */
+  keepSeat(process) {
+    this.#process = process;
   }
 
   #fail(message) {
@@ -100,8 +109,8 @@ class ThreadWorker {
   }
 
   /** Waits for another process, if there is room. */
-  rest() {
-    if (idle.length >= settings.keep) return void this.terminate();
+  rest(most = settings.keep) {
+    if (idle.length >= most) return void this.terminate();
     idle.push(this);
     this.#stopResting = after(settings.idleTimeout, () => {
       this.#leaveIdle();
@@ -129,8 +138,8 @@ function takeWorker() {
   return idle.findLast((worker) => worker.isStarted) ?? idle.at(-1) ?? new ThreadWorker();
 }
 
-function refill() {
-  while (idle.length < settings.keep) new ThreadWorker().rest();
+function refill(count = settings.keep) {
+  while (idle.length < count) new ThreadWorker().rest(count);
 }
 
 // ---- Processes ----
@@ -147,6 +156,10 @@ class SupervisedProcess {
   #report = { sleepers: [] };
   #preopens = [];
   #table = null;
+  /** Runs a call of the table to its end. */
+  #run;
+  /** Closes all files; what is in memory. */
+  #leaveFiles = () => ({});
   #listeners = null;
   #isServing = false;
   #stopClock = () => {};
@@ -161,25 +174,21 @@ class SupervisedProcess {
   }
 
   /** Brings up the workers of the main thread and of threads to come. */
-  async begin() {
-    const { memories, wasiMemory, files, program, poolSize, wallTime } = this.start;
+  async begin(lent) {
+    const { files, program, poolSize, wallTime } = this.start;
+    for (const [index, number] of lent.entries()) {
+      const worker = new ThreadWorker(number);
+      worker.keepSeat(this);
+      this.#seats.set(worker, index);
+      this.#freeSeats.splice(this.#freeSeats.indexOf(index), 1);
+    }
     try {
       if (files.listeners.length > 0) await this.#openListeners(files);
     } catch (error) {
       this.fail('FILE', `it cannot listen: ${textOf(error)}`);
     }
     try {
-      const wasi = memories[wasiMemory];
-      files.table = await sharedTable(files, wasi !== undefined);
-      if (files.table) {
-        // Descriptors outlive the workers, and this one.
-        postToParent({ id: this.id, table: files.table });
-        this.#preopens = await openPreopens(files, true);
-        // Nobody else needs what is in them.
-        files.preopens = files.preopens.map(([path]) => [path]);
-        const memory = new GuestMemory(wasi?.memory);
-        this.#table = await makeTable(memory, this.#preopens, files, informing(this.control));
-      }
+      if (!files.isPlain) await this.#openFiles();
     } catch (error) {
       this.fail('FILE', `a directory cannot be opened: ${textOf(error)}`);
     }
@@ -187,15 +196,36 @@ class SupervisedProcess {
     if (wallTime !== undefined) {
       this.#stopClock = after(wallTime, () => this.end(Cause.LIMIT, LIMITS.indexOf('wallTime')));
     }
-    const isPool = program === 'pool';
-    this.words[W.COMING] = isPool ? 0 : poolSize;
-    for (let count = isPool ? poolSize : poolSize + 1; count > 0; count--) this.#addSeat();
+    const first = program === 'pool' ? poolSize : poolSize + 1;
+    for (let count = first - lent.length; count > 0; count--) this.#addSeat();
     if (canWaitAsync) this.#listen();
   }
 
+  /** Makes the file table, where it is one for all. */
+  async #openFiles() {
+    const { memories, wasiMemory, files } = this.start;
+    const { contents, giveBack, informing, makeTable, openPreopens, run, sharedTable } = await loadFiles();
+    this.#run = run;
+    const wasi = memories[wasiMemory];
+    files.table = await sharedTable(files, wasi !== undefined);
+    if (!files.table) return;
+    // Descriptors outlive the workers, and this one.
+    postToParent({ id: this.id, table: files.table });
+    this.#preopens = await openPreopens(files, true);
+    // Nobody else needs what is in them.
+    files.preopens = files.preopens.map(([path]) => [path]);
+    const memory = new GuestMemory(wasi?.memory);
+    this.#table = await makeTable(memory, this.#preopens, files, informing(this.control));
+    this.#leaveFiles = () => {
+      this.#table.closeAll();
+      // A worker that has failed may not be gone.
+      if (!this.#hasFailed) giveBack(files);
+      return contents(this.#preopens);
+    };
+  }
+
   async #openListeners(files) {
-    const { createSockets } = await import('./sockets.js');
-    const { Listeners } = await import('./listeners.js');
+    const { createSockets, Listeners } = await loadFiles();
     files.sockets = createSockets();
     this.#listeners = new Listeners(files.sockets, this.words);
     await this.#listeners.open(files.listeners);
@@ -244,7 +274,8 @@ class SupervisedProcess {
     this.#isServing = true;
     const name = FILE_CALLS[words[W.RPC_CALL]];
     try {
-      words[W.RPC_RESULT] = await run(this.#table.call(name, control.arguments()));
+      if (!this.#table) await this.#openFiles();
+      words[W.RPC_RESULT] = await this.#run(this.#table.call(name, control.arguments()));
     } catch (error) {
       this.fail('FAILED', `${name} failed: ${error?.stack ?? textOf(error)}`);
     }
@@ -354,7 +385,8 @@ class SupervisedProcess {
     Atomics.notify(this.words, W.SUPERVISOR);
     this.#listeners?.wake();
     for (const [worker] of this.#seats) {
-      if (worker.isStarted) continue;
+      // One that is lent has been given its seat, and has to come back from there.
+      if (worker.isStarted || worker.isLent) continue;
       this.#seats.delete(worker);
       worker.release();
     }
@@ -394,13 +426,7 @@ class SupervisedProcess {
   async #checkGone() {
     if (!this.#isEnding || this.#seats.size > 0 || this.#isServing || this.#isGone) return;
     this.#isGone = true;
-    let files = this.#report.files ?? {};
-    if (this.#table) {
-      this.#table.closeAll();
-      files = contents(this.#preopens);
-      // A worker that has failed may not be gone.
-      if (!this.#hasFailed) giveBack(this.start.files);
-    }
+    const files = this.#report.files ?? this.#leaveFiles();
     await this.#listeners?.close(this.words[W.CAUSE] !== Cause.EXITED);
     postToParent({ id: this.id, ended: { ...this.#report, files } });
     processes.delete(this.id);
@@ -466,6 +492,7 @@ class SoloProcess {
 /** Reads or writes a file of a process, and says how that went. */
 async function access({ request, access }) {
   const reply = { reply: request };
+  const { openPreopens, readPath, run, sayOf, writePath } = await loadFiles();
   const use = async (preopens) => {
     const { path, data } = access;
     if (data) await run(writePath(preopens, path, data));
@@ -475,9 +502,9 @@ async function access({ request, access }) {
     const process = processes.get(access.id);
     await process?.opened;
     if (process?.preopens) await use(process.preopens);
-    else await afterwards(access.sources, use);
+    else await afterwards(access.sources, openPreopens, use);
   } catch (error) {
-    reply.error = error?.errno ?? textOf(error);
+    reply.error = sayOf(error);
   }
   postToParent(reply);
 }
@@ -485,7 +512,7 @@ async function access({ request, access }) {
 let last = Promise.resolve();
 
 /** Opens directories that outlive a process; one after another, since many open a file once only. */
-function afterwards(sources, use) {
+function afterwards(sources, openPreopens, use) {
   const used = last.then(async () => {
     const preopens = await openPreopens({ preopens: sources }, false);
     await use(preopens).finally(() => preopens.forEach(([, directory]) => directory.close()));
@@ -494,21 +521,22 @@ function afterwards(sources, use) {
   return used;
 }
 
-function begin(start) {
+function begin(start, lent) {
   const Kind = start.isSolo ? SoloProcess : SupervisedProcess;
   const process = new Kind(start);
   processes.set(process.id, process);
-  process.opened = process.begin();
+  process.opened = process.begin(lent);
 }
 
-onMessage((message) => {
+/** A message of the engine's. */
+export function receive(message) {
   if (message.settings) settings = message.settings;
-  if (message.warmUp) refill();
-  if (message.begin) begin(message.begin);
+  if (message.warmUp) refill(message.warmUp);
+  for (const number of message.spare ?? []) new ThreadWorker(number).rest(Infinity);
+  if (message.from !== undefined) Borrowed.all.get(message.from)?.receive(message);
+  if (message.begin) begin(message.begin, message.lent);
   if (message.kill) processes.get(message.kill)?.takeDown();
   if (message.replace) processes.get(message.replace.id)?.replace(message.replace.index);
   if (message.call) processes.get(message.call.id)?.call(message.call);
   if (message.access) access(message);
-});
-
-postToParent({ started: true });
+}

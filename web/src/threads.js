@@ -6,7 +6,9 @@
 // Invariant: every thread that was admitted is on a seat or in the queue, and while the
 // queue is not empty, a seat is coming or the supervisor's bell has rung.
 
-import { Activity, Job, LIMITS, Mailbox, S, W } from './control.js';
+import { Activity, Job, LIMITS, Mailbox } from './control.js';
+import * as S from './seat-words.js';
+import * as W from './words.js';
 
 /** Ids are in [1, 2^29), so that libc can use the other bits. */
 const ID_END = 2 ** 29;

@@ -20,6 +20,7 @@ import './cases/runtime.js';
 import './cases/deadlock.js';
 import './cases/failures.js';
 import './cases/boundaries.js';
+import './cases/lent.js';
 import './cases/signals.js';
 import './cases/page-functions.js';
 import './cases/messages.js';

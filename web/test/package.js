@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { neededSize } from '../bench/sizes.js';
 import { closeBrowser, guest, open, PATIENCE, plainHost, temporaryFolder } from './page/support.js';
 import { serve } from './server.js';
 
@@ -33,7 +34,7 @@ test('the package has no mistakes that its users would meet', () => {
   for (const [tool, ...args] of [
     ['publint', 'dist', '--strict'],
     // What has types at all; the others are not for TypeScript to import.
-    ['attw', '--pack', 'dist', '--profile', 'esm-only', '--exclude-entrypoints', 'worker', 'supervisor', 'rewriter.wasm'],
+    ['attw', '--pack', 'dist', '--profile', 'esm-only', '--exclude-entrypoints', 'worker', 'rewriter.wasm'],
   ]) {
     const { status, stdout, stderr } = npx(tool, ...args);
     assert.equal(status, 0, `${tool}: ${stdout}${stderr}`);
@@ -41,6 +42,12 @@ test('the package has no mistakes that its users would meet', () => {
   const { stdout } = spawnSync('npm', ['pack', '--dry-run', '--json', './dist'], { cwd: PACKAGE, encoding: 'utf8' });
   const names = JSON.parse(stdout)[0].files.map(({ path }) => path);
   assert.deepEqual(names.filter((name) => /\.(png|jpg|gif)$/.test(name)), []);
+});
+
+test('who runs a program with threads and without files loads little', () => {
+  const { gzip, files } = neededSize();
+  assert.ok(gzip < 38_500, `${gzip} bytes, compressed`);
+  assert.equal(files, 5);
 });
 
 /** Installs what the lock file says, unless it is there; false if no registry answers. */
@@ -126,6 +133,21 @@ test('the package by itself, by require() where Node has it for modules', (t) =>
   assert.deepEqual([status, stdout], [0, "{ kind: 'exited', code: 0 }\n"], stderr);
 });
 
+test('what is for files, runtimes and rewritten modules is loaded when it is used', async () => {
+  const page = await open(`${server.base}strict/package.json`);
+  const loaded = await page.evaluate(async () => {
+    const { load, Process } = await import('/strict/dist/src/run.js');
+    await new Process(await load('/guests/hello.wasm'), { stdout: 'null' }).run();
+    const names = () => performance.getEntriesByType('resource').map(({ name }) => name.split('/').at(-1));
+    return names();
+  });
+  const workers = page.requests.map((url) => url.split('/').at(-1));
+  const later = ['files.js', 'observed.js', 'page-calls.js', 'page-functions.js', 'rewriter.js', 'solo.js', 'stack.js', 'sync.js'];
+  assert.deepEqual([...loaded, ...workers].filter((name) => later.includes(name)), []);
+  assert.ok(loaded.includes('run.js') && loaded.includes('reusable.js'));
+  await page.context().close();
+});
+
 test('the package by itself, in a page', async () => {
   const page = await open(`${server.base}strict/package.json`);
   const settings = { entry: '/strict/dist/src/index.js', guests: '/guests', script: '/test/stage.js' };
@@ -154,7 +176,7 @@ for (const bundler of [...FINDING, ...TOLD]) {
     build(folder);
     // Modules that a bundler missed would be at their old places.
     const names = readdirSync(join(folder, 'dist'), { recursive: true });
-    if (FINDING.includes(bundler)) assert.deepEqual(names.filter((name) => /(^|\/)(worker|supervisor)\.js$/.test(name)), []);
+    if (FINDING.includes(bundler)) assert.deepEqual(names.filter((name) => /(^|\/)worker\.js$/.test(name)), []);
     for (const observed of ['', '?observed']) {
       const page = await open(`${server.base}strict/examples/${bundler}/dist/index.html${observed}`);
       await page.waitForFunction(() => document.title !== 'Running', null, { timeout: PATIENCE });

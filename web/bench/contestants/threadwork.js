@@ -18,6 +18,8 @@ export async function ready(host) {
   const sample = async () => {
     const begin = performance.now();
     const engine = new Engine();
+    // As Emscripten's pool, whose size is known before the program is: the workers start while that loads.
+    engine.warmUp(5).catch(() => {});
     const process = new Process(await guest(host), { ...quiet, engine, poolSize: 4 });
     const answer = await process.call('meet', 4);
     const cost = performance.now() - begin;

@@ -1,5 +1,5 @@
 // esbuild leaves `new URL('./worker.js', import.meta.url)` as it is, so what stands there has to be there:
-// the two scripts of the workers beside the page's, and the files that are fetched. Whatever serves
+// the workers' script beside the page's, and the files that are fetched. Whatever serves
 // dist/ has to send the headers of shared memory: see the package's README.
 
 import { build } from 'esbuild';
@@ -13,7 +13,6 @@ rmSync(here('dist'), { recursive: true, force: true });
 await build({
   entryPoints: {
     main: here('src/main.js'),
-    supervisor: found('threadwork/supervisor'),
     worker: found('threadwork/worker'),
   },
   bundle: true,

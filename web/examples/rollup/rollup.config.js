@@ -1,5 +1,5 @@
 // Rollup leaves `new URL('./worker.js', import.meta.url)` as it is, so what stands there has to be there:
-// the two scripts of the workers beside the page's, and the files that are fetched. Whatever serves
+// the workers' script beside the page's, and the files that are fetched. Whatever serves
 // dist/ has to send the headers of shared memory: see the package's README.
 
 import resolve from '@rollup/plugin-node-resolve';
@@ -24,7 +24,6 @@ const files = {
 export default {
   input: {
     main: here('src/main.js'),
-    supervisor: found('threadwork/supervisor'),
     worker: found('threadwork/worker'),
   },
   output: { dir: here('dist/app'), format: 'es' },

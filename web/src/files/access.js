@@ -1,6 +1,14 @@
 // The host's own reading and writing of a process's files, by the guest's absolute paths.
 
-import { E, Errno } from '../wasi/abi.js';
+import { textOf } from '../foreign.js';
+import { Errno, isErrno } from '../wasi/abi.js';
+import * as E from '../wasi/errno.js';
+
+/** What an error of the two below says. */
+export function sayOf(error) {
+  if (!isErrno(error)) return textOf(error);
+  return error.errno === E.NOENT ? 'no such file' : Object.keys(E).find((name) => E[name] === error.errno);
+}
 
 /** Does something with the directory and the name that a path leads to. */
 function* withParent(preopens, path, body) {

@@ -8,7 +8,8 @@
 // closes what is open, and nobody else then has the slot.
 
 import { Lock } from '../lock.js';
-import { E, Errno } from '../wasi/abi.js';
+import { Errno } from '../wasi/abi.js';
+import * as E from '../wasi/errno.js';
 
 /** As many numbers as there can be. */
 const MOST = 1 << 15;

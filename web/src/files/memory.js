@@ -4,7 +4,8 @@
 // A call that has a path holds the tree's lock to its end, so that what it has found is still
 // there. Bytes and times are read and written under the lock of their inode.
 
-import { E, Errno } from '../wasi/abi.js';
+import { Errno } from '../wasi/abi.js';
+import * as E from '../wasi/errno.js';
 import { Lock } from '../lock.js';
 import { Backend } from './descriptors.js';
 import { moveEach } from './vectors.js';

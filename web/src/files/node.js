@@ -13,7 +13,8 @@
 // Invariant: what a descriptor stands for never changes, and one that is used is not closed.
 
 import { nodeModule } from '../platform.js';
-import { E, Errno } from '../wasi/abi.js';
+import { Errno } from '../wasi/abi.js';
+import * as E from '../wasi/errno.js';
 import { Backend, Kind, NONE } from './descriptors.js';
 import { after } from './vectors.js';
 

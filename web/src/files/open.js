@@ -1,8 +1,9 @@
 // From what the host was given for a directory to a backend. Backends are loaded when first
 // used: a program without files costs nothing.
 
-import { LIMITS, W } from '../control.js';
+import { LIMITS } from '../control.js';
 import { isNode } from '../platform.js';
+import * as W from '../words.js';
 import { Backend, Descriptors } from './descriptors.js';
 import { FileTable } from './table.js';
 

@@ -5,7 +5,8 @@
 // open: to be moved it is closed for a moment, and when its name is removed, what is open
 // lives on in memory.
 
-import { E, Errno } from '../wasi/abi.js';
+import { Errno } from '../wasi/abi.js';
+import * as E from '../wasi/errno.js';
 import { moveEach } from './vectors.js';
 
 let inodes = 0n;

@@ -31,9 +31,11 @@
 // time: `..` never leads out of the directory that the path starts from, nor does a symbolic
 // link.
 
-import { CHANGES, E, Errno, FDFLAGS, FILE_TYPES, isErrno, OFLAGS, RIGHTS, RIGHTS_OF } from '../wasi/abi.js';
+import { CHANGES, Errno, FDFLAGS, FILE_TYPES, isErrno, OFLAGS, RIGHTS, RIGHTS_OF } from '../wasi/abi.js';
+import * as E from '../wasi/errno.js';
 import { Backend, Descriptors, Kind } from './descriptors.js';
 import { Listing } from './listing.js';
+import { rightsOfStream } from './plain.js';
 import { Ways } from './ways.js';
 
 const MOST_LINKS = 40;
@@ -117,7 +119,7 @@ export class FileTable {
     this.#descriptors.limit(Infinity);
     for (const stream of [0, 1, 2]) {
       const access = stream === 0 ? RIGHTS.READ : RIGHTS.WRITE;
-      const rights = RIGHTS_OF.stream & ~(ACCESS & ~access);
+      const rights = rightsOfStream(stream);
       this.#descriptors.insert({ kind: Kind.STREAM, handle: stream, access, rights, inheriting: 0 });
     }
     preopens.forEach(([, directory, isReadOnly], n) => {

@@ -13,7 +13,8 @@
 // size are zero. Views reach as far as the buffer did when a lock was taken last.
 
 import { Lock } from '../lock.js';
-import { E, Errno } from '../wasi/abi.js';
+import { Errno } from '../wasi/abi.js';
+import * as E from '../wasi/errno.js';
 
 const BLOCK = 4096;
 const WORDS = BLOCK / 4;

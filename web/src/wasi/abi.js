@@ -1,22 +1,7 @@
 // The numbers of WASI preview 1.
 
-/** Errors, by the names that Linux has for them, without the E. */
-export const E = Object.fromEntries(
-  (
-    'SUCCESS TOOBIG ACCES ADDRINUSE ADDRNOTAVAIL AFNOSUPPORT AGAIN ALREADY BADF BADMSG BUSY ' +
-    'CANCELED CHILD CONNABORTED CONNREFUSED CONNRESET DEADLK DESTADDRREQ DOM DQUOT EXIST FAULT ' +
-    'FBIG HOSTUNREACH IDRM ILSEQ INPROGRESS INTR INVAL IO ISCONN ISDIR LOOP MFILE MLINK MSGSIZE ' +
-    'MULTIHOP NAMETOOLONG NETDOWN NETRESET NETUNREACH NFILE NOBUFS NODEV NOENT NOEXEC NOLCK ' +
-    'NOLINK NOMEM NOMSG NOPROTOOPT NOSPC NOSYS NOTCONN NOTDIR NOTEMPTY NOTRECOVERABLE NOTSOCK ' +
-    'NOTSUP NOTTY NXIO OVERFLOW OWNERDEAD PERM PIPE PROTO PROTONOSUPPORT PROTOTYPE RANGE ROFS ' +
-    'SPIPE SRCH STALE TIMEDOUT TXTBSY XDEV NOTCAPABLE'
-  )
-    .split(' ')
-    .map((name, number) => [name, number]),
-);
-
 /** The same in all scripts of a thread. */
-const MARK = Symbol.for('threadwork: an error of WASI');
+const MARK = /* @__PURE__ */ Symbol.for('threadwork: an error of WASI');
 
 /** What a call of WASI returns instead of success. No `Error`: each of those costs a look at the whole stack. */
 export class Errno {
@@ -43,7 +28,7 @@ export const OFLAGS = { CREAT: 1, DIRECTORY: 2, EXCL: 4, TRUNC: 8 };
 export const FDFLAGS = { APPEND: 1, DSYNC: 2, NONBLOCK: 4, RSYNC: 8, SYNC: 16 };
 
 /** Rights, in the order of their bits. */
-export const RIGHTS = Object.fromEntries(
+export const RIGHTS = /* @__PURE__ */ Object.fromEntries(
   [
     'DATASYNC',
     'READ',
@@ -82,13 +67,13 @@ const rightsOf = (names) => names.split(' ').reduce((rights, name) => rights | R
 
 /** The rights that mean something for each kind of descriptor. */
 export const RIGHTS_OF = {
-  stream: rightsOf('READ WRITE SET_FLAGS STAT POLL'),
-  listener: rightsOf('READ SET_FLAGS STAT POLL ACCEPT SHUTDOWN'),
-  connection: rightsOf('READ WRITE SET_FLAGS STAT POLL SHUTDOWN'),
-  file: rightsOf(
+  stream: /* @__PURE__ */ rightsOf('READ WRITE SET_FLAGS STAT POLL'),
+  listener: /* @__PURE__ */ rightsOf('READ SET_FLAGS STAT POLL ACCEPT SHUTDOWN'),
+  connection: /* @__PURE__ */ rightsOf('READ WRITE SET_FLAGS STAT POLL SHUTDOWN'),
+  file: /* @__PURE__ */ rightsOf(
     'DATASYNC READ SEEK SET_FLAGS SYNC TELL WRITE ADVISE ALLOCATE STAT RESIZE SET_TIMES POLL',
   ),
-  directory: rightsOf(
+  directory: /* @__PURE__ */ rightsOf(
     'DATASYNC SET_FLAGS SYNC ADVISE CREATE_DIRECTORY CREATE_FILE LINK_SOURCE LINK_TARGET OPEN READDIR ' +
       'READLINK RENAME_SOURCE RENAME_TARGET PATH_STAT PATH_RESIZE PATH_SET_TIMES STAT SET_TIMES ' +
       'SYMLINK REMOVE_DIRECTORY UNLINK',
@@ -100,7 +85,7 @@ export const RIGHTS_OF = {
  * that is open for writing. A link to a file in another directory, where it could be written to,
  * is such a change.
  */
-export const CHANGES = rightsOf(
+export const CHANGES = /* @__PURE__ */ rightsOf(
   'SET_TIMES CREATE_DIRECTORY CREATE_FILE PATH_RESIZE PATH_SET_TIMES LINK_SOURCE LINK_TARGET ' +
     'REMOVE_DIRECTORY RENAME_SOURCE RENAME_TARGET SYMLINK UNLINK',
 );
@@ -161,7 +146,7 @@ const OWN_CALLS = [
 ];
 
 /** What the host defines for every program, as `module.name`. */
-export const KNOWN_IMPORTS = new Set([
+export const KNOWN_IMPORTS = /* @__PURE__ */ new Set([
   'wasi.thread-spawn',
   ...[...FILE_CALLS, ...SOCKET_CALLS, ...OWN_CALLS].map((name) => `wasi_snapshot_preview1.${name}`),
 ]);

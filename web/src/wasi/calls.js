@@ -15,11 +15,11 @@
 //   hasInput()    whether a read would not block
 //   input()       how many bytes could be read, and whether there will be no more
 //   file(name, args)   a call of the file table: its errno
-//   sockets            where there are listeners: their calls, see sockets.js
+//   sockets            where there are listeners: their calls by name, and more, see sockets.js
 //   changes, waitForChange(changes, ms)     blocks until something happens to sockets or input
 
-import { Kind } from '../files/descriptors.js';
-import { E, Errno, FDFLAGS, FILE_CALLS, SOCKET_CALLS } from './abi.js';
+import { Errno, FDFLAGS, FILE_CALLS, isErrno, SOCKET_CALLS } from './abi.js';
+import * as E from './errno.js';
 import { CLOCKS, clockTime } from './clocks.js';
 
 const CLOCK_EVENT = 0;
@@ -41,7 +41,7 @@ export function wasiCalls(env) {
       try {
         return body(...args) ?? E.SUCCESS;
       } catch (error) {
-        if (error instanceof Errno) return error.errno;
+        if (isErrno(error)) return error.errno;
         throw error;
       }
     };
@@ -199,24 +199,6 @@ export function wasiCalls(env) {
     memory.setU32(result, env.write(stream, vectors));
   });
 
-  const SOCKETS = {
-    sock_accept: (open, flags, result) => {
-      memory.bytes(result, 4);
-      memory.setU32(result, env.sockets.accept(open, flags));
-    },
-    sock_recv: (open, at, count, flags, result, resultFlags) => {
-      if (open.kind !== Kind.CONNECTION) throw new Errno(E.NOTSOCK);
-      memory.bytes(result, 4);
-      memory.setU16(resultFlags, 0);
-      memory.setU32(result, env.sockets.read(open, memory.vectors(at, count), flags));
-    },
-    sock_send: (open, at, count, flags, result) => {
-      if (open.kind !== Kind.CONNECTION) throw new Errno(E.NOTSOCK);
-      memory.bytes(result, 4);
-      memory.setU32(result, env.sockets.write(open, memory.vectors(at, count)));
-    },
-    sock_shutdown: (open, how) => env.sockets.shutdown(open, how),
-  };
   /** Flags that there are not; found before what is no socket. */
   const ODD_FLAGS = {
     sock_accept: (flags) => flags & ~FDFLAGS.NONBLOCK,
@@ -228,7 +210,7 @@ export function wasiCalls(env) {
       const isOdd = ODD_FLAGS[name]?.(...args);
       const body = (open) => {
         if (isOdd) throw new Errno(E.INVAL);
-        SOCKETS[name](open, ...args);
+        env.sockets[name](open, ...args);
       };
       if (onSocket(fd, body)) return E.SUCCESS;
       if (!isOpen(fd)) return E.BADF;

@@ -1,7 +1,8 @@
 // The clocks of WASI preview 1.
 
 import { monotonic, nodeModule } from '../platform.js';
-import { E, Errno } from './abi.js';
+import { Errno } from './abi.js';
+import * as E from './errno.js';
 
 export const CLOCKS = { realtime: 0, monotonic: 1, processCpu: 2, threadCpu: 3 };
 

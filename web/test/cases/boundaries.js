@@ -357,20 +357,18 @@ test('boundaries: idle workers are given back after a while', async () => {
 
 test('boundaries: worker scripts as URL and as text, of one engine only', async () => {
   const program = await load(guest('hello'));
-  const source = (name) => new URL(`../../src/${name}.js`, import.meta.url);
+  const source = new URL('../../src/worker.js', import.meta.url);
   const others = new Engine();
   const running = new Process(await crowd(1, WAIT), { engine: others, imports: script('() => ({ stage: { say() {}, open() {} } })') });
   await running.start();
   for (const form of [(it) => it, String]) {
-    const engine = new Engine({ workerUrl: form(source('worker')), supervisorUrl: form(source('supervisor')) });
+    const engine = new Engine({ workerUrl: form(source) });
     equal(await new Process(program, { engine, stdout: 'null' }).run(), exited);
     await engine.close();
   }
-  for (const name of ['workerUrl', 'supervisorUrl']) {
-    const engine = new Engine({ [name]: source('nowhere') });
-    for (let round = 0; round < 2; round++) await broken(new Process(program, { engine }).run(), 'WORKER');
-    await engine.close();
-  }
+  const engine = new Engine({ workerUrl: new URL('nowhere.js', source) });
+  for (let round = 0; round < 2; round++) await broken(new Process(program, { engine }).run(), 'WORKER');
+  await engine.close();
   equal(running.status, null);
   running.kill();
   await running.wait();

@@ -1,7 +1,8 @@
 // The control block: a word is one thing.
 
-import { S, W } from '../../src/control.js';
 import { check, equal, test } from '../harness.js';
+import * as S from '../../src/seat-words.js';
+import * as W from '../../src/words.js';
 
 /** Those that are more than one word. */
 const WIDTHS = { STREAM_FD: 3, STREAM_FLAGS: 3, EXPECTED: 2, SINCE: 2 };

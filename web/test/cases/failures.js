@@ -60,20 +60,16 @@ test('failures: a script of imports that does not load, or throws', async () => 
 
 test('failures: worker scripts that do not load', async () => {
   const program = await load(guest('hello'));
-  for (const options of [{ workerUrl: new URL(url('/nowhere.js')) }, { supervisorUrl: new URL(url('/nowhere.js')) }]) {
-    const engine = new Engine(options);
-    await report(new Process(program, { engine }).run(), 'worker');
-    await engine.close();
-  }
+  const engine = new Engine({ workerUrl: new URL(url('/nowhere.js')) });
+  await report(new Process(program, { engine }).run(), 'worker');
+  await engine.close();
 });
 
 test('failures: worker scripts that never arrive', async () => {
   const program = await load(guest('hello'));
-  for (const name of ['workerUrl', 'supervisorUrl']) {
-    const engine = new Engine({ [name]: new URL(url('/silence/')), startTimeout: 300 });
-    await report(new Process(program, { engine, stdout: 'null' }).run(), 'did not start within 300 ms');
-    await engine.close();
-  }
+  const engine = new Engine({ workerUrl: new URL(url('/silence/')), startTimeout: 300 });
+  await report(new Process(program, { engine, stdout: 'null' }).run(), 'did not start within 300 ms');
+  await engine.close();
 }, browsers);
 
 test('failures: a module that traps at its start', async () => {
