@@ -369,7 +369,7 @@ mod tests {
         let all = std::env::var("THREADWORK_FULL").is_ok_and(|value| value == "1");
         let engine = Engine::new().unwrap();
         let mut found = 0;
-        for seed in 0..if all { 1000 } else { 12 } {
+        for seed in 0..if all { 200 } else { 12 } {
             let (module, race) = load(&engine, program(seed).as_bytes()).unwrap();
             let expected = reported(&module, &race, false);
             assert_eq!(reported(&module, &race, true), expected, "seed {seed}");
