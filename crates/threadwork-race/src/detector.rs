@@ -40,8 +40,6 @@ const MOST_STACKS: usize = 1 << 17;
 const MOST_OF_SITE: usize = 32;
 /// Names of stacks that a thread knows to be kept.
 const KNOWN: usize = 1 << 10;
-/// Accesses that a thread knows to be remembered.
-const RECENT: usize = 1 << 10;
 /// More slots than there can be threads at one time.
 const MOST_SLOTS: usize = u16::MAX as usize;
 
@@ -58,19 +56,6 @@ pub(crate) struct Thread {
     moving: Option<(u64, Block)>,
     held: Option<Held>,
     known: Box<[u32]>,
-    recent: Box<[Recent]>,
-}
-
-/// A plain access that is remembered already: the same one again in the same epoch adds nothing.
-///
-/// Who meets it meanwhile without an order has reported that, and an order would have begun
-/// another epoch.
-#[derive(Clone, Copy, Default)]
-struct Recent {
-    address: u64,
-    epoch: u32,
-    width: u8,
-    writes: bool,
 }
 
 impl Thread {
@@ -198,7 +183,6 @@ impl Detector {
             moving: None,
             held: None,
             known: vec![0; KNOWN].into(),
-            recent: vec![Recent::default(); RECENT].into(),
         }
     }
 
@@ -257,6 +241,10 @@ impl Detector {
     }
 
     /// A plain access, or what a wait reads. A long one is given up if the process ends.
+    ///
+    /// Returns whether as much of these bytes need not be told again in this epoch: it would add
+    /// nothing to what is remembered. Who meets that meanwhile without an order reports it, and an
+    /// order begins another epoch.
     pub(crate) fn access(
         &self,
         thread: &mut Thread,
@@ -264,12 +252,12 @@ impl Detector {
         context: u32,
         is_ending: &impl Fn() -> bool,
         stack: &impl Fn() -> Backtrace,
-    ) {
+    ) -> bool {
         let Some(site) = self.site(number) else {
-            return;
+            return false;
         };
         if thread.depth > 0 || length == Some(0) {
-            return;
+            return false;
         }
         if site.kind == SiteKind::Wait {
             let width = site.width.into();
@@ -279,38 +267,25 @@ impl Detector {
                 let place = (number, address, width);
                 self.note(thread, place, Kind::AtomicRead, context, is_ending, stack);
             }
-            return;
+            return false;
         }
         let writes = site.kind.writes();
         if site.class == Class::Runtime {
             if length.is_none() {
                 self.volatile(thread, address, site.width, writes);
             }
-            return;
+            return false;
         }
         let kind = match (writes, site.kind.is_atomic()) {
             (true, _) => Kind::Write,
             (false, true) => Kind::AtomicRead,
             (false, false) => Kind::Read,
         };
-        if length.is_none() && kind != Kind::AtomicRead {
-            let new = Recent {
-                address,
-                epoch: thread.epoch(),
-                width: site.width,
-                writes,
-            };
-            if let Some(old) = thread.recent.get_mut((address >> 2) as usize % RECENT) {
-                let same = (old.address, old.epoch, old.width) == (address, new.epoch, site.width);
-                if same && (old.writes || !writes) {
-                    return;
-                }
-                *old = new;
-            }
-        }
         let length = length.unwrap_or(u64::from(site.width));
         let place = (number, address, length);
         self.note(thread, place, kind, context, is_ending, stack);
+        // An atomic read does not stand for a plain one.
+        kind != Kind::AtomicRead
     }
 
     fn volatile(&self, thread: &mut Thread, address: u64, width: u8, writes: bool) {
@@ -519,7 +494,8 @@ impl Detector {
         }
     }
 
-    /// The allocator begins, and takes the block at `old`, if that is not 0.
+    /// The allocator begins, and takes the block at `old`, if that is not 0. Returns how many
+    /// bytes that has.
     pub(crate) fn alloc_begin(
         &self,
         thread: &mut Thread,
@@ -527,17 +503,15 @@ impl Detector {
         context: u32,
         is_ending: &impl Fn() -> bool,
         stack: &impl Fn() -> Backtrace,
-    ) {
+    ) -> u64 {
         thread.depth += 1;
         if thread.depth > 1 {
-            return;
+            return 0;
         }
-        // What is remembered of the block is not what it was.
-        thread.next_epoch();
         let name = self.stack(thread, site, context, stack);
         thread.moving = None;
         if old == 0 {
-            return;
+            return 0;
         }
         let freed = (thread.slot, site, name);
         let block = lock(&self.blocks).remove(old, freed);
@@ -546,6 +520,7 @@ impl Detector {
                 thread.moving = Some((old, block));
                 let place = (site, old, block.length);
                 self.note(thread, place, Kind::Free, context, is_ending, stack);
+                block.length
             }
             // What was allocated before anybody looked is not known.
             None => {
@@ -566,6 +541,7 @@ impl Detector {
                         stack,
                     );
                 }
+                0
             }
         }
     }
@@ -581,7 +557,6 @@ impl Detector {
         if thread.depth > 0 {
             return;
         }
-        thread.next_epoch();
         let moved = thread.moving.take();
         let Some(site) = self.site(number) else {
             return;

@@ -12,6 +12,7 @@
 //! Each byte of a word has one clock at most.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,10 +30,32 @@ const TURNS: u32 = 64;
 /// Clocks of bytes of a word, none of which is in two masks.
 type Parts = Vec<(u8, Clock)>;
 
+/// Spreads addresses, which nobody chooses to be in each other's way but a program that slows
+/// down nothing but itself.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(byte.into());
+        }
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        let mixed = (self.0 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ mixed >> 32;
+    }
+}
+
 #[derive(Default)]
 struct Shard {
     held: AtomicBool,
-    words: Mutex<HashMap<u64, Parts>>,
+    words: Mutex<HashMap<u64, Parts, BuildHasherDefault<Spread>>>,
 }
 
 /// Bytes of one word.

@@ -13,6 +13,7 @@ use wasmparser::{FunctionBody, Operator};
 use super::{
     Class, Instrument, Site, SiteKind,
     module::{Buffers, Function, Hook, Info, Renumber},
+    once::Table,
     operators::{Reach, reach},
 };
 use crate::{RewriteError, limits};
@@ -104,6 +105,7 @@ impl<'a> Writer<'a> {
                 self.put(&Instruction::LocalGet(0));
                 self.put(&Instruction::LocalGet(1));
                 self.hook(Hook::ThreadStart);
+                self.turn();
             }
             let operator = reader.read()?;
             self.operator(at, operator)?;
@@ -416,8 +418,13 @@ impl<'a> Writer<'a> {
         let offset = reach.place.offset;
         // What a runtime function loads may have been stored just now.
         let is_late = reach.kind == SiteKind::Load && self.function.class == Class::Runtime;
-        if is_plain && !is_late {
+        if is_plain && self.function.class == Class::Ordinary && !memory64 {
+            self.access_once(&site, &reach, place, &types);
+        } else if is_plain && !is_late {
             self.access(&site, place, memory64, offset);
+            if reach.kind.writes() {
+                self.turn();
+            }
         } else if !is_plain {
             if reach.kind == SiteKind::Wait && self.accesses() {
                 self.access(&site, place, memory64, offset);
@@ -453,6 +460,9 @@ impl<'a> Writer<'a> {
             self.context();
             self.hook(Hook::Done);
         }
+        if !is_plain {
+            self.ends_turn(at, reach.kind);
+        }
         Ok(true)
     }
 
@@ -461,6 +471,66 @@ impl<'a> Writer<'a> {
         self.address(place, memory64, offset);
         self.context();
         self.hook(Hook::Access);
+        if self.choice.once {
+            self.put(&Instruction::Drop);
+        }
+    }
+
+    /// Reports a plain access unless the thread has done so already.
+    fn access_once(
+        &mut self,
+        site: &Instruction<'_>,
+        reach: &Reach,
+        place: u32,
+        types: &[ValType],
+    ) {
+        let offset = reach.place.offset;
+        let Some(table) = self.info.table else {
+            self.access(site, place, false, offset);
+            return;
+        };
+        let writes = reach.kind.writes();
+        let is_checked = Table::has_check(reach.width);
+        if is_checked {
+            let mut address = place;
+            if offset != 0 {
+                let words = types.iter().filter(|ty| **ty == ValType::I32).count();
+                address = self.local(ValType::I32, words + usize::from(self.context.is_some()));
+                self.put(&Instruction::LocalGet(place));
+                // Where it wraps around the access traps.
+                self.put(&Instruction::I32Const((offset as u32).cast_signed()));
+                self.put(&Instruction::I32Add);
+                self.put(&Instruction::LocalSet(address));
+            }
+            for instruction in table.check(address, reach.width, writes) {
+                self.put(&instruction);
+            }
+            self.put(&Instruction::If(BlockType::Empty));
+        }
+        self.put(site);
+        self.address(place, false, offset);
+        self.context();
+        self.put(&Table::bytes(reach.width));
+        self.put(&Table::shift(writes));
+        self.hook(Hook::Tell);
+        if is_checked {
+            self.put(&Instruction::End);
+        }
+    }
+
+    /// Begins another turn, if turns are counted.
+    fn turn(&mut self) {
+        if self.info.table.is_some() {
+            self.hook(Hook::Turn);
+        }
+    }
+
+    /// Begins another turn after an operator that had a point and ends one.
+    fn ends_turn(&mut self, at: usize, kind: SiteKind) {
+        if !matches!(kind, SiteKind::AtomicLoad | SiteKind::Wait) {
+            self.marks.push(self.mark(at, true));
+            self.turn();
+        }
     }
 
     /// Calls `point`, whose operands are written, and `switch`, for which `address` writes the
@@ -520,6 +590,7 @@ impl<'a> Writer<'a> {
             self.context();
             self.hook(Hook::Done);
         }
+        self.ends_turn(at, kind);
         Ok(true)
     }
 
@@ -563,6 +634,7 @@ impl<'a> Writer<'a> {
         if let Some(buffers) = buffers {
             self.buffers(at, &buffers, &types, &locals);
         }
+        let is_point = point.is_some();
         if let Some(site) = point.filter(|_| self.choice.results) {
             self.marks.push(self.mark(at, true));
             for instruction in [
@@ -575,6 +647,9 @@ impl<'a> Writer<'a> {
             }
             self.context();
             self.hook(Hook::Done);
+        }
+        if is_point {
+            self.ends_turn(at, SiteKind::HostCall);
         }
         Ok(true)
     }

@@ -16,9 +16,9 @@
 //! | `point` | site i32, address i64 | before an operator on which threads meet; returns i32 with [`Instrument::yielding`] |
 //! | `switch` | site i32, address i64 | if `point` has returned anything but 0, before the operator |
 //! | `done` | site i32, address i64, wrote i32, value i64, context i32 | after an operator that had a point; `value` is its result, without a sign, or 0; `wrote` is 0 for loads and failed exchanges |
-//! | `access` | site i32, address i64, context i32 | before a plain access, and before the point of a wait; after a load of a [`Class::Runtime`] function |
+//! | `access` | site i32, address i64, context i32 | before a plain access (with [`Instrument::once`], unless that was told already; returns i32), and before the point of a wait; after a load of a [`Class::Runtime`] function |
 //! | `range` | site i32, address i64, length i64, context i32 | after an access to many bytes, so that one that traps has none |
-//! | `alloc_begin` | site i32, old i64, context i32 | before an allocator's function; `old` is the block that it takes, or 0 |
+//! | `alloc_begin` | site i32, old i64, context i32 | before an allocator's function; `old` is the block that it takes, or 0; returns i64 with [`Instrument::once`] |
 //! | `alloc_end` | site i32, new i64, length i64, context i32 | after it; `new` is the block that it gives, or 0 |
 //! | `thread_start` | id i32, argument i32 | when `wasi_thread_start` begins |
 //!
@@ -39,6 +39,7 @@
 mod body;
 mod classes;
 mod module;
+mod once;
 mod operators;
 mod wrapper;
 
@@ -81,6 +82,17 @@ pub struct Instrument {
     /// Hooks are given a hash of the chain of calls, else 0. Chains that differ have the same
     /// one rarely.
     pub contexts: bool,
+    /// `access` returns an i32: whether the thread need not tell as much of these bytes again in
+    /// this turn. Then plain loads and stores of [`Class::Ordinary`] functions in memories of
+    /// 32-bit addresses do not. A turn ends with a point, but for those of atomic loads and
+    /// waits; with `thread_start`; and with a store in a function of [`Class::Runtime`]. What is
+    /// told to be written need not be told to be read.
+    ///
+    /// `alloc_begin` returns an i64: how many bytes the block has that is taken, or 0. They are to
+    /// be told again, as are those of a block that is given.
+    ///
+    /// An instance has 2 MiB of memory for it, as far as it is touched.
+    pub once: bool,
 }
 
 /// A module with hooks, and what its host must know of it.

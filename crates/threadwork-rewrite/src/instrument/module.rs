@@ -12,20 +12,22 @@ use std::{borrow::Cow, collections::BTreeMap, convert::Infallible};
 
 use wasm_encoder::{
     CustomSection, Encode, EntityType, ExportSection, FunctionSection, GlobalSection,
-    ImportSection, Module, NameMap, NameSection, RawSection, SectionId, StartSection, TableSection,
-    TypeSection, ValType,
+    ImportSection, MemorySection, Module, NameMap, NameSection, RawSection, SectionId,
+    StartSection, TableSection, TypeSection, ValType,
     reencode::{self, Reencode},
 };
 use wasmparser::{
     CustomSectionReader, ElementSectionReader, ExportSectionReader, ExternalKind, FunctionBody,
-    FunctionSectionReader, GlobalSectionReader, ImportSectionReader, KnownCustom, MemoryType, Name,
-    Operator, Parser, Payload, TableSectionReader, TypeRef, TypeSectionReader, Validator,
+    FunctionSectionReader, GlobalSectionReader, ImportSectionReader, KnownCustom,
+    MemorySectionReader, MemoryType, Name, Operator, Parser, Payload, TableSectionReader, TypeRef,
+    TypeSectionReader, Validator,
 };
 
 use super::{
     CHECK_MODULE, Class, Instrument, Instrumented, Site, SiteKind,
     body::{self, Mark},
     classes::{self, Entry},
+    once::Table,
     wrapper::{self, Wrapper},
 };
 use crate::{FEATURES, OffsetMap, RewriteError, limits, limits::MAX_MODULE_SIZE, module::is_kept};
@@ -43,6 +45,12 @@ pub(super) enum Hook {
     ThreadStart,
     /// Not imported: reports each vector to `Range`.
     Vectors,
+    /// Not imported: calls `Access` for what was not told yet.
+    Tell,
+    /// Not imported: begins another turn.
+    Turn,
+    /// Not imported: forgets what was told of some bytes.
+    Forget,
 }
 
 impl Hook {
@@ -68,6 +76,9 @@ impl Hook {
             Self::AllocEnd => "alloc_end",
             Self::ThreadStart => "thread_start",
             Self::Vectors => "vectors",
+            Self::Tell => "tell",
+            Self::Turn => "turn",
+            Self::Forget => "forget",
         }
     }
 
@@ -80,6 +91,21 @@ impl Hook {
             Self::Range | Self::AllocEnd => &[I32, I64, I64, I32],
             Self::ThreadStart => &[I32, I32],
             Self::Vectors => &[I32, I32, I32, I32, I32],
+            Self::Tell => &Table::TELL,
+            Self::Turn => &[],
+            Self::Forget => &[I64, I64],
+        }
+    }
+
+    /// Functions that are added first, in this order.
+    const ADDED: [Self; 4] = [Self::Vectors, Self::Tell, Self::Turn, Self::Forget];
+
+    fn results(self, choice: &Instrument) -> &'static [ValType] {
+        match self {
+            Self::Point if choice.yielding => &[ValType::I32],
+            Self::Access if choice.once => &[ValType::I32],
+            Self::AllocBegin if choice.once && choice.accesses => &[ValType::I64],
+            _ => &[],
         }
     }
 
@@ -96,6 +122,7 @@ impl Hook {
             Self::Switch => points && choice.yielding,
             Self::Done => points && choice.results,
             Self::Access | Self::Range | Self::Vectors => choice.accesses,
+            Self::Tell | Self::Turn | Self::Forget => choice.accesses && choice.once,
             Self::AllocBegin | Self::AllocEnd => choice.allocations,
             Self::ThreadStart => choice.threads,
         }
@@ -108,6 +135,8 @@ pub(super) struct Info {
     pub(super) memories: Vec<MemoryType>,
     /// The global with the calling context.
     pub(super) context: Option<u32>,
+    /// What was told already, if that is asked.
+    pub(super) table: Option<Table>,
     /// The import `wasi.thread-spawn`.
     pub(super) spawn: Option<u32>,
     /// Imports that read or write vectors.
@@ -153,7 +182,10 @@ impl Renumber {
     pub(super) fn hook(&self, hook: Hook) -> u32 {
         match self.hooks.iter().position(|other| *other == hook) {
             Some(place) => self.imported + place as u32,
-            None => self.vectors,
+            None => {
+                let place = Hook::ADDED.iter().position(|other| *other == hook);
+                self.vectors.saturating_add(place.unwrap_or(0) as u32)
+            }
         }
     }
 }
@@ -188,6 +220,7 @@ struct Read<'a> {
     imports: Option<ImportSectionReader<'a>>,
     functions: Option<FunctionSectionReader<'a>>,
     tables: Option<TableSectionReader<'a>>,
+    own_memories: Option<MemorySectionReader<'a>>,
     globals: Option<GlobalSectionReader<'a>>,
     exports: Option<ExportSectionReader<'a>>,
     start: Option<u32>,
@@ -254,7 +287,7 @@ impl<'a> Read<'a> {
             }
             Payload::TableSection(section) => self.tables = Some(section),
             Payload::MemorySection(section) => {
-                self.raw(wasm, SectionId::Memory, section.range());
+                self.own_memories = Some(section.clone());
                 for memory in section {
                     self.info.memories.push(memory?);
                 }
@@ -404,6 +437,12 @@ pub(super) fn write(wasm: &[u8], choice: &Instrument) -> Result<Instrumented, Re
     if choice.contexts {
         read.info.context = Some(read.global_count);
     }
+    if choice.accesses && choice.once {
+        read.info.table = Some(Table {
+            memory: read.info.memories.len() as u32,
+            turn: read.global_count.saturating_add(choice.contexts.into()),
+        });
+    }
     let hooks = Hook::IMPORTED.into_iter();
     let hooks: Vec<Hook> = hooks.filter(|hook| hook.is_chosen(choice)).collect();
     let own = read.function_types.len() + hooks.len();
@@ -441,8 +480,8 @@ impl<'a> Writer<'a> {
             self.renumber.parse_type_section(&mut types, old)?;
         }
         let hooks = self.renumber.hooks.clone();
-        for hook in hooks.iter().chain([&Hook::Vectors]) {
-            let results = (*hook == Hook::Point && self.choice.yielding).then_some(ValType::I32);
+        for hook in hooks.iter().chain(&Hook::ADDED) {
+            let results = hook.results(self.choice).iter().copied();
             types.ty().function(hook.params().iter().copied(), results);
         }
         module.section(&types);
@@ -470,7 +509,7 @@ impl<'a> Writer<'a> {
             self.renumber.parse_table_section(&mut tables, old)?;
             module.section(&tables);
         }
-        self.raw(&mut module, SectionId::Memory);
+        self.memories(&mut module)?;
         self.raw(&mut module, SectionId::Tag);
         self.globals(&mut module)?;
         if let Some(old) = self.read.exports.clone() {
@@ -512,18 +551,37 @@ impl<'a> Writer<'a> {
         }
     }
 
+    fn memories(&mut self, module: &mut Module) -> Result<(), RewriteError> {
+        let mut memories = MemorySection::new();
+        if let Some(old) = self.read.own_memories.clone() {
+            self.renumber.parse_memory_section(&mut memories, old)?;
+        }
+        if self.read.info.table.is_some() {
+            memories.memory(Table::MEMORY);
+        }
+        if !memories.is_empty() {
+            module.section(&memories);
+        }
+        Ok(())
+    }
+
     fn globals(&mut self, module: &mut Module) -> Result<(), RewriteError> {
         let mut globals = GlobalSection::new();
         if let Some(old) = self.read.globals.clone() {
             self.renumber.parse_global_section(&mut globals, old)?;
         }
+        let variable = |val_type| wasm_encoder::GlobalType {
+            val_type,
+            mutable: true,
+            shared: false,
+        };
         if self.read.info.context.is_some() {
-            let ty = wasm_encoder::GlobalType {
-                val_type: ValType::I32,
-                mutable: true,
-                shared: false,
-            };
+            let ty = variable(ValType::I32);
             globals.global(ty, &wasm_encoder::ConstExpr::i32_const(0));
+        }
+        if self.read.info.table.is_some() {
+            let ty = variable(ValType::I64);
+            globals.global(ty, &wasm_encoder::ConstExpr::i64_const(Table::FIRST));
         }
         if !globals.is_empty() {
             module.section(&globals);
@@ -543,6 +601,20 @@ impl<'a> Writer<'a> {
             let vectors = wrapper::vectors(range, self.read.info.is_64(0)).into_raw_body();
             moved.push((vectors, Vec::new()));
         }
+        if let Some(table) = self.read.info.table {
+            let tell = table.tell(self.renumber.hook(Hook::Access));
+            let forget = table.forget(self.renumber.hook(Hook::Turn));
+            let all = [
+                (Hook::Tell, tell),
+                (Hook::Turn, table.next()),
+                (Hook::Forget, forget),
+            ];
+            for (ty, (hook, function)) in (vectors_type + 1..).zip(all) {
+                self.added.push((ty as u32, hook.name().into()));
+                moved.push((function.into_raw_body(), Vec::new()));
+            }
+        }
+        let table = self.read.info.table;
         let mut calls = 0;
         for (index, body) in (self.read.imported_functions..).zip(&self.read.bodies) {
             let function = self.read.function(index, body, self.choice);
@@ -581,6 +653,7 @@ impl<'a> Writer<'a> {
                     self.renumber.hook(Hook::AllocBegin),
                     self.renumber.hook(Hook::AllocEnd),
                 ),
+                forget: table.map(|_| self.renumber.hook(Hook::Forget)),
             };
             let mark = Mark {
                 at: 0,

@@ -19,6 +19,9 @@ pub(super) struct Wrapper {
     pub(super) has_result: bool,
     /// The hooks `alloc_begin` and `alloc_end`.
     pub(super) hooks: (u32, u32),
+    /// What is to be told again of the bytes of a block, as a function that is called after each of
+    /// them, if `alloc_begin` returns how many there are.
+    pub(super) forget: Option<u32>,
 }
 
 fn word(offset: u64) -> Instruction<'static> {
@@ -35,7 +38,8 @@ impl Wrapper {
         let entry = &self.entry;
         let params = entry.params as u32;
         let (context, result) = (params, params + 1);
-        let mut function = Function::new([(2, ValType::I32)]);
+        let (address, length) = (params + 2, params + 3);
+        let mut function = Function::new([(2, ValType::I32), (2, ValType::I64)]);
         let mut put = |instruction: Instruction<'_>| {
             function.instruction(&instruction);
         };
@@ -45,12 +49,19 @@ impl Wrapper {
             Some(old) => wide(old).into_iter().for_each(&mut put),
             None => put(Instruction::I64Const(0)),
         }
+        put(Instruction::LocalTee(address));
         put(match self.context {
             Some(global) => Instruction::GlobalGet(global),
             None => Instruction::I32Const(0),
         });
         put(Instruction::LocalTee(context));
         put(Instruction::Call(self.hooks.0));
+        if let Some(forget) = self.forget {
+            put(Instruction::LocalSet(length));
+            put(Instruction::LocalGet(address));
+            put(Instruction::LocalGet(length));
+            put(Instruction::Call(forget));
+        }
         (0..params).for_each(|local| put(Instruction::LocalGet(local)));
         put(Instruction::Call(self.body));
         if self.has_result {
@@ -72,6 +83,7 @@ impl Wrapper {
                 put(Instruction::End);
             }
         }
+        put(Instruction::LocalTee(address));
         match (entry.kind, entry.size) {
             (SiteKind::Free, _) => put(Instruction::I64Const(0)),
             (_, (size, times)) => {
@@ -82,9 +94,15 @@ impl Wrapper {
                 }
             }
         }
+        put(Instruction::LocalTee(length));
         // The global may be another's by now.
         put(Instruction::LocalGet(context));
         put(Instruction::Call(self.hooks.1));
+        if let Some(forget) = self.forget {
+            put(Instruction::LocalGet(address));
+            put(Instruction::LocalGet(length));
+            put(Instruction::Call(forget));
+        }
         if self.has_result {
             put(Instruction::LocalGet(result));
         }

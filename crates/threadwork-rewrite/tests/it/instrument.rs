@@ -26,6 +26,7 @@ pub(crate) const ALL: Instrument = Instrument {
     results: true,
     yielding: true,
     contexts: true,
+    once: true,
 };
 
 /// Choices from a number, such that each field is both ways often.
@@ -45,6 +46,7 @@ fn choice(numbers: &mut Numbers) -> Instrument {
         results: flip(),
         yielding: flip(),
         contexts: flip(),
+        once: flip(),
     }
 }
 
@@ -283,4 +285,102 @@ fn sites_tell_what_is_done_where() {
             (3, RangeWrite, 0, Ordinary),
         ]
     );
+}
+
+/// What a thread has told in this turn of each byte: whether it is written, or only read.
+type Told = std::collections::BTreeMap<u64, bool>;
+
+/// Accesses without a pattern, some of which begin another turn, and a model of what has to be
+/// told of them.
+#[test]
+fn what_was_told_in_this_turn_is_left_out_and_nothing_else() {
+    let choice = Instrument {
+        accesses: true,
+        grows: true,
+        once: true,
+        ..Instrument::default()
+    };
+    let (mut all, mut left_out) = (0, 0);
+    for seed in seeds(20, 2000) {
+        let mut numbers = Numbers(seed);
+        let mut program = Vec::new();
+        let mut text = String::new();
+        for _ in 0..300 {
+            if numbers.below(40) == 0 {
+                text += "(drop (memory.grow (i32.const 0)))";
+                program.push(None);
+                continue;
+            }
+            // Some are apart by as much as the table is long, and so have the same cell.
+            let base = 64 + numbers.below(9) / 7 * (2 << 20);
+            let (offset, width) = (numbers.below(24), 1 << numbers.below(4));
+            let writes = numbers.below(2) == 0;
+            let (load, store) = match width {
+                1 => ("i32.load8_u", "i32.store8"),
+                2 => ("i32.load16_s", "i32.store16"),
+                4 => ("f32.load", "i32.store"),
+                _ => ("i64.load", "f64.store"),
+            };
+            // All of the address in one or in the other, too.
+            let (base, offset) = match numbers.below(3) {
+                0 => (0, base + offset),
+                1 => (base + offset, 0),
+                _ => (base, offset),
+            };
+            let place = format!("offset={offset} (i32.const {base})");
+            text += &match (writes, width) {
+                (false, _) => format!("(drop ({load} {place}))"),
+                (true, 8) => format!("({store} {place} (f64.const 0))"),
+                (true, _) => format!("({store} {place} (i32.const 0))"),
+            };
+            program.push(Some(((base + offset) as u64, width, writes)));
+        }
+        let text = format!("(module (memory 65 65 shared) (func (export \"run\") {text}))");
+        let mut new = check(&wat::parse_str(text).unwrap(), &choice);
+        if seed % 2 == 0 {
+            begin_with_the_last_turn(&mut new.wasm);
+        }
+        let mut running = Running::new(&new.wasm, &[]);
+        running.call("run", &[]).unwrap();
+        let calls = running.told.lock().unwrap().clone();
+        let mut calls = calls.iter().peekable();
+        let (mut told, mut before) = (Told::new(), None);
+        assert_eq!(new.sites.len(), program.len());
+        for (site, access) in program.iter().enumerate() {
+            let Some((address, width, writes)) = *access else {
+                told.clear();
+                before = None;
+                continue;
+            };
+            all += 1;
+            let operands = [Val::I32(site as i32), Val::I64(address as i64), Val::I32(0)];
+            let is_told = |is_told: &&Vec<Val>| format!("{is_told:?}") == format!("{operands:?}");
+            let known = address % 7 != 0;
+            let mut bytes = address..address + width;
+            if calls.next_if(is_told).is_some() {
+                assert!(before != *access || !known, "seed {seed}: {site} again");
+                if known {
+                    for byte in bytes {
+                        *told.entry(byte).or_default() |= writes;
+                    }
+                }
+            } else {
+                left_out += 1;
+                let is_known = bytes.all(|byte| told.get(&byte).is_some_and(|w| *w || !writes));
+                assert!(is_known, "seed {seed}: {site} is missing");
+            }
+            before = *access;
+        }
+        assert!(calls.next().is_none(), "seed {seed}");
+    }
+    assert!(left_out * 5 > all, "{left_out} of {all}");
+}
+
+/// Sets the counter of turns to its last one.
+fn begin_with_the_last_turn(wasm: &mut [u8]) {
+    // `i64.const` of 1 << 32 and of -1 << 32, at the end of the section of globals.
+    let first = [0x42, 0x80, 0x80, 0x80, 0x80, 0x10, 0x0b];
+    let mut places = wasm.windows(7).enumerate();
+    let (place, _) = places.find(|(_, bytes)| *bytes == first).unwrap();
+    wasm[place + 5] = 0x70;
 }
