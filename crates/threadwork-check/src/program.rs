@@ -114,11 +114,13 @@ impl Program {
             true => threadwork_race::INSTRUMENT,
             false => Instrument::default(),
         };
-        // The scheduling points are the same with and without races, so schedules are, too.
+        // The scheduling points are the same with and without races, so schedules are, too. A table
+        // of what was told would be made for each thread of each schedule, most of which end soon.
         let choice = Instrument {
             atomics: true,
             runtime: true,
             yielding: true,
+            once: false,
             ..watched
         };
         let instrumented = threadwork_rewrite::instrument(&original, &choice)?;

@@ -15,7 +15,8 @@ use crate::report::{Report, ReportKind};
 /// Watches the threads of one execution, for whoever schedules them and answers the hooks of the
 /// module by himself.
 ///
-/// The module is instrumented with [`INSTRUMENT`](crate::INSTRUMENT), and perhaps more. Each method is a
+/// The module is instrumented with [`INSTRUMENT`](crate::INSTRUMENT), but perhaps without `once`, and
+/// perhaps with more. Each method is a
 /// hook of the instrumenting layer, with the thread that has called it. `stack` captures that
 /// thread's stack; it is called where a stack may have to be told later, and what it costs is
 /// most of what watching costs.
