@@ -35,9 +35,16 @@ pub(crate) struct Plan {
     pub(crate) stdin: String,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+    /// Its streams are a terminal, which is handed out at [`Plan::console`].
+    pub(crate) terminal: bool,
 }
 
 impl Plan {
+    /// The socket that the container's terminal comes over.
+    pub(crate) fn console(&self) -> PathBuf {
+        self.bundle.join(FOLDER).join("console")
+    }
+
     /// Makes the container and returns the number of its first process, which waits to be
     /// started.
     ///
@@ -97,18 +104,23 @@ impl Plan {
             let mut builder = ContainerBuilder::new(self.id.clone(), SyscallType::Linux)
                 .with_executor(guest)
                 .with_root_path(folder.join(STATE))?;
+            if self.terminal {
+                builder = builder.with_console_socket(Some(self.console()));
+                let container = builder.as_init(&own).as_sibling(true).with_systemd(systemd);
+                return Ok::<_, Box<dyn Error>>(container.build()?);
+            }
             // Without a reader there is nobody to wait for, and nobody to be told.
             if let Some(file) = stream(&self.stdin, OpenOptions::new().read(true))? {
                 builder = builder.with_stdin(file);
             }
-            if let Some(file) = stream(&self.stdout, OpenOptions::new().read(true).write(true))? {
+            if let Some(file) = pipe(&self.stdout)? {
                 builder = builder.with_stdout(file);
             }
-            if let Some(file) = stream(&self.stderr, OpenOptions::new().read(true).write(true))? {
+            if let Some(file) = pipe(&self.stderr)? {
                 builder = builder.with_stderr(file);
             }
             let container = builder.as_init(&own).as_sibling(true).with_systemd(systemd);
-            Ok::<_, Box<dyn Error>>(container.build()?)
+            Ok(container.build()?)
         };
         let container = build().map_err(|error| chain(&*error))?;
         let pid = container.pid().ok_or("the container has no process")?;
@@ -164,6 +176,9 @@ pub(crate) fn act(deed: Deed, bundle: &Path, id: &str) -> Result<(), String> {
         &(deed, root),
     )
 }
+
+/// Bytes of stack of a thread that mostly waits.
+pub(crate) const STACK: usize = 256 << 10;
 
 /// Runs a function in a process of its own.
 fn apart<A, R>(function: fn(A) -> Result<R, String>, argument: &A) -> Result<R, String>
@@ -263,6 +278,16 @@ fn stream(name: &str, how: &OpenOptions) -> std::io::Result<Option<File>> {
     let file = how.clone().custom_flags(libc::O_NONBLOCK).open(name)?;
     rustix::io::ioctl_fionbio(&file, false)?;
     Ok(Some(file))
+}
+
+/// Opens a stream with both its ends, so that it neither waits for the other side nor ends with
+/// it; `None` if there is none.
+///
+/// # Errors
+///
+/// The system's, or that it is neither a pipe nor a file.
+pub(crate) fn pipe(name: &str) -> std::io::Result<Option<File>> {
+    stream(name, OpenOptions::new().read(true).write(true))
 }
 
 /// An error with its causes, in one line.
