@@ -4,19 +4,17 @@ Asks a containerd of the tests' own by the CRI for what a kubelet would: a pod's
 in it, their logs, states and ends. Needs Python's grpcio and protobuf.
 """
 
-import hashlib
 import importlib
-import io
-import json
 import os
 import re
 import shutil
 import sys
-import tarfile
 import tempfile
 
 import grpc
-from harness import RUNTIME, SOCKETS, WAITERS, Containerd, guest, run, run_tests, until, wat
+from harness import (
+    PAUSE, RUNTIME, SOCKETS, WAITERS, Containerd, elf, guest, run, run_tests, until, wat,
+)
 
 # A container's states.
 RUNNING, EXITED = 1, 2
@@ -46,61 +44,6 @@ def compiled():
 
 m = compiled()
 
-# mov eax, 34 (pause); syscall; jmp: what a pod's sandbox does, as a program for x86-64.
-PAUSE = bytes.fromhex("b8220000000f05ebf7")
-
-
-def elf(code):
-    """A program of the system's that is nothing but this code."""
-    base, header = 0x400000, 64 + 56
-    size = header + len(code)
-
-    def number(value, length):
-        return value.to_bytes(length, "little")
-
-    return (
-        b"\x7fELF\2\1\1" + bytes(9) + number(2, 2) + number(62, 2) + number(1, 4)
-        + number(base + header, 8) + number(64, 8) + number(0, 8) + number(0, 4)
-        + b"".join(number(value, 2) for value in [64, 56, 1, 0, 0, 0])
-        + number(1, 4) + number(5, 4) + number(0, 8) + number(base, 8) * 2 + number(size, 8) * 2
-        + number(0x1000, 8) + code
-    )
-
-
-def archive(path, name, program):
-    """Writes an image of one program, as an OCI archive."""
-    layer = io.BytesIO()
-    with tarfile.open(fileobj=layer, mode="w") as tar:
-        entry = tarfile.TarInfo("program")
-        entry.mode, entry.size = 0o755, len(program)
-        tar.addfile(entry, io.BytesIO(program))
-    blobs = {}
-
-    def blob(data, kind):
-        digest = hashlib.sha256(data).hexdigest()
-        blobs[f"blobs/sha256/{digest}"] = data
-        media = f"application/vnd.oci.image.{kind}"
-        return {"mediaType": media, "digest": f"sha256:{digest}", "size": len(data)}
-
-    layers = [blob(layer.getvalue(), "layer.v1.tar")]
-    config = blob(json.dumps({
-        "architecture": "amd64", "os": "linux", "config": {"Entrypoint": ["/program"]},
-        "rootfs": {"type": "layers", "diff_ids": [layers[0]["digest"]]},
-    }).encode(), "config.v1+json")
-    manifest = blob(json.dumps({
-        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": config, "layers": layers,
-    }).encode(), "manifest.v1+json")
-    manifest["annotations"] = {"io.containerd.image.name": name}
-    blobs["index.json"] = json.dumps({"schemaVersion": 2, "manifests": [manifest]}).encode()
-    blobs["oci-layout"] = b'{"imageLayoutVersion": "1.0.0"}'
-    with tarfile.open(path, "w") as tar:
-        for file, data in blobs.items():
-            entry = tarfile.TarInfo(file)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
-
-
 class Node(Containerd):
     """A containerd that a kubelet could use."""
 
@@ -123,14 +66,6 @@ class Node(Containerd):
         super().__init__()
         self.channel = grpc.insecure_channel(f"unix://{self.address}")
         self.add(self.SANDBOX, elf(PAUSE))
-
-    def add(self, name, program):
-        """Adds an image of one program."""
-        path = f"{self.folder}/image.tar"
-        archive(path, name, program)
-        self.ctr("image", "import", path)
-        os.remove(path)
-        return name
 
     def ctr(self, *arguments, check=True, stdin=""):
         return super().ctr("--namespace", "k8s.io", *arguments, check=check, stdin=stdin)

@@ -4,6 +4,8 @@ Its root, state and socket are in a temporary folder; it is ended by its process
 scripts beside this one import it; their first argument is Cargo's target folder.
 """
 
+import hashlib
+import io
 import json
 import os
 import re
@@ -11,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 
@@ -124,6 +127,14 @@ class Containerd:
             self.images[file] = name
         return self.images[file]
 
+    def add(self, name, program):
+        """Adds an image of one program."""
+        path = f"{self.folder}/image.tar"
+        archive(path, name, program)
+        self.ctr("image", "import", path)
+        os.remove(path)
+        return name
+
     def name(self):
         self.count += 1
         return f"test-{self.count}"
@@ -231,6 +242,61 @@ def waiting(containerd):
     name = containerd.detached(wat(containerd, "waiters", WAITERS))
     until(lambda: "ready" in containerd.output(name), "the program's first word")
     return name
+
+
+# mov eax, 34 (pause); syscall; jmp: what a pod's sandbox does, as code for x86-64.
+PAUSE = bytes.fromhex("b8220000000f05ebf7")
+
+
+def elf(code):
+    """A program of the system's that is nothing but this code."""
+    base, header = 0x400000, 64 + 56
+    size = header + len(code)
+
+    def number(value, length):
+        return value.to_bytes(length, "little")
+
+    return (
+        b"\x7fELF\2\1\1" + bytes(9) + number(2, 2) + number(62, 2) + number(1, 4)
+        + number(base + header, 8) + number(64, 8) + number(0, 8) + number(0, 4)
+        + b"".join(number(value, 2) for value in [64, 56, 1, 0, 0, 0])
+        + number(1, 4) + number(5, 4) + number(0, 8) + number(base, 8) * 2 + number(size, 8) * 2
+        + number(0x1000, 8) + code
+    )
+
+
+def archive(path, name, program):
+    """Writes an image of one program, as an OCI archive."""
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        entry = tarfile.TarInfo("program")
+        entry.mode, entry.size = 0o755, len(program)
+        tar.addfile(entry, io.BytesIO(program))
+    blobs = {}
+
+    def blob(data, kind):
+        digest = hashlib.sha256(data).hexdigest()
+        blobs[f"blobs/sha256/{digest}"] = data
+        media = f"application/vnd.oci.image.{kind}"
+        return {"mediaType": media, "digest": f"sha256:{digest}", "size": len(data)}
+
+    layers = [blob(layer.getvalue(), "layer.v1.tar")]
+    config = blob(json.dumps({
+        "architecture": "amd64", "os": "linux", "config": {"Entrypoint": ["/program"]},
+        "rootfs": {"type": "layers", "diff_ids": [layers[0]["digest"]]},
+    }).encode(), "config.v1+json")
+    manifest = blob(json.dumps({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": config, "layers": layers,
+    }).encode(), "manifest.v1+json")
+    manifest["annotations"] = {"io.containerd.image.name": name}
+    blobs["index.json"] = json.dumps({"schemaVersion": 2, "manifests": [manifest]}).encode()
+    blobs["oci-layout"] = b'{"imageLayoutVersion": "1.0.0"}'
+    with tarfile.open(path, "w") as tar:
+        for file, data in blobs.items():
+            entry = tarfile.TarInfo(file)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
 
 
 def parent(pid):

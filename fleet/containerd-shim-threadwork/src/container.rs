@@ -11,8 +11,11 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use libcgroups::common::{CgroupConfig, CgroupManager, FreezerState, create_cgroup_manager};
+use libcontainer::config::YoukiConfig;
 use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::error::LibcontainerError;
 use libcontainer::oci_spec::runtime::{Mount, MountBuilder, Spec};
 use libcontainer::signal::Signal;
 use libcontainer::syscall::syscall::SyscallType;
@@ -153,28 +156,71 @@ pub(crate) fn act(deed: Deed, bundle: &Path, id: &str) -> Result<(), String> {
     let root = bundle.join(FOLDER).join(STATE).join(id);
     apart(
         |(deed, root): (Deed, PathBuf)| {
-            if matches!(deed, Deed::Remove) && !root.exists() {
-                return Ok(());
-            }
-            let container = Container::load(root);
-            let mut container = container.map_err(|error| chain(&error))?;
-            let done = match deed {
-                Deed::Start => container.start(),
-                Deed::Pause => container.pause(),
-                Deed::Resume => container.resume(),
-                Deed::Remove => {
-                    // Whatever runs is killed first, by its number: a container that was made, but
-                    // whose control group is gone, must not stay.
-                    if let Ok(signal) = Signal::try_from(libc::SIGKILL) {
-                        let _ = container.kill(signal, false);
-                    }
-                    container.delete(true)
-                }
+            let on = |deed: fn(&mut Container) -> Result<(), LibcontainerError>| {
+                let container = Container::load(root.clone());
+                let mut container = container.map_err(|error| chain(&error))?;
+                deed(&mut container).map_err(|error| chain(&error))
             };
-            done.map_err(|error| chain(&error))
+            match deed {
+                Deed::Start => on(Container::start),
+                Deed::Pause => on(Container::pause),
+                Deed::Resume => on(Container::resume),
+                Deed::Remove if !root.exists() => Ok(()),
+                Deed::Remove => remove(&root),
+            }
         },
         &(deed, root),
     )
+}
+
+/// How often a removal is tried: on a busy machine what is killed takes a while to be gone, and
+/// until then holds its control group. The library waits for half a second each time.
+const TRIES: u32 = 20;
+
+/// Ends what is left of a container, and removes its control groups and its state.
+fn remove(root: &Path) -> Result<(), String> {
+    let mut left = TRIES;
+    loop {
+        left -= 1;
+        let Err(error) = try_to_remove(root) else {
+            return Ok(());
+        };
+        if left == 0 {
+            return Err(error);
+        }
+    }
+}
+
+fn try_to_remove(root: &Path) -> Result<(), String> {
+    if let Ok(mut container) = Container::load(root.to_owned()) {
+        // Whatever runs is killed first, by its number: a container that was made, but whose
+        // control group is gone, must not stay.
+        if let Ok(signal) = Signal::try_from(libc::SIGKILL) {
+            let _ = container.kill(signal, false);
+        }
+        return container.delete(true).map_err(|error| chain(&error));
+    }
+    // Whoever wrote the state, or removed it, was killed meanwhile. The groups come first in a
+    // removal, and what runs is in them.
+    if let Ok(config) = YoukiConfig::load(root) {
+        let groups = create_cgroup_manager(CgroupConfig {
+            systemd_cgroup: is_of_systemd(&config.cgroup_path),
+            cgroup_path: config.cgroup_path,
+            container_name: root
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into(),
+        });
+        let groups = groups.map_err(|error| chain(&error))?;
+        // What is frozen does not see that it was killed.
+        let _ = groups.freeze(FreezerState::Thawed);
+        groups.remove().map_err(|error| chain(&error))?;
+    }
+    match fs::remove_dir_all(root) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(chain(&error)),
+        _ => Ok(()),
+    }
 }
 
 /// Bytes of stack of a thread that mostly waits.

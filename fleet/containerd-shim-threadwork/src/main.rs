@@ -35,9 +35,9 @@ mod terminal;
 use std::env;
 use std::fs;
 use std::io::Write;
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use containerd_shim::api::DeleteResponse;
@@ -72,8 +72,9 @@ fn main() -> anyhow::Result<()> {
     // First of all, while there is one thread: containers are made from a copy of this.
     Zygote::init();
     if flags.action.is_empty() {
-        // It serves, at a socket that no other process may keep open.
-        Zygote::global().run(close_socket, ());
+        // It serves, at a socket that no other process may keep open. If there is no zygote any
+        // more, the guard sees it.
+        let _ = Zygote::global().try_run(close_socket, ());
     }
     containerd_shim::run::<Shim>(NAME, Some(Config::default()));
     Ok(())
@@ -131,20 +132,21 @@ impl containerd_shim::Shim for Shim {
         let annotations = spec.annotations().as_ref();
         let pod = annotations.and_then(|all| all.get("io.kubernetes.cri.sandbox-id"));
         let group = pod.unwrap_or(&opts.id).clone();
-        let path = socket_address(&opts.address, &opts.namespace, &group);
-        let started = spawn(opts, &group, Vec::new()).and_then(|(pid, address)| {
-            write_address(&address).inspect_err(|_| end(pid))?;
-            Ok(address)
-        });
         // Nobody is asked to clean up after a start that has failed.
-        started.inspect_err(|_| remove_socket(&path))
+        let address = socket_address(&opts.address, &opts.namespace, &group);
+        // Not waiting: containerd does, for all who have this process's output.
+        guard::leave_no_socket(socket_path(&address), Duration::ZERO);
+        let (pid, address) = spawn(opts, &group, Vec::new())?;
+        write_address(&address).inspect_err(|_| end(pid))?;
+        Ok(address)
     }
 
     /// The shim has died, or never came up: ends what it left, and removes it.
     fn delete_shim(&mut self) -> containerd_shim::Result<DeleteResponse> {
+        if let Ok(address) = fs::read_to_string(self.bundle.join("address")) {
+            guard::remove_socket(socket_path(&address), guard::A_DEATH);
+        }
         container::act(Deed::Remove, &self.bundle, &self.id).map_err(Error::Other)?;
-        let address = fs::read_to_string(self.bundle.join("address"));
-        remove_socket(&address.unwrap_or_default());
         Ok(DeleteResponse {
             exit_status: service::KILLED,
             exited_at: MessageField::some(timestamp()?),
@@ -158,11 +160,7 @@ impl containerd_shim::Shim for Shim {
 
     fn create_task_service(&self, publisher: RemotePublisher) -> Service {
         let service = Service::new(&self.namespace, publisher, Arc::clone(&self.exit));
-        if let Err(error) = guard::begin(SOCKET, service.idle()) {
-            // Nobody has asked for anything yet; containerd finds no shim.
-            eprintln!("{NAME}: cannot watch the bundle: {error}");
-            std::process::exit(1);
-        }
+        guard::begin(SOCKET, service.idle());
         service
     }
 }
@@ -177,12 +175,7 @@ fn end(pid: u32) {
     }
 }
 
-/// Removes the socket of a shim, if nobody listens there any more.
-fn remove_socket(address: &str) {
-    if let Some(path) = address.strip_prefix("unix://")
-        && UnixStream::connect(path).is_err()
-    {
-        // It may be gone already.
-        let _ = fs::remove_file(path);
-    }
+/// The file of a socket's address.
+fn socket_path(address: &str) -> &Path {
+    Path::new(address.strip_prefix("unix://").unwrap_or(address))
 }
