@@ -61,7 +61,7 @@ def refused(outcome, *expected):
     """One line says why, if it was refused."""
     if outcome.code == 0:
         return
-    said = (outcome.err + outcome.out).strip().splitlines()
+    said = (outcome.out + outcome.err).strip().splitlines()
     assert said, "a container failed without a word"
     assert not expected or any(text in said[-1] for text in expected), outcome.text()
 

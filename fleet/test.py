@@ -181,7 +181,7 @@ def the_limit_of_processes(containerd):
         return containerd.with_spec(guest("spawn-until-fail"), change)
 
     same(pids(8), native(guest("spawn-until-fail"), options=["--threads", "4"]))
-    assert "too low" in pids(3).err
+    assert "too low" in pids(4).err
 
 
 @test

@@ -137,7 +137,10 @@ impl containerd_shim::Shim for Shim {
         // Not waiting: containerd does, for all who have this process's output.
         guard::leave_no_socket(socket_path(&address), Duration::ZERO);
         let (pid, address) = spawn(opts, &group, Vec::new())?;
-        write_address(&address).inspect_err(|_| end(pid))?;
+        write_address(&address).inspect_err(|_| {
+            end(pid);
+            guard::remove_socket(socket_path(&address), guard::A_DEATH);
+        })?;
         Ok(address)
     }
 
