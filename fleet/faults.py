@@ -270,6 +270,9 @@ def settle(containerd, before, sockets):
         return not any(containerd.ctr(kind, "ls", "-q").out for kind in ["task", "container"])
 
     until(removed, "the end of all that can be removed")
+    # What a `ctr` that was cut off holds, which containerd would keep for a day.
+    for lease in containerd.ctr("leases", "ls", "-q").out.split():
+        containerd.ctr("leases", "delete", "--sync", lease)
     own = str(containerd.process.pid)
 
     def left():
