@@ -49,9 +49,6 @@ fn watch(address: Option<PathBuf>, idle: impl Fn() -> bool + Send + 'static) -> 
     let zygote = zygote.map_err(|error| io::Error::other(error.to_string()))?;
     let zygote = i32::try_from(zygote).ok().and_then(Pid::from_raw);
     let zygote = pidfd_open(zygote.ok_or(io::ErrorKind::NotFound)?, PidfdFlags::empty())?;
-    if let Some(address) = &address {
-        leave_no_socket(address, A_DEATH);
-    }
     let bundle = inotify::init(inotify::CreateFlags::CLOEXEC)?;
     inotify::add_watch(&bundle, BUNDLE, inotify::WatchFlags::DELETE)?;
     let watch = move || {
@@ -136,7 +133,7 @@ fn stays(mut stream: &UnixStream, patience: Duration) -> bool {
 }
 
 /// The file of a socket.
-fn path(socket: i32) -> Option<PathBuf> {
+pub(crate) fn path(socket: i32) -> Option<PathBuf> {
     // SAFETY: it is open all the time, and not closed here.
     let listener = ManuallyDrop::new(unsafe { UnixListener::from_raw_fd(socket) });
     let address = listener.local_addr().ok()?;

@@ -75,6 +75,9 @@ fn main() -> anyhow::Result<()> {
         // It serves, at a socket that no other process may keep open. If there is no zygote any
         // more, the guard sees it.
         let _ = Zygote::global().try_run(close_socket, ());
+        if let Some(path) = guard::path(SOCKET) {
+            guard::leave_no_socket(&path, guard::A_DEATH);
+        }
     }
     containerd_shim::run::<Shim>(NAME, Some(Config::default()));
     Ok(())
