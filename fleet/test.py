@@ -4,24 +4,20 @@ Starts a containerd whose root, state and socket are in a temporary folder, ends
 process id, and fails if anything is left: a process, a mount, a control group, a socket.
 """
 
-import json
 import os
+import pty
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
-import time
 
-# Ten times what the slowest step takes on a busy machine.
-PATIENCE = 300
-
-RUNTIME = "io.containerd.threadwork.v1"
-TARGET = os.path.abspath(sys.argv[1])
-GUESTS = f"{TARGET}/guests/wasm32-wasip1-threads/release"
-THREADWORK = f"{TARGET}/release/threadwork"
-SOCKETS = "/run/containerd/s"
+from harness import (
+    PATIENCE, RUNTIME, SOCKETS, THREADWORK, WAITERS, Containerd, guest, parent, run, run_tests, runs,
+    until, waiting, wat,
+)
 
 TESTS = []
 
@@ -32,148 +28,8 @@ def test(function):
     return function
 
 
-def until(condition, what):
-    """Waits for a sign, and fails if it never comes."""
-    end = time.monotonic() + PATIENCE
-    while not (sign := condition()):
-        assert time.monotonic() < end, f"never came: {what}"
-        time.sleep(0.02)
-    return sign
-
-
-class Outcome:
-    """What a command or a container has said, and its code."""
-
-    def __init__(self, done):
-        self.code = done.returncode
-        self.out = done.stdout
-        self.err = done.stderr
-
-    def text(self):
-        return f"code {self.code}\n{self.out}{self.err}"
-
-
-def run(*command, check=True, stdin=""):
-    """Runs a command to its end."""
-    done = subprocess.run(
-        command, input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
-    outcome = Outcome(done)
-    assert not check or outcome.code == 0, f"{' '.join(command)}: {outcome.text()}"
-    return outcome
-
-
-class Containerd:
-    """A containerd of our own."""
-
-    def __init__(self):
-        self.folder = tempfile.mkdtemp(prefix="threadwork-fleet-")
-        self.address = f"{self.folder}/containerd.sock"
-        config = f"{self.folder}/config.toml"
-        with open(config, "w", encoding="utf-8") as file:
-            file.write(
-                f'version = 2\nroot = "{self.folder}/root"\nstate = "{self.folder}/state"\n'
-                'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
-                f'[grpc]\naddress = "{self.address}"\n'
-            )
-        self.log = open(f"{self.folder}/log", "w", encoding="utf-8")
-        self.config = config
-        self.process = None
-        self.images = {}
-        self.count = 0
-        self.start()
-
-    def start(self):
-        environment = dict(
-            os.environ,
-            PATH=f"{TARGET}/release:{os.environ['PATH']}",
-            THREADWORK_CACHE_DIR=f"{self.folder}/cache",
-        )
-        self.process = subprocess.Popen(
-            ["containerd", "-c", self.config],
-            stdout=self.log,
-            stderr=self.log,
-            env=environment,
-        )
-        until(lambda: self.ctr("version", check=False).code == 0, "containerd's first answer")
-
-    def end(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-        self.process.wait(PATIENCE)
-
-    def ctr(self, *arguments, check=True, stdin=""):
-        return run("ctr", "--address", self.address, *arguments, check=check, stdin=stdin)
-
-    def image(self, file):
-        """The name of an image of a program, which is imported once."""
-        if file not in self.images:
-            archive = f"{self.folder}/image.tar"
-            name = run(THREADWORK, "image", file, "-o", archive).out.strip()
-            self.ctr("image", "import", archive)
-            os.remove(archive)
-            self.images[file] = name
-        return self.images[file]
-
-    def name(self):
-        self.count += 1
-        return f"test-{self.count}"
-
-    def run(self, file, *arguments, options=(), stdin="", ctr=()):
-        """Runs a program as a container to its end."""
-        program = [f"/{os.path.basename(file)}", *arguments] if arguments else []
-        return self.ctr(
-            *ctr, "run", "--rm", "--runtime", RUNTIME, *options, self.image(file), self.name(),
-            *program, check=False, stdin=stdin,
-        )
-
-    def detached(self, file, *arguments, options=()):
-        """Starts a container that is not waited for; returns its name."""
-        name = self.name()
-        program = [f"/{os.path.basename(file)}", *arguments] if arguments else []
-        log = f"file://{self.folder}/{name}.log"
-        self.ctr(
-            "run", "--detach", "--log-uri", log, "--runtime", RUNTIME, *options,
-            self.image(file), name, *program,
-        )
-        return name
-
-    def output(self, name):
-        with open(f"{self.folder}/{name}.log", encoding="utf-8") as file:
-            return file.read()
-
-    def tasks(self):
-        """Names, process ids and states of what runs."""
-        lines = self.ctr("task", "ls").out.splitlines()[1:]
-        return {name: (int(pid), state) for name, pid, state in map(str.split, lines)}
-
-    def state(self, name):
-        return self.tasks().get(name, (0, "gone"))[1]
-
-    def remove(self, name):
-        self.ctr("task", "delete", name, check=False)
-        self.ctr("container", "delete", name)
-
-    def with_spec(self, file, change, arguments=()):
-        """Runs a program whose specification is changed first, in a folder as its root."""
-        spec = json.loads(self.ctr("oci", "spec").out)
-        root = tempfile.mkdtemp(dir=self.folder)
-        os.chmod(root, 0o755)
-        name = os.path.basename(file)
-        shutil.copy(file, f"{root}/{name}")
-        spec["root"] = {"path": root}
-        spec["process"]["args"] = [f"/{name}", *arguments]
-        spec["process"]["terminal"] = False
-        change(spec)
-        config = f"{root}.json"
-        with open(config, "w", encoding="utf-8") as written:
-            json.dump(spec, written)
-        return self.ctr(
-            "run", "--rm", "--runtime", RUNTIME, "--config", config, self.name(), check=False
-        )
-
-
-def guest(name):
-    return f"{GUESTS}/{name}.wasm"
+def native(file, *arguments, options=(), stdin=""):
+    return run(THREADWORK, "run", *options, file, *arguments, check=False, stdin=stdin)
 
 
 def plain(text):
@@ -184,23 +40,11 @@ def plain(text):
     return re.sub(r"result: \d+ seconds: TIME", "result", text)
 
 
-def native(file, *arguments, options=(), stdin=""):
-    return run(THREADWORK, "run", *options, file, *arguments, check=False, stdin=stdin)
-
-
 def same(container, command):
     """The container has done as the command did."""
     assert container.code == command.code, f"{container.text()}\nbut: {command.text()}"
     assert plain(container.out) == plain(command.out), f"{container.out}\nbut: {command.out}"
     assert plain(container.err) == plain(command.err), f"{container.err}\nbut: {command.err}"
-
-
-def wat(containerd, name, text):
-    """A program in the text format."""
-    path = f"{containerd.folder}/{name}.wat"
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-    return path
 
 
 @test
@@ -337,7 +181,7 @@ def the_limit_of_processes(containerd):
         return containerd.with_spec(guest("spawn-until-fail"), change)
 
     same(pids(8), native(guest("spawn-until-fail"), options=["--threads", "4"]))
-    assert "too low" in pids(3).err
+    assert "too low" in pids(4).err
 
 
 @test
@@ -345,34 +189,6 @@ def the_quota_is_what_programs_are_told(containerd):
     for cpus, told in [("0.5", 1), ("1", 1), ("64", len(os.sched_getaffinity(0)))]:
         container = containerd.run(guest("hello"), options=["--cpus", cpus])
         assert f"env THREADWORK_PARALLELISM={told}\n" in container.out, container.text()
-
-
-WAITERS = """(module
-  (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
-  (import "wasi_snapshot_preview1" "fd_write"
-    (func $write (param i32 i32 i32 i32) (result i32)))
-  (import "env" "memory" (memory 1 1 shared))
-  (data (i32.const 64) "ready\\n")
-  (data (i32.const 80) "\\40\\00\\00\\00\\06\\00\\00\\00")
-  (func (export "wasi_thread_start") (param i32 i32)
-    (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1))))
-  (func (export "_start")
-    (local $left i32)
-    (local.set $left (i32.const 10))
-    (loop $more
-      (drop (call $spawn (i32.const 0)))
-      (br_if $more (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
-    (drop (call $write (i32.const 1) (i32.const 80) (i32.const 1) (i32.const 96)))
-    (loop $ever
-      (drop (memory.atomic.wait32 (i32.const 4) (i32.const 0) (i64.const 1000000000)))
-      (br $ever))))"""
-
-
-def waiting(containerd):
-    """A container of ten threads that wait for ever, all of which have begun to."""
-    name = containerd.detached(wat(containerd, "waiters", WAITERS))
-    until(lambda: "ready" in containerd.output(name), "the program's first word")
-    return name
 
 
 def ended(containerd, name, code):
@@ -391,6 +207,128 @@ def threads_that_wait_for_ever_are_killed(containerd):
 
 
 @test
+def a_program_may_ask_for_the_end_of_its_input_instead_of_sigterm(containerd):
+    stop = ["--env", "THREADWORK_STOP=stdin"]
+    name = containerd.detached(guest("stdio"), options=stop)
+    until(lambda: "tick" in containerd.output(name), "the program's first word")
+    containerd.ctr("task", "kill", "--signal", "SIGTERM", name)
+    until(lambda: containerd.state(name) == "STOPPED", "the end of the task")
+    # What is no error says nothing.
+    assert containerd.ctr("task", "delete", name).err == ""
+    containerd.ctr("container", "delete", name)
+    # Who does not listen is ended by the second.
+    name = containerd.detached(wat(containerd, "waiters", WAITERS), options=stop)
+    until(lambda: "ready" in containerd.output(name), "the program's first word")
+    containerd.ctr("task", "kill", "--signal", "SIGTERM", name)
+    assert containerd.state(name) == "RUNNING"
+    containerd.ctr("task", "kill", "--signal", "SIGTERM", name)
+    ended(containerd, name, 143)
+    wrong = containerd.run(guest("hello"), options=["--env", "THREADWORK_STOP=never"])
+    assert wrong.code == 125, wrong.text()
+    assert wrong.err == "threadwork: error: THREADWORK_STOP can be `stdin`, not `never`\n", wrong.text()
+
+
+@test
+def listeners(containerd):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = ["--net-host", "--env", f"THREADWORK_TCPLISTEN=127.0.0.1:{port}"]
+    name = containerd.detached(guest("http-server"), options=options)
+    until(lambda: "listening" in containerd.output(name), "the program's first word")
+    taken = containerd.run(guest("hello"), options=options)
+    assert taken.code == 125 and "THREADWORK_TCPLISTEN: 127.0.0.1" in taken.err, taken.text()
+    for path, answer in [("/", b"hello 0"), ("/end", b"hello 1")]:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+            connection.sendall(f"GET {path} HTTP/1.1\r\n\r\n".encode())
+            assert answer in connection.recv(1000)
+    until(lambda: containerd.state(name) == "STOPPED", "the end of the task")
+    containerd.remove(name)
+
+
+@test
+def terminals(containerd):
+    def at_terminal(file, sign, text):
+        """What is shown when `text` is typed after the sign, and how that ends."""
+        controller, ours = pty.openpty()
+        command = [
+            "ctr", "--address", containerd.address, "run", "--rm", "--tty", "--runtime", RUNTIME,
+            containerd.image(file), containerd.name(),
+        ]
+        program = subprocess.Popen(command, stdin=ours, stdout=ours, stderr=ours)
+        os.close(ours)
+        shown = b""
+        try:
+            while part := os.read(controller, 4096):
+                shown += part
+                if text and sign in shown:
+                    os.write(controller, text)
+                    text = b""
+        except OSError:
+            # The other side is closed.
+            pass
+        os.close(controller)
+        return program.wait(PATIENCE), shown.decode().replace("\r", "")
+
+    # Each of the two terminals makes two characters of the end of a line. Control-D ends the input, control-C the program.
+    code, shown = at_terminal(guest("stdio"), b"tick 1", b"one\ntwo\n\4")
+    assert code == 0 and "echo one\n" in shown and "ok stdio" in shown, (code, shown)
+    code, shown = at_terminal(wat(containerd, "waiters", WAITERS), b"ready", b"\3")
+    assert code == 130, (code, shown)
+
+
+@test
+def nothing_can_be_run_beside_it(containerd):
+    name = waiting(containerd)
+    beside = containerd.ctr("task", "exec", "--exec-id", "x", name, "/bin/sh", check=False)
+    assert beside.code != 0 and len(beside.err.splitlines()) == 1, beside.text()
+    assert "a container of Threadwork has one process" in beside.err, beside.text()
+    containerd.ctr("task", "kill", "--signal", "SIGKILL", name)
+    ended(containerd, name, 137)
+
+
+@test
+def code_is_compiled_once_and_mapped(containerd):
+    def code_of(name):
+        with open(f"/proc/{containerd.tasks()[name][0]}/maps", encoding="utf-8") as file:
+            return {tuple(line.split()[3:5]) for line in file if ".twc" in line}
+
+    first, second = waiting(containerd), waiting(containerd)
+    # The same file on the same disk, in the second from its start.
+    assert code_of(first) == code_of(second) != set()
+    for name in [first, second]:
+        containerd.ctr("task", "kill", "--signal", "SIGKILL", name)
+        ended(containerd, name, 137)
+
+
+@test
+def the_systems_own_kill_for_want_of_memory_is_told(containerd):
+    def change(spec):
+        # A line without an end is kept whole.
+        spec["process"]["args"] = [shutil.which("tail"), "/dev/zero"]
+        spec["mounts"] += [
+            {"destination": path, "type": "bind", "source": path, "options": ["rbind", "ro"]}
+            for path in ["/usr", "/lib", "/lib64", "/bin"] if os.path.exists(path)
+        ]
+        spec["linux"]["resources"]["memory"] = {"limit": 64 << 20}
+
+    events = subprocess.Popen(
+        ["ctr", "--address", containerd.address, "events"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        killed = containerd.with_spec(guest("hello"), change)
+        assert killed.code == 137, killed.text()
+        seen = ""
+        while "/tasks/exit" not in seen:
+            line = events.stdout.readline()
+            assert line, f"no exit was told: {seen}"
+            seen += line
+        assert "/tasks/oom" in seen, seen
+    finally:
+        events.kill()
+        events.wait(PATIENCE)
+
+
+@test
 def pause_resume_and_metrics(containerd):
     name = waiting(containerd)
     metrics = containerd.ctr("task", "metrics", name).out
@@ -404,15 +342,6 @@ def pause_resume_and_metrics(containerd):
     containerd.ctr("task", "pause", name)
     containerd.ctr("task", "kill", "--signal", "SIGKILL", name)
     ended(containerd, name, 137)
-
-
-def parent(pid):
-    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
-        return int(re.search(r"PPid:\s+(\d+)", file.read()).group(1))
-
-
-def runs(pid):
-    return os.path.exists(f"/proc/{pid}")
 
 
 @test
@@ -444,51 +373,6 @@ def the_native_snapshotter(containerd):
     assert container.code == 0 and "ok hello" in container.out, container.text()
 
 
-def leftovers(folder, sockets):
-    """What should not be there: processes, mounts, control groups, sockets."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline", encoding="utf-8") as file:
-                command = file.read().replace("\0", " ")
-        except OSError:
-            continue
-        if folder in command:
-            found.append(f"process {pid}: {command}")
-    with open("/proc/self/mounts", encoding="utf-8") as file:
-        found += [line for line in file if folder in line]
-    for group, _, _ in os.walk("/sys/fs/cgroup"):
-        if re.search(r"/default/test-\d+$", group):
-            found.append(group)
-    return found + sorted(set(os.listdir(SOCKETS)) - sockets)
-
-
-def main():
-    chosen = [t for t in TESTS if len(sys.argv) < 3 or t.__name__ in sys.argv[2:]]
-    os.makedirs(SOCKETS, exist_ok=True)
-    sockets = set(os.listdir(SOCKETS))
-    containerd = Containerd()
-    failed = 0
-    try:
-        for one in chosen:
-            begun = time.monotonic()
-            try:
-                one(containerd)
-                print(f"test {one.__name__} ok {time.monotonic() - begun:.1f} s", flush=True)
-            except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
-                failed += 1
-                print(f"test {one.__name__} FAILED: {error!r}", flush=True)
-    finally:
-        for name in containerd.tasks():
-            containerd.ctr("task", "delete", "--force", name, check=False)
-        shims = [line for line in leftovers(containerd.folder, sockets) if "containerd -c" not in line]
-        containerd.end()
-    if shims:
-        print("left behind:", *shims, sep="\n  ")
-    if not failed:
-        shutil.rmtree(containerd.folder)
-    print(f"{len(chosen) - failed} of {len(chosen)} tests passed")
-    sys.exit(1 if failed or shims else 0)
-
-
-main()
+os.makedirs(SOCKETS, exist_ok=True)
+before = set(os.listdir(SOCKETS))
+run_tests(TESTS, sys.argv[2:], Containerd(), before)

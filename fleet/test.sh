@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Runs programs as containers under a containerd of its own, and compares them with `threadwork
-# run`. Builds the shim and the command first; arguments choose tests by name. Needs root, and
-# Debian's containerd, protobuf-compiler and libseccomp-dev.
+# run`. Builds the shim and the command first; arguments choose tests by name. With THREADWORK_FULL=1
+# come fifty random faults (all of fleet/faults.py's 500 take a quarter of an hour), and pods, as
+# Kubernetes makes them. Needs root, and Debian's containerd, protobuf-compiler and
+# libseccomp-dev.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,5 +21,14 @@ if [[ -n ${THREADWORK_FULL-} ]]; then
 fi
 CARGO_TARGET_DIR=$target cargo build --release -p threadwork-cli -p threadwork-container
 CARGO_TARGET_DIR=$target/guests cargo build --release --manifest-path guests/Cargo.toml \
-  --target wasm32-wasip1-threads -p acceptance -p conformance -p merge-sort -p pi
+  --target wasm32-wasip1-threads -p acceptance -p conformance -p http-server -p merge-sort -p pi
 python3 fleet/test.py "$target" "$@"
+if [[ -n ${THREADWORK_FULL-} ]]; then
+  python3 fleet/faults.py "$target" --count 50
+  if python3 -c 'import grpc, google.protobuf' 2>/dev/null ||
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore grpcio protobuf; then
+    python3 fleet/cri.py "$target"
+  else
+    echo "skipped: pods (python3 -m pip install grpcio protobuf)"
+  fi
+fi

@@ -13,7 +13,9 @@ use std::fs;
 use std::io::{self, Write};
 use std::net::TcpListener;
 use std::num::NonZero;
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread::available_parallelism;
 
 use anyhow::Context;
@@ -28,19 +30,60 @@ use crate::request::Request;
 /// Names addresses that the program may accept connections at, separated by commas.
 const LISTEN: &str = "THREADWORK_TCPLISTEN";
 
+/// Says how a program that is asked to end is told: `stdin`, by the end of its standard input.
+const STOP: &str = "THREADWORK_STOP";
+
 /// Runs the guest and returns the code to exit with.
 pub(crate) fn run(request: &Request) -> anyhow::Result<i32> {
-    for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2] {
+    for signal in [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2] {
         // SAFETY: the handler only calls `_exit`, which one may call anywhere.
-        unsafe { low_level::register(signal, move || low_level::exit(128 + signal)) }
-            .context("cannot handle signals")?;
+        unsafe { low_level::register(signal, move || end(signal)) }.context(CANNOT_HANDLE)?;
     }
-    let status = start(request)?.wait();
+    let stdin = match variable(request, STOP) {
+        None => {
+            // SAFETY: as above.
+            unsafe { low_level::register(SIGTERM, || end(SIGTERM)) }.context(CANNOT_HANDLE)?;
+            Stdin::Inherit
+        }
+        Some("stdin") => until_asked_to_end()?,
+        Some(other) => anyhow::bail!("{STOP} can be `stdin`, not `{other}`"),
+    };
+    let status = start(request, stdin)?.wait();
     ending(&status);
     Ok(status.code())
 }
 
-fn start(request: &Request) -> anyhow::Result<Process> {
+const CANNOT_HANDLE: &str = "cannot handle signals";
+
+fn end(signal: i32) {
+    low_level::exit(128 + signal);
+}
+
+fn variable<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    let mut variables = request.env.iter().filter_map(|it| it.split_once('='));
+    variables.find_map(|(own, value)| (own == name).then_some(value))
+}
+
+/// A standard input that has nothing, and ends with the first SIGTERM. The second ends the
+/// program.
+fn until_asked_to_end() -> anyhow::Result<Stdin> {
+    const NONE: i32 = -1;
+    let (reader, writer) = io::pipe().context("cannot make a pipe")?;
+    let writer = AtomicI32::new(writer.into_raw_fd());
+    let asked = move || {
+        // Relaxed: the number is all there is, and whoever takes it has taken it.
+        match writer.swap(NONE, Ordering::Relaxed) {
+            NONE => end(SIGTERM),
+            // SAFETY: nobody else has the number any more.
+            writer => drop(unsafe { OwnedFd::from_raw_fd(writer) }),
+        }
+    };
+    // SAFETY: the handler only calls `close` and `_exit`, which one may call anywhere.
+    unsafe { low_level::register(SIGTERM, asked) }.context(CANNOT_HANDLE)?;
+    Ok(Stdin::Fd(reader.into()))
+}
+
+fn start(request: &Request, stdin: Stdin) -> anyhow::Result<Process> {
     let path = &request.program;
     let cannot_run = || format!("cannot run {}", path.display());
     let mut engine = Engine::builder().cache_dir(request.code.clone());
@@ -61,7 +104,7 @@ fn start(request: &Request) -> anyhow::Result<Process> {
     let mut builder = ProcessBuilder::new(&module)
         .arg0(file.to_string_lossy())
         .args(&request.args)
-        .stdin(Stdin::Inherit)
+        .stdin(stdin)
         .stdout(Output::Inherit)
         .stderr(Output::Inherit)
         .limits(limits);
@@ -70,15 +113,15 @@ fn start(request: &Request) -> anyhow::Result<Process> {
     }
     for variable in &request.env {
         let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
-        if name != LISTEN {
+        if ![LISTEN, STOP].contains(&name) {
             builder = builder.env(name, value);
-            continue;
         }
-        for address in value.split(',') {
-            let listener = TcpListener::bind(address);
-            let listener = listener.with_context(|| format!("{LISTEN}: {address}"))?;
-            builder = builder.preopen_listener(listener);
-        }
+    }
+    let addresses = variable(request, LISTEN).map(|addresses| addresses.split(','));
+    for address in addresses.into_iter().flatten() {
+        let listener = TcpListener::bind(address);
+        let listener = listener.with_context(|| format!("{LISTEN}: {address}"))?;
+        builder = builder.preopen_listener(listener);
     }
     builder.spawn().with_context(cannot_run)
 }

@@ -11,8 +11,11 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use libcgroups::common::{CgroupConfig, CgroupManager, FreezerState, create_cgroup_manager};
+use libcontainer::config::YoukiConfig;
 use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::error::LibcontainerError;
 use libcontainer::oci_spec::runtime::{Mount, MountBuilder, Spec};
 use libcontainer::signal::Signal;
 use libcontainer::syscall::syscall::SyscallType;
@@ -35,9 +38,16 @@ pub(crate) struct Plan {
     pub(crate) stdin: String,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+    /// Its streams are a terminal, which is handed out at [`Plan::console`].
+    pub(crate) terminal: bool,
 }
 
 impl Plan {
+    /// The socket that the container's terminal comes over.
+    pub(crate) fn console(&self) -> PathBuf {
+        self.bundle.join(FOLDER).join("console")
+    }
+
     /// Makes the container and returns the number of its first process, which waits to be
     /// started.
     ///
@@ -97,18 +107,23 @@ impl Plan {
             let mut builder = ContainerBuilder::new(self.id.clone(), SyscallType::Linux)
                 .with_executor(guest)
                 .with_root_path(folder.join(STATE))?;
+            if self.terminal {
+                builder = builder.with_console_socket(Some(self.console()));
+                let container = builder.as_init(&own).as_sibling(true).with_systemd(systemd);
+                return Ok::<_, Box<dyn Error>>(container.build()?);
+            }
             // Without a reader there is nobody to wait for, and nobody to be told.
             if let Some(file) = stream(&self.stdin, OpenOptions::new().read(true))? {
                 builder = builder.with_stdin(file);
             }
-            if let Some(file) = stream(&self.stdout, OpenOptions::new().read(true).write(true))? {
+            if let Some(file) = pipe(&self.stdout)? {
                 builder = builder.with_stdout(file);
             }
-            if let Some(file) = stream(&self.stderr, OpenOptions::new().read(true).write(true))? {
+            if let Some(file) = pipe(&self.stderr)? {
                 builder = builder.with_stderr(file);
             }
             let container = builder.as_init(&own).as_sibling(true).with_systemd(systemd);
-            Ok::<_, Box<dyn Error>>(container.build()?)
+            Ok(container.build()?)
         };
         let container = build().map_err(|error| chain(&*error))?;
         let pid = container.pid().ok_or("the container has no process")?;
@@ -141,29 +156,75 @@ pub(crate) fn act(deed: Deed, bundle: &Path, id: &str) -> Result<(), String> {
     let root = bundle.join(FOLDER).join(STATE).join(id);
     apart(
         |(deed, root): (Deed, PathBuf)| {
-            if matches!(deed, Deed::Remove) && !root.exists() {
-                return Ok(());
-            }
-            let container = Container::load(root);
-            let mut container = container.map_err(|error| chain(&error))?;
-            let done = match deed {
-                Deed::Start => container.start(),
-                Deed::Pause => container.pause(),
-                Deed::Resume => container.resume(),
-                Deed::Remove => {
-                    // Whatever runs is killed first, by its number: a container that was made, but
-                    // whose control group is gone, must not stay.
-                    if let Ok(signal) = Signal::try_from(libc::SIGKILL) {
-                        let _ = container.kill(signal, false);
-                    }
-                    container.delete(true)
-                }
+            let on = |deed: fn(&mut Container) -> Result<(), LibcontainerError>| {
+                let container = Container::load(root.clone());
+                let mut container = container.map_err(|error| chain(&error))?;
+                deed(&mut container).map_err(|error| chain(&error))
             };
-            done.map_err(|error| chain(&error))
+            match deed {
+                Deed::Start => on(Container::start),
+                Deed::Pause => on(Container::pause),
+                Deed::Resume => on(Container::resume),
+                Deed::Remove if !root.exists() => Ok(()),
+                Deed::Remove => remove(&root),
+            }
         },
         &(deed, root),
     )
 }
+
+/// How often a removal is tried: on a busy machine what is killed takes a while to be gone, and
+/// until then holds its control group. The library waits for half a second each time.
+const TRIES: u32 = 20;
+
+/// Ends what is left of a container, and removes its control groups and its state.
+fn remove(root: &Path) -> Result<(), String> {
+    let mut left = TRIES;
+    loop {
+        left -= 1;
+        let Err(error) = try_to_remove(root) else {
+            return Ok(());
+        };
+        if left == 0 {
+            return Err(error);
+        }
+    }
+}
+
+fn try_to_remove(root: &Path) -> Result<(), String> {
+    if let Ok(mut container) = Container::load(root.to_owned()) {
+        // Whatever runs is killed first, by its number: a container that was made, but whose
+        // control group is gone, must not stay.
+        if let Ok(signal) = Signal::try_from(libc::SIGKILL) {
+            let _ = container.kill(signal, false);
+        }
+        return container.delete(true).map_err(|error| chain(&error));
+    }
+    // Whoever wrote the state, or removed it, was killed meanwhile. The groups come first in a
+    // removal, and what runs is in them.
+    if let Ok(config) = YoukiConfig::load(root) {
+        let groups = create_cgroup_manager(CgroupConfig {
+            systemd_cgroup: is_of_systemd(&config.cgroup_path),
+            cgroup_path: config.cgroup_path,
+            container_name: root
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into(),
+        });
+        let groups = groups.map_err(|error| chain(&error))?;
+        // What is frozen does not see that it was killed.
+        let _ = groups.freeze(FreezerState::Thawed);
+        groups.remove().map_err(|error| chain(&error))?;
+    }
+    match fs::remove_dir_all(root) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(chain(&error)),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes of stack of a thread that mostly waits.
+pub(crate) const STACK: usize = 256 << 10;
 
 /// Runs a function in a process of its own.
 fn apart<A, R>(function: fn(A) -> Result<R, String>, argument: &A) -> Result<R, String>
@@ -263,6 +324,16 @@ fn stream(name: &str, how: &OpenOptions) -> std::io::Result<Option<File>> {
     let file = how.clone().custom_flags(libc::O_NONBLOCK).open(name)?;
     rustix::io::ioctl_fionbio(&file, false)?;
     Ok(Some(file))
+}
+
+/// Opens a stream with both its ends, so that it neither waits for the other side nor ends with
+/// it; `None` if there is none.
+///
+/// # Errors
+///
+/// The system's, or that it is neither a pipe nor a file.
+pub(crate) fn pipe(name: &str) -> std::io::Result<Option<File>> {
+    stream(name, OpenOptions::new().read(true).write(true))
 }
 
 /// An error with its causes, in one line.

@@ -7,6 +7,9 @@
 //! |---|---|
 //! | `main` | what containerd calls: start a shim, serve, clean up after one |
 //! | `service` | the requests, and the states of containers |
+//! | `guard` | when a shim is of no use any more |
+//! | `terminal` | a container's terminal, and whoever is at it |
+//! | `group` | what the system has counted of a container |
 //! | `container` | one container, made in a small process of its own |
 //! | `code` | machine code, once for all containers of a module |
 //! | `guest` | the first process of a container |
@@ -18,6 +21,8 @@
 
 mod code;
 mod container;
+mod group;
+mod guard;
 mod guest;
 mod library;
 mod program;
@@ -25,13 +30,14 @@ mod program;
 mod request;
 mod service;
 mod share;
+mod terminal;
 
 use std::env;
 use std::fs;
 use std::io::Write;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use containerd_shim::api::DeleteResponse;
@@ -41,7 +47,7 @@ use containerd_shim::synchronous::publisher::RemotePublisher;
 use containerd_shim::synchronous::util::write_address;
 use containerd_shim::synchronous::{ExitSignal, spawn};
 use containerd_shim::util::timestamp;
-use containerd_shim::{Config, Error, Flags, StartOpts};
+use containerd_shim::{Config, Error, Flags, StartOpts, socket_address};
 use libcontainer::oci_spec::runtime::Spec;
 use zygote::Zygote;
 
@@ -66,8 +72,12 @@ fn main() -> anyhow::Result<()> {
     // First of all, while there is one thread: containers are made from a copy of this.
     Zygote::init();
     if flags.action.is_empty() {
-        // It serves, at a socket that no other process may keep open.
-        Zygote::global().run(close_socket, ());
+        // It serves, at a socket that no other process may keep open. If there is no zygote any
+        // more, the guard sees it.
+        let _ = Zygote::global().try_run(close_socket, ());
+        if let Some(path) = guard::path(SOCKET) {
+            guard::leave_no_socket(&path, guard::A_DEATH);
+        }
     }
     containerd_shim::run::<Shim>(NAME, Some(Config::default()));
     Ok(())
@@ -125,15 +135,24 @@ impl containerd_shim::Shim for Shim {
         let annotations = spec.annotations().as_ref();
         let pod = annotations.and_then(|all| all.get("io.kubernetes.cri.sandbox-id"));
         let group = pod.unwrap_or(&opts.id).clone();
-        let (_, address) = spawn(opts, &group, Vec::new())?;
-        write_address(&address)?;
+        // Nobody is asked to clean up after a start that has failed.
+        let address = socket_address(&opts.address, &opts.namespace, &group);
+        // Not waiting: containerd does, for all who have this process's output.
+        guard::leave_no_socket(socket_path(&address), Duration::ZERO);
+        let (pid, address) = spawn(opts, &group, Vec::new())?;
+        write_address(&address).inspect_err(|_| {
+            end(pid);
+            guard::remove_socket(socket_path(&address), guard::A_DEATH);
+        })?;
         Ok(address)
     }
 
     /// The shim has died, or never came up: ends what it left, and removes it.
     fn delete_shim(&mut self) -> containerd_shim::Result<DeleteResponse> {
+        if let Ok(address) = fs::read_to_string(self.bundle.join("address")) {
+            guard::remove_socket(socket_path(&address), guard::A_DEATH);
+        }
         container::act(Deed::Remove, &self.bundle, &self.id).map_err(Error::Other)?;
-        remove_socket(&self.bundle);
         Ok(DeleteResponse {
             exit_status: service::KILLED,
             exited_at: MessageField::some(timestamp()?),
@@ -146,17 +165,23 @@ impl containerd_shim::Shim for Shim {
     }
 
     fn create_task_service(&self, publisher: RemotePublisher) -> Service {
-        Service::new(&self.namespace, publisher, Arc::clone(&self.exit))
+        let service = Service::new(&self.namespace, publisher, Arc::clone(&self.exit));
+        guard::begin(SOCKET, service.idle());
+        service
     }
 }
 
-/// Removes the socket of a shim, if nobody listens there any more.
-fn remove_socket(bundle: &Path) {
-    let address = fs::read_to_string(bundle.join("address")).unwrap_or_default();
-    if let Some(path) = address.strip_prefix("unix://")
-        && UnixStream::connect(path).is_err()
-    {
-        // It may be gone already.
-        let _ = fs::remove_file(path);
+/// Ends a shim that was just started, unless it is another container's, too.
+fn end(pid: u32) {
+    if let Ok(pid @ 1..) = i32::try_from(pid) {
+        // SAFETY: it is a child of this process, which waits for none, so the number is still its.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+        // SAFETY: a child that nobody else waits for; its status is not asked for.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
     }
+}
+
+/// The file of a socket's address.
+fn socket_path(address: &str) -> &Path {
+    Path::new(address.strip_prefix("unix://").unwrap_or(address))
 }

@@ -16,16 +16,16 @@ use std::thread;
 use containerd_shim::api::{
     CloseIORequest, ConnectRequest, ConnectResponse, CreateTaskRequest, CreateTaskResponse,
     DeleteRequest, DeleteResponse, Empty, ExecProcessRequest, KillRequest, PauseRequest,
-    PidsRequest, PidsResponse, ResumeRequest, ShutdownRequest, StartRequest, StartResponse,
-    StateRequest, StateResponse, StatsRequest, StatsResponse, Status, UpdateTaskRequest,
-    WaitRequest, WaitResponse,
+    PidsRequest, PidsResponse, ResizePtyRequest, ResumeRequest, ShutdownRequest, StartRequest,
+    StartResponse, StateRequest, StateResponse, StatsRequest, StatsResponse, Status,
+    UpdateTaskRequest, WaitRequest, WaitResponse,
 };
 use containerd_shim::cgroup::{collect_metrics, update_resources};
 use containerd_shim::event::Event;
 use containerd_shim::monitor::{Subject, Topic};
 use containerd_shim::mount::mount_rootfs;
 use containerd_shim::protos::events::task::{
-    TaskCreate, TaskDelete, TaskExit, TaskIO, TaskPaused, TaskResumed, TaskStart,
+    TaskCreate, TaskDelete, TaskExit, TaskIO, TaskOOM, TaskPaused, TaskResumed, TaskStart,
 };
 use containerd_shim::protos::protobuf::MessageField;
 use containerd_shim::protos::protobuf::well_known_types::timestamp::Timestamp;
@@ -37,14 +37,15 @@ use containerd_shim::util::{convert_to_any, timestamp};
 use containerd_shim::{Context, Error, Task, TtrpcContext, TtrpcResult};
 use log::warn;
 
-use crate::container::{Deed, Plan, act};
+use crate::container::{Deed, Plan, STACK, act};
+use crate::group::Group;
+use crate::terminal::{self, Terminal};
 
-/// Bytes of stack of a thread that only waits.
-const STACK: usize = 256 << 10;
+type Containers = Mutex<HashMap<String, Arc<Container>>>;
 
 /// The task service of a shim.
 pub(crate) struct Service {
-    containers: Mutex<HashMap<String, Arc<Container>>>,
+    containers: Arc<Containers>,
     events: Arc<Events>,
     exit: Arc<ExitSignal>,
 }
@@ -52,13 +53,19 @@ pub(crate) struct Service {
 impl Service {
     pub(crate) fn new(namespace: &str, publisher: RemotePublisher, exit: Arc<ExitSignal>) -> Self {
         Self {
-            containers: Mutex::default(),
+            containers: Arc::default(),
             events: Arc::new(Events {
                 namespace: namespace.to_owned(),
                 publisher: Mutex::new(publisher),
             }),
             exit,
         }
+    }
+
+    /// Tells whether it has no containers.
+    pub(crate) fn idle(&self) -> impl Fn() -> bool + Send + 'static {
+        let containers = Arc::clone(&self.containers);
+        move || lock(&containers).is_empty()
     }
 
     fn containers(&self) -> MutexGuard<'_, HashMap<String, Arc<Container>>> {
@@ -93,6 +100,8 @@ struct Container {
     /// Both ends of the pipe of standard input, until the start: whoever asks for a container
     /// opens the other end meanwhile, and a program that reads sooner would see the end.
     stdin: Mutex<Option<File>>,
+    terminal: Option<Terminal>,
+    group: Group,
 }
 
 #[derive(Clone)]
@@ -127,6 +136,12 @@ impl Container {
             at: at.clone(),
         };
         self.stopped.notify_all();
+        if code == KILLED && self.group.killed_for_memory() {
+            events.publish(TaskOOM {
+                container_id: self.plan.id.clone(),
+                ..TaskOOM::default()
+            });
+        }
         events.publish(TaskExit {
             container_id: self.plan.id.clone(),
             id: self.plan.id.clone(),
@@ -192,9 +207,6 @@ impl Task for Service {
         request: CreateTaskRequest,
     ) -> TtrpcResult<CreateTaskResponse> {
         let refuse = |why: &str| Err(Error::InvalidArgument(why.to_owned()).into());
-        if request.terminal {
-            return refuse("there are no terminals: run it without one (-t)");
-        }
         if !request.checkpoint.is_empty() || !request.parent_checkpoint.is_empty() {
             return refuse("there are no checkpoints");
         }
@@ -212,6 +224,7 @@ impl Task for Service {
                 stdin: request.stdin,
                 stdout: request.stdout,
                 stderr: request.stderr,
+                terminal: request.terminal,
                 ..TaskIO::default()
             }),
             pid: container.pid,
@@ -256,6 +269,7 @@ impl Task for Service {
             stdin: plan.stdin.clone(),
             stdout: plan.stdout.clone(),
             stderr: plan.stderr.clone(),
+            terminal: plan.terminal,
             ..StateResponse::default()
         };
         let status = match state {
@@ -371,6 +385,15 @@ impl Task for Service {
         })
     }
 
+    fn resize_pty(&self, _: &TtrpcContext, request: ResizePtyRequest) -> TtrpcResult<Empty> {
+        let container = self.main_process(&request.id, &request.exec_id)?;
+        let Some(terminal) = &container.terminal else {
+            return Err(not_now("given a size when it has a terminal").into());
+        };
+        terminal.resize(request.width, request.height)?;
+        Ok(Empty::new())
+    }
+
     fn close_io(&self, _: &TtrpcContext, request: CloseIORequest) -> TtrpcResult<Empty> {
         // The container reads from the pipe itself, and sees that its other end is closed.
         self.main_process(&request.id, &request.exec_id)?;
@@ -389,7 +412,13 @@ impl Task for Service {
         if let State::Stopped { .. } = *container.state() {
             return Err(not_now("measured while it runs").into());
         }
-        let metrics = convert_to_any(Box::new(collect_metrics(container.pid)?))?;
+        let mut metrics = collect_metrics(container.pid)?;
+        if let Some(time) = container.group.processor_time() {
+            let cpu = metrics.cpu.mut_or_insert_default();
+            let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+            cpu.usage.mut_or_insert_default().total = nanoseconds;
+        }
+        let metrics = convert_to_any(Box::new(metrics))?;
         Ok(StatsResponse {
             stats: MessageField::some(metrics),
             ..StatsResponse::default()
@@ -421,6 +450,7 @@ fn create(request: &CreateTaskRequest, events: &Arc<Events>) -> Result<Arc<Conta
         stdin: request.stdin.clone(),
         stdout: request.stdout.clone(),
         stderr: request.stderr.clone(),
+        terminal: request.terminal,
     };
     let rootfs = plan.bundle.join("rootfs");
     let made = mount(request, &rootfs).and_then(|()| make(&plan, &rootfs, events));
@@ -448,9 +478,11 @@ fn mount(request: &CreateTaskRequest, rootfs: &Path) -> Result<(), Error> {
 fn make(plan: &Plan, rootfs: &Path, events: &Arc<Events>) -> Result<Arc<Container>, Error> {
     // Before there is a process, so that its end cannot be missed.
     let ends = monitor_subscribe(Topic::Pid)?;
-    let stdin = (!plan.stdin.is_empty())
+    let stdin = (!plan.stdin.is_empty() && !plan.terminal)
         .then(|| OpenOptions::new().read(true).write(true).open(&plan.stdin))
         .and_then(Result::ok);
+    let console = plan.terminal.then(|| terminal::listen(&plan.console()));
+    let console = console.transpose().map_err(no_terminal)?;
     let pid = plan.create().map_err(Error::FailedPreconditionError)?;
     let process = rustix::process::Pid::from_raw(pid)
         .ok_or_else(|| Error::Other("the container has no process".to_owned()))
@@ -458,6 +490,7 @@ fn make(plan: &Plan, rootfs: &Path, events: &Arc<Events>) -> Result<Arc<Containe
             rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
                 .map_err(|error| Error::Other(format!("the container's process: {error}")))
         })?;
+    let terminal = console.map(|console| Terminal::take(&console, plan));
     let container = Arc::new(Container {
         plan: plan.clone(),
         rootfs: rootfs.to_owned(),
@@ -466,6 +499,8 @@ fn make(plan: &Plan, rootfs: &Path, events: &Arc<Events>) -> Result<Arc<Containe
         state: Mutex::new(State::Created),
         stopped: Condvar::new(),
         stdin: Mutex::new(stdin),
+        terminal: terminal.transpose().map_err(no_terminal)?,
+        group: Group::of(pid),
     });
     let (watched, events) = (Arc::clone(&container), Arc::clone(events));
     let watch = move || {
@@ -485,6 +520,13 @@ fn make(plan: &Plan, rootfs: &Path, events: &Arc<Events>) -> Result<Arc<Containe
         err,
     })?;
     Ok(container)
+}
+
+fn no_terminal(err: std::io::Error) -> Error {
+    Error::IoError {
+        context: "cannot make the container's terminal".to_owned(),
+        err,
+    }
 }
 
 /// The code of a process of which nothing else is known (128 + SIGKILL).

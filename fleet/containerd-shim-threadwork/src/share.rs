@@ -88,7 +88,8 @@ fn guest_memory(limit: u64) -> Result<u64, String> {
 
 fn guest_threads(pids: u64) -> Result<u32, String> {
     let pids = u32::try_from(pids).unwrap_or(u32::MAX);
-    pids.checked_sub(HOST_THREADS).ok_or_else(|| {
+    let threads = pids.checked_sub(HOST_THREADS).filter(|left| *left > 0);
+    threads.ok_or_else(|| {
         format!(
             "the container's limit of {pids} processes is too low: the host needs {HOST_THREADS}, \
              and each thread of the program one more"
@@ -131,7 +132,8 @@ mod tests {
         assert!(of(8 << 20).unwrap_err().contains("leaves no linear memory"));
         let pids = |limit: u64| share(&format!(r#"{{"pids":{{"limit":{limit}}}}}"#));
         assert_eq!(pids(8).unwrap().threads, Some(4));
-        assert!(pids(3).unwrap_err().contains("too low"));
+        assert_eq!(pids(5).unwrap().threads, Some(1));
+        assert!(pids(4).unwrap_err().contains("too low"));
         assert_eq!(pids(1 << 40).unwrap().threads, Some(u32::MAX - 4));
     }
 }

@@ -29,9 +29,18 @@ fn main() {
 /// The socket that the host listens on for us: the first descriptor that is no directory.
 #[cfg(target_os = "wasi")]
 fn listener() -> TcpListener {
+    use std::fs::File;
+    use std::mem::ManuallyDrop;
     use std::os::fd::FromRawFd;
+    let is_directory = |descriptor: &i32| {
+        // SAFETY: it is not closed here.
+        let file = ManuallyDrop::new(unsafe { File::from_raw_fd(*descriptor) });
+        file.metadata().is_ok_and(|data| data.is_dir())
+    };
+    let mut descriptors = (3..).skip_while(is_directory);
+    let descriptor = descriptors.next().expect("numbers do not end");
     // SAFETY: nobody else uses the descriptor.
-    unsafe { TcpListener::from_raw_fd(3) }
+    unsafe { TcpListener::from_raw_fd(descriptor) }
 }
 
 #[cfg(not(target_os = "wasi"))]
