@@ -9,7 +9,6 @@ mod kit;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
-use std::process::Command;
 
 use clap::Args;
 
@@ -84,10 +83,6 @@ pub(crate) fn cc(language: Language, args: &CcArgs) -> anyhow::Result<i32> {
     if language == Language::Cpp {
         clang.arg("--driver-mode=g++");
     }
-    let error = become_it(clang.args(&args.args));
+    let error = clang.args(&args.args).exec();
     Err(report::explain("cannot run Clang", error))
-}
-
-fn become_it(command: &mut Command) -> std::io::Error {
-    command.exec()
 }

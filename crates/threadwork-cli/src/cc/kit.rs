@@ -1,6 +1,6 @@
 //! What Clang needs to compile for threads, put together in the cache: headers, libraries, and a file of options.
 //!
-//! It is made once for each compiler, C library and version of this program, of which its folder is named. The C++
+//! It is made once for each compiler, C library and form of it, of which its folder is named. The C++
 //! library is compiled when it is first wanted.
 //!
 //! Invariant: a folder with a file of options is complete but for the C++ library, and a C++ library that
@@ -17,7 +17,7 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
 use crate::toolchain::{self, WASM_TARGET};
 use crate::{children, engine, report};
@@ -71,6 +71,15 @@ const EMPTY: [&str; 11] = [
 
 /// An archive of nothing.
 const NO_MEMBERS: &str = "!<arch>\n";
+
+/// What the linker is told, and which library programs have besides: `--max-memory` is rustc's, too, and the main
+/// thread's stack as large as Linux' is.
+const LINKING: &str = "\
+--no-wasm-opt
+-Wl,--import-memory,--export-memory,--max-memory=1073741824
+-Wl,-z,stack-size=8388608,--stack-first,--wrap=sysconf
+-lthreadwork
+";
 
 /// As Zig configures its libc++, but with threads, and files.
 const LIBCPP: &str = "\
@@ -154,7 +163,7 @@ impl Kit {
         for (name, text) in FILES {
             hash.update(name.as_bytes()).update(text.as_bytes());
         }
-        hash.update(env!("THREADWORK_VERSION").as_bytes());
+        hash.update(LINKING.as_bytes()).update(LIBCPP.as_bytes());
         let kit = Self {
             zig,
             zig_libraries,
@@ -162,7 +171,7 @@ impl Kit {
         };
         if !kit.options().exists() {
             let made = kit.locked(|| kit.make(&rust));
-            made.with_context(|| format!("cannot make {}", kit.folder.display()))?;
+            made.map_err(|error| anyhow!("cannot make {}: {error:#}", kit.folder.display()))?;
         }
         Ok(kit)
     }
@@ -227,11 +236,10 @@ impl Kit {
         }
         let linker = toolchain::linker()?;
         let folder = self.folder.display();
+        // In a file of options, what is in quotes is one option.
         let text = format!(
-            "--target={WASM_TARGET}\n-pthread\n--sysroot={folder}\n-resource-dir={folder}/resource\n\
-             -fuse-ld={}\n--no-wasm-opt\n\
-             -Wl,--import-memory,--export-memory,--max-memory=1073741824\n\
-             -Wl,-z,stack-size=8388608,--stack-first,--wrap=sysconf\n-lthreadwork\n{LIBCPP}",
+            "--target={WASM_TARGET}\n-pthread\n\"--sysroot={folder}\"\n\
+             \"-resource-dir={folder}/resource\"\n\"-fuse-ld={}\"\n{LINKING}{LIBCPP}",
             linker.display(),
         );
         let unfinished = self.options().with_added_extension("unfinished");
@@ -394,7 +402,8 @@ fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 
 /// Runs a tool, whose complaint is the error.
 fn succeed(command: &mut Command) -> anyhow::Result<()> {
-    let output = children::output(command).context("cannot run Zig")?;
+    let output =
+        children::output(command).map_err(|error| report::explain("cannot run Zig", error))?;
     if !output.status.success() {
         bail!("Zig failed: {}", String::from_utf8_lossy(&output.stderr));
     }
