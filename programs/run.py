@@ -19,18 +19,15 @@ import hashlib
 import json
 import os
 import pathlib
-import random
 import re
 import shlex
 import shutil
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
-import zlib
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -59,7 +56,6 @@ def environment_for(program, wasm):
     environment = os.environ.copy()
     environment.pop("RUSTFLAGS", None)
     if wasm:
-        environment["RUSTFLAGS"] = program.get("rustflags", "")
         environment["CC_wasm32_wasip1_threads"] = f"{THREADWORK} cc"
     return environment
 
@@ -79,8 +75,6 @@ def build_crate(program, wasm, kind):
         command = ["cargo", "install", "--quiet", "--locked", "--force", "--no-track"]
         command += [program["name"], "--version", program["version"]]
         command += ["--root", root, "--target-dir", BUILDS / kind]
-        if "features" in program:
-            command += ["--no-default-features", "--features", ",".join(program["features"])]
         if wasm:
             command += ["--target", WASM]
         call(command, env=environment_for(program, wasm))
@@ -89,7 +83,7 @@ def build_crate(program, wasm, kind):
 
 def build_driver(program, wasm, kind):
     target = BUILDS / "drivers"
-    command = ["cargo", "build", "--quiet", "--release", "--locked", "--features", program["name"]]
+    command = ["cargo", "build", "--quiet", "--release", "--locked", "--bin", program["name"]]
     command += ["--manifest-path", HERE / "drivers" / "Cargo.toml", "--target-dir", target]
     if wasm:
         command += ["--target", WASM]
@@ -163,37 +157,13 @@ def mirror():
 
 
 def make_inputs(folder):
-    """What programs work on: files of this repository, and noise that is the same at each run."""
+    """What programs work on: a picture, and sources, of this repository."""
     shutil.copy(ROOT / "web" / "page" / "screenshot.png", folder / "picture.png")
-    shutil.copy(ROOT / "docs" / "engine.svg", folder / "plot.svg")
     text = bytearray()
     for pattern in ["crates/**/*.rs", "docs/*.md", "web/src/**/*.js", "guests/*/src/*.rs"]:
         for file in sorted(ROOT.glob(pattern)):
             text += file.read_bytes()
     (folder / "text.txt").write_bytes((text * (12_000_000 // len(text) + 1))[:12_000_000])
-    noise = random.Random(1)
-    for name, strength in [("noise.png", 16), ("noise2.png", 24)]:
-        width, height = 900, 700
-        rows = bytearray()
-        for y in range(height):
-            row = (x * y % 200 + noise.randrange(strength) for x in range(width) for _ in range(3))
-            rows += b"\0" + bytes(row)
-        write_png(folder / name, width, height, bytes(rows))
-    with open(folder / "video.y4m", "wb") as file:
-        width, height = 352, 288
-        file.write(b"YUV4MPEG2 W%d H%d F25:1 Ip A1:1 C420jpeg\n" % (width, height))
-        for n in range(24):
-            luma = bytes((x * 3 + y * 2 + n * 7) % 160 + noise.randrange(12) for y in range(height) for x in range(width))
-            file.write(b"FRAME\n" + luma + bytes([110 + n]) * (width * height // 4) + bytes([140 - n]) * (width * height // 4))
-
-
-def write_png(file, width, height, rows):
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    file.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
 
 
 def arguments_of(program, threads):
