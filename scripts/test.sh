@@ -47,7 +47,7 @@ library=(-p wasm-futex "${modelled[@]}" -p threadwork-runtime)
 
 step "formatting"
 cargo fmt --all --check
-for manifest in compat/Cargo.toml fleet/Cargo.toml guests/Cargo.toml "$workloads/Cargo.toml" web/{rewriter,examples/mandelbrot,bench/guest}/Cargo.toml; do
+for manifest in compat/Cargo.toml fleet/Cargo.toml guests/Cargo.toml "$workloads/Cargo.toml" web/{rewriter,examples/mandelbrot,bench/guest}/Cargo.toml programs/drivers/Cargo.toml; do
   cargo fmt --all --check --manifest-path "$manifest"
 done
 
@@ -187,6 +187,13 @@ step "benchmarks, as a smoke run"
 cargo run --release -p threadwork-bench -- --quick
 
 if [[ -n ${THREADWORK_FULL-} ]]; then
+  step "real programs"
+  if cargo info b3sum >/dev/null 2>&1; then
+    CARGO_TARGET_DIR=$target programs/run.py --threads 2 --rounds 1
+  else
+    echo "skipped: the registry is not reached"
+  fi
+
   step "packages"
   CARGO_TARGET_DIR=$target scripts/package.sh
   cargo test --release -p threadwork-cli --features manual --test cli command_line

@@ -23,6 +23,8 @@
 //! | commands | `run` | a program from its file to its exit code, here or under Node |
 //! | | `explore` | many schedules of one program, and one again |
 //! | | `race` | a run, and what races |
+//! | | `cc` | Clang, for C and C++ with threads |
+//! | | `new` | a Rust program to begin with |
 //! | | `compile` | machine code to ship |
 //! | | `image` | a container image |
 //! | | `serve` | a site on this machine |
@@ -32,6 +34,7 @@
 //! | | `selftest` | the acceptance tests, wherever they can run |
 
 mod bundle;
+mod cc;
 mod children;
 mod compile;
 mod demo;
@@ -41,6 +44,7 @@ mod explore;
 mod image;
 #[cfg(feature = "manual")]
 mod manual;
+mod new;
 mod options;
 mod program;
 mod progress;
@@ -93,6 +97,13 @@ enum Command {
     Replay(explore::ReplayArgs),
     /// Run a program and report its data races, uses after free and double frees
     Race(race::RaceArgs),
+    /// Begin a Rust program with threads: a folder that `cargo run` builds and runs
+    New(new::NewArgs),
+    /// Compile and link C with threads: Clang, with all its options
+    Cc(cc::CcArgs),
+    /// Compile and link C++ with threads: Clang, with all its options
+    #[command(name = "c++")]
+    Cpp(cc::CcArgs),
     /// Compile a program to machine code for `run --allow-precompiled`
     Compile(compile::CompileArgs),
     /// Make a container image of a program, for containerd and registries
@@ -151,6 +162,9 @@ fn line() -> clap::Command {
 
 /// Reads the command line, does what it says, and returns the exit code.
 fn command(prepared: anyhow::Result<()>) -> i32 {
+    if let Some((language, args)) = cc::given() {
+        return code(prepared.and_then(|()| cc::cc(language, &args)), false);
+    }
     let parsed = line().try_get_matches();
     let cli = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = cli.unwrap_or_else(|error| refuse(&error));
@@ -160,6 +174,9 @@ fn command(prepared: anyhow::Result<()>) -> i32 {
         Command::Explore(args) => explore::explore(args),
         Command::Replay(args) => explore::replay(args),
         Command::Race(args) => race::race(args),
+        Command::New(args) => new::new(args),
+        Command::Cc(args) => cc::cc(cc::Language::C, args),
+        Command::Cpp(args) => cc::cc(cc::Language::Cpp, args),
         Command::Compile(args) => compile::compile(args),
         Command::Image(args) => image::image(args),
         Command::Demo(args) => demo::demo(args),
@@ -170,8 +187,13 @@ fn command(prepared: anyhow::Result<()>) -> i32 {
         Command::Manual(args) => manual::manual(args, line()),
         Command::CompileChild => Ok(engine::compile()),
     });
+    code(outcome, cli.verbose)
+}
+
+/// The code to exit with. Prints the error, if there is one.
+fn code(outcome: anyhow::Result<i32>, verbose: bool) -> i32 {
     outcome.unwrap_or_else(|error| {
-        report::error(&error, cli.verbose);
+        report::error(&error, verbose);
         exit_codes::of_error(&error)
     })
 }

@@ -2,7 +2,8 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, anyhow, bail};
@@ -44,6 +45,40 @@ fn has_wasm_target(folder: &Path) -> anyhow::Result<bool> {
     let libraries =
         output(rustc(folder).args(["--print", "target-libdir", "--target", WASM_TARGET]))?;
     Ok(Path::new(libraries.trim_end()).is_dir())
+}
+
+/// Where the target's libraries are; an error that says how to get them if there are none.
+pub(crate) fn wasm_libraries() -> anyhow::Result<PathBuf> {
+    let arguments = ["--print", "target-libdir", "--target", WASM_TARGET];
+    let libraries = PathBuf::from(output(rustc(Path::new(".")).args(arguments))?.trim_end());
+    if !libraries.join("self-contained/libc.a").is_file() {
+        bail!("this needs Rust's C library with threads: rustup target add {WASM_TARGET}");
+    }
+    Ok(libraries)
+}
+
+/// What compiled code calls for operations that are no instructions, of the target's libraries.
+pub(crate) fn builtins(libraries: &Path) -> anyhow::Result<PathBuf> {
+    let mut files = fs::read_dir(libraries)?.filter_map(|entry| Some(entry.ok()?.path()));
+    let is_it = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("libcompiler_builtins-") && name.ends_with(".rlib")
+    };
+    let found = files.find(is_it);
+    found.with_context(|| {
+        format!(
+            "there is no libcompiler_builtins in {}",
+            libraries.display()
+        )
+    })
+}
+
+/// The linker for WebAssembly that rustup's toolchains have.
+pub(crate) fn linker() -> anyhow::Result<PathBuf> {
+    let libraries = output(rustc(Path::new(".")).args(["--print", "target-libdir"]))?;
+    let linker = Path::new(libraries.trim_end()).join("../bin/gcc-ld/wasm-ld");
+    let found = linker.canonicalize();
+    found.context("this needs the linker of a toolchain of rustup's: https://rustup.rs")
 }
 
 fn rustc(folder: &Path) -> Command {

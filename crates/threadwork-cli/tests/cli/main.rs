@@ -35,6 +35,8 @@ mod refusals;
 
 mod compile;
 
+mod cc;
+
 mod explore;
 
 mod image;
