@@ -14,10 +14,17 @@ case "$*" in
   *) echo "usage: scripts/test.sh [--full]"; exit 2 ;;
 esac
 
-took=() name='' since=0
+target=${CARGO_TARGET_DIR:-$PWD/target}
+mkdir -p "$target"
+
+# Of each step the seconds, and those of the processors.
+took=() name='' since=0 worked=0
 step() {
-  [[ -z $name ]] || took+=("$(printf '%4d s  %s' "$((SECONDS - since))" "$name")")
-  name=$* since=$SECONDS
+  local cpu
+  times >"$target/times"
+  cpu=$(awk -F'[ms ]+' 'NR == 2 { print int(60 * ($1 + $3) + $2 + $4) }' "$target/times")
+  [[ -z $name ]] || took+=("$(printf '%5d s %6d s  %s' "$((SECONDS - since))" "$((cpu - worked))" "$name")")
+  name=$* since=$SECONDS worked=$cpu
   printf '\n\033[1m== %s (%s min)\033[0m\n' "$*" "$((SECONDS / 60))"
 }
 
@@ -40,7 +47,6 @@ for browser in chromium firefox-esr; do
   hosts+=("${browser%-esr}")
 done
 
-target=${CARGO_TARGET_DIR:-$PWD/target}
 workloads=crates/threadwork-bench/workloads
 modelled=(-p threadwork-sync -p threadwork-alloc -p threadwork)
 library=(-p wasm-futex "${modelled[@]}" -p threadwork-runtime)
@@ -234,4 +240,5 @@ if [[ -n ${THREADWORK_FULL-} ]]; then
 fi
 
 step "all passed"
+echo "  taken    computed"
 printf '%s\n' "${took[@]}"
