@@ -18,7 +18,7 @@ const HELP: &str = "\
 A program fails that traps, panics, exits with another code than 0, deadlocks, does nothing but
 spin up to the last of its --steps, or writes something else than --expect; with --race also one
 with a data race, a use after free or a double free. The schedule is
-reduced to the preemptions that it needs, and kept in a file for `threadwork replay`.
+reduced until no preemption can be left out, and kept in a file for `threadwork replay`.
 
 As Cargo's runner, each test is explored by itself:
   export CARGO_TARGET_WASM32_WASIP1_THREADS_RUNNER=\"threadwork explore\"
@@ -124,7 +124,7 @@ pub(crate) struct ExploreArgs {
 #[derive(Args)]
 #[command(after_help = "\
 Exit codes:
-    0  the program does not fail any more
+    0  none of the schedules up to that one fails any more
     1  it fails
     2  the command line of threadwork is wrong
   125  it cannot be replayed, or there was not enough --time")]
@@ -174,7 +174,11 @@ pub(crate) fn explore(args: &ExploreArgs) -> anyhow::Result<i32> {
     let arguments = [name.clone()].into_iter().chain(rest.iter().cloned());
     let explorer = args.bounded(explorer, SCHEDULES, TIME).args(arguments);
     let found = explorer.run().map_err(|error| cannot(file, error))?;
-    report::line(format_args!("threadwork: {}", summary(&found)));
+    let unseen = match (&found.failure, args.race) {
+        (None, false) => "; data races were not looked for (--race)",
+        _ => "",
+    };
+    report::line(format_args!("threadwork: {}{unseen}", summary(&found)));
     match &found.failure {
         None if found.finished() == 0 => bail!(
             "cannot explore {}: no execution came to its end, so nothing is known of how it ends",
@@ -362,7 +366,11 @@ pub(crate) fn replay(args: &ReplayArgs) -> anyhow::Result<i32> {
         ),
         None if found.finished() == 0 => bail!("cannot replay {name}: it did not come to an end"),
         None => {
-            report::line("threadwork: it does not fail any more");
+            report::line(format_args!(
+                "threadwork: none of those schedules fails any more; others may: threadwork \
+                 explore {}",
+                file.display()
+            ));
             Ok(0)
         }
     }
@@ -416,9 +424,12 @@ fn cannot(file: &Path, error: threadwork_check::Error) -> anyhow::Error {
 /// Prints a failure, and keeps its schedule.
 fn tell(failure: &Failure, file: &Path, output: &Path) -> anyhow::Result<()> {
     report::line(format_args!(
-        "threadwork: schedule {} fails ({})\n{failure}",
+        "threadwork: schedule {} fails{}\n{failure}",
         failure.schedule(),
-        failure.strategy()
+        match failure.strategy() {
+            "none" => String::new(),
+            strategy => format!(" ({strategy})"),
+        }
     ));
     let replay = failure.replay().clone();
     let replay = replay.with_program(file.to_string_lossy());

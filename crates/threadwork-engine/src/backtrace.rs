@@ -7,6 +7,7 @@
 
 mod bounds;
 
+use cpp_demangle::DemangleOptions;
 use gimli::LittleEndian;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -196,20 +197,31 @@ const LONGEST_NAME: usize = 256;
 /// Lines that are told of one frame: as many functions may have been inlined into it.
 const MOST_LINES: usize = 64;
 
-/// The name as its author wrote it.
+/// The name as its author wrote it, in Rust or in C++.
 pub(crate) fn demangle(name: &str) -> String {
-    printable(format_args!("{:#}", rustc_demangle::demangle(name)))
+    if let Ok(rust) = rustc_demangle::try_demangle(name) {
+        return printable(format_args!("{rust:#}"));
+    }
+    let symbol = cpp_demangle::Symbol::new(name);
+    match symbol.ok().filter(|_| name.starts_with("_Z")) {
+        Some(symbol) => cut(|kept| symbol.structured_demangle(kept, &DemangleOptions::new())),
+        None => printable(format_args!("{name}")),
+    }
 }
 
 /// A text of the guest's that may be kept and printed: cut, and without what a terminal
 /// would act on.
 fn printable(text: fmt::Arguments<'_>) -> String {
+    cut(|kept| fmt::write(kept, text))
+}
+
+fn cut(write: impl FnOnce(&mut Printable) -> fmt::Result) -> String {
     let mut kept = Printable {
         text: String::new(),
         left: LONGEST_NAME,
     };
     // It fails where it cuts.
-    if fmt::write(&mut kept, text).is_err() {
+    if write(&mut kept).is_err() {
         kept.text.push('\u{2026}');
     }
     kept.text
@@ -427,5 +439,42 @@ impl fmt::Display for Frame {
 impl fmt::Debug for Backtrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.frames()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_as_their_authors_wrote_them() {
+        for (mangled, name) in [
+            ("_RNvCs1234_7example4work", "example::work"),
+            ("_ZN4core3ptr4read17h0123456789abcdefE", "core::ptr::read"),
+            ("_Z5move_R7AccountS0_i", "move_(Account&, Account&, int)"),
+            ("_Zzz", "_Zzz"),
+            ("main", "main"),
+            // What the parser of C++ takes for a type by itself.
+            ("i", "i"),
+        ] {
+            assert_eq!(demangle(mangled), name);
+        }
+    }
+
+    /// Each type is a pair of the one before: the name of the last would have billions of characters.
+    #[test]
+    fn a_name_that_grows_without_end_is_cut() {
+        let mut name = String::from("_Z1fSt4pairIiiE");
+        let digit = |n: u32| {
+            char::from_digit(n, 36)
+                .expect("a digit")
+                .to_ascii_uppercase()
+        };
+        for n in 0..30 {
+            name += &format!("St4pairIS{0}_S{0}_E", digit(n));
+        }
+        let begun = std::time::Instant::now();
+        assert!(demangle(&name).chars().count() <= LONGEST_NAME + 1);
+        assert!(begun.elapsed().as_secs() < 60);
     }
 }

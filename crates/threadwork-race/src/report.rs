@@ -142,9 +142,16 @@ impl Report {
     }
 }
 
-/// The frames that are told of a stack: without the allocator's wrapper.
+/// The frames that are told of a stack: without the functions that are the instrumenting layer's
+/// own, which are nowhere in the program.
 fn shown(stack: &Backtrace) -> Vec<Frame> {
-    stack.abridged()
+    let mut frames = stack.abridged();
+    let own = frames.iter().take_while(|frame| frame.offset.is_none());
+    let own = own.count();
+    if own < frames.len() {
+        frames.drain(..own);
+    }
+    frames
 }
 
 impl fmt::Display for ReportKind {

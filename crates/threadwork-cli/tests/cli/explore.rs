@@ -57,7 +57,7 @@ fn a_failure_is_found_told_and_repeated() {
     replay()
         .expect_code(0)
         .expect_stderr(&["not the one that was recorded", "searching again"])
-        .expect_stderr(&["it does not fail any more"]);
+        .expect_stderr(&["none of those schedules fails any more"]);
 }
 
 #[test]
