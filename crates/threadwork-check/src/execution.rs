@@ -161,7 +161,7 @@ pub(crate) fn execute(
     let ready = program.link(&world).map_err(|error| Error::Start {
         message: line(&error),
     })?;
-    let races = program.races().map(Turns::new);
+    let races = program.races().map(|sites| Turns::new(sites, until));
     let races = races.map(|turns| Arc::new(Mutex::new(turns)));
     let mut fibers: Vec<Option<Fiber>> = Vec::new();
     let mut trapped = None;

@@ -112,7 +112,8 @@ pub(crate) struct Detector {
     shadow: Shadow,
     words: Words,
     blocks: Mutex<Blocks>,
-    pending: Mutex<HashMap<u64, Pending>>,
+    /// By the argument, which several may have at one time.
+    pending: Mutex<HashMap<u64, Vec<Pending>>>,
     slots: Mutex<Slots>,
     stacks: Mutex<Stacks>,
     reports: Mutex<Reports>,
@@ -142,6 +143,20 @@ impl Detector {
         lock(&self.reports).list.clone()
     }
 
+    /// Which of those with one argument a thread is, nobody knows: so it is taken to be after all.
+    fn take_pending(&self, argument: u64) -> Option<Pending> {
+        let mut pending = lock(&self.pending);
+        let with = pending.get_mut(&argument)?;
+        let mut taken = with.pop()?;
+        for other in with.iter() {
+            taken.clock.join(&other.clock);
+        }
+        if with.is_empty() {
+            pending.remove(&argument);
+        }
+        Some(taken)
+    }
+
     pub(crate) fn first(&self) -> Option<(ReportKind, [u32; 2])> {
         lock(&self.reports).first
     }
@@ -149,7 +164,7 @@ impl Detector {
     /// A thread that begins: as the child of whoever spawned it with this argument, or as one
     /// that nobody is known to have spawned.
     pub(crate) fn thread(&self, id: u32, argument: Option<u64>) -> Thread {
-        let pending = argument.and_then(|argument| lock(&self.pending).remove(&argument));
+        let pending = argument.and_then(|argument| self.take_pending(argument));
         let (mut clock, by) = match pending {
             Some(pending) => (pending.clock, Some(pending.by)),
             None => (Clock::default(), None),
@@ -432,7 +447,10 @@ impl Detector {
                     clock: thread.clock.clone(),
                     by: (thread.id, stack()),
                 };
-                lock(&self.pending).insert(address, pending);
+                lock(&self.pending)
+                    .entry(address)
+                    .or_default()
+                    .push(pending);
                 thread.next_epoch();
             }
             // An operator on an odd address is about to trap.
@@ -464,7 +482,7 @@ impl Detector {
                 _ => self.acquire(thread, address, site.width),
             },
             SiteKind::Spawn if value as u32 as i32 <= 0 => {
-                lock(&self.pending).remove(&address);
+                self.take_pending(address);
             }
             kind if kind.is_atomic() && thread.depth == 0 => {
                 for bytes in Bytes::of(address, site.width) {

@@ -101,13 +101,20 @@ impl Report {
     /// A text that is the same for two reports of the same two places, whichever came first.
     #[must_use]
     pub fn fingerprint(&self) -> String {
+        let told = |frame: &Frame| match (&frame.file, frame.line) {
+            (Some(file), Some(line)) => format!("{file}:{line}"),
+            _ => format!("{:?}@{:?}", frame.function, frame.offset),
+        };
+        // Many accesses are in one and the same function of a standard library.
+        let is_own = |frame: &&Frame| {
+            let file = frame.file.as_deref();
+            file.is_none_or(|file| !file.starts_with("/rustc/") && !file.contains("/include/c++/"))
+        };
         let place = |event: &Event| {
             let frames = shown(&event.stack);
-            let first = frames.first();
-            first.map_or_else(String::new, |frame| match (&frame.file, frame.line) {
-                (Some(file), Some(line)) => format!("{file}:{line}"),
-                _ => format!("{:?}@{:?}", frame.function, frame.offset),
-            })
+            let places = [frames.first(), frames.iter().find(is_own)];
+            let places: Vec<_> = places.into_iter().flatten().map(told).collect();
+            places.join(" ")
         };
         let mut places = [place(&self.event), place(&self.earlier)];
         places.sort();

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use threadwork_engine::{Backtrace, Site, SiteKind};
 
@@ -24,6 +25,7 @@ pub struct Turns {
     sites: Arc<[Site]>,
     detector: Detector,
     threads: HashMap<u32, Thread>,
+    until: Option<Instant>,
 }
 
 impl std::fmt::Debug for Turns {
@@ -46,10 +48,12 @@ impl Sites {
 }
 
 impl Turns {
-    /// Of an execution that has not begun.
+    /// Of an execution that has not begun. What is left of an access to many bytes when it is `until` is not
+    /// looked at.
     #[must_use]
-    pub fn new(sites: &Sites) -> Self {
+    pub fn new(sites: &Sites, until: Option<Instant>) -> Self {
         Self {
+            until,
             sites: Arc::clone(&sites.0),
             detector: Detector::new(Arc::clone(&sites.0)),
             threads: HashMap::new(),
@@ -85,9 +89,10 @@ impl Turns {
         context: u32,
         stack: &impl Fn() -> Backtrace,
     ) {
+        let is_over = self.is_over();
         self.with(thread, |detector, thread| {
             let place = (site, address, length);
-            detector.access(thread, place, context, &|| false, stack);
+            detector.access(thread, place, context, &is_over, stack);
         });
     }
 
@@ -129,8 +134,9 @@ impl Turns {
         context: u32,
         stack: &impl Fn() -> Backtrace,
     ) {
+        let is_over = self.is_over();
         self.with(thread, |detector, thread| {
-            detector.alloc_begin(thread, place, context, &|| false, stack);
+            detector.alloc_begin(thread, place, context, &is_over, stack);
         });
     }
 
@@ -139,6 +145,11 @@ impl Turns {
         self.with(thread, |detector, thread| {
             detector.alloc_end(thread, place, context);
         });
+    }
+
+    fn is_over(&self) -> impl Fn() -> bool + use<> {
+        let until = self.until;
+        move || until.is_some_and(|until| Instant::now() >= until)
     }
 
     /// A thread that nobody has started is the main thread.

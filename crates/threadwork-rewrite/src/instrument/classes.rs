@@ -57,8 +57,21 @@ const RUNTIME_PREFIXES: [&str; 7] = [
     "__wasilibc_futex_",
 ];
 
-/// Whole names of the C library that synchronize.
-const RUNTIME: [&str; 50] = [
+/// Parts of names of the C++ library that synchronize: it waits for atomic values by plain reads of
+/// a word beside them. Its standard streams may be written to by several threads, and keep
+/// how wide the next output is and what pads it in plain words.
+const RUNTIME_PARTS: [&str; 6] = [
+    "__contention_wait",
+    "__libcpp_contention_",
+    "__atomic_notify_all_global_table",
+    "_SentinelValueFill",
+    "__put_character_sequence",
+    "__pad_and_output",
+];
+
+/// Whole names of the C library that synchronize. Each of its functions for streams reads plainly
+/// whether the stream has a lock, which others write atomically.
+const RUNTIME: [&str; 84] = [
     "__lock",
     "__unlock",
     "__lockfile",
@@ -105,6 +118,40 @@ const RUNTIME: [&str; 50] = [
     "flockfile",
     "ftrylockfile",
     "funlockfile",
+    "vfprintf",
+    "vfwprintf",
+    "vfscanf",
+    "vfwscanf",
+    "locking_putc",
+    "locking_getc",
+    "do_putc",
+    "do_getc",
+    "a_swap",
+    "a_cas",
+    "fgets",
+    "getdelim",
+    "fseek",
+    "fseeko",
+    "__fseeko",
+    "ftell",
+    "ftello",
+    "__ftello",
+    "rewind",
+    "fclose",
+    "freopen",
+    "feof",
+    "ferror",
+    "clearerr",
+    "perror",
+    "fputwc",
+    "fgetwc",
+    "ungetwc",
+    "fputws",
+    "fgetws",
+    "fwide",
+    "getenv",
+    "__wasilibc_ensure_environ",
+    "__wasilibc_initialize_environ",
     "sem_post",
     "sem_wait",
     "sem_timedwait",
@@ -112,7 +159,7 @@ const RUNTIME: [&str; 50] = [
 ];
 
 /// The allocator's functions that others do not call.
-const ALLOCATOR: [&str; 14] = [
+const ALLOCATOR: [&str; 16] = [
     "dlmalloc",
     "dlfree",
     "dlcalloc",
@@ -127,6 +174,8 @@ const ALLOCATOR: [&str; 14] = [
     "tmalloc_large",
     "tmalloc_small",
     "try_realloc_chunk",
+    "dlmalloc_usable_size",
+    "malloc_usable_size",
 ];
 
 /// An entry of the allocator's: what it does, and where its operands are.
@@ -197,7 +246,10 @@ impl Class {
             Self::Allocator
         } else if THREADS.contains(&name) || THREAD_LIST.contains(&name) {
             Self::Threads
-        } else if RUNTIME.contains(&name) || RUNTIME_PREFIXES.iter().any(|p| name.starts_with(p)) {
+        } else if RUNTIME.contains(&name)
+            || RUNTIME_PREFIXES.iter().any(|p| name.starts_with(p))
+            || RUNTIME_PARTS.iter().any(|part| name.contains(part))
+        {
             Self::Runtime
         } else {
             Self::Ordinary
@@ -232,6 +284,12 @@ mod tests {
             ("__pthread_create", Class::Threads),
             ("__lock", Class::Runtime),
             ("__locked", Class::Ordinary),
+            ("vfprintf", Class::Runtime),
+            (
+                "std::__1::__atomic_notify_all_global_table(void const volatile*)",
+                Class::Runtime,
+            ),
+            ("dlmalloc_usable_size", Class::Allocator),
             ("memcpy", Class::Ordinary),
             ("main", Class::Ordinary),
         ] {
