@@ -1,6 +1,6 @@
 //! `par`: each item once, results in order.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -342,6 +342,36 @@ fn a_failure_ends_the_loop() {
     });
     assert_eq!(end.unwrap(), Err(10));
     assert_eq!(done.into_inner(), 11);
+}
+
+/// Who is in the middle of a piece when another thread fails leaves the rest of it.
+#[test]
+fn a_failure_ends_the_others_pieces() {
+    let pool = ThreadPool::new(2).unwrap();
+    let round = || {
+        let (failed, first, others) = (Event::default(), OnceLock::new(), AtomicUsize::new(0));
+        let end = pool.install(|| {
+            par(0..10_000_usize).try_for_each(|i| {
+                let this = std::thread::current().id();
+                if i == 0 {
+                    let _ = first.set(this);
+                    failed.wait();
+                    // The other one says so before it has returned.
+                    std::thread::sleep(Duration::from_millis(1));
+                } else if *first.wait() == this {
+                    others.fetch_add(1, Ordering::Relaxed);
+                } else {
+                    failed.set();
+                    return Err(i);
+                }
+                Ok(())
+            })
+        });
+        assert!(end.unwrap().is_err());
+        others.into_inner()
+    };
+    // Where the other one is held up before it has returned there may be some.
+    assert!((0..100).any(|_| round() == 0));
 }
 
 /// A loop that would never end ends, and so does a wait.
