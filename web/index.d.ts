@@ -259,7 +259,7 @@ export interface ThreadInfo {
 
 /** A worker began to do something. */
 export interface ThreadEvent {
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970, by a clock that goes on as before when the system's is set. */
   time: number;
   thread: number;
   worker: number;

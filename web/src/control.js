@@ -12,6 +12,7 @@
 // Invariant: under LOCK, `idle` or `pending` is empty.
 
 import { Lock } from './lock.js';
+import { timeOfEvents } from './platform.js';
 import { Ring } from './ring.js';
 import * as S from './seat-words.js';
 import * as W from './words.js';
@@ -209,7 +210,7 @@ export class Control {
     const { words } = this;
     Atomics.store(words, seat + S.ACTIVITY, activity);
     if (this.trace === 0) return;
-    const now = performance.timeOrigin + performance.now();
+    const now = timeOfEvents();
     const number = Atomics.add(words, W.TRACE_NEXT, 1);
     const record = this.traceRecord(number);
     this.floats[record >> 1] = now;
@@ -217,7 +218,6 @@ export class Control {
     words[record + 3] = (((seat - this.firstSeat) / SEAT_WORDS) << 8) | activity;
     // Last: by its number a reader knows that the record is complete.
     Atomics.store(words, record + 4, number + 1);
-    this.floats[(seat + S.SINCE) >> 1] = now;
   }
 
   traceRecord(number) {

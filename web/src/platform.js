@@ -233,6 +233,7 @@ export class Child {
     this.#preventNext();
     for (const other of this.#workers) if (other !== worker) other.terminate();
     this.#workers = new Set([worker]);
+    this.post({ lead: currentLead() });
     this.#to.started(message);
   }
 
@@ -273,9 +274,12 @@ const OURS = 'threadwork';
 
 const ours = (data) => (typeof data === 'object' && data !== null ? data[OURS] : undefined);
 
-/** Inside a worker: calls `receive` with every message from whoever started it. */
+/** Inside a worker: calls `receive` with every message from whoever started it but the first, which tells the time. */
 export function onMessage(receive) {
-  const take = (data) => void (ours(data) && receive(ours(data)));
+  const take = (data) => {
+    const message = ours(data);
+    if (message) message.lead === undefined ? receive(message) : agreeOnTime(message.lead);
+  };
   if (threads) threads.parentPort.on('message', take);
   else globalThis.addEventListener('message', ({ data }) => take(data));
 }
@@ -288,10 +292,49 @@ export function postToParent(message) {
   send({ [OURS]: message });
 }
 
-/** WebKit computes it anew each time, and it differs by microseconds. */
-const timeOrigin = globalThis.performance?.timeOrigin;
+// ---- The clock of all threads ----
+//
+// Browsers tell a thread when it began by the system's clock, which is set now and then, and goes on while the
+// machine sleeps. Firefox allows for that; in Chromium and WebKit threads that began before and after differ by as
+// much. But all see the same system's clock: who has started a worker tells it how far that is ahead, and the
+// worker compares.
+//
+// Invariant: a worker's clock is moved before it runs anything, and never again.
+
+/** When this thread began. WebKit computes it anew each time, and it differs. */
+let timeOrigin = globalThis.performance?.timeOrigin;
 
 /** Milliseconds since some moment, by a clock that all threads share and that nobody sets. */
 export const monotonic = isNodeItself
   ? () => Number(node.hrtime.bigint()) / 1e6
   : () => timeOrigin + performance.now();
+
+/** Milliseconds since 1970, by a clock that all threads share and that nobody sets. */
+export const timeOfEvents = isNodeItself ? () => performance.timeOrigin + performance.now() : monotonic;
+
+/** The system's clock tells whole milliseconds: for so many ms it is watched, to see one begin. */
+const LOOK = 2;
+/** Clocks that differ by no more ms are taken for the same: who began when is told more exactly than that. */
+const SAME = 1;
+
+/** By how many ms the system's clock was ahead of this thread's when that was last found out; unknown in Node. */
+let lead = isNodeItself ? NaN : 0;
+
+/** By how much it is ahead now. */
+function currentLead() {
+  // One look costs nothing, and is enough while nobody has set the clock.
+  if (Math.abs(Date.now() - monotonic() + 0.5 - lead) > SAME) {
+    const end = performance.now() + LOOK;
+    lead = -Infinity;
+    do lead = Math.max(lead, Date.now() - monotonic());
+    while (performance.now() < end);
+  }
+  return lead;
+}
+
+/** Moves this thread's clock to that of who has started it, which is so many ms behind the system's. */
+function agreeOnTime(told) {
+  lead = told;
+  const ahead = currentLead() - told;
+  if (Math.abs(ahead) > SAME) timeOrigin += ahead;
+}

@@ -18,8 +18,6 @@ export const WIDE = 11;
 export const REPLY = 12;
 /** 1 while the thread is counted in W.ASLEEP. */
 export const ASLEEP = 13;
-/** When the activity began, as a double in ms. */
-export const SINCE = 14;
 /** Where its own stack is, if it was given one; see stack.js. */
 export const STACK = 16;
 /** How many locks its worker holds or waits for; see lock.js. */

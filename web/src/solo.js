@@ -8,6 +8,7 @@ import { ENDED } from './environment.js';
 import { NO_SHARED_MEMORY } from './errors.js';
 import { LocalFiles } from './files/local.js';
 import { GuestMemory } from './guest-memory.js';
+import { monotonic } from './platform.js';
 import { failureOf, trapOf } from './trap.js';
 import { wasiCalls } from './wasi/calls.js';
 
@@ -146,8 +147,11 @@ export class Solo {
   }
 
   #environment() {
+    const { given } = this.#join;
     return {
-      ...this.#join.given,
+      ...given,
+      // The host's clock may differ, and be ahead: see platform.js. No other thread's is there to agree with.
+      origin: Math.min(given.origin, monotonic()),
       memory: this.#memory,
       check: () => {},
       exit: (code) => {

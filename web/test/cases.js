@@ -21,6 +21,7 @@ import './cases/deadlock.js';
 import './cases/failures.js';
 import './cases/boundaries.js';
 import './cases/lent.js';
+import './cases/clocks.js';
 import './cases/signals.js';
 import './cases/page-functions.js';
 import './cases/messages.js';
