@@ -53,7 +53,7 @@ def call(command, **options):
 
 
 def environment_for(program, wasm):
-    environment = os.environ.copy()
+    environment = os.environ | program.get("environment", {})
     environment.pop("RUSTFLAGS", None)
     if wasm:
         environment["CC_wasm32_wasip1_threads"] = f"{THREADWORK} cc"
@@ -84,6 +84,7 @@ def build_crate(program, wasm, kind):
 def build_driver(program, wasm, kind):
     target = BUILDS / "drivers"
     command = ["cargo", "build", "--quiet", "--release", "--locked", "--bin", program["name"]]
+    command += ["--features", program["name"]]
     command += ["--manifest-path", HERE / "drivers" / "Cargo.toml", "--target-dir", target]
     if wasm:
         command += ["--target", WASM]
