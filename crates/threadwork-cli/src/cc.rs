@@ -12,7 +12,7 @@ use std::os::unix::process::CommandExt;
 
 use clap::Args;
 
-use crate::report;
+use crate::{exit_codes, report};
 use kit::Kit;
 
 /// The command line of `threadwork cc` and `threadwork c++`.
@@ -49,6 +49,40 @@ const LINKS_NOT: [&str; 8] = [
     "--help",
 ];
 
+/// Options whose value is the next argument, which therefore is no input.
+const WITH_VALUE: [&str; 19] = [
+    "-o",
+    "-x",
+    "-I",
+    "-D",
+    "-U",
+    "-L",
+    "-B",
+    "-T",
+    "-u",
+    "-z",
+    "-include",
+    "-isystem",
+    "-iquote",
+    "-idirafter",
+    "-MF",
+    "-MT",
+    "-MQ",
+    "-Xclang",
+    "-mllvm",
+];
+
+/// How options begin with which Clang answers a question, and needs no input.
+const ASKS: [&str; 7] = [
+    "-v",
+    "-###",
+    "-print",
+    "--print",
+    "-dump",
+    "--version",
+    "--help",
+];
+
 impl Language {
     /// The one that a command of this name compiles.
     fn of_command(name: &OsStr) -> Option<Self> {
@@ -56,6 +90,22 @@ impl Language {
             "cc" => Some(Self::C),
             "c++" => Some(Self::Cpp),
             _ => None,
+        }
+    }
+
+    /// The command that compiles it.
+    fn command(self) -> &'static str {
+        match self {
+            Self::C => "cc",
+            Self::Cpp => "c++",
+        }
+    }
+
+    /// A name that its files have.
+    fn file(self) -> &'static str {
+        match self {
+            Self::C => "app.c",
+            Self::Cpp => "app.cpp",
         }
     }
 }
@@ -69,8 +119,36 @@ pub(crate) fn given() -> Option<(Language, CcArgs)> {
     Some((language, CcArgs { args }))
 }
 
-/// Becomes Clang; returns only if it cannot.
+/// Whether there is anything to compile or to link. An option that is not known here counts its value as an
+/// input: then Clang is asked.
+fn has_input(args: &[OsString]) -> bool {
+    let mut args = args.iter().map(|arg| arg.to_string_lossy());
+    while let Some(arg) = args.next() {
+        let links = ["-l", "-Wl,", "-Xlinker"];
+        if arg == "-" || !arg.starts_with('-') || links.iter().any(|with| arg.starts_with(with)) {
+            return true;
+        }
+        if WITH_VALUE.contains(&&*arg) {
+            args.next();
+        }
+    }
+    false
+}
+
+/// Becomes Clang; returns only if it cannot, or if there is nothing to do.
 pub(crate) fn cc(language: Language, args: &CcArgs) -> anyhow::Result<i32> {
+    let is_idle = !has_input(&args.args);
+    let asks = |arg: &OsString| {
+        let arg = arg.to_string_lossy();
+        ASKS.iter().any(|asks| arg.starts_with(asks))
+    };
+    if is_idle && !args.args.iter().any(asks) {
+        let (name, file) = (language.command(), language.file());
+        report::tell(format_args!(
+            "no input files: threadwork {name} -O2 {file} -o app.wasm"
+        ));
+        return Ok(exit_codes::NO_INPUT);
+    }
     let links = !args
         .args
         .iter()
@@ -80,8 +158,14 @@ pub(crate) fn cc(language: Language, args: &CcArgs) -> anyhow::Result<i32> {
         kit.ensure_cpp()?;
     }
     let mut clang = kit.clang();
+    // With this its errors begin.
+    clang.arg0(format!("threadwork {}", language.command()));
     if language == Language::Cpp {
         clang.arg("--driver-mode=g++");
+    }
+    if is_idle {
+        // Our own options of the linker are inputs to Clang, which would make a program of them.
+        clang.arg("-c");
     }
     let error = clang.args(&args.args).exec();
     Err(report::explain("cannot run Clang", error))

@@ -21,6 +21,9 @@ pub(crate) fn of_signal(signal: i32) -> i32 {
     128 + signal
 }
 
+/// `threadwork cc` and `threadwork c++`: nothing to compile, which is an error of Clang's.
+pub(crate) const NO_INPUT: i32 = 1;
+
 /// `threadwork demo`: an answer differs between two runs of one program.
 pub(crate) const WRONG_ANSWER: i32 = 1;
 

@@ -25,6 +25,20 @@ const MANIFEST: &str = include_str!("new/Cargo.toml.txt");
 const CONFIG: &str = include_str!("new/config.toml.txt");
 const TOOLCHAIN: &str = include_str!("new/rust-toolchain.toml.txt");
 
+/// What Cargo complains of, and of which cause, in a line; without its advice, which is of Cargo's own options.
+fn reason(complaint: &str) -> String {
+    let mut lines = complaint.lines();
+    let error = lines.find_map(|line| line.strip_prefix("error: "));
+    let mut reason = error.unwrap_or(complaint).to_owned();
+    while lines.any(|line| line == "Caused by:") {
+        for cause in lines.by_ref().take_while(|line| line.starts_with("  ")) {
+            reason.push_str(": ");
+            reason.push_str(cause.trim());
+        }
+    }
+    reason
+}
+
 /// Makes it, and returns the code to exit with.
 pub(crate) fn new(args: &NewArgs) -> anyhow::Result<i32> {
     let folder = &args.folder;
@@ -36,7 +50,7 @@ pub(crate) fn new(args: &NewArgs) -> anyhow::Result<i32> {
         .context("cannot run cargo; is Rust installed? See https://rustup.rs")?;
     if !made.status.success() {
         let complaint = String::from_utf8_lossy(&made.stderr);
-        bail!("{}", complaint.trim_start_matches("error: "));
+        bail!("{}", reason(&complaint));
     }
     let manifest = folder.join("Cargo.toml");
     let cannot = |error| report::explain(format_args!("cannot write {}", folder.display()), error);
@@ -57,4 +71,20 @@ pub(crate) fn new(args: &NewArgs) -> anyhow::Result<i32> {
         folder.display()
     ));
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_is_left_out_and_causes_are_not() {
+        let exists = "error: destination `a` already exists\n\nUse `cargo init` to initialize the directory\n";
+        assert_eq!(reason(exists), "destination `a` already exists");
+        let name = "warning: old\nerror: invalid package name\nnote: of a\nhelp: pass `--name <pkgname>`\n";
+        assert_eq!(reason(name), "invalid package name");
+        let causes = "error: failed\n\nCaused by:\n  one\n\nCaused by:\n  No such file\n";
+        assert_eq!(reason(causes), "failed: one: No such file");
+        assert_eq!(reason("killed"), "killed");
+    }
 }

@@ -1,6 +1,7 @@
 //! `threadwork cc`, `threadwork c++`: what they make runs on both hosts; and `threadwork new`.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -69,6 +70,24 @@ fn options_are_those_of_clang() {
 }
 
 #[test]
+fn nothing_to_compile_is_one_line_and_no_program() {
+    let folder = temporary_folder();
+    for args in [
+        &["cc"][..],
+        &["c++"],
+        &["cc", "-O2"],
+        &["cc", "-o", "app.wasm"],
+    ] {
+        let outcome = finish(threadwork().args(args).current_dir(folder.path())).expect_code(1);
+        assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:#?}");
+        outcome.expect_stderr(&["no input files: threadwork c"]);
+    }
+    finish(threadwork().args(["cc", "-v"]).current_dir(folder.path())).expect_code(0);
+    let mut made = fs::read_dir(folder.path()).expect("the folder is there");
+    assert!(made.next().is_none());
+}
+
+#[test]
 fn missing_zig_is_one_line() {
     for zig in ["", "no-such-zig", "false"] {
         let outcome =
@@ -92,7 +111,11 @@ fn new_program_runs_and_tests_itself() {
     let program = Path::new(env!("CARGO_BIN_EXE_threadwork"));
     let path = env::var("PATH").expect("there is a PATH");
     let path = format!("{}:{path}", program.parent().expect("a folder").display());
-    for (command, prints) in [("run", "148933 primes below 2000000"), ("test", "1 passed")] {
+    for (command, prints) in [
+        ("run", "148933 primes below 2000000"),
+        ("test", "1 passed"),
+        ("clippy", ""),
+    ] {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args([command, "--release", "--offline"]);
         cargo.current_dir(folder.path().join("primes"));
@@ -104,13 +127,14 @@ fn new_program_runs_and_tests_itself() {
             .stderr(Stdio::piped());
         let outcome = finish(&mut cargo).expect_code(0);
         assert!(outcome.stdout.contains(prints), "{outcome:#?}");
+        assert!(!outcome.stderr.contains("warning"), "{outcome:#?}");
     }
-    finish(
-        threadwork()
-            .arg("new")
-            .arg("primes")
-            .current_dir(folder.path()),
-    )
-    .expect_code(125)
-    .expect_stderr(&["already exists"]);
+    for (name, complaint) in [("primes", "already exists"), ("test", "conflicts")] {
+        let mut again = threadwork();
+        again.args(["new", name]).current_dir(folder.path());
+        let outcome = finish(&mut again).expect_code(125);
+        let advises = ["cargo init", "--name"].map(|of_cargo| outcome.stderr.contains(of_cargo));
+        assert_eq!(advises, [false; 2], "{outcome:#?}");
+        outcome.expect_stderr(&[complaint]);
+    }
 }

@@ -263,7 +263,7 @@ pub(crate) const NATIVE: &[Bug] = &[
         PAR,
         "                    if is_over() {\n                        break;",
         "                    if false {\n                        break;",
-        "par::a_failure_ends_the_loop",
+        "par::a_failure_ends_the_others_pieces",
     ),
     bug(
         "what is left after a find is gone through in steps",
