@@ -3,6 +3,7 @@
 use std::num::NonZero;
 #[cfg(panic = "unwind")]
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -456,11 +457,26 @@ fn join_all_does_not_wait_for_the_detached() {
 #[test]
 fn a_thread_finds_itself_in_the_list() {
     let threads = ThreadManager::new();
-    for number in 1..=u64::from(rounds(300)) {
-        let inside = threads.clone();
-        let handle = threads.spawn(move || inside.status(id(number))).unwrap();
-        assert_eq!(handle.join().unwrap(), Some(ThreadStatus::Running));
-    }
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // Whoever starts a thread has to wait for those who look at the list, and the thread has not.
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let _ = threads.list();
+                }
+            });
+        }
+        for number in 1..=u64::from(rounds(2_000)) {
+            let inside = threads.clone();
+            let handle = threads.spawn(move || inside.status(id(number))).unwrap();
+            let found = handle.join().unwrap();
+            if found != Some(ThreadStatus::Running) || number == u64::from(rounds(2_000)) {
+                is_over.store(true, Ordering::Relaxed);
+                assert_eq!(found, Some(ThreadStatus::Running));
+            }
+        }
+    });
 }
 
 /// Dropping the manager ends nothing.
